@@ -1,0 +1,78 @@
+# One function per step, so that a step's own CMakeLists.txt is a handful of lines.
+find_package(Threads REQUIRED)
+
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
+    set(CMAKE_BUILD_TYPE Release CACHE STRING "" FORCE)
+endif()
+set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
+
+# What every target of the project is compiled with. -ffp-contract=off is part of the numeric
+# contract (chapter 1): the compiler may not fuse a multiply and an add that the source keeps apart.
+add_library(kvlab_flags INTERFACE)
+target_compile_features(kvlab_flags INTERFACE cxx_std_20)
+target_compile_options(kvlab_flags INTERFACE -ffp-contract=off)
+
+# Warnings are for our own compilation only; users of an installed kvlab do not inherit them.
+set(KVLAB_WARNINGS -Wall -Wextra -Wpedantic -Wshadow -Wdouble-promotion)
+if(KVLAB_WERROR)
+    list(APPEND KVLAB_WARNINGS -Werror)
+endif()
+
+string(TOLOWER "${CMAKE_SYSTEM_PROCESSOR}" KVLAB_PROCESSOR)
+if(KVLAB_PROCESSOR MATCHES "x86_64|amd64" AND NOT KVLAB_SCALAR)
+    set(KVLAB_SIMD_LEVELS portable avx2 avx512)
+else()
+    set(KVLAB_SIMD_LEVELS portable)
+endif()
+
+# kvlab_library(<name> SOURCES ... [SIMD ...] [LINKS ...])
+#   target kvlab_<name>, alias kvlab::<name>. A file under SIMD is compiled once per level, each time
+#   with that level's instructions and KVLAB_SIMD set to the level's name (see simd.hpp).
+function(kvlab_library name)
+    cmake_parse_arguments(ARG "" "" "SOURCES;SIMD;LINKS" ${ARGN})
+    set(target kvlab_${name})
+    add_library(${target} STATIC ${ARG_SOURCES})
+    add_library(kvlab::${name} ALIAS ${target})
+    set_target_properties(${target} PROPERTIES EXPORT_NAME ${name} POSITION_INDEPENDENT_CODE ON)
+    target_include_directories(${target} PUBLIC
+        $<BUILD_INTERFACE:${CMAKE_CURRENT_SOURCE_DIR}/include> $<INSTALL_INTERFACE:include>)
+    target_link_libraries(${target} PUBLIC kvlab_flags ${ARG_LINKS} PRIVATE Threads::Threads)
+    target_compile_options(${target} PRIVATE ${KVLAB_WARNINGS})
+    foreach(level IN LISTS KVLAB_SIMD_LEVELS)
+        if(NOT ARG_SIMD)
+            break()
+        endif()
+        add_library(${target}_${level} OBJECT ${ARG_SIMD})
+        target_include_directories(${target}_${level} PRIVATE
+            $<TARGET_PROPERTY:${target},INCLUDE_DIRECTORIES>)
+        target_link_libraries(${target}_${level} PRIVATE kvlab_flags)
+        set_target_properties(${target}_${level} PROPERTIES POSITION_INDEPENDENT_CODE ON)
+        target_compile_definitions(${target}_${level} PRIVATE KVLAB_SIMD=${level})
+        target_compile_options(${target}_${level} PRIVATE ${KVLAB_WARNINGS} ${KVLAB_FLAGS_${level}})
+        target_sources(${target} PRIVATE $<TARGET_OBJECTS:${target}_${level}>)
+        target_compile_definitions(${target} PRIVATE KVLAB_HAS_${level})
+    endforeach()
+    set_property(GLOBAL APPEND PROPERTY KVLAB_LIBRARIES ${target})
+endfunction()
+
+set(KVLAB_FLAGS_portable "")
+set(KVLAB_FLAGS_avx2 -mavx2 -mfma)
+set(KVLAB_FLAGS_avx512 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mprefer-vector-width=512)
+
+# kvlab_step(<number> <name> SOURCES ... [SIMD ...] [LINKS ...])
+#   the step's library kvlab::<name>, and its executable step<number>_<name> from app/*.cpp.
+function(kvlab_step number name)
+    kvlab_library(${name} ${ARGN})
+    find_package(CLI11 REQUIRED)
+    file(GLOB app CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/app/*.cpp)
+    add_executable(step${number}_${name} ${app})
+    target_link_libraries(step${number}_${name} PRIVATE kvlab::${name} CLI11::CLI11)
+    target_compile_options(step${number}_${name} PRIVATE ${KVLAB_WARNINGS})
+    target_compile_definitions(step${number}_${name} PRIVATE
+        KVLAB_SOURCE_WEIGHTS="${PROJECT_SOURCE_DIR}/weights")
+    set_property(GLOBAL APPEND PROPERTY KVLAB_APPS step${number}_${name})
+endfunction()

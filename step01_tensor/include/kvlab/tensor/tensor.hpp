@@ -1,0 +1,229 @@
+// tensor.hpp - chapter 1: numbers in memory. A Tensor owns them, a View looks at them.
+//
+//   Tensor t({2, 3})        row-major: the last index is contiguous, the first byte 64-byte
+//   aligned
+//
+//        t(0,0) t(0,1) t(0,2) | t(1,0) t(1,1) t(1,2)
+//        ^ strides {3, 1}       ^ row 1
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <initializer_list>
+#include <memory>
+#include <span>
+#include <string>
+#include <type_traits>
+
+#include <kvlab/tensor/error.hpp>
+
+namespace kvlab {
+
+// Every size and index: signed, so that S - T is what it looks like, and 64 bits wide.
+using Index = std::ptrdiff_t;
+
+inline constexpr Index kMaxRank = 4;
+inline constexpr std::size_t kAlignment = 64;  // one cache line, one AVX-512 register
+
+// The extents of a tensor, at most kMaxRank of them. Throws Error for a negative extent or an
+// element count that does not fit in an Index.
+class Shape {
+public:
+    Shape() = default;
+    Shape(std::initializer_list<Index> extents);
+    explicit Shape(std::span<const Index> extents);
+
+    Index rank() const { return rank_; }
+
+    Index operator[](Index axis) const { return extents_[static_cast<std::size_t>(axis)]; }
+
+    Index size() const { return size_; }  // product of the extents; 1 for rank 0
+
+    bool operator==(const Shape& other) const;
+    std::string to_string() const;  // "[2, 3]"
+
+private:
+    Index rank_ = 0;
+    Index size_ = 1;
+    std::array<Index, kMaxRank> extents_{};
+};
+
+// A strided look at somebody else's numbers: pointer, shape, strides in elements. Copying a
+// View copies the look, not the numbers. T is float or const float (or another plain type).
+template <class T>
+class View {
+public:
+    View() = default;
+
+    // Row-major over contiguous memory.
+    View(T* data, Shape shape) : data_(data), shape_(shape) {
+        Index stride = 1;
+        for (Index axis = shape_.rank() - 1; axis >= 0; --axis) {
+            strides_[static_cast<std::size_t>(axis)] = stride;
+            stride *= shape_[axis];
+        }
+    }
+
+    View(T* data, Shape shape, std::array<Index, kMaxRank> strides)
+        : data_(data), shape_(shape), strides_(strides) {}
+
+    // View<float> reads as View<const float>.
+    template <class U>
+
+    requires std::is_same_v<T, const U> View(View<U> other)
+        : data_(other.data()), shape_(other.shape()), strides_(other.strides()) {}
+
+    T* data() const { return data_; }
+
+    const Shape& shape() const { return shape_; }
+
+    const std::array<Index, kMaxRank>& strides() const { return strides_; }
+
+    Index rank() const { return shape_.rank(); }
+
+    Index dim(Index axis) const { return shape_[axis]; }
+
+    Index stride(Index axis) const { return strides_[static_cast<std::size_t>(axis)]; }
+
+    Index size() const { return shape_.size(); }
+
+    // The element at the given indices, one per axis.
+    template <class... Indices>
+    T& operator()(Indices... indices) const {
+        KVLAB_DCHECK(static_cast<Index>(sizeof...(indices)) == rank());
+        Index offset = 0, axis = 0;
+        ((offset += checked(indices, axis) * strides_[static_cast<std::size_t>(axis)], ++axis),
+         ...);
+        return data_[offset];
+    }
+
+    // View of index `i` along the first axis: one rank less.
+    View<T> operator[](Index i) const {
+        check(rank() >= 1 && i >= 0 && i < dim(0), "view: index ", i, " outside of ",
+              shape_.to_string());
+        std::array<Index, kMaxRank> extents{}, strides{};
+        for (Index axis = 1; axis < rank(); ++axis) {
+            extents[static_cast<std::size_t>(axis - 1)] = dim(axis);
+            strides[static_cast<std::size_t>(axis - 1)] = stride(axis);
+        }
+        return {
+            data_ + i * stride(0),
+            Shape(std::span<const Index>(extents.data(), static_cast<std::size_t>(rank() - 1))),
+            strides};
+    }
+
+    // View of the indices [begin, end) along `axis`: same rank.
+    View<T> slice(Index axis, Index begin, Index end) const {
+        check(axis >= 0 && axis < rank(), "view: axis ", axis, " outside of ",
+              shape_.to_string());
+        check(0 <= begin && begin <= end && end <= dim(axis), "view: slice [", begin, ", ", end,
+              ") of axis ", axis, " outside of ", shape_.to_string());
+        std::array<Index, kMaxRank> extents{};
+        for (Index a = 0; a < rank(); ++a) extents[static_cast<std::size_t>(a)] = dim(a);
+        extents[static_cast<std::size_t>(axis)] = end - begin;
+        return {data_ + begin * stride(axis),
+                Shape(std::span<const Index>(extents.data(), static_cast<std::size_t>(rank()))),
+                strides_};
+    }
+
+    // Axes a and b exchanged: a transposed look, nothing moves.
+    View<T> transposed(Index a, Index b) const {
+        check(a >= 0 && a < rank() && b >= 0 && b < rank(), "view: axes ", a, ", ", b,
+              " outside of ", shape_.to_string());
+        std::array<Index, kMaxRank> extents{}, strides = strides_;
+        for (Index axis = 0; axis < rank(); ++axis)
+            extents[static_cast<std::size_t>(axis)] = dim(axis);
+        std::swap(extents[static_cast<std::size_t>(a)], extents[static_cast<std::size_t>(b)]);
+        std::swap(strides[static_cast<std::size_t>(a)], strides[static_cast<std::size_t>(b)]);
+        return {data_,
+                Shape(std::span<const Index>(extents.data(), static_cast<std::size_t>(rank()))),
+                strides};
+    }
+
+    // True if the elements lie row-major without gaps.
+    bool contiguous() const {
+        Index expected = 1;
+        for (Index axis = rank() - 1; axis >= 0; --axis) {
+            if (dim(axis) != 1 && stride(axis) != expected) return false;
+            expected *= dim(axis);
+        }
+        return true;
+    }
+
+    // The elements as a span. Throws Error unless contiguous().
+    std::span<T> flat() const {
+        check(contiguous(), "view: flat() of a strided view ", shape_.to_string());
+        return {data_, static_cast<std::size_t>(size())};
+    }
+
+private:
+    Index checked(Index i, [[maybe_unused]] Index axis) const {
+        KVLAB_DCHECK(i >= 0 && i < dim(axis));
+        return i;
+    }
+
+    T* data_ = nullptr;
+    Shape shape_;
+    std::array<Index, kMaxRank> strides_{};
+};
+
+// Owns a 64-byte aligned, row-major block of float32, zeroed at construction. Moves, and copies
+// only when asked to by clone(): a silent copy of a cache is a bug that nobody sees.
+class Tensor {
+public:
+    Tensor() = default;
+    explicit Tensor(Shape shape);
+    Tensor(Tensor&&) noexcept = default;
+    Tensor& operator=(Tensor&&) noexcept = default;
+
+    Tensor clone() const;
+
+    const Shape& shape() const { return shape_; }
+
+    Index rank() const { return shape_.rank(); }
+
+    Index dim(Index axis) const { return shape_[axis]; }
+
+    Index size() const { return data_ ? shape_.size() : 0; }
+
+    float* data() { return data_.get(); }
+
+    const float* data() const { return data_.get(); }
+
+    std::span<float> flat() { return {data(), static_cast<std::size_t>(size())}; }
+
+    std::span<const float> flat() const { return {data(), static_cast<std::size_t>(size())}; }
+
+    View<float> view() { return {data(), shape_}; }
+
+    View<const float> view() const { return {data(), shape_}; }
+
+    template <class... Indices>
+    float& operator()(Indices... indices) {
+        return view()(indices...);
+    }
+
+    template <class... Indices>
+    const float& operator()(Indices... indices) const {
+        return view()(indices...);
+    }
+
+private:
+    struct Release {
+        void operator()(float* p) const;
+    };
+
+    Shape shape_;
+    std::unique_ptr<float[], Release> data_;
+};
+
+// Throws Error "<what>: expected [..], found [..]" unless the view has exactly this shape.
+template <class T>
+void check_shape(const View<T>& view, const Shape& expected, const char* what) {
+    if (!(view.shape() == expected)) [[unlikely]]
+        throw Error(concat(what, ": expected shape ", expected.to_string(), ", found ",
+                           view.shape().to_string()));
+}
+
+}  // namespace kvlab
