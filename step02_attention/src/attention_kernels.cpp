@@ -8,9 +8,11 @@ namespace kvlab {
 namespace portable {
 extern const AttentionKernels kAttentionKernels;
 }
+
 namespace avx2 {
 extern const AttentionKernels kAttentionKernels;
 }
+
 namespace avx512 {
 extern const AttentionKernels kAttentionKernels;
 }
@@ -22,7 +24,8 @@ const AttentionKernels& attention_kernels(SimdLevel level) {
 #ifdef KVLAB_HAS_avx2
     if (level == SimdLevel::avx2) return avx2::kAttentionKernels;
 #endif
-    check(level == SimdLevel::portable, "SIMD level ", simd_level_name(level), " is not built in");
+    check(level == SimdLevel::portable, "SIMD level ", simd_level_name(level),
+          " is not built in");
     return portable::kAttentionKernels;
 }
 

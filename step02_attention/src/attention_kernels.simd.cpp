@@ -32,12 +32,14 @@ static float softmax_tile(float* scores, Index visible, float* maximum, float* r
         for (Index j = 0; j < visible; ++j) M = lanes[j] > M ? lanes[j] : M;
     }
     for (int v = 0; v < kVecs; ++v) {
-        const Vec e = smaller(larger(sub(load(lanes + v * kLanes), fill(M)), fill(-127.0f)), fill(0.0f));
+        const Vec e =
+            smaller(larger(sub(load(lanes + v * kLanes), fill(M)), fill(-127.0f)), fill(0.0f));
         store(scores + v * kLanes, mul(load(p + v * kLanes), pow2_in_range(e)));
     }
     const float drop = *maximum - M;  // -infinity for the first tile
     const float clamped = drop > -127.0f ? drop : -127.0f;
-    const std::uint32_t bits = static_cast<std::uint32_t>(static_cast<std::int32_t>(clamped) + 127) << 23;
+    const std::uint32_t bits =
+        static_cast<std::uint32_t>(static_cast<std::int32_t>(clamped) + 127) << 23;
     *rescale = __builtin_bit_cast(float, bits);
     *maximum = M;
     return ordered_sum(scores, visible);
@@ -47,7 +49,11 @@ static void scale(float factor, Index n, float* y) {
     for (Index i = 0; i < n; i += kLanes) store(y + i, mul(load(y + i), fill(factor)));
 }
 
-static void rotate(float* head, const float* cos, const float* sin, Index rope_dim, Index head_dim,
+static void rotate(float* head,
+                   const float* cos,
+                   const float* sin,
+                   Index rope_dim,
+                   Index head_dim,
                    float factor) {
     for (Index i = 0; i < rope_dim / 2; ++i) {
         const float x0 = head[2 * i], x1 = head[2 * i + 1];

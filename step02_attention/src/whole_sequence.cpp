@@ -5,10 +5,14 @@
 namespace kvlab {
 
 WholeSequence::WholeSequence(const KvShape& shape, Index context, SimdLevel level)
-    : shape_(shape), context_(context), level_(level), tiles_(context, shape.kv_heads, shape.head_dim) {}
+    : shape_(shape),
+      context_(context),
+      level_(level),
+      tiles_(context, shape.kv_heads, shape.head_dim) {}
 
 void WholeSequence::begin(Index T) {
-    check(T >= 1 && T <= context_, "no cache: a step of ", T, " tokens does not fit the context of ", context_);
+    check(T >= 1 && T <= context_, "no cache: a step of ", T,
+          " tokens does not fit the context of ", context_);
 }
 
 void WholeSequence::append(Index, View<const float> k, View<const float> v) {

@@ -1,4 +1,5 @@
-// attention.hpp - chapter 2: attention itself, as the plain loop and at full speed, with the same bits.
+// attention.hpp - chapter 2: attention itself, as the plain loop and at full speed, with the
+// same bits.
 #pragma once
 
 #include <kvlab/attention/attention_kernels.hpp>
@@ -11,15 +12,15 @@ namespace kvlab {
 
 // One query over S slots, in slot order: the definition (contract, rule 3), in two passes.
 // q is scaled by log2(e) / sqrt(D). Throws Error for wrong shapes or S = 0.
-void attention_plain(View<const float> q,    // [D]
-                     View<const float> k,    // [S, D]
-                     View<const float> v,    // [S, D]
-                     View<float> out);       // [D]
+void attention_plain(View<const float> q,  // [D]
+                     View<const float> k,  // [S, D]
+                     View<const float> v,  // [S, D]
+                     View<float> out);     // [D]
 
-// The running state of up to kMaxKernelRows queries of one KV head while tiles go by: the online
-// softmax (Milakov and Gimelshein 2018; FlashAttention, Dao et al. 2022). Because the maximum is an
-// integer and rescaling by a power of two is exact, the tiles may come one by one and the result
-// still has the bits of the two-pass loop.
+// The running state of up to kMaxKernelRows queries of one KV head while tiles go by: the
+// online softmax (Milakov and Gimelshein 2018; FlashAttention, Dao et al. 2022). Because the
+// maximum is an integer and rescaling by a power of two is exact, the tiles may come one by one
+// and the result still has the bits of the two-pass loop.
 //
 // Any store can drive it: a contiguous cache, pages, or tiles expanded from fewer bits.
 class AttentionRows {
@@ -31,12 +32,16 @@ public:
 
     // Starts `rows` new queries. Fill query(r) for each, then go over the tiles.
     void start(Index rows);
+
     float* query(Index row) { return queries_ + row * kMaxHeadDim; }
 
-    // The next tile in slot order: keys [D][64], values [64][Dp]; row r sees its first visible[r]
-    // slots, 1 to 64 and not falling from row to row; a row that sees none of it must not be in
-    // [first_row, rows).
-    void tile(const float* keys, const float* values, const Index* visible, Index first_row = 0);
+    // The next tile in slot order: keys [D][64], values [64][Dp]; row r sees its first
+    // visible[r] slots, 1 to 64 and not falling from row to row; a row that sees none of it
+    // must not be in [first_row, rows).
+    void tile(const float* keys,
+              const float* values,
+              const Index* visible,
+              Index first_row = 0);
 
     // out [D] of one row: the weighted sum divided by the sum of weights.
     void finish(Index row, float* out) const;
@@ -53,13 +58,13 @@ private:
     alignas(64) float sums_[kMaxKernelRows * kMaxHeadDim];
 };
 
-// Causal attention of T new tokens over KvTiles whose slots are positions: token t sees the slots
-// [0, past + t]. Work is shared over KV heads and tokens.
+// Causal attention of T new tokens over KvTiles whose slots are positions: token t sees the
+// slots [0, past + t]. Work is shared over KV heads and tokens.
 void attend_tiles(SimdLevel level,
                   ThreadPool& pool,
-                  View<const float> q,    // [T, Hq, D], scaled
+                  View<const float> q,  // [T, Hq, D], scaled
                   const KvTiles& tiles,
-                  Index past,             // slots before the step's first token
-                  View<float> out);       // [T, Hq, D]
+                  Index past,        // slots before the step's first token
+                  View<float> out);  // [T, Hq, D]
 
 }  // namespace kvlab

@@ -16,7 +16,7 @@ enum class LogitsOf { last, all };
 // One sequence's part in a step: T new tokens that go behind what its store has seen.
 struct SequenceStep {
     KvStore* store;
-    std::span<const Token> tokens;       // [T], at least one
+    std::span<const Token> tokens;  // [T], at least one
     LogitsOf logits = LogitsOf::last;
 };
 
@@ -27,19 +27,24 @@ public:
     Decoder(std::shared_ptr<const Model> model, Engine& engine);
 
     const Model& model() const { return *model_; }
+
     const Config& config() const { return model_->config; }
+
     Engine& engine() { return engine_; }
+
     KvShape kv_shape() const;
 
     // Runs the new tokens of all sequences through the model and commits them to their stores.
-    // Returns the wanted logits [n, V], in the order of the batch, valid until the next call. A row's
-    // bits do not depend on its neighbours in the batch.
-    // Throws Error, with every store as it was, for an empty batch, a store that occurs twice or has
-    // another shape, no room, a token outside of the vocabulary or a position outside of the context.
+    // Returns the wanted logits [n, V], in the order of the batch, valid until the next call. A
+    // row's bits do not depend on its neighbours in the batch. Throws Error, with every store
+    // as it was, for an empty batch, a store that occurs twice or has another shape, no room, a
+    // token outside of the vocabulary or a position outside of the context.
     View<const float> forward(std::span<const SequenceStep> batch);
 
     // The same for one sequence.
-    View<const float> forward(KvStore& store, std::span<const Token> tokens, LogitsOf logits = LogitsOf::last);
+    View<const float> forward(KvStore& store,
+                              std::span<const Token> tokens,
+                              LogitsOf logits = LogitsOf::last);
 
     // nullptr detaches. The observer must outlive its use.
     void set_observer(Observer* observer) { observer_ = observer; }
@@ -64,8 +69,9 @@ private:
 
     // The current step: R tokens of all sequences, one behind the other.
     Index R_ = 0;
-    std::vector<Token> tokens_;       // [R]
-    std::vector<Index> positions_;    // [R]
+    std::vector<Token> tokens_;         // [R]
+    std::vector<Index> positions_;      // [R]
+    std::vector<Token> position_rows_;  // [R] gpt2: the same, as rows of the table of positions
 
     // Activations, grown as needed.
     Index capacity_ = 0, logits_capacity_ = 0;

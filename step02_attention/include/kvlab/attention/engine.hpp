@@ -1,7 +1,9 @@
-// engine.hpp - chapter 2: where the numbers are computed. The decoder says what, an Engine does it.
+// engine.hpp - chapter 2: where the numbers are computed. The decoder says what, an Engine does
+// it.
 //
-// All engines give the same bits (contract): a CPU at any SIMD level and thread count, or another
-// device. Every View that an engine takes points into memory that this engine allocated.
+// All engines give the same bits (contract): a CPU at any SIMD level and thread count, or
+// another device. Every View that an engine takes points into memory that this engine
+// allocated.
 #pragma once
 
 #include <memory>
@@ -11,7 +13,7 @@
 #include <kvlab/tensor/rope.hpp>
 #include <kvlab/tensor/tensor.hpp>
 #include <kvlab/tensor/thread_pool.hpp>
-#include <kvlab/weights/tokenizer.hpp>
+#include <kvlab/weights/token.hpp>
 #include <kvlab/weights/weight_source.hpp>
 
 namespace kvlab {
@@ -54,16 +56,27 @@ public:
     virtual void gather(const Matrix& table, std::span<const Token> tokens, View<float> x) = 0;
 
     // y[R, N] = x[R, K] * w transposed, plus bias [N] unless null (after the complete sum).
-    virtual void linear(const Matrix& w, const float* bias, View<const float> x, View<float> y) = 0;
+    virtual void linear(const Matrix& w,
+                        const float* bias,
+                        View<const float> x,
+                        View<float> y) = 0;
 
     // y[r] = norm of x[r], both [R, C].
-    virtual void rms_norm(View<const float> x, const float* weight, float eps, View<float> y) = 0;
-    virtual void layer_norm(View<const float> x, const float* weight, const float* bias, float eps,
+    virtual void rms_norm(View<const float> x,
+                          const float* weight,
+                          float eps,
+                          View<float> y) = 0;
+    virtual void layer_norm(View<const float> x,
+                            const float* weight,
+                            const float* bias,
+                            float eps,
                             View<float> y) = 0;
 
     // In place on heads [R, H, D]: RoPE at positions [R] (table may be null: none), then times
     // `factor`.
-    virtual void rotate(View<float> heads, const RopeTable* table, std::span<const Index> positions,
+    virtual void rotate(View<float> heads,
+                        const RopeTable* table,
+                        std::span<const Index> positions,
                         float factor) = 0;
 
     // y[R, n] += x[R, n]

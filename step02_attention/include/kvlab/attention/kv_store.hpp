@@ -1,14 +1,16 @@
-// kv_store.hpp - chapter 2: the seam between the decoder and whatever remembers keys and values.
+// kv_store.hpp - chapter 2: the seam between the decoder and whatever remembers keys and
+// values.
 //
-// The decoder hands over each layer's new keys and values and asks for attention over everything
-// that this store still holds; it never learns how, or whether, they are kept. One call of the
-// decoder is one step:
+// The decoder hands over each layer's new keys and values and asks for attention over
+// everything that this store still holds; it never learns how, or whether, they are kept. One
+// call of the decoder is one step:
 //
 //   begin(T)                                  room for T tokens, or Error and nothing happened
 //     layer 0:  append(0, k, v)  attend(0, q, out)
 //     layer 1:  append(1, k, v)  attend(1, q, out)
 //     ...
-//   commit()                                  the T tokens now count: next_position() grows by T
+//   commit()                                  the T tokens now count: next_position() grows by
+//   T
 //
 // A step that fails before commit() leaves the store as it was.
 //
@@ -35,8 +37,9 @@ struct KvShape {
 
 // In which form a store wants keys and queries.
 enum class KeyForm {
-    rotated,    // after RoPE, at their positions
-    unrotated,  // before RoPE: the store rotates both itself, when it attends
+    rotated,    // after RoPE at their positions; queries also scaled
+    unrotated,  // before RoPE, queries unscaled: the store rotates both, then scales q, when it
+                // attends
 };
 
 struct KvBytes {
@@ -64,15 +67,15 @@ public:
 
     // The step's keys and values of one layer; once per layer, in order, after begin(T).
     virtual void append(Index layer,
-                        View<const float> k,    // [T, Hkv, D], in key_form()
+                        View<const float> k,       // [T, Hkv, D], in key_form()
                         View<const float> v) = 0;  // [T, Hkv, D]
 
     // Attention of the step's queries: token t sees every held slot of earlier tokens and the
-    // step's tokens 0..t. Scores are q . k as they stand: the decoder has scaled q by
-    // log2(e) / sqrt(D) (contract, rule 3).
+    // step's tokens 0..t. Scores are q . k as they stand, since q comes scaled by log2(e) /
+    // sqrt(D) (contract, rule 3).
     virtual void attend(Index layer,
-                        View<const float> q,   // [T, Hq, D], in key_form(), scaled
-                        View<float> out,       // [T, Hq, D]
+                        View<const float> q,  // [T, Hq, D], in key_form()
+                        View<float> out,      // [T, Hq, D]
                         ThreadPool& pool) = 0;
 
     // Ends the step.

@@ -1,6 +1,7 @@
 // kv_tiles.hpp - chapter 2: the keys and values of one layer, laid out for fast attention.
 //
-//   keys    [Hkv][tiles][D][64]   a tile holds 64 slots side by side: one load = 16 slots' component i,
+//   keys    [Hkv][tiles][D][64]   a tile holds 64 slots side by side: one load = 16 slots'
+//   component i,
 //                                 so that lanes are different scores
 //   values  [Hkv][tiles][64][Dp]  a slot's value in a row, padded to Dp = D rounded up to 16,
 //                                 so that lanes are different outputs
@@ -19,13 +20,19 @@ public:
     KvTiles(Index slots, Index kv_heads, Index head_dim);
 
     Index slots() const { return tiles_ * 64; }
-    Index kv_heads() const { return kv_heads_; }
-    Index head_dim() const { return head_dim_; }
-    Index padded_dim() const { return padded_dim_; }
-    Index allocated_bytes() const { return (keys_.size() + values_.size()) * Index{sizeof(float)}; }
 
-    // Writes the T rows k, v [T, Hkv, D] into slots [first, first + T). Throws Error when they do
-    // not fit.
+    Index kv_heads() const { return kv_heads_; }
+
+    Index head_dim() const { return head_dim_; }
+
+    Index padded_dim() const { return padded_dim_; }
+
+    Index allocated_bytes() const {
+        return (keys_.size() + values_.size()) * Index{sizeof(float)};
+    }
+
+    // Writes the T rows k, v [T, Hkv, D] into slots [first, first + T). Throws Error when they
+    // do not fit.
     void write(Index first, View<const float> k, View<const float> v);
 
     // Copies slots [0, count) from other, which has the same heads and enough slots.

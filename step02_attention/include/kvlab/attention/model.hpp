@@ -1,4 +1,5 @@
-// model.hpp - chapter 2: a configuration and the weights that belong to it, loaded into an engine.
+// model.hpp - chapter 2: a configuration and the weights that belong to it, loaded into an
+// engine.
 #pragma once
 
 #include <memory>
@@ -26,8 +27,8 @@ struct Norm {
 
 struct LayerWeights {
     Norm attention_norm;
-    Linear qkv;      // [(Hq + 2 Hkv) D, C]: queries, keys, values, one behind the other
-    Linear out;      // [C, Hq D]
+    Linear qkv;  // [(Hq + 2 Hkv) D, C]: queries, keys, values, one behind the other
+    Linear out;  // [C, Hq D]
     Norm ffn_norm;
     Linear gate_up;  // llama: [2F, C], gate first; gpt2: [F, C], up alone
     Linear down;     // [C, F]
@@ -41,15 +42,16 @@ struct Model {
     std::unique_ptr<Matrix> positions;  // gpt2: [context, C], else null
     std::vector<LayerWeights> layers;
     Norm final_norm;
-    std::unique_ptr<Matrix> head;       // [V, C], null when tied to the embedding
-    RopeTable rope;                     // llama: of the whole context
+    std::unique_ptr<Matrix> head;  // [V, C], null when tied to the embedding
+    RopeTable rope;                // llama: of the whole context
 
     const Matrix& head_matrix() const { return head ? *head : *embedding; }
-    Index weight_bytes() const;         // as the engine holds them
+
+    Index weight_bytes() const;  // as the engine holds them
 };
 
-// Reads GGUF's tensor names of the architecture. Throws Error, naming the file and the tensor, for
-// whatever is missing or has another shape than the configuration says.
+// Reads GGUF's tensor names of the architecture. Throws Error, naming the file and the tensor,
+// for whatever is missing or has another shape than the configuration says.
 std::shared_ptr<const Model> load_model(const WeightSource& source, Engine& engine);
 
 }  // namespace kvlab

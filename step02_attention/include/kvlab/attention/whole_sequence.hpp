@@ -1,4 +1,5 @@
-// whole_sequence.hpp - chapter 2: attention WITHOUT a cache. Every step must bring the whole text.
+// whole_sequence.hpp - chapter 2: attention WITHOUT a cache. Every step must bring the whole
+// text.
 #pragma once
 
 #include <kvlab/attention/kv_store.hpp>
@@ -14,12 +15,17 @@ public:
     WholeSequence(const KvShape& shape, Index context, SimdLevel level = default_simd_level());
 
     const KvShape& shape() const override { return shape_; }
+
     Index next_position() const override { return 0; }
+
     Index room() const override { return context_; }
+
     void begin(Index T) override;
     void append(Index layer, View<const float> k, View<const float> v) override;
     void attend(Index layer, View<const float> q, View<float> out, ThreadPool& pool) override;
+
     void commit() override {}
+
     void truncate(Index length) override;
     std::unique_ptr<KvStore> fork() const override;
     KvBytes bytes() const override;
