@@ -3,8 +3,11 @@
 
     python3 weights/export.py /tmp/tiny/checkpoint.pt weights/tiny.gguf
 
-The tokenizer: 256 tokens of type BYTE, `<0x00>` ... `<0xFF>`, in the model "llama" (SentencePiece). Text has
-no pieces there, so every byte becomes its own token. Byte 0 never occurs in text and is the BOS.
+The tokenizer: token b is byte b. In GGUF's terms it is of the kind "llama" (SentencePiece) with 256 tokens
+`<0x00>` ... `<0xFF>` of type BYTE: text has no pieces there, so it falls apart into its bytes. One exception:
+SentencePiece writes a space as U+2581 before it looks for pieces, so token 32 is that character, type NORMAL.
+(The price, paid by every model of this kind in llama.cpp: U+2581 itself reads as a space there.)
+Byte 0 never occurs in text; it is the BOS, and the EOS that llama.cpp wants to see named.
 Needs: PyTorch, and gguf (PyPI).
 """
 from __future__ import annotations
@@ -46,9 +49,10 @@ def write_gguf(path: Path, cfg: Config, state: dict[str, torch.Tensor]) -> None:
     w.add_vocab_size(cfg.vocab_size)
     w.add_file_type(gguf.LlamaFileType.ALL_F32)
     w.add_tokenizer_model("llama")
-    w.add_token_list([f"<0x{b:02X}>" for b in range(256)])
+    byte = int(gguf.TokenType.BYTE)
+    w.add_token_list(["\u2581" if b == 32 else f"<0x{b:02X}>" for b in range(256)])
     w.add_token_scores([0.0] * 256)
-    w.add_token_types([int(gguf.TokenType.BYTE)] * 256)
+    w.add_token_types([int(gguf.TokenType.NORMAL) if b == 32 else byte for b in range(256)])
     w.add_bos_token_id(BOS)
     w.add_eos_token_id(BOS)
     w.add_unk_token_id(BOS)
