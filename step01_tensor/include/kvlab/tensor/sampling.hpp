@@ -1,0 +1,36 @@
+// sampling.hpp - chapter 1: from a row of logits to one token, the same token for the same
+// seed.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include <kvlab/tensor/random.hpp>
+
+namespace kvlab {
+
+struct SamplingOptions {
+    float temperature = 0.0f;  // 0: greedy, the argmax
+    Index top_k = 0;           // 0: all
+    float top_p = 1.0f;  // 1: all; else the smallest head of the sorted list with this mass
+    std::uint64_t seed = 42;
+};
+
+// Draws tokens. One Sampler per sequence, so that its neighbours in a batch do not disturb it.
+class Sampler {
+public:
+    // Throws Error unless temperature >= 0, top_k >= 0 and 0 < top_p <= 1.
+    explicit Sampler(const SamplingOptions& options);
+
+    // The next token for logits [V]. Uses one number of the generator, none when greedy.
+    // Candidates are in index order, or by value, then lower index, when top_k or top_p is set.
+    Index sample(std::span<const float> logits);
+
+private:
+    SamplingOptions options_;
+    Rng rng_;
+    std::vector<Index> order_;             // candidates
+    std::vector<float> scores_, weights_;  // of the candidates, in that order
+};
+
+}  // namespace kvlab

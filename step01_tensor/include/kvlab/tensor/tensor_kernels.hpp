@@ -1,0 +1,60 @@
+// tensor_kernels.hpp - chapter 1: the fast kernels' entry points, one table per SIMD level.
+#pragma once
+
+#include <cstddef>
+
+namespace kvlab {
+
+using Index = std::ptrdiff_t;
+
+inline constexpr Index kPanel = 64;         // outputs per packed panel
+inline constexpr Index kMaxKernelRows = 6;  // rows of x that one call of `block` takes
+
+// How a block of a sum joins what stands in y (contract, rule 2).
+enum class BlockMode {
+    first,   // y = chain from +0: the first block is the total
+    add,     // y = y + chain from +0
+    resume,  // y = chain that goes on from y: the later part of one block
+};
+
+struct TensorKernels {
+    // One block of a matrix product: for r < rows (at most kMaxKernelRows) and c < width
+    //   chain over k < depth of fma(x[r * x_stride + k], b[k * b_stride + c], chain)
+    // goes to y[r * y_stride + c] as `mode` says. width is a multiple of 16, depth <= 64.
+    void (*block)(Index rows,
+                  Index depth,
+                  const float* x,
+                  Index x_stride,
+                  const float* b,
+                  Index b_stride,
+                  Index width,
+                  float* y,
+                  Index y_stride,
+                  BlockMode mode);
+
+    // y[p * 64 + c] = x . column c of panel p, for `panels` whole panels of [depth][64] floats
+    // that follow one another: the matrix-vector product of decoding.
+    void (*panels)(Index panels, Index depth, const float* x, const float* b, float* y);
+
+    // y = rms_norm(x) of one row; y may be x.
+    void (*rms_norm)(const float* x, const float* weight, float eps, Index n, float* y);
+
+    // y[i] = silu(gate[i]) * up[i]; y may be either.
+    void (*swiglu)(const float* gate, const float* up, Index n, float* y);
+
+    // y[i] = gelu(x[i]); y may be x.
+    void (*gelu)(const float* x, Index n, float* y);
+
+    // y[i] = 2^x[i]
+    void (*exp2)(const float* x, Index n, float* y);
+
+    // y[i] = y[i] + x[i]
+    void (*add)(const float* x, Index n, float* y);
+};
+
+enum class SimdLevel;
+
+// The table of a level. Throws Error when the level is not built in or not supported here.
+const TensorKernels& tensor_kernels(SimdLevel level);
+
+}  // namespace kvlab

@@ -1,0 +1,65 @@
+// thread_pool.hpp - chapter 1: a few threads that wait for small work.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <exception>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include <kvlab/tensor/tensor.hpp>
+
+namespace kvlab {
+
+// Runs the tasks 0..n-1 of one job on `threads` threads, the caller's included. Which thread
+// runs which task is left open: a task writes only its own outputs, so the bits do not depend
+// on it.
+class ThreadPool {
+public:
+    // Throws Error unless 1 <= threads <= 256. One thread starts none and costs nothing.
+    explicit ThreadPool(Index threads);
+    ~ThreadPool();
+    ThreadPool(const ThreadPool&) = delete;
+    ThreadPool& operator=(const ThreadPool&) = delete;
+
+    Index threads() const { return static_cast<Index>(workers_.size()) + 1; }
+
+    // Calls task(i) for every i in [0, n), returns when all are done, and rethrows the first
+    // exception of a task. Not reentrant: a task must not call run() of the same pool.
+    template <class Task>
+    void run(Index n, Task&& task) {
+        if (n <= 0) return;
+        if (workers_.empty() || n == 1) {
+            for (Index i = 0; i < n; ++i) task(i);
+            return;
+        }
+        run_job(
+            n,
+            [](void* context, Index i) {
+                (*static_cast<std::remove_reference_t<Task>*>(context))(i);
+            },
+            const_cast<void*>(static_cast<const void*>(&task)));
+    }
+
+private:
+    using Call = void (*)(void*, Index);
+    void run_job(Index n, Call call, void* context);
+    void work_on_job();
+    void worker_loop();
+
+    // Written by run_job() before `generation_` grows; read by workers after they see it grow.
+    Call call_ = nullptr;
+    void* context_ = nullptr;
+    Index tasks_ = 0;
+
+    std::atomic<Index> next_task_{0};
+    std::atomic<Index> busy_workers_{0};
+    std::atomic<std::uint32_t> generation_{0};
+    std::atomic<bool> stop_{false};
+    std::mutex error_mutex_;
+    std::exception_ptr error_;
+    std::vector<std::thread> workers_;
+};
+
+}  // namespace kvlab

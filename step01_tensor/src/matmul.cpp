@@ -1,0 +1,149 @@
+#include <kvlab/tensor/matmul.hpp>
+
+#include <algorithm>
+
+#include <kvlab/tensor/numerics.hpp>
+
+namespace kvlab {
+
+static_assert(kPanel == kSumBlock, "kernels take one block of a sum from one panel at a time");
+
+PackedMatrix::PackedMatrix(Index outputs, Index depth) : outputs_(outputs), depth_(depth) {
+    check(outputs > 0 && depth > 0,
+          "packed matrix: outputs and depth must be positive, found [", outputs, ", ", depth,
+          "]");
+    data_ = Tensor({panels(), depth, kPanel});
+}
+
+PackedMatrix PackedMatrix::pack(View<const float> w) {
+    check(w.rank() == 2, "packed matrix: expected a matrix [N, K], found ",
+          w.shape().to_string());
+    PackedMatrix packed(w.dim(0), w.dim(1));
+    packed.set_outputs(0, w);
+    return packed;
+}
+
+void PackedMatrix::set_outputs(Index first, View<const float> w) {
+    check(w.rank() == 2 && w.dim(1) == depth_ && first >= 0 && first + w.dim(0) <= outputs_,
+          "packed matrix [", outputs_, ", ", depth_, "]: cannot take ", w.shape().to_string(),
+          " at output ", first);
+    for (Index n = 0; n < w.dim(0); ++n) {
+        float* column =
+            data_.data() + (first + n) / kPanel * depth_ * kPanel + (first + n) % kPanel;
+        for (Index k = 0; k < depth_; ++k) column[k * kPanel] = w(n, k);
+    }
+}
+
+float PackedMatrix::at(Index output, Index k) const {
+    check(output >= 0 && output < outputs_ && k >= 0 && k < depth_, "packed matrix: [", output,
+          ", ", k, "] is outside of [", outputs_, ", ", depth_, "]");
+    return panel(output / kPanel)[k * kPanel + output % kPanel];
+}
+
+namespace {
+
+// Rows [first, last) of y for one panel, `width` columns wide. The panel goes through the cache
+// in pieces of one block (64 x 64 floats, 16 KB: half of L1), each used for all rows before the
+// next.
+void panel_rows(const TensorKernels& kernels,
+                View<const float> x,
+                const float* panel,
+                Index first,
+                Index last,
+                Index width,
+                float* y,
+                Index y_stride) {
+    const Index K = x.dim(1), rows = last - first;
+    const Index groups = (rows + kMaxKernelRows - 1) / kMaxKernelRows;
+    for (Index k = 0; k < K; k += kSumBlock) {
+        const Index depth = std::min(kSumBlock, K - k);
+        const BlockMode mode = k == 0 ? BlockMode::first : BlockMode::add;
+        for (Index g = 0; g < groups; ++g) {  // nearly equal groups: 64 rows are 9 x 6 + 2 x 5
+            const Index begin = rows * g / groups, end = rows * (g + 1) / groups;
+            kernels.block(end - begin, depth, &x(first + begin, k), x.stride(0),
+                          panel + k * kPanel, kPanel, width, y + begin * y_stride, y_stride,
+                          mode);
+        }
+    }
+}
+
+// Rows of x per piece of work: few enough that x stays in the second-level cache.
+Index rows_per_task(Index T, Index K) {
+    const Index fit = Index{384} * 1024 / (K * static_cast<Index>(sizeof(float)));
+    return std::min(
+        T, std::clamp(fit / kMaxKernelRows * kMaxKernelRows, Index{48}, Index{96} * 4));
+}
+
+// The last panel when N is not a multiple of 16: through a buffer, so that nothing is written
+// beyond column N.
+void padded_panel(const TensorKernels& kernels,
+                  View<const float> x,
+                  const float* panel,
+                  Index first,
+                  Index last,
+                  Index columns,
+                  float* y,
+                  Index y_stride) {
+    constexpr Index kRows = 48;
+    alignas(kAlignment) float buffer[kRows * kPanel];
+    for (Index begin = first; begin < last; begin += kRows) {
+        const Index end = std::min(begin + kRows, last);
+        panel_rows(kernels, x, panel, begin, end, (columns + 15) / 16 * 16, buffer, kPanel);
+        for (Index r = begin; r < end; ++r)
+            std::copy_n(buffer + (r - begin) * kPanel, columns, y + (r - first) * y_stride);
+    }
+}
+
+// One row of x: decoding. Every weight is read once, so this runs at the speed of the memory;
+// whole panels go to the kernel in a few long runs.
+void matrix_vector(const TensorKernels& kernels,
+                   ThreadPool& pool,
+                   View<const float> x,
+                   const PackedMatrix& w,
+                   View<float> y) {
+    const Index whole = w.outputs() / kPanel, rest = w.outputs() % kPanel;
+    const Index runs = std::min(whole, pool.threads() == 1 ? Index{1} : pool.threads() * 4);
+    const auto task = [&](Index i) {
+        const Index begin = whole * i / std::max(runs, Index{1}),
+                    end = whole * (i + 1) / std::max(runs, Index{1});
+        if (i < runs)
+            kernels.panels(end - begin, w.depth(), x.data(), w.panel(begin),
+                           y.data() + begin * kPanel);
+        else
+            padded_panel(kernels, x, w.panel(whole), 0, 1, rest, y.data() + whole * kPanel,
+                         kPanel);
+    };
+    pool.run(runs + (rest > 0 ? 1 : 0), task);
+}
+
+}  // namespace
+
+void matmul(const TensorKernels& kernels,
+            ThreadPool& pool,
+            View<const float> x,
+            const PackedMatrix& w,
+            View<float> y) {
+    const Index T = x.rank() == 2 ? x.dim(0) : 0;
+    check_shape(x, {T, w.depth()}, "matmul: x");
+    check_shape(y, {T, w.outputs()}, "matmul: y");
+    check(x.stride(1) == 1 && y.stride(1) == 1,
+          "matmul: the rows of x and y must be contiguous");
+    if (T == 0) return;
+    if (T == 1) return matrix_vector(kernels, pool, x, w, y);
+    const Index chunk = rows_per_task(T, w.depth());
+    const Index chunks = (T + chunk - 1) / chunk;
+    // Neighbouring tasks share a panel, so that its second use finds it in the cache.
+    const auto task = [&](Index i) {
+        const Index p = i / chunks, first = i % chunks * chunk,
+                    last = std::min(first + chunk, T);
+        const Index columns = std::min(kPanel, w.outputs() - p * kPanel);
+        float* out = &y(first, p * kPanel);
+        if (columns % 16 != 0)
+            padded_panel(kernels, x, w.panel(p), first, last, columns, out, y.stride(0));
+        else
+            panel_rows(kernels, x, w.panel(p), first, last, columns, out, y.stride(0));
+    };
+    pool.run(w.panels() * chunks, task);
+}
+
+}  // namespace kvlab

@@ -1,0 +1,137 @@
+#include <kvlab/tensor/rope.hpp>
+
+#include <bit>
+#include <cmath>
+
+namespace kvlab {
+
+namespace {
+
+// A number as the unevaluated sum of two doubles, about 106 bits (Dekker 1971). Only + - * /
+// and fma in double are used, so every machine gets the same bits.
+struct Pair {
+    double high, low;
+};
+
+Pair exact_sum(double a, double b) {  // a + b without error (Knuth)
+    const double s = a + b, part = s - a;
+    return {s, (a - (s - part)) + (b - part)};
+}
+
+Pair exact_product(double a, double b) {
+    const double p = a * b;
+    return {p, std::fma(a, b, -p)};
+}
+
+Pair normalised(double high, double low) {
+    const double s = high + low;
+    return {s, low - (s - high)};
+}
+
+Pair operator+(Pair a, Pair b) {
+    const Pair s = exact_sum(a.high, b.high);
+    return normalised(s.high, s.low + (a.low + b.low));
+}
+
+Pair operator*(Pair a, Pair b) {
+    const Pair p = exact_product(a.high, b.high);
+    return normalised(p.high, p.low + (a.high * b.low + a.low * b.high));
+}
+
+Pair operator/(Pair a, Pair b) {
+    const double q = a.high / b.high;
+    const Pair rest = a + Pair{-q, 0.0} * b;
+    return normalised(q, (rest.high + rest.low) / b.high);
+}
+
+constexpr Pair kLn2 = {0x1.62e42fefa39efp-1, 0x1.abc9e3b39803fp-56};
+
+// ln(x) = k ln 2 + 2 atanh((m - 1) / (m + 1)) for x = m * 2^k, m in [0.7, 1.42).
+Pair logarithm(double x) {
+    int k = 0;
+    double m = std::frexp(x, &k);
+    if (m < 0.70710678) {
+        m *= 2.0;
+        --k;
+    }
+    const Pair z = Pair{m - 1.0, 0.0} / exact_sum(m, 1.0);
+    const Pair square = z * z;
+    Pair series{0.0, 0.0};
+    for (int n = 45; n >= 1; n -= 2)
+        series = series * square + Pair{1.0, 0.0} / Pair{double(n), 0.0};
+    const Pair half = z * series;
+    return Pair{double(k), 0.0} * kLn2 + Pair{2.0 * half.high, 2.0 * half.low};
+}
+
+// e^t = 2^k e^r with |r| <= ln(2) / 2, e^r by its Taylor series.
+double exponential(Pair t) {
+    const double k = std::nearbyint(t.high / kLn2.high);
+    const Pair r = t + Pair{-k, 0.0} * kLn2;
+    Pair series{1.0, 0.0};
+    for (int n = 26; n >= 1; --n) series = series * r / Pair{double(n), 0.0} + Pair{1.0, 0.0};
+    return std::ldexp(series.high, static_cast<int>(k));
+}
+
+}  // namespace
+
+double power(double base, double exponent) {
+    check(base > 0, "power: base must be positive, found ", base);
+    return exponential(Pair{exponent, 0.0} * logarithm(base));
+}
+
+SinCos sin_cos(double x) {
+    // x = k (pi/2) + r, |r| <= pi/4, with pi/2 as a sum of three doubles.
+    const double k = std::nearbyint(x * 0x1.45f306dc9c883p-1);
+    const Pair half_pi = {0x1.921fb54442d18p+0, 0x1.1a62633145c07p-54};
+    const Pair reduced = Pair{x, 0.0} + Pair{-k, 0.0} * half_pi;
+    const double r = reduced.high - k * -0x1.f1976b7ed8fbcp-110, q = r * r;
+    double s = 0.0, c = 0.0;
+    for (int n = 21; n >= 3; n -= 2) s = (1.0 + s) * (-q / (n * (n - 1)));
+    for (int n = 22; n >= 2; n -= 2) c = (1.0 + c) * (-q / (n * (n - 1)));
+    const double sine = std::fma(r, s, r) + reduced.low * (1.0 + c);
+    const double cosine = (1.0 + c) - reduced.low * r;
+    switch (static_cast<long long>(k) & 3) {
+        case 0:
+            return {sine, cosine};
+        case 1:
+            return {cosine, -sine};
+        case 2:
+            return {-sine, -cosine};
+        default:
+            return {-cosine, sine};
+    }
+}
+
+RopeTable::RopeTable(Index positions, Index rope_dim, double base) : rope_dim_(rope_dim) {
+    check(rope_dim > 0 && rope_dim % 2 == 0, "rope: rope_dim must be positive and even, found ",
+          rope_dim);
+    check(positions >= 0, "rope: positions must not be negative, found ", positions);
+    check(base > 0, "rope: base must be positive, found ", base);
+    cos_ = Tensor({positions, rope_dim / 2});
+    sin_ = Tensor({positions, rope_dim / 2});
+    for (Index i = 0; i < rope_dim / 2; ++i) {
+        const double frequency =
+            power(base, -2.0 * static_cast<double>(i) / static_cast<double>(rope_dim));
+        for (Index position = 0; position < positions; ++position) {
+            const SinCos value = sin_cos(static_cast<double>(position) * frequency);
+            cos_(position, i) = static_cast<float>(value.cos);
+            sin_(position, i) = static_cast<float>(value.sin);
+        }
+    }
+}
+
+// ANCHOR: rotate
+void RopeTable::rotate(float* head, Index position) const {
+    check(position >= 0 && position < positions(), "rope: position ", position,
+          " is outside of the table of ", positions());
+    const float *c = cos(position), *s = sin(position);
+    for (Index i = 0; i < rope_dim_ / 2; ++i) {
+        const float x0 = head[2 * i], x1 = head[2 * i + 1];
+        head[2 * i] = std::fma(x0, c[i], -(x1 * s[i]));
+        head[2 * i + 1] = std::fma(x1, c[i], x0 * s[i]);
+    }
+}
+
+// ANCHOR_END: rotate
+
+}  // namespace kvlab

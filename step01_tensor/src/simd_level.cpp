@@ -1,0 +1,51 @@
+#include <kvlab/tensor/simd_level.hpp>
+
+#include <algorithm>
+#include <cstdlib>
+
+#include <kvlab/tensor/error.hpp>
+
+namespace kvlab {
+
+const char* simd_level_name(SimdLevel level) {
+    switch (level) {
+        case SimdLevel::avx512:
+            return "avx512";
+        case SimdLevel::avx2:
+            return "avx2";
+        default:
+            return "portable";
+    }
+}
+
+std::vector<SimdLevel> supported_simd_levels() {
+    std::vector<SimdLevel> levels = {SimdLevel::portable};
+#ifdef KVLAB_HAS_avx2
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+        levels.push_back(SimdLevel::avx2);
+#endif
+#ifdef KVLAB_HAS_avx512
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
+        levels.push_back(SimdLevel::avx512);
+#endif
+    return levels;
+}
+
+SimdLevel parse_simd_level(std::string_view name) {
+    for (SimdLevel level : {SimdLevel::portable, SimdLevel::avx2, SimdLevel::avx512}) {
+        if (name != simd_level_name(level)) continue;
+        const auto levels = supported_simd_levels();
+        check(std::find(levels.begin(), levels.end(), level) != levels.end(), "SIMD level ",
+              name, " is not supported by this processor or not built in");
+        return level;
+    }
+    throw Error(concat("SIMD level must be portable, avx2 or avx512, found '", name, "'"));
+}
+
+SimdLevel default_simd_level() {
+    if (const char* name = std::getenv("KVLAB_SIMD")) return parse_simd_level(name);
+    return supported_simd_levels().back();
+}
+
+}  // namespace kvlab

@@ -1,0 +1,251 @@
+// tensor_kernels.simd.cpp - chapter 1: the fast kernels. Compiled once per SIMD level.
+//
+// The order of every sum is that of numerics.hpp; what is fast here is only which outputs are
+// computed side by side.
+#include <kvlab/tensor/simd.hpp>
+#include <kvlab/tensor/tensor_kernels.hpp>
+
+namespace kvlab::KVLAB_SIMD {
+
+// rows x columns accumulators stay in registers while k runs: each load of b serves all rows,
+// each broadcast of x all columns. 6 x 4 of AVX-512's 32 registers, 6 x 2 of the 16 that AVX2
+// has.
+template <int Rows, int Columns>
+KVLAB_INLINE void block_tile(Index depth,
+                             const float* x,
+                             Index x_stride,
+                             const float* b,
+                             Index b_stride,
+                             float* y,
+                             Index y_stride,
+                             BlockMode mode) {
+    Vec acc[Rows][Columns];
+    for (int r = 0; r < Rows; ++r)
+        for (int c = 0; c < Columns; ++c)
+            acc[r][c] =
+                mode == BlockMode::resume ? load(y + r * y_stride + c * kLanes) : fill(0.0f);
+    for (Index k = 0; k < depth; ++k) {
+        Vec column[Columns];
+        for (int c = 0; c < Columns; ++c) column[c] = load(b + k * b_stride + c * kLanes);
+        for (int r = 0; r < Rows; ++r) {
+            const Vec xk = fill(x[r * x_stride + k]);
+            for (int c = 0; c < Columns; ++c) acc[r][c] = fma(xk, column[c], acc[r][c]);
+        }
+    }
+    for (int r = 0; r < Rows; ++r)
+        for (int c = 0; c < Columns; ++c) {
+            float* out = y + r * y_stride + c * kLanes;
+            store(out, mode == BlockMode::add ? add(load(out), acc[r][c]) : acc[r][c]);
+        }
+}
+
+// Columns per tile: as many as the registers hold beside the rows.
+template <int Rows>
+inline constexpr int kTileColumns = kLanes == 16  ? 4
+                                    : kLanes == 8 ? (Rows <= 2 ? 4 : 2)
+                                                  : 2;
+
+template <int Rows>
+static void block_rows(Index depth,
+                       const float* x,
+                       Index x_stride,
+                       const float* b,
+                       Index b_stride,
+                       Index width,
+                       float* y,
+                       Index y_stride,
+                       BlockMode mode) {
+    constexpr int columns = kTileColumns<Rows>;
+    Index c = 0;
+    for (; c + columns * kLanes <= width; c += columns * kLanes)
+        block_tile<Rows, columns>(depth, x, x_stride, b + c, b_stride, y + c, y_stride, mode);
+    for (; c < width; c += kLanes)
+        block_tile<Rows, 1>(depth, x, x_stride, b + c, b_stride, y + c, y_stride, mode);
+}
+
+static void block(Index rows,
+                  Index depth,
+                  const float* x,
+                  Index x_stride,
+                  const float* b,
+                  Index b_stride,
+                  Index width,
+                  float* y,
+                  Index y_stride,
+                  BlockMode mode) {
+    switch (rows) {
+        case 1:
+            return block_rows<1>(depth, x, x_stride, b, b_stride, width, y, y_stride, mode);
+        case 2:
+            return block_rows<2>(depth, x, x_stride, b, b_stride, width, y, y_stride, mode);
+        case 3:
+            return block_rows<3>(depth, x, x_stride, b, b_stride, width, y, y_stride, mode);
+        case 4:
+            return block_rows<4>(depth, x, x_stride, b, b_stride, width, y, y_stride, mode);
+        case 5:
+            return block_rows<5>(depth, x, x_stride, b, b_stride, width, y, y_stride, mode);
+        default:
+            return block_rows<6>(depth, x, x_stride, b, b_stride, width, y, y_stride, mode);
+    }
+}
+
+inline constexpr int kPanelVecs = static_cast<int>(kPanel / kLanes);
+inline constexpr int kHalf =
+    4;  // registers of one stream: a whole panel with AVX-512, else a part
+
+// Two independent chains side by side: a chain waits 4 cycles for each fma, so one alone would
+// leave the multipliers idle. `ahead` is where the hardware should be reading already.
+KVLAB_INLINE void two_streams(Index depth,
+                              const float* xa,
+                              const float* a,
+                              const float* xb,
+                              const float* b,
+                              Index ahead,
+                              Vec* acc_a,
+                              Vec* acc_b) {
+    for (int v = 0; v < kHalf; ++v) acc_a[v] = acc_b[v] = fill(0.0f);
+    for (Index k = 0; k < depth; ++k) {
+        const Vec va = fill(xa[k]), vb = fill(xb[k]);
+        for (int v = 0; v < kHalf; ++v) {
+            acc_a[v] = fma(va, load(a + k * kPanel + v * kLanes), acc_a[v]);
+            acc_b[v] = fma(vb, load(b + k * kPanel + v * kLanes), acc_b[v]);
+        }
+        for (int line = 0; line < kHalf * kLanes; line += 16) {
+            __builtin_prefetch(a + k * kPanel + ahead + line);
+            __builtin_prefetch(b + k * kPanel + ahead + line);
+        }
+    }
+}
+
+KVLAB_INLINE void one_stream(
+    Index depth, const float* x, const float* b, Index ahead, Vec* acc) {
+    for (int v = 0; v < kHalf; ++v) acc[v] = fill(0.0f);
+    for (Index k = 0; k < depth; ++k) {
+        const Vec xk = fill(x[k]);
+        for (int v = 0; v < kHalf; ++v)
+            acc[v] = fma(xk, load(b + k * kPanel + v * kLanes), acc[v]);
+        for (int line = 0; line < kHalf * kLanes; line += 16)
+            __builtin_prefetch(b + k * kPanel + ahead + line);
+    }
+}
+
+inline constexpr Index kBlock = 64;
+
+// One panel (or half of one, where registers are few): blocks two at a time, added in order.
+static void one_panel(Index depth, const float* x, const float* b, Index ahead, float* y) {
+    Vec total[kHalf] = {}, even[kHalf], odd[kHalf];
+    for (Index k = 0; k < depth; k += 2 * kBlock) {
+        const Index left = depth - k;
+        if (left >= 2 * kBlock) {
+            two_streams(kBlock, x + k, b + k * kPanel, x + k + kBlock,
+                        b + (k + kBlock) * kPanel, ahead, even, odd);
+        } else {
+            one_stream(left < kBlock ? left : kBlock, x + k, b + k * kPanel, ahead, even);
+            if (left > kBlock)
+                one_stream(left - kBlock, x + k + kBlock, b + (k + kBlock) * kPanel, ahead,
+                           odd);
+        }
+        for (int v = 0; v < kHalf; ++v) {
+            total[v] = k == 0 ? even[v] : add(total[v], even[v]);
+            if (left > kBlock) total[v] = add(total[v], odd[v]);
+        }
+    }
+    for (int v = 0; v < kHalf; ++v) store(y + v * kLanes, total[v]);
+}
+
+static void panels(Index count, Index depth, const float* x, const float* b, float* y) {
+    const Index ahead = 8192 / static_cast<Index>(sizeof(float));
+    Index p = 0;
+    if (depth <=
+        kBlock) {  // a single block: take two panels side by side instead of two blocks
+        for (; p + 2 <= count; p += 2)
+            for (int part = 0; part < kPanelVecs; part += kHalf) {
+                Vec first[kHalf], second[kHalf];
+                const float* a = b + p * depth * kPanel + part * kLanes;
+                two_streams(depth, x, a, x, a + depth * kPanel, 256, first, second);
+                for (int v = 0; v < kHalf; ++v) {
+                    store(y + p * kPanel + (part + v) * kLanes, first[v]);
+                    store(y + (p + 1) * kPanel + (part + v) * kLanes, second[v]);
+                }
+            }
+    }
+    for (; p < count; ++p)
+        for (int part = 0; part < kPanelVecs; part += kHalf)
+            one_panel(depth, x, b + p * depth * kPanel + part * kLanes, ahead,
+                      y + p * kPanel + part * kLanes);
+}
+
+// The sum of squares by rule 2. The blocks are independent until they are added, so eight of
+// them run side by side as scalars.
+static float sum_of_squares(const float* x, Index n) {
+    float total = 0.0f;
+    for (Index begin = 0; begin < n; begin += 8 * kBlock) {
+        float acc[8] = {};
+        const Index whole = (n - begin) / kBlock < 8 ? (n - begin) / kBlock : 8;
+        if (whole == 8) {
+            for (Index i = 0; i < kBlock; ++i)
+                for (int j = 0; j < 8; ++j) {
+                    const float value = x[begin + j * kBlock + i];
+                    acc[j] = fma1(value, value, acc[j]);
+                }
+        } else {
+            for (Index i = 0; i < kBlock; ++i)
+                for (Index j = 0; j < whole; ++j) {
+                    const float value = x[begin + j * kBlock + i];
+                    acc[j] = fma1(value, value, acc[j]);
+                }
+            for (Index i = begin + whole * kBlock; i < n; ++i)
+                acc[whole] = fma1(x[i], x[i], acc[whole]);
+        }
+        const Index blocks =
+            (n - begin + kBlock - 1) / kBlock < 8 ? (n - begin + kBlock - 1) / kBlock : 8;
+        for (Index j = 0; j < blocks; ++j) total = begin + j == 0 ? acc[0] : total + acc[j];
+    }
+    return total;
+}
+
+// Applies f(i, lanes...) to whole registers, and to a padded copy of what is left.
+template <class F>
+KVLAB_INLINE void elementwise(const float* a, const float* b, Index n, float* y, F f) {
+    Index i = 0;
+    for (; i + kLanes <= n; i += kLanes) store(y + i, f(load(a + i), load(b + i)));
+    if (i == n) return;
+    float rest_a[kLanes] = {}, rest_b[kLanes] = {}, rest_y[kLanes];
+    for (Index j = 0; i + j < n; ++j) rest_a[j] = a[i + j], rest_b[j] = b[i + j];
+    store(rest_y, f(load(rest_a), load(rest_b)));
+    for (Index j = 0; i + j < n; ++j) y[i + j] = rest_y[j];
+}
+
+static void rms_norm(const float* x, const float* weight, float eps, Index n, float* y) {
+    const float mean = sum_of_squares(x, n) / static_cast<float>(n);
+    const Vec r = fill(1.0f / __builtin_sqrtf(mean + eps));
+    elementwise(x, weight, n, y, [&](Vec value, Vec w) { return mul(mul(value, r), w); });
+}
+
+static void swiglu(const float* gate, const float* up, Index n, float* y) {
+    elementwise(gate, up, n, y, [](Vec g, Vec u) {
+        const Vec sigmoid_inverse = add(fill(1.0f), exp2(mul(g, fill(-0x1.715476p+0f))));
+        return mul(div(g, sigmoid_inverse), u);
+    });
+}
+
+static void gelu(const float* x, Index n, float* y) {
+    elementwise(x, x, n, y, [](Vec v, Vec) {
+        const Vec cubic = fma(mul(fill(0.044715f), v), v, fill(1.0f));
+        const Vec u = mul(mul(v, cubic), fill(0.7978845608f));
+        return div(v, add(fill(1.0f), exp2(mul(u, fill(-2.0f * 0x1.715476p+0f)))));
+    });
+}
+
+static void exp2_all(const float* x, Index n, float* y) {
+    elementwise(x, x, n, y, [](Vec v, Vec) { return exp2(v); });
+}
+
+static void add_to(const float* x, Index n, float* y) {
+    elementwise(y, x, n, y, [](Vec a, Vec b) { return add(a, b); });
+}
+
+extern const TensorKernels kTensorKernels;
+const TensorKernels kTensorKernels = {block, panels, rms_norm, swiglu, gelu, exp2_all, add_to};
+
+}  // namespace kvlab::KVLAB_SIMD

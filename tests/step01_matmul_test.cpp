@@ -1,0 +1,62 @@
+// The packed kernels against the plain loop: every SIMD level, thread count and awkward size,
+// with ==.
+#include <doctest/doctest.h>
+
+#include <vector>
+
+#include <kvlab/tensor/checksum.hpp>
+#include <kvlab/tensor/matmul.hpp>
+#include <kvlab/tensor/numerics.hpp>
+#include <kvlab/tensor/random.hpp>
+#include <kvlab/tensor/simd_level.hpp>
+
+using namespace kvlab;
+
+namespace {
+
+Tensor random_tensor(Shape shape, std::uint64_t seed) {
+    Tensor t(shape);
+    Rng rng(seed);
+    for (float& x : t.flat()) x = rng.normal();
+    return t;
+}
+
+}  // namespace
+
+TEST_SUITE_BEGIN("step01");
+
+TEST_CASE(
+    "1.4 matmul: packed equals plain in every bit at every level and size and thread count") {
+    const Index sizes[] = {1, 2, 15, 16, 63, 64, 65, 127, 130, 200};
+    ThreadPool one(1), two(2), three(3);
+    Rng pick(7);
+    for (int round = 0; round < 60; ++round) {
+        const Index T = round < 10 ? sizes[round] : sizes[pick.below(10)];
+        const Index K = sizes[pick.below(10)], N = sizes[pick.below(10)];
+        CAPTURE(T);
+        CAPTURE(K);
+        CAPTURE(N);
+        const Tensor x = random_tensor({T, K}, 1 + static_cast<std::uint64_t>(round));
+        const Tensor w = random_tensor({N, K}, 1000 + static_cast<std::uint64_t>(round));
+        Tensor expected({T, N});
+        matmul_plain(x.view(), w.view(), expected.view());
+        const PackedMatrix packed = PackedMatrix::pack(w.view());
+        for (SimdLevel level : supported_simd_levels())
+            for (ThreadPool* pool : {&one, &two, &three}) {
+                CAPTURE(simd_level_name(level));
+                Tensor wide(
+                    {T, N + 3});  // canaries behind each row: a kernel must not write there
+                for (float& v : wide.flat()) v = 12345.0f;
+                View<float> y = wide.view().slice(1, 0, N);
+                matmul(tensor_kernels(level), *pool, x.view(), packed, y);
+                for (Index t = 0; t < T; ++t) {
+                    REQUIRE(compare_bits({&y(t, 0), static_cast<std::size_t>(N)},
+                                         {&expected(t, 0), static_cast<std::size_t>(N)})
+                                .differ == 0);
+                    for (Index c = N; c < N + 3; ++c) REQUIRE(wide(t, c) == 12345.0f);
+                }
+            }
+    }
+}
+
+TEST_SUITE_END();
