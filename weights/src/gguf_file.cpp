@@ -25,11 +25,7 @@ public:
     GgufFile parse() {
         header();
         for (std::uint64_t i = 0; i < key_count_; ++i) key_value(i);
-        where_ = concat("key '", gguf::kAlignmentKey, "'");
-        const std::uint64_t alignment = file_.metadata_.get_u64_or(
-            gguf::kAlignmentKey, static_cast<std::uint64_t>(gguf::kDefaultAlignment));
-        gguf::check_alignment(alignment, at(""));
-        file_.alignment_ = static_cast<Index>(alignment);
+        file_.alignment_ = gguf::alignment_of(file_.metadata_, file_.name_);
         for (std::uint64_t i = 0; i < tensor_count_; ++i) tensor_info(i);
         place_tensors();
         return std::move(file_);

@@ -5,9 +5,11 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <variant>
 
 #include <kvlab/tensor/error.hpp>
 #include <kvlab/tensor/tensor.hpp>
+#include <kvlab/weights/metadata.hpp>
 #include <kvlab/weights/tensor_type.hpp>
 #include <kvlab/weights/text.hpp>
 
@@ -40,11 +42,17 @@ inline void check_name(std::string_view name, std::size_t longest, const std::st
     check_utf8(name, where);
 }
 
-inline void check_alignment(std::uint64_t alignment, const std::string& where) {
+// What general.alignment says, or the default. Throws Error "<file>: ..." if it says nonsense.
+inline Index alignment_of(const Metadata& metadata, const std::string& file) {
+    const MetaValue* value = metadata.find(kAlignmentKey);
+    if (!value) return kDefaultAlignment;
+    const std::uint32_t* number = std::get_if<std::uint32_t>(value);
+    const Index alignment = number ? static_cast<Index>(*number) : 0;
     check(
         alignment >= 8 && alignment <= kLargestAlignment && (alignment & (alignment - 1)) == 0,
-        where, ": expected a power of two from 8 to ", kLargestAlignment, ", found ",
-        alignment);
+        file, ": key '", kAlignmentKey, "': expected u32, a power of two from 8 to ",
+        kLargestAlignment, ", found ", describe(*value));
+    return alignment;
 }
 
 inline void check_row(TensorType type, Index row, const std::string& where) {

@@ -69,16 +69,6 @@ public:
     std::vector<std::byte> out;
 };
 
-Index alignment_of(const Metadata& metadata, const std::string& target) {
-    const MetaValue* value = metadata.find(gguf::kAlignmentKey);
-    if (!value) return gguf::kDefaultAlignment;
-    const std::string where = concat(target, ": key '", gguf::kAlignmentKey, "'");
-    const auto* alignment = std::get_if<std::uint32_t>(value);
-    check(alignment != nullptr, where, ": expected u32, found ", describe(*value));
-    gguf::check_alignment(*alignment, where);
-    return static_cast<Index>(*alignment);
-}
-
 }  // namespace
 
 void GgufWriter::add(const std::string& name,
@@ -149,7 +139,7 @@ std::vector<std::byte> GgufWriter::header(const std::string& target, Index align
 }
 
 void GgufWriter::emit(const std::string& target, const Put& put) const {
-    const Index alignment = alignment_of(metadata_, target);
+    const Index alignment = gguf::alignment_of(metadata_, target);
     std::vector<std::byte> head = header(target, alignment);
     head.resize(
         static_cast<std::size_t>(gguf::align_up(static_cast<Index>(head.size()), alignment)));

@@ -43,6 +43,12 @@ void store_half(std::byte* to, float value, TensorType type) {
     store(to, half);
 }
 
+void quantize_bf16(float value, std::byte* to) {
+    const std::uint16_t bits = f32_to_bf16(value);
+    check((bits & 0x7f80u) != 0x7f80u, "quantize BF16: the number ", value, " is too large");
+    store(to, bits);
+}
+
 // 1/d, or 0 where that is no number: a block of zeros, or values so tiny (below 2^-128) that
 // ggml's own result is not defined. In both cases d is 0 in f16, and every code means 0 or m.
 float inverse(float d) {
@@ -145,68 +151,70 @@ void check_sizes(const char* verb, TensorType type, std::size_t numbers, std::si
           bytes);
 }
 
+// Calls step(number, block) for each block: `elements` numbers apart, `bytes` bytes apart.
+template <class Number, class Byte, class Step>
+void for_blocks(TensorType type, std::span<Number> numbers, Byte* block, Step step) {
+    const auto elements = static_cast<std::size_t>(block_elements(type));
+    const Index bytes = block_bytes(type);
+    for (std::size_t i = 0; i < numbers.size(); i += elements, block += bytes)
+        step(&numbers[i], block);
+}
+
 }  // namespace
 
 void dequantize(TensorType type, std::span<const std::byte> blocks, std::span<float> out) {
     check_sizes("dequantize", type, out.size(), blocks.size());
-    const auto step = static_cast<std::size_t>(block_elements(type));
-    const auto bytes = static_cast<std::size_t>(block_bytes(type));
-    const std::byte* from = blocks.data();
-    for (std::size_t i = 0; i < out.size(); i += step, from += bytes) {
-        float* x = &out[i];
-        switch (type) {
-            case TensorType::f32:
-                *x = load<float>(from);
-                break;
-            case TensorType::f16:
-                *x = load_half(from);
-                break;
-            case TensorType::bf16:
-                *x = bf16_to_f32(load<std::uint16_t>(from));
-                break;
-            case TensorType::q8_0:
-                dequantize_q8_0(from, x);
-                break;
-            case TensorType::q4_0:
-                dequantize_q4_0(from, x);
-                break;
-            case TensorType::q4_1:
-                dequantize_q4_1(from, x);
-                break;
-        }
+    const auto run = [&](auto step) { for_blocks(type, out, blocks.data(), step); };
+    using Block = const std::byte*;
+    switch (type) {
+        case TensorType::f32:
+            run([](float* x, Block b) { *x = load<float>(b); });
+            break;
+        case TensorType::f16:
+            run([](float* x, Block b) { *x = load_half(b); });
+            break;
+        case TensorType::bf16:
+            run([](float* x, Block b) { *x = bf16_to_f32(load<std::uint16_t>(b)); });
+            break;
+        case TensorType::q8_0:
+            run([](float* x, Block b) { dequantize_q8_0(b, x); });
+            break;
+        case TensorType::q4_0:
+            run([](float* x, Block b) { dequantize_q4_0(b, x); });
+            break;
+        case TensorType::q4_1:
+            run([](float* x, Block b) { dequantize_q4_1(b, x); });
+            break;
     }
 }
 
 void quantize(TensorType type, std::span<const float> values, std::span<std::byte> out) {
     check_sizes("quantize", type, values.size(), out.size());
     for (std::size_t i = 0; i < values.size(); ++i)
-        check(std::isfinite(values[i]), "quantize ", type_name(type), ": number ", i, " is ",
-              values[i], ", expected a finite one");
-    const auto step = static_cast<std::size_t>(block_elements(type));
-    const auto bytes = static_cast<std::size_t>(block_bytes(type));
-    std::byte* to = out.data();
-    for (std::size_t i = 0; i < values.size(); i += step, to += bytes) {
-        const float* x = &values[i];
-        switch (type) {
-            case TensorType::f32:
-                store(to, *x);
-                break;
-            case TensorType::f16:
-                store_half(to, *x, type);
-                break;
-            case TensorType::bf16:
-                store(to, f32_to_bf16(*x));
-                break;
-            case TensorType::q8_0:
-                quantize_q8_0(x, to);
-                break;
-            case TensorType::q4_0:
-                quantize_q4_0(x, to);
-                break;
-            case TensorType::q4_1:
-                quantize_q4_1(x, to);
-                break;
-        }
+        if (!std::isfinite(values[i])) [[unlikely]]
+            throw Error(concat("quantize ", type_name(type), ": number ", i, " is ", values[i],
+                               ", expected a finite one"));
+    const auto run = [&](auto step) { for_blocks(type, values, out.data(), step); };
+    using Numbers = const float*;
+    switch (type) {
+        case TensorType::f32:
+            run([](Numbers x, std::byte* b) { store(b, *x); });
+            break;
+        case TensorType::f16:
+            run([](Numbers x, std::byte* b) { store_half(b, *x, TensorType::f16); });
+            break;
+        case TensorType::bf16:
+            run([](Numbers x, std::byte* b) { quantize_bf16(*x, b); });
+            break;
+        case TensorType::q8_0:
+            run(quantize_q8_0);
+            break;
+        case TensorType::q4_0:
+            run(quantize_q4_0);
+            break;
+        case TensorType::q4_1:
+            run(quantize_q4_1);
+            break;
     }
 }
 
