@@ -14,8 +14,8 @@ struct PlainDecoder::Layer {
     Tensor wq, wk, wv, bq, bk, bv;  // [Hq D, C], [Hkv D, C], [Hkv D, C]
     Tensor wo, bo;                  // [C, Hq D]
     Tensor ffn_norm, ffn_norm_bias;
-    Tensor gate, up, up_bias;       // [F, C]
-    Tensor down, down_bias;         // [C, F]
+    Tensor gate, up, up_bias;  // [F, C]
+    Tensor down, down_bias;    // [C, F]
 };
 
 namespace {
@@ -25,7 +25,8 @@ Tensor part(const Tensor& whole, Index begin, Index end) {
     const Index width = whole.size() / whole.dim(0);
     Tensor piece = whole.rank() == 1 ? Tensor({end - begin}) : Tensor({end - begin, width});
     for (Index i = 0; i < piece.size(); ++i)
-        piece.flat()[static_cast<std::size_t>(i)] = whole.flat()[static_cast<std::size_t>(begin * width + i)];
+        piece.flat()[static_cast<std::size_t>(i)] =
+            whole.flat()[static_cast<std::size_t>(begin * width + i)];
     return piece;
 }
 
@@ -40,17 +41,20 @@ Tensor linear(View<const float> x, const Tensor& w, const Tensor& bias) {
 }
 
 void add_to(Tensor& x, const Tensor& branch) {
-    for (std::size_t i = 0; i < x.flat().size(); ++i) x.flat()[i] = x.flat()[i] + branch.flat()[i];
+    for (std::size_t i = 0; i < x.flat().size(); ++i)
+        x.flat()[i] = x.flat()[i] + branch.flat()[i];
 }
 
 }  // namespace
 
 PlainDecoder::~PlainDecoder() = default;
 
-PlainDecoder::PlainDecoder(const WeightSource& source) : config_(Config::from_metadata(source.metadata())) {
+PlainDecoder::PlainDecoder(const WeightSource& source)
+    : config_(Config::from_metadata(source.metadata())) {
     Config& c = config_;
     const auto take = [&](const std::string& name, bool optional = false) {
-        return optional && source.find(name) == nullptr ? Tensor() : to_f32(source.tensor(name));
+        return optional && source.find(name) == nullptr ? Tensor()
+                                                        : to_f32(source.tensor(name));
     };
     embedding_ = take("token_embd.weight");
     c.vocab = embedding_.dim(0);
@@ -64,17 +68,23 @@ PlainDecoder::PlainDecoder(const WeightSource& source) : config_(Config::from_me
         w.attention_norm = take(name + "attn_norm.weight");
         w.attention_norm_bias = take(name + "attn_norm.bias", !gpt2);
         if (gpt2) {
-            const Tensor qkv = take(name + "attn_qkv.weight"), bias = take(name + "attn_qkv.bias");
-            w.wq = part(qkv, 0, c.dim), w.wk = part(qkv, c.dim, 2 * c.dim), w.wv = part(qkv, 2 * c.dim, 3 * c.dim);
-            w.bq = part(bias, 0, c.dim), w.bk = part(bias, c.dim, 2 * c.dim), w.bv = part(bias, 2 * c.dim, 3 * c.dim);
+            const Tensor qkv = take(name + "attn_qkv.weight"),
+                         bias = take(name + "attn_qkv.bias");
+            w.wq = part(qkv, 0, c.dim), w.wk = part(qkv, c.dim, 2 * c.dim),
+            w.wv = part(qkv, 2 * c.dim, 3 * c.dim);
+            w.bq = part(bias, 0, c.dim), w.bk = part(bias, c.dim, 2 * c.dim),
+            w.bv = part(bias, 2 * c.dim, 3 * c.dim);
         } else {
-            w.wq = take(name + "attn_q.weight"), w.wk = take(name + "attn_k.weight"), w.wv = take(name + "attn_v.weight");
+            w.wq = take(name + "attn_q.weight"), w.wk = take(name + "attn_k.weight"),
+            w.wv = take(name + "attn_v.weight");
             w.gate = take(name + "ffn_gate.weight");
         }
         w.wo = take(name + "attn_output.weight"), w.bo = take(name + "attn_output.bias", !gpt2);
-        w.ffn_norm = take(name + "ffn_norm.weight"), w.ffn_norm_bias = take(name + "ffn_norm.bias", !gpt2);
+        w.ffn_norm = take(name + "ffn_norm.weight"),
+        w.ffn_norm_bias = take(name + "ffn_norm.bias", !gpt2);
         w.up = take(name + "ffn_up.weight"), w.up_bias = take(name + "ffn_up.bias", !gpt2);
-        w.down = take(name + "ffn_down.weight"), w.down_bias = take(name + "ffn_down.bias", !gpt2);
+        w.down = take(name + "ffn_down.weight"),
+        w.down_bias = take(name + "ffn_down.bias", !gpt2);
         layers_.push_back(std::move(w));
     }
     final_weight_ = take("output_norm.weight"), final_bias_ = take("output_norm.bias", !gpt2);
@@ -87,13 +97,16 @@ PlainDecoder::PlainDecoder(const WeightSource& source) : config_(Config::from_me
 // ANCHOR: forward
 Tensor PlainDecoder::forward(std::span<const Token> tokens) const {
     const Index T = static_cast<Index>(tokens.size());
-    check(T >= 1 && T <= config_.context, "plain decoder: 1 to ", config_.context, " tokens, found ", T);
+    check(T >= 1 && T <= config_.context, "plain decoder: 1 to ", config_.context,
+          " tokens, found ", T);
     Tensor x({T, config_.dim});  // the residual stream
     for (Index t = 0; t < T; ++t) {
         const Token token = tokens[static_cast<std::size_t>(t)];
-        check(token >= 0 && token < config_.vocab, "plain decoder: token ", token, " is outside of the vocabulary");
+        check(token >= 0 && token < config_.vocab, "plain decoder: token ", token,
+              " is outside of the vocabulary");
         for (Index i = 0; i < config_.dim; ++i)
-            x(t, i) = positions_.size() > 0 ? embedding_(token, i) + positions_(t, i) : embedding_(token, i);
+            x(t, i) = positions_.size() > 0 ? embedding_(token, i) + positions_(t, i)
+                                            : embedding_(token, i);
     }
     for (Index l = 0; l < config_.layers; ++l) {
         const Layer& w = layers_[static_cast<std::size_t>(l)];
@@ -102,6 +115,7 @@ Tensor PlainDecoder::forward(std::span<const Token> tokens) const {
     }
     return linear(norm(x.view(), final_weight_, final_bias_).view(), head_, {});
 }
+
 // ANCHOR_END: forward
 
 // ANCHOR: attention
@@ -109,11 +123,14 @@ Tensor PlainDecoder::attention(Index layer, View<const float> normed) const {
     const Config& c = config_;
     const Layer& w = layers_[static_cast<std::size_t>(layer)];
     const Index T = normed.dim(0), D = c.head_dim;
-    Tensor q = linear(normed, w.wq, w.bq), k = linear(normed, w.wk, w.bk), v = linear(normed, w.wv, w.bv);
+    Tensor q = linear(normed, w.wq, w.bq), k = linear(normed, w.wk, w.bk),
+           v = linear(normed, w.wv, w.bv);
     const float scale = log2e_over(std::sqrt(static_cast<double>(D)));
     for (Index t = 0; t < T; ++t) {
-        for (Index h = 0; h < c.heads && rope_.rope_dim() > 0; ++h) rope_.rotate(&q(t, h * D), t);
-        for (Index h = 0; h < c.kv_heads && rope_.rope_dim() > 0; ++h) rope_.rotate(&k(t, h * D), t);
+        for (Index h = 0; h < c.heads && rope_.rope_dim() > 0; ++h)
+            rope_.rotate(&q(t, h * D), t);
+        for (Index h = 0; h < c.kv_heads && rope_.rope_dim() > 0; ++h)
+            rope_.rotate(&k(t, h * D), t);
         for (Index i = 0; i < c.heads * D; ++i) q(t, i) = q(t, i) * scale;
     }
     Tensor mixed({T, c.heads * D});
@@ -122,13 +139,15 @@ Tensor PlainDecoder::attention(Index layer, View<const float> normed) const {
         const View<const float> keys = std::as_const(k).view().slice(1, kv, kv + D);
         const View<const float> values = std::as_const(v).view().slice(1, kv, kv + D);
         for (Index t = 0; t < T; ++t)  // token t sees the tokens 0..t
-            attention_plain(std::as_const(q).view()[t].slice(0, h * D, (h + 1) * D), keys.slice(0, 0, t + 1),
-                            values.slice(0, 0, t + 1), mixed.view()[t].slice(0, h * D, (h + 1) * D));
+            attention_plain(std::as_const(q).view()[t].slice(0, h * D, (h + 1) * D),
+                            keys.slice(0, 0, t + 1), values.slice(0, 0, t + 1),
+                            mixed.view()[t].slice(0, h * D, (h + 1) * D));
     }
     keys_[static_cast<std::size_t>(layer)] = std::move(k);
     values_[static_cast<std::size_t>(layer)] = std::move(v);
     return linear(mixed.view(), w.wo, w.bo);
 }
+
 // ANCHOR_END: attention
 
 Tensor PlainDecoder::feed_forward(const Layer& w, View<const float> normed) const {
@@ -137,7 +156,8 @@ Tensor PlainDecoder::feed_forward(const Layer& w, View<const float> normed) cons
         for (float& x : hidden.flat()) x = gelu(x);
     } else {
         const Tensor gate = linear(normed, w.gate, {});
-        for (std::size_t i = 0; i < hidden.flat().size(); ++i) hidden.flat()[i] = silu(gate.flat()[i]) * hidden.flat()[i];
+        for (std::size_t i = 0; i < hidden.flat().size(); ++i)
+            hidden.flat()[i] = silu(gate.flat()[i]) * hidden.flat()[i];
     }
     return linear(hidden.view(), w.down, w.down_bias);
 }
@@ -146,7 +166,8 @@ Tensor PlainDecoder::norm(View<const float> x, const Tensor& weight, const Tenso
     Tensor y({x.dim(0), x.dim(1)});
     for (Index t = 0; t < x.dim(0); ++t) {
         if (bias.size() > 0)
-            layer_norm(&x(t, 0), weight.data(), bias.data(), config_.norm_eps, x.dim(1), &y(t, 0));
+            layer_norm(&x(t, 0), weight.data(), bias.data(), config_.norm_eps, x.dim(1),
+                       &y(t, 0));
         else
             rms_norm(&x(t, 0), weight.data(), config_.norm_eps, x.dim(1), &y(t, 0));
     }

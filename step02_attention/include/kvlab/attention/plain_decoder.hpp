@@ -22,17 +22,19 @@ public:
 
     const Config& config() const { return config_; }
 
-    // Logits [T, V] of every token of a text that starts at position 0. Throws Error for an empty or
-    // too long text and for tokens outside of the vocabulary.
+    // Logits [T, V] of every token of a text that starts at position 0. Throws Error for an
+    // empty or too long text and for tokens outside of the vocabulary.
     Tensor forward(std::span<const Token> tokens) const;
 
-    // What the last forward() computed as keys (after RoPE) and values of a layer, [T, Hkv * D].
+    // What the last forward() computed as keys (after RoPE) and values of a layer, [T, Hkv *
+    // D].
     const Tensor& keys(Index layer) const { return keys_[static_cast<std::size_t>(layer)]; }
+
     const Tensor& values(Index layer) const { return values_[static_cast<std::size_t>(layer)]; }
 
 private:
     struct Layer;
-    Tensor attention(Index layer, View<const float> normed) const;    // [T, C] -> [T, C]
+    Tensor attention(Index layer, View<const float> normed) const;        // [T, C] -> [T, C]
     Tensor feed_forward(const Layer& w, View<const float> normed) const;  // [T, C] -> [T, C]
     Tensor norm(View<const float> x, const Tensor& weight, const Tensor& bias) const;
 
