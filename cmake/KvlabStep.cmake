@@ -22,6 +22,12 @@ if(KVLAB_WERROR)
     list(APPEND KVLAB_WARNINGS -Werror)
 endif()
 
+# Everything that a fuzzer links reports its coverage to it, and its errors.
+if(KVLAB_FUZZ)
+    add_compile_options(-g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all)
+    add_link_options(-fsanitize=address,undefined)
+endif()
+
 string(TOLOWER "${CMAKE_SYSTEM_PROCESSOR}" KVLAB_PROCESSOR)
 if(KVLAB_PROCESSOR MATCHES "x86_64|amd64" AND NOT KVLAB_SCALAR)
     set(KVLAB_SIMD_LEVELS portable avx2 avx512)

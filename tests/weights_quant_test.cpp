@@ -132,11 +132,11 @@ TEST_CASE("W.3 quant: Q8_0 rounds halves away from zero and only halves") {
 }
 
 TEST_CASE("W.3 quant: codes come from the scale before f16 and values from the one behind") {
-    // d = 1.0005 is 1.0 in f16 (the next is 1.00098). 126 d / d = 126 exactly: from the rounded
-    // scale 63.53 would be 64 steps, from d it is 63.5 -> 64; 31.516 / 1.0005 = 31.5002.
+    // d = 1.0004 is 1.0 in f16 (the next is 1.00098): 100.52 is 100.48 steps of d, code 100,
+    // but 100.52 steps of 1.0, which would be code 101.
     const float d = 1.0004f;
     const auto bytes = packed(TensorType::q8_0, block({127 * d, 100.52f, -100.52f}));
-    CHECK(hex(bytes).substr(0, 10) == "003c7f649c");  // 100.52 / 1.0004 = 100.48 -> 100
+    CHECK(hex(bytes).substr(0, 10) == "003c7f649c");
     CHECK(unpacked(TensorType::q8_0, bytes)[0] == 127.0f);
 }
 
