@@ -59,23 +59,23 @@ run_ctest() {
 
 # --- the stages ---------------------------------------------------------------------------------
 
-release() { # the plain form: g++ -O3, every test
+stage_release() { # the plain form: g++ -O3, every test
     cmake --preset release
     cmake --build --preset release
     run_ctest release
 }
 
-smollm2() { # fetches the real model, so that its tests run in what follows
+stage_smollm2() { # fetches the real model, so that its tests run in what follows
     if get_smollm2; then count 1 0 0; else skip "SmolLM2 could not be fetched"; fi
 }
 
-ci() { # g++ -O3, warnings are errors
+stage_ci() { # g++ -O3, warnings are errors
     cmake --preset ci
     cmake --build --preset ci
     run_ctest ci
 }
 
-clang() { # clang++ -O3, warnings are errors: the same golden checksums
+stage_clang() { # clang++ -O3, warnings are errors: the same golden checksums
     build clang -DCMAKE_CXX_COMPILER=clang++ -DCMAKE_BUILD_TYPE=Release -DKVLAB_WERROR=ON
     run_ctest clang
 }
@@ -83,29 +83,29 @@ clang() { # clang++ -O3, warnings are errors: the same golden checksums
 # Unoptimised builds run what compares bits and golden checksums.
 same_bits='golden|equal|plain loops|checksum|same bits|E\.[0-9]'
 
-gcc_o0() { # g++ -O0: the same bits
+stage_gcc_o0() { # g++ -O0: the same bits
     build gcc-o0 -DCMAKE_BUILD_TYPE=None -DCMAKE_CXX_FLAGS=-O0
     run_ctest gcc-o0 -R "$same_bits"
 }
 
-clang_o0() { # clang++ -O0: the same bits
+stage_clang_o0() { # clang++ -O0: the same bits
     build clang-o0 -DCMAKE_CXX_COMPILER=clang++ -DCMAKE_BUILD_TYPE=None -DCMAKE_CXX_FLAGS=-O0
     run_ctest clang-o0 -R "$same_bits"
 }
 
-scalar() { # only the portable kernels
+stage_scalar() { # only the portable kernels
     cmake --preset scalar
     cmake --build --preset scalar
     run_ctest scalar
 }
 
-student() { # address and undefined-behaviour sanitizers
+stage_student() { # address and undefined-behaviour sanitizers
     cmake --preset student
     cmake --build --preset student
     run_ctest student
 }
 
-tsan() { # thread sanitizer
+stage_tsan() { # thread sanitizer
     # It expects memory at certain places, and newer kernels scatter more widely than it knows.
     if setarch "$(uname -m)" -R true 2>/dev/null; then runner=(setarch "$(uname -m)" -R); fi
     cmake --preset tsan
@@ -113,7 +113,7 @@ tsan() { # thread sanitizer
     run_ctest tsan --timeout 900
 }
 
-prefixes() { # steps 1, and 1 to 2, build and test without what comes later
+stage_prefixes() { # steps 1, and 1 to 2, build and test without what comes later
     local last
     for last in 1 2; do
         build "prefix-$last" -DCMAKE_BUILD_TYPE=Release "-DKVLAB_LAST_STEP=$last"
@@ -121,7 +121,7 @@ prefixes() { # steps 1, and 1 to 2, build and test without what comes later
     done
 }
 
-mutants() { # each wrong cache is caught by the test that its file names
+stage_mutants() { # each wrong cache is caught by the test that its file names
     local code=0 result
     python3 tests/tools/mutants.py --verify | tee "$logs/mutants-table.txt" || code=$?
     result=$(tail -n 1 "$logs/mutants-table.txt")
@@ -134,7 +134,7 @@ mutants() { # each wrong cache is caught by the test that its file names
     fi
 }
 
-fuzz() { # a short run of each fuzzer
+stage_fuzz() { # a short run of each fuzzer
     build fuzz -DCMAKE_CXX_COMPILER=clang++ -DCMAKE_BUILD_TYPE=Release -DKVLAB_FUZZ=ON \
         -DKVLAB_TESTS=ON
     run_ctest fuzz -R '_fuzz'
@@ -144,13 +144,13 @@ sources() {
     find step0* weights tests \( -name '*.cpp' -o -name '*.hpp' \) -not -path '*/downloads/*' | sort
 }
 
-headers() { # every public header compiles alone
+stage_headers() { # every public header compiles alone
     cmake --preset ci
     cmake --build --preset ci --target header_check
     count "$(find step0* weights -path '*/include/*.hpp' | wc -l)" 0 0
 }
 
-format() { # clang-format 14: other versions format otherwise
+stage_format() { # clang-format 14: other versions format otherwise
     if ! command -v clang-format-14 >/dev/null; then
         skip "there is no clang-format-14"
         return
@@ -161,12 +161,12 @@ format() { # clang-format 14: other versions format otherwise
     done < <(sources)
 }
 
-tidy() { # clang-tidy on every source of the libraries and programs
+stage_tidy() { # clang-tidy on every source of the libraries and programs
     cmake -S . -B build/tidy -DCMAKE_CXX_COMPILER=clang++ -DCMAKE_BUILD_TYPE=Release -DKVLAB_TESTS=OFF
     python3 tests/tools/tidy.py build/tidy "$counts"
 }
 
-install() { # cmake --install, and a project of its own that uses what is there
+stage_install() { # cmake --install, and a project of its own that uses what is there
     cmake --preset ci
     cmake --build --preset ci
     rm -rf build/installed build/consumer
@@ -197,7 +197,7 @@ run_stage() {
     set +e
     (
         set -e
-        "$stage"
+        "stage_$stage"
     ) </dev/null >"$logs/$stage.log" 2>&1
     code=$?
     set -e

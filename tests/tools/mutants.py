@@ -132,7 +132,8 @@ class Tree:
 
     def __init__(self, folder, mutants, verify):
         self.source, self.build = folder / "tree", folder / "build"
-        self.targets = sorted({m.program for m in mutants} | {"mutant_oracles"})
+        self.programs = sorted({m.program for m in mutants})
+        self.targets = [*self.programs, "mutant_oracles"]
         self.verify = verify
         if verify:
             self.targets.append("step03_kvcache")
@@ -198,6 +199,19 @@ class Tree:
             raise Failure(f"{program}: exit code {code} with {counts['failures']} failures")
         return code == 0
 
+    def red_cases(self):
+        """Names of all failing cases of all programs: who else would have caught the mutant."""
+        red = []
+        for program in self.programs:
+            _, out = run([self.build / "bin" / program, "--no-colors", "--reporters=xml"], self.log, 600)
+            try:
+                for case in ElementTree.fromstring(out).iter("TestCase"):
+                    if case.find("OverallResultsAsserts").get("failures") != "0" or case.find("Exception") is not None:
+                        red.append(f"{program} \"{case.get('name')}\"")
+            except (ElementTree.ParseError, AttributeError):
+                red.append(f"{program}: no report")
+        return red
+
     def weaker_checks(self):
         """{check: notices | misses} of the program as built."""
         code, out = run([self.build / "bin" / "mutant_oracles"], self.log, RUN_SECONDS)
@@ -227,15 +241,17 @@ def clean_checks(tree, mutants):
         raise Failure("step03_kvcache verify fails on the right program")
 
 
-def judge(tree, mutant, measure):
+def judge(tree, mutant, options):
     """Why the mutant counts as failed; an empty list if it is caught as its file says."""
     wrong = []
     tree.write(mutant.apply(tree.read))
     tree.make()
     if tree.test(mutant.program, mutant.case):
         wrong.append(f'NOT caught by "{mutant.case}"')
+    if options.suite:
+        print("\n".join(f"    red: {case}" for case in tree.red_cases()))
     weaker = tree.weaker_checks()
-    if measure:
+    if options.measure:
         mutant.write_field("Weaker checks", " ".join(f"{k}={v}" for k, v in weaker.items()))
     elif weaker != mutant.weaker:
         wrong += [f"{k}: {v}, its file says {mutant.weaker.get(k)}" for k, v in weaker.items()
@@ -243,7 +259,7 @@ def judge(tree, mutant, measure):
     mutant.weaker = weaker
     if tree.verify:
         seen = tree.run_verify()
-        if measure:
+        if options.measure:
             mutant.write_field("Verify", seen)
         elif seen != mutant.verify:
             wrong.append(f"verify {seen} it, its file says {mutant.verify}")
@@ -257,6 +273,7 @@ def main():
     parser.add_argument("--list", action="store_true", help="names and bugs, nothing is run")
     parser.add_argument("--diff", action="store_true", help="print the mutants as diffs, nothing is run")
     parser.add_argument("--measure", action="store_true", help="write what the weaker checks see into the files")
+    parser.add_argument("--suite", action="store_true", help="run all cases of the programs, list those that fail")
     parser.add_argument("--verify", action="store_true", help="run `step03_kvcache verify` as well")
     parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build" / "mutants", help="folder to work in")
     options = parser.parse_args()
@@ -299,7 +316,7 @@ def main():
     for mutant in mutants:
         start = time.monotonic()
         try:
-            wrong = judge(tree, mutant, options.measure)
+            wrong = judge(tree, mutant, options)
         except Failure as failure:
             wrong = [str(failure)]
         finally:
