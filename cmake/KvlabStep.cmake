@@ -72,9 +72,11 @@ endif()
 function(kvlab_step number name)
     kvlab_library(${name} ${ARGN})
     find_package(CLI11 REQUIRED)
+    find_package(nlohmann_json REQUIRED)
     file(GLOB app CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/app/*.cpp)
     add_executable(step${number}_${name} ${app})
-    target_link_libraries(step${number}_${name} PRIVATE kvlab::${name} CLI11::CLI11)
+    target_link_libraries(step${number}_${name} PRIVATE
+        kvlab::${name} CLI11::CLI11 nlohmann_json::nlohmann_json)
     target_compile_options(step${number}_${name} PRIVATE ${KVLAB_WARNINGS})
     target_compile_definitions(step${number}_${name} PRIVATE
         KVLAB_SOURCE_WEIGHTS="${PROJECT_SOURCE_DIR}/weights")
