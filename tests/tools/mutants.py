@@ -165,8 +165,8 @@ class Tree:
         if run(command, self.log)[0] != 0:
             raise Failure(f"cmake failed, see {self.log.name}")
 
-    def make(self):
-        code, out = run(["ninja", "-C", self.build, *self.targets], self.log)
+    def make(self, targets):
+        code, out = run(["ninja", "-C", self.build, *targets], self.log)
         if code != 0:
             error = next((l for l in out.splitlines() if "error" in l), "no message")
             raise Failure(f"does not build: {error.strip()}")
@@ -245,7 +245,8 @@ def judge(tree, mutant, options):
     """Why the mutant counts as failed; an empty list if it is caught as its file says."""
     wrong = []
     tree.write(mutant.apply(tree.read))
-    tree.make()
+    tree.make(tree.targets if options.suite else
+              [t for t in tree.targets if t == mutant.program or t not in tree.programs])
     if tree.test(mutant.program, mutant.case):
         wrong.append(f'NOT caught by "{mutant.case}"')
     if options.suite:
@@ -302,7 +303,7 @@ def main():
     try:
         tree.copy()
         tree.configure()
-        tree.make()
+        tree.make(tree.targets)
         clean_checks(tree, mutants)
     except Failure as failure:
         print(f"mutants: {failure}\n0 passed, {len(mutants)} failed")
