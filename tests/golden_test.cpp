@@ -36,7 +36,8 @@ const std::map<std::string, std::string>& golden() {
 void check_golden(const std::string& name, const std::string& found) {
     CAPTURE(name);
     CAPTURE(found);
-    REQUIRE(golden().count(name) == 1);
+    CHECK(golden().count(name) == 1);
+    if (golden().count(name) == 0) return;
     CHECK(golden().at(name) == found);
 }
 
