@@ -67,9 +67,11 @@ endfunction()
 
 set(KVLAB_FLAGS_portable "")
 set(KVLAB_FLAGS_avx2 -mavx2 -mfma)
-# GCC 12 warns of its own AVX-512 header (undefined registers that are never read; GCC bug 105593).
-set(KVLAB_FLAGS_avx512 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mprefer-vector-width=512
-    -Wno-maybe-uninitialized -Wno-uninitialized)
+set(KVLAB_FLAGS_avx512 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mprefer-vector-width=512)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    # GCC 12 warns of its own AVX-512 header (undefined registers that are never read; GCC bug 105593).
+    list(APPEND KVLAB_FLAGS_avx512 -Wno-maybe-uninitialized -Wno-uninitialized)
+endif()
 
 # kvlab_step(<number> <name> SOURCES ... [SIMD ...] [LINKS ...])
 #   the step's library kvlab::<name>, and its executable step<number>_<name> from app/*.cpp.
