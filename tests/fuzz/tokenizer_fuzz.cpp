@@ -34,7 +34,8 @@ std::vector<Token> plain_encode(const BpeTokenizer& tokenizer, const CodePoints&
             static_cast<std::size_t>(points.starts[static_cast<std::size_t>(word_end)]);
         require(begin < end && end <= points.bytes.size());
         const std::string_view word = std::string_view(points.bytes).substr(begin, end - begin);
-        for (const Token token : tokenizer.merge_steps(word).back())
+        const std::vector<Token> merged = tokenizer.merge_steps(word).back();
+        for (const Token token : merged)
             if (token != kNoToken) tokens.push_back(token);
         begin = end;
     }

@@ -31,8 +31,8 @@ from llama_tokenizer import OUTPUT, Vocabulary
 
 TOP, SAMPLES, SEED = 64, 2000, 20240607
 SHORT = [504, 3575, 282, 4649, 314]
-LONG = ("In 1687, Isaac Newton's \"Principia\" stated three laws of motion; the second one says that a force of 12 newtons "
-        "gives a body of 3 kilograms an acceleration of")
+LONG = ("In 1687, Isaac Newton's \"Principia\" stated three laws of motion; the second one says that a force of "
+        "12 newtons gives a body of 3 kilograms an acceleration of")
 
 
 def write_f32(source: Path, target: Path) -> None:
@@ -42,7 +42,8 @@ def write_f32(source: Path, target: Path) -> None:
     for name, field in reader.fields.items():
         if name.startswith("GGUF.") or name in ("general.architecture", "general.file_type"):
             continue
-        writer.add_key_value(name, field.contents(), field.types[0], field.types[-1] if len(field.types) > 1 else None)
+        element = field.types[-1] if len(field.types) > 1 else None
+        writer.add_key_value(name, field.contents(), field.types[0], element)
     writer.add_file_type(gguf.LlamaFileType.ALL_F32)
     for tensor in reader.tensors:
         values = gguf.quants.dequantize(tensor.data, tensor.tensor_type)
@@ -101,9 +102,12 @@ def main() -> None:
         prompts.append({"tokens": tokens, "offset": sum(map(len, floats)), "top": top.tolist()})
         rows = np.concatenate([np.take_along_axis(logits, top, axis=1), logits[:, samples]], axis=1)
         floats.append(rows.astype("<f4").ravel())
-        print(f"{len(tokens)} tokens: argmax of the last row {top[-1, 0]}, range {logits.min():.3f} ... {logits.max():.3f}")
-    sidecar = {"model": "SmolLM2-135M-Instruct-Q4_1.gguf", "model_sha256": hashlib.sha256(args.model.read_bytes()).hexdigest(),
-               "llama_cpp_python": llama_cpp.__version__, "arithmetic": "float32 weights, keys and values; no flash attention",
+        print(f"{len(tokens)} tokens: argmax of the last row {top[-1, 0]}, "
+              f"logits {logits.min():.3f} ... {logits.max():.3f}")
+    sidecar = {"model": "SmolLM2-135M-Instruct-Q4_1.gguf",
+               "model_sha256": hashlib.sha256(args.model.read_bytes()).hexdigest(),
+               "llama_cpp_python": llama_cpp.__version__,
+               "arithmetic": "float32 weights, keys and values; no flash attention",
                "vocab": model.vocab_size, "samples": samples.tolist(), "prompts": prompts}
     (OUTPUT / "smollm2_logits.json").write_text(json.dumps(sidecar, separators=(",", ":")) + "\n")
     np.concatenate(floats).tofile(OUTPUT / "smollm2_logits.f32")

@@ -104,7 +104,8 @@ def main() -> None:
     write_lines("tokenizer_cases.jsonl", rows)
     sums = sweep(vocab)
     (OUTPUT / "tokenizer_sweep.json").write_text(json.dumps(
-        {"llama_cpp_python": llama_cpp.__version__, "block": 4096, "text": "  c's", "checksums": sums}, indent=0) + "\n")
+        {"llama_cpp_python": llama_cpp.__version__, "block": 4096, "text": "  c's", "checksums": sums},
+        indent=0) + "\n")
     print(f"tokenizer_sweep.json: {len(sums)} blocks")
     field = gguf.GGUFReader(args.model).fields["tokenizer.chat_template"]
     write_lines("chat_cases.jsonl", chat_cases(vocab, field.contents()))
