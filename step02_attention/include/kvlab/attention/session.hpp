@@ -14,8 +14,8 @@ namespace kvlab {
 
 struct SessionOptions {
     std::string model = "tiny";  // a path, or a name that find_model() knows
-    Index threads = 0;  // 0: one for a model that fits a cache, else all of the machine's
-    std::string simd;   // "": the best level, or $KVLAB_SIMD
+    Index threads = 0;           // 0: one if the file is below 16 MiB, else the machine's
+    std::string simd;            // "": the best level, or $KVLAB_SIMD
     std::filesystem::path source_weights;  // the source tree's weights/, may be empty
 };
 
