@@ -22,6 +22,12 @@ if(KVLAB_WERROR)
     list(APPEND KVLAB_WARNINGS -Werror)
 endif()
 
+# Everything that a fuzzer links reports its coverage to it, and its errors.
+if(KVLAB_FUZZ)
+    add_compile_options(-g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all)
+    add_link_options(-fsanitize=address,undefined)
+endif()
+
 string(TOLOWER "${CMAKE_SYSTEM_PROCESSOR}" KVLAB_PROCESSOR)
 if(KVLAB_PROCESSOR MATCHES "x86_64|amd64" AND NOT KVLAB_SCALAR)
     set(KVLAB_SIMD_LEVELS portable avx2 avx512)
@@ -61,9 +67,11 @@ endfunction()
 
 set(KVLAB_FLAGS_portable "")
 set(KVLAB_FLAGS_avx2 -mavx2 -mfma)
-# GCC 12 warns of its own AVX-512 header (undefined registers that are never read; GCC bug 105593).
-set(KVLAB_FLAGS_avx512 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mprefer-vector-width=512
-    -Wno-maybe-uninitialized -Wno-uninitialized)
+set(KVLAB_FLAGS_avx512 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mprefer-vector-width=512)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    # GCC 12 warns of its own AVX-512 header (undefined registers that are never read; GCC bug 105593).
+    list(APPEND KVLAB_FLAGS_avx512 -Wno-maybe-uninitialized -Wno-uninitialized)
+endif()
 
 # kvlab_step(<number> <name> SOURCES ... [SIMD ...] [LINKS ...])
 #   the step's library kvlab::<name>, and its executable step<number>_<name> from app/*.cpp.

@@ -15,7 +15,8 @@ import sys
 import tempfile
 
 GLOSSARY = {
-    "B": "sequences of a batch", "T": "new tokens of this call", "S": "tokens visible after append",
+    "B": "sequences of a batch", "T": "new tokens of this call", "R": "rows: the new tokens of all sequences",
+    "S": "tokens visible after append",
     "C": "model width", "Hq": "query heads", "Hkv": "key/value heads", "D": "head width", "F": "ffn width",
     "V": "vocabulary", "L": "layers", "P": "tokens per page", "N": "outputs of a matrix (rows of w)",
     "K": "inputs of a matrix (columns of w)",

@@ -2,7 +2,7 @@
 """Counts lines and holds every step to its budget (sizes.txt, with the reason of each).
 
 A step is its headers and sources, without tests, apps and experiments; blank lines and lines of comment alone
-do not count towards the budget, so that nobody saves on them. A file may have 300 lines in all, a function 60.
+do not count towards the budget, so that nobody saves on them. A file may have 300 lines in all, a function 60 (in tests/ only files are held to it).
 
     sizes.py              prints the table; fails past a budget
     sizes.py --self-test
@@ -84,7 +84,8 @@ def check(root, budget_file):
         elif code > budget:
             failed.append(f"{name}: {code} lines of code, budget {budget}")
         failed += too_long(root, files + apps, allowed)
-    failed += too_long(root, sources(root, ("tests",)), allowed)
+    # A test case is a list of facts: it may be long, its file may not.
+    failed += [p for p in too_long(root, sources(root, ("tests",)), allowed) if "function" not in p]
     for problem in failed:
         print("FAILED", problem)
     return 1 if failed else 0

@@ -1,0 +1,70 @@
+// attention.hpp - chapter 2: attention itself, as the plain loop and at full speed, with the
+// same bits.
+#pragma once
+
+#include <kvlab/attention/attention_kernels.hpp>
+#include <kvlab/attention/kv_tiles.hpp>
+#include <kvlab/tensor/simd_level.hpp>
+#include <kvlab/tensor/tensor_kernels.hpp>
+#include <kvlab/tensor/thread_pool.hpp>
+
+namespace kvlab {
+
+// One query over S slots, in slot order: the definition (contract, rule 3), in two passes.
+// q is scaled by log2(e) / sqrt(D). Throws Error for wrong shapes or S = 0.
+void attention_plain(View<const float> q,  // [D]
+                     View<const float> k,  // [S, D]
+                     View<const float> v,  // [S, D]
+                     View<float> out);     // [D]
+
+// The running state of up to kMaxKernelRows queries of one KV head while tiles go by: the
+// online softmax (Milakov and Gimelshein 2018; FlashAttention, Dao et al. 2022). Because the
+// maximum is an integer and rescaling by a power of two is exact, the tiles may come one by one
+// and the result still has the bits of the two-pass loop.
+//
+// Any store can drive it: a contiguous cache, pages, or tiles expanded from fewer bits.
+class AttentionRows {
+public:
+    static constexpr Index kMaxHeadDim = 256;
+
+    // Throws Error unless head_dim is positive and at most kMaxHeadDim.
+    AttentionRows(SimdLevel level, Index head_dim, Index padded_dim);
+
+    // Starts `rows` new queries. Fill query(r) for each, then go over the tiles.
+    void start(Index rows);
+
+    float* query(Index row) { return queries_ + row * kMaxHeadDim; }
+
+    // The next tile in slot order: keys [D][64], values [64][Dp]; row r sees its first
+    // visible[r] slots, 1 to 64 and not falling from row to row; a row that sees none of it
+    // must not be in [first_row, rows).
+    void tile(const float* keys,
+              const float* values,
+              const Index* visible,
+              Index first_row = 0);
+
+    // out [D] of one row: the weighted sum divided by the sum of weights.
+    void finish(Index row, float* out) const;
+
+private:
+    const TensorKernels& tensor_;
+    const AttentionKernels& attention_;
+    Index head_dim_, padded_dim_;
+    Index rows_ = 0;
+    float maximum_[kMaxKernelRows];
+    float total_[kMaxKernelRows];
+    bool started_[kMaxKernelRows];
+    alignas(64) float queries_[kMaxKernelRows * kMaxHeadDim];
+    alignas(64) float sums_[kMaxKernelRows * kMaxHeadDim];
+};
+
+// Causal attention of T new tokens over KvTiles whose slots are positions: token t sees the
+// slots [0, past + t]. Work is shared over KV heads and tokens.
+void attend_tiles(SimdLevel level,
+                  ThreadPool& pool,
+                  View<const float> q,  // [T, Hq, D], scaled
+                  const KvTiles& tiles,
+                  Index past,        // slots before the step's first token
+                  View<float> out);  // [T, Hq, D]
+
+}  // namespace kvlab

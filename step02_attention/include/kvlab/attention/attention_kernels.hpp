@@ -1,0 +1,37 @@
+// attention_kernels.hpp - chapter 2: what attention needs beyond chapter 1's kernels, per SIMD
+// level.
+#pragma once
+
+#include <cstddef>
+
+namespace kvlab {
+
+using Index = std::ptrdiff_t;
+enum class SimdLevel;
+
+inline constexpr Index kTile = 64;  // slots in a tile, counted from slot 0 (contract, rule 3)
+
+struct AttentionKernels {
+    // One row of one tile: turns scores[0..visible) into weights p * 2^(n - M) in place, where
+    // M is the larger of *maximum and the largest n of the tile. Sets *maximum to M, *rescale
+    // to 2^(old maximum - M), and returns the sum of the weights in slot order. Scores are 64
+    // floats; those at and beyond `visible` do not matter and become anything.
+    float (*softmax_tile)(float* scores, Index visible, float* maximum, float* rescale);
+
+    // y[i] = y[i] * factor, n a multiple of 16.
+    void (*scale)(float factor, Index n, float* y);
+
+    // RoPE on one head, pairs (2i, 2i + 1), then times `factor`; in place. cos and sin are one
+    // table row, [rope_dim / 2]. Elements at and beyond rope_dim are only multiplied.
+    void (*rotate)(float* head,
+                   const float* cos,
+                   const float* sin,
+                   Index rope_dim,
+                   Index head_dim,
+                   float factor);
+};
+
+// The table of a level. Throws Error when the level is not built in or not supported here.
+const AttentionKernels& attention_kernels(SimdLevel level);
+
+}  // namespace kvlab

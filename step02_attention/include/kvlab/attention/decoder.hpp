@@ -1,0 +1,89 @@
+// decoder.hpp - chapter 2: tokens in, logits out. One forward pass for every store and engine.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <vector>
+
+#include <kvlab/attention/kv_store.hpp>
+#include <kvlab/attention/model.hpp>
+#include <kvlab/attention/observer.hpp>
+
+namespace kvlab {
+
+enum class LogitsOf { last, all };
+
+// One sequence's part in a step: T new tokens that go behind what its store has seen.
+struct SequenceStep {
+    KvStore* store;
+    std::span<const Token> tokens;  // [T], at least one
+    LogitsOf logits = LogitsOf::last;
+};
+
+// Owns the activations of one step and reuses them; a second step of the same size allocates
+// nothing. Not thread-safe; several decoders may share one Model.
+class Decoder {
+public:
+    Decoder(std::shared_ptr<const Model> model, Engine& engine);
+
+    const Model& model() const { return *model_; }
+
+    const Config& config() const { return model_->config; }
+
+    Engine& engine() { return engine_; }
+
+    KvShape kv_shape() const;
+
+    // Runs the new tokens of all sequences through the model and commits them to their stores.
+    // Returns the wanted logits [n, V], in the order of the batch, valid until the next call. A
+    // row's bits do not depend on its neighbours in the batch. Throws Error, with every store
+    // as it was, for an empty batch, a store that occurs twice or has another shape, no room, a
+    // token outside of the vocabulary or a position outside of the context.
+    View<const float> forward(std::span<const SequenceStep> batch);
+
+    // The same for one sequence.
+    View<const float> forward(KvStore& store,
+                              std::span<const Token> tokens,
+                              LogitsOf logits = LogitsOf::last);
+
+    // nullptr detaches. The observer must outlive its use.
+    void set_observer(Observer* observer) { observer_ = observer; }
+
+    // Floats of all activations, as allocated.
+    Index activation_bytes() const;
+
+private:
+    void start(std::span<const SequenceStep> batch);
+    void embed();
+    void attention(Index layer, std::span<const SequenceStep> batch);
+    void feed_forward(Index layer);
+    View<const float> head(std::span<const SequenceStep> batch);
+    void norm(const Norm& weights, View<const float> x, View<float> y);
+    View<float> rows(Buffer& buffer, Index count, Index width);
+    void reserve(Index R, Index n);
+    void observe(Op op, Index layer, View<const float> rows);
+
+    std::shared_ptr<const Model> model_;
+    Engine& engine_;
+    Observer* observer_ = nullptr;
+
+    // The current step: R tokens of all sequences, one behind the other.
+    Index R_ = 0;
+    std::vector<Token> tokens_;         // [R]
+    std::vector<Index> positions_;      // [R]
+    std::vector<Token> position_rows_;  // [R] gpt2: the same, as rows of the table of positions
+
+    // Activations, grown as needed.
+    Index capacity_ = 0, logits_capacity_ = 0;
+    std::unique_ptr<Buffer> x_;        // [R, C] the residual stream
+    std::unique_ptr<Buffer> normed_;   // [R, C]
+    std::unique_ptr<Buffer> qkv_;      // [R, (Hq + 2 Hkv) D]
+    std::unique_ptr<Buffer> mixed_;    // [R, Hq D] attention's output
+    std::unique_ptr<Buffer> branch_;   // [R, C] what is added to the residual stream
+    std::unique_ptr<Buffer> gate_up_;  // [R, 2F]
+    std::unique_ptr<Buffer> hidden_;   // [R, F]
+    std::unique_ptr<Buffer> wanted_;   // [n, C] the rows that want logits
+    std::unique_ptr<Buffer> logits_;   // [n, V]
+};
+
+}  // namespace kvlab

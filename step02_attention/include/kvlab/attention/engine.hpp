@@ -1,0 +1,91 @@
+// engine.hpp - chapter 2: where the numbers are computed. The decoder says what, an Engine does
+// it.
+//
+// All engines give the same bits (contract): a CPU at any SIMD level and thread count, or
+// another device. Every View that an engine takes points into memory that this engine
+// allocated.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+
+#include <kvlab/tensor/rope.hpp>
+#include <kvlab/tensor/tensor.hpp>
+#include <kvlab/tensor/thread_pool.hpp>
+#include <kvlab/weights/token.hpp>
+#include <kvlab/weights/weight_source.hpp>
+
+namespace kvlab {
+
+// Floats in an engine's memory.
+class Buffer {
+public:
+    virtual ~Buffer() = default;
+    virtual float* data() = 0;
+    virtual Index size() const = 0;  // floats
+};
+
+// A weight matrix [outputs, depth] in the layout that an engine likes best.
+class Matrix {
+public:
+    virtual ~Matrix() = default;
+    virtual Index outputs() const = 0;
+    virtual Index depth() const = 0;
+    virtual Index bytes() const = 0;  // that it occupies
+};
+
+class Engine {
+public:
+    virtual ~Engine() = default;
+
+    virtual std::string name() const = 0;  // "cpu avx512, 2 threads"
+    virtual ThreadPool& pool() = 0;
+
+    // Memory, zeroed.
+    virtual std::unique_ptr<Buffer> allocate(Index floats) = 0;
+    // Copies between this engine's memory and the caller's; both contiguous, of equal size.
+    virtual void upload(std::span<const float> from, float* to) = 0;
+    virtual void download(const float* from, std::span<float> to) = 0;
+
+    // One matrix from tensors [n_i, K] with the same K, their outputs one behind the other.
+    // Throws Error for tensors that are not such matrices.
+    virtual std::unique_ptr<Matrix> load_matrix(std::span<const TensorInfo* const> parts) = 0;
+
+    // x[r] = row tokens[r] of the table. Throws Error for a token outside of it.
+    virtual void gather(const Matrix& table, std::span<const Token> tokens, View<float> x) = 0;
+
+    // y[R, N] = x[R, K] * w transposed, plus bias [N] unless null (after the complete sum).
+    virtual void linear(const Matrix& w,
+                        const float* bias,
+                        View<const float> x,
+                        View<float> y) = 0;
+
+    // y[r] = norm of x[r], both [R, C].
+    virtual void rms_norm(View<const float> x,
+                          const float* weight,
+                          float eps,
+                          View<float> y) = 0;
+    virtual void layer_norm(View<const float> x,
+                            const float* weight,
+                            const float* bias,
+                            float eps,
+                            View<float> y) = 0;
+
+    // In place on heads [R, heads, D]: RoPE at positions [R] (table may be null: none), then times
+    // `factor`.
+    virtual void rotate(View<float> heads,
+                        const RopeTable* table,
+                        std::span<const Index> positions,
+                        float factor) = 0;
+
+    // y[R, n] += x[R, n]
+    virtual void add(View<const float> x, View<float> y) = 0;
+
+    // hidden[R, F] = silu(gate) * up, with gate_up [R, 2F] holding both, gate first.
+    virtual void swiglu(View<const float> gate_up, View<float> hidden) = 0;
+    // y[R, F] = gelu(x)
+    virtual void gelu(View<const float> x, View<float> y) = 0;
+};
+
+}  // namespace kvlab

@@ -1,0 +1,96 @@
+// kv_store.hpp - chapter 2: the seam between the decoder and whatever remembers keys and
+// values.
+//
+// The decoder hands over each layer's new keys and values and asks for attention over
+// everything that this store still holds; it never learns how, or whether, they are kept. One
+// call of the decoder is one step:
+//
+//   begin(T)                                  room for T tokens, or Error and nothing happened
+//     layer 0:  append(0, k, v)  attend(0, q, out)
+//     layer 1:  append(1, k, v)  attend(1, q, out)
+//     ...
+//   commit()                                  the T tokens now count: next_position() grows by
+//   T
+//
+// A step that fails before commit() leaves the store as it was.
+//
+// Two numbers are easily confused, and confusing them is this field's most frequent bug:
+//   position  a token's place in the text, 0, 1, 2 ...; RoPE and the causal mask use it
+//   slot      a place in the store's memory; sums run over slots, in slot order, in tiles of 64
+#pragma once
+
+#include <memory>
+
+#include <kvlab/tensor/tensor.hpp>
+#include <kvlab/tensor/thread_pool.hpp>
+
+namespace kvlab {
+
+struct KvShape {
+    Index layers;    // L
+    Index heads;     // Hq
+    Index kv_heads;  // Hkv
+    Index head_dim;  // D
+
+    bool operator==(const KvShape&) const = default;
+};
+
+// In which form a store wants keys and queries.
+enum class KeyForm {
+    rotated,    // after RoPE at their positions; queries also scaled
+    unrotated,  // before RoPE, queries unscaled: the store rotates both, then scales q, when it
+                // attends
+};
+
+struct KvBytes {
+    Index logical = 0;    // of the keys, values and whatever else describes the tokens held
+    Index allocated = 0;  // what was asked of the allocator for them
+};
+
+class KvStore {
+public:
+    virtual ~KvStore() = default;
+
+    virtual const KvShape& shape() const = 0;
+
+    // The position of the next token: how many tokens this sequence has seen, kept or not.
+    virtual Index next_position() const = 0;
+
+    // How many more tokens begin() would accept.
+    virtual Index room() const = 0;
+
+    virtual KeyForm key_form() const { return KeyForm::rotated; }
+
+    // Starts a step of T tokens, dropping an unfinished one. Throws Error, and changes nothing,
+    // unless 1 <= T <= room().
+    virtual void begin(Index T) = 0;
+
+    // The step's keys and values of one layer; once per layer, in order, after begin(T).
+    virtual void append(Index layer,
+                        View<const float> k,       // [T, Hkv, D], in key_form()
+                        View<const float> v) = 0;  // [T, Hkv, D]
+
+    // Attention of the step's queries: token t sees every held slot of earlier tokens and the
+    // step's tokens 0..t. Scores are q . k as they stand, since q comes scaled by log2(e) /
+    // sqrt(D) (contract, rule 3).
+    virtual void attend(Index layer,
+                        View<const float> q,  // [T, Hq, D], in key_form()
+                        View<float> out,      // [T, Hq, D]
+                        ThreadPool& pool) = 0;
+
+    // Ends the step.
+    virtual void commit() = 0;
+
+    // Forgets every token at position >= length, as if it had never come. Throws Error when the
+    // store cannot, or unless 0 <= length <= next_position().
+    virtual void truncate(Index length) = 0;
+
+    void reset() { truncate(0); }
+
+    // An independent copy of the committed tokens: two continuations of one prompt.
+    virtual std::unique_ptr<KvStore> fork() const = 0;
+
+    virtual KvBytes bytes() const = 0;
+};
+
+}  // namespace kvlab

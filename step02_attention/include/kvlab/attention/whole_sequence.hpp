@@ -1,0 +1,42 @@
+// whole_sequence.hpp - chapter 2: attention WITHOUT a cache. Every step must bring the whole
+// text.
+#pragma once
+
+#include <kvlab/attention/kv_store.hpp>
+#include <kvlab/attention/kv_tiles.hpp>
+#include <kvlab/tensor/simd_level.hpp>
+
+namespace kvlab {
+
+// Remembers nothing between steps: next_position() stays 0, so each step starts the text again.
+// One layer's keys and values exist at a time, in scratch memory of `context` slots.
+class WholeSequence final : public KvStore {
+public:
+    WholeSequence(const KvShape& shape, Index context, SimdLevel level = default_simd_level());
+
+    const KvShape& shape() const override { return shape_; }
+
+    Index next_position() const override { return 0; }
+
+    Index room() const override { return context_; }
+
+    void begin(Index T) override;
+    void append(Index layer, View<const float> k, View<const float> v) override;
+    void attend(Index layer, View<const float> q, View<float> out, ThreadPool& pool) override;
+
+    void commit() override {}
+
+    void truncate(Index length) override;
+    std::unique_ptr<KvStore> fork() const override;
+    KvBytes bytes() const override;
+
+private:
+    // Fixed at construction.
+    KvShape shape_;
+    Index context_;
+    SimdLevel level_;
+    // Of the current step and layer.
+    KvTiles tiles_;
+};
+
+}  // namespace kvlab

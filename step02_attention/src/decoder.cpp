@@ -1,0 +1,243 @@
+#include <kvlab/attention/decoder.hpp>
+
+#include <algorithm>
+#include <cmath>
+
+#include <kvlab/tensor/numerics.hpp>
+
+namespace kvlab {
+
+const char* op_name(Op op) {
+    static constexpr const char* kNames[] = {
+        "embedding", "attention_norm", "query",         "key",      "value",
+        "attention", "attention_out",  "attention_add", "ffn_norm", "ffn_hidden",
+        "ffn_out",   "ffn_add",        "final_norm",    "logits"};
+    return kNames[static_cast<std::size_t>(op)];
+}
+
+Decoder::Decoder(std::shared_ptr<const Model> model, Engine& engine)
+    : model_(std::move(model)), engine_(engine) {
+    check(model_ != nullptr, "decoder: no model");
+}
+
+KvShape Decoder::kv_shape() const {
+    const Config& c = config();
+    return {c.layers, c.heads, c.kv_heads, c.head_dim};
+}
+
+// ANCHOR: forward
+View<const float> Decoder::forward(std::span<const SequenceStep> batch) {
+    start(batch);
+    embed();
+    for (Index layer = 0; layer < config().layers; ++layer) {
+        attention(layer, batch);
+        feed_forward(layer);
+    }
+    const View<const float> logits = head(batch);
+    for (const SequenceStep& step : batch) step.store->commit();
+    return logits;
+}
+
+// ANCHOR_END: forward
+
+View<const float> Decoder::forward(KvStore& store,
+                                   std::span<const Token> tokens,
+                                   LogitsOf logits) {
+    const SequenceStep step{&store, tokens, logits};
+    return forward({&step, 1});
+}
+
+// Checks everything that can be wrong before anything changes, then opens the step in every
+// store.
+void Decoder::start(std::span<const SequenceStep> batch) {
+    const Config& c = config();
+    check(!batch.empty(), "decoder: an empty batch");
+    tokens_.clear();
+    positions_.clear();
+    Index wanted = 0;
+    for (std::size_t s = 0; s < batch.size(); ++s) {
+        const SequenceStep& step = batch[s];
+        check(step.store != nullptr && step.store->shape() == kv_shape(), "decoder: sequence ",
+              s, ": its store was made for another model");
+        for (std::size_t other = 0; other < s; ++other)
+            check(batch[other].store != step.store, "decoder: sequences ", other, " and ", s,
+                  " share one store");
+        const Index T = static_cast<Index>(step.tokens.size()),
+                    first = step.store->next_position();
+        check(T >= 1, "decoder: sequence ", s, ": no tokens");
+        check(T <= step.store->room(), "decoder: sequence ", s, ": ", T,
+              " tokens do not fit: its store has room for ", step.store->room());
+        check(first + T <= c.context, "decoder: sequence ", s, ": positions up to ",
+              first + T - 1, " are outside of the model's context of ", c.context);
+        for (Index t = 0; t < T; ++t) {
+            const Token token = step.tokens[static_cast<std::size_t>(t)];
+            check(token >= 0 && token < c.vocab, "decoder: token ", token,
+                  " is outside of the vocabulary of ", c.vocab);
+            tokens_.push_back(token);
+            positions_.push_back(first + t);
+        }
+        wanted += step.logits == LogitsOf::all ? T : 1;
+    }
+    R_ = static_cast<Index>(tokens_.size());
+    reserve(R_, wanted);
+    for (const SequenceStep& step : batch)
+        step.store->begin(static_cast<Index>(step.tokens.size()));
+}
+
+void Decoder::embed() {
+    const View<float> x = rows(*x_, R_, config().dim);
+    engine_.gather(*model_->embedding, tokens_, x);
+    if (model_->positions) {
+        const View<float> learned = rows(*branch_, R_, config().dim);
+        position_rows_.assign(positions_.begin(), positions_.end());
+        engine_.gather(*model_->positions, position_rows_, learned);
+        engine_.add(learned, x);
+    }
+    observe(Op::embedding, -1, x);
+}
+
+void Decoder::norm(const Norm& weights, View<const float> x, View<float> y) {
+    if (weights.bias)
+        engine_.layer_norm(x, weights.weight->data(), weights.bias->data(), config().norm_eps,
+                           y);
+    else
+        engine_.rms_norm(x, weights.weight->data(), config().norm_eps, y);
+}
+
+// ANCHOR: attention
+void Decoder::attention(Index layer, std::span<const SequenceStep> batch) {
+    const Config& c = config();
+    const LayerWeights& w = model_->layers[static_cast<std::size_t>(layer)];
+    const View<float> x = rows(*x_, R_, c.dim), normed = rows(*normed_, R_, c.dim);
+    norm(w.attention_norm, x, normed);
+    observe(Op::attention_norm, layer, normed);
+
+    const View<float> qkv = rows(*qkv_, R_, c.qkv_width());
+    engine_.linear(*w.qkv.weight, w.qkv.bias ? w.qkv.bias->data() : nullptr, normed, qkv);
+    const auto heads = [&](Index first, Index count) {  // a look at some heads: [R, count, D]
+        return View<float>(qkv.data() + first * c.head_dim, {R_, count, c.head_dim},
+                           {qkv.stride(0), c.head_dim, 1, 0});
+    };
+    const View<float> q = heads(0, c.heads), k = heads(c.heads, c.kv_heads),
+                      v = heads(c.heads + c.kv_heads, c.kv_heads);
+    const View<float> mixed = View<float>(mixed_->data(), {R_, c.heads, c.head_dim});
+    const float scale = log2e_over(std::sqrt(static_cast<double>(c.head_dim)));
+
+    Index first = 0;  // row of the sequence's first token
+    for (const SequenceStep& step : batch) {
+        const Index end = first + static_cast<Index>(step.tokens.size());
+        const std::span<const Index> positions(positions_.data() + first,
+                                               static_cast<std::size_t>(end - first));
+        if (step.store->key_form() == KeyForm::rotated) {
+            const RopeTable* rope =
+                c.architecture == Architecture::llama ? &model_->rope : nullptr;
+            engine_.rotate(q.slice(0, first, end), rope, positions, scale);
+            if (rope != nullptr) engine_.rotate(k.slice(0, first, end), rope, positions, 1.0f);
+        }
+        step.store->append(layer, k.slice(0, first, end), v.slice(0, first, end));
+        step.store->attend(layer, q.slice(0, first, end), mixed.slice(0, first, end),
+                           engine_.pool());
+        first = end;
+    }
+    const auto columns = [&](Index begin, Index count) {
+        return qkv.slice(1, begin * c.head_dim, (begin + count) * c.head_dim);
+    };
+    observe(Op::query, layer, columns(0, c.heads));
+    observe(Op::key, layer, columns(c.heads, c.kv_heads));
+    observe(Op::value, layer, columns(c.heads + c.kv_heads, c.kv_heads));
+
+    const View<float> flat = rows(*mixed_, R_, c.heads * c.head_dim),
+                      branch = rows(*branch_, R_, c.dim);
+    observe(Op::attention, layer, flat);
+    engine_.linear(*w.out.weight, w.out.bias ? w.out.bias->data() : nullptr, flat, branch);
+    observe(Op::attention_out, layer, branch);
+    engine_.add(branch, x);
+    observe(Op::attention_add, layer, x);
+}
+
+// ANCHOR_END: attention
+
+// ANCHOR: feed_forward
+void Decoder::feed_forward(Index layer) {
+    const Config& c = config();
+    const LayerWeights& w = model_->layers[static_cast<std::size_t>(layer)];
+    const View<float> x = rows(*x_, R_, c.dim), normed = rows(*normed_, R_, c.dim);
+    norm(w.ffn_norm, x, normed);
+    observe(Op::ffn_norm, layer, normed);
+
+    const View<float> wide = rows(*gate_up_, R_, w.gate_up.weight->outputs()),
+                      hidden = rows(*hidden_, R_, c.ffn);
+    engine_.linear(*w.gate_up.weight, w.gate_up.bias ? w.gate_up.bias->data() : nullptr, normed,
+                   wide);
+    if (c.architecture == Architecture::gpt2)
+        engine_.gelu(wide, hidden);
+    else
+        engine_.swiglu(wide, hidden);
+    observe(Op::ffn_hidden, layer, hidden);
+
+    const View<float> branch = rows(*branch_, R_, c.dim);
+    engine_.linear(*w.down.weight, w.down.bias ? w.down.bias->data() : nullptr, hidden, branch);
+    observe(Op::ffn_out, layer, branch);
+    engine_.add(branch, x);
+    observe(Op::ffn_add, layer, x);
+}
+
+// ANCHOR_END: feed_forward
+
+// The final norm and the head, for the rows that want logits only.
+View<const float> Decoder::head(std::span<const SequenceStep> batch) {
+    const Config& c = config();
+    const View<float> x = rows(*x_, R_, c.dim);
+    Index n = 0, first = 0;
+    for (const SequenceStep& step : batch) {
+        const Index end = first + static_cast<Index>(step.tokens.size());
+        const Index begin = step.logits == LogitsOf::all ? first : end - 1;
+        const View<float> wanted(wanted_->data() + n * c.dim, {end - begin, c.dim});
+        norm(model_->final_norm, x.slice(0, begin, end), wanted);
+        n += end - begin;
+        first = end;
+    }
+    const View<float> wanted = rows(*wanted_, n, c.dim), logits = rows(*logits_, n, c.vocab);
+    observe(Op::final_norm, -1, wanted);
+    engine_.linear(model_->head_matrix(), nullptr, wanted, logits);
+    observe(Op::logits, -1, logits);
+    return logits;
+}
+
+View<float> Decoder::rows(Buffer& buffer, Index count, Index width) {
+    return {buffer.data(), {count, width}};
+}
+
+void Decoder::reserve(Index R, Index n) {
+    const Config& c = config();
+    const Index wide = (c.architecture == Architecture::gpt2 ? 1 : 2) * c.ffn;
+    if (R > capacity_) {
+        x_ = engine_.allocate(R * c.dim);
+        normed_ = engine_.allocate(R * c.dim);
+        qkv_ = engine_.allocate(R * c.qkv_width());
+        mixed_ = engine_.allocate(R * c.heads * c.head_dim);
+        branch_ = engine_.allocate(R * c.dim);
+        gate_up_ = engine_.allocate(R * wide);
+        hidden_ = engine_.allocate(R * c.ffn);
+        capacity_ = R;
+    }
+    if (n > logits_capacity_) {
+        wanted_ = engine_.allocate(n * c.dim);
+        logits_ = engine_.allocate(n * c.vocab);
+        logits_capacity_ = n;
+    }
+}
+
+Index Decoder::activation_bytes() const {
+    Index floats = 0;
+    for (const auto* buffer :
+         {&x_, &normed_, &qkv_, &mixed_, &branch_, &gate_up_, &hidden_, &wanted_, &logits_})
+        if (*buffer) floats += (*buffer)->size();
+    return floats * Index{sizeof(float)};
+}
+
+void Decoder::observe(Op op, Index layer, View<const float> view) {
+    if (observer_ != nullptr) observer_->on(op, layer, view, positions_);
+}
+
+}  // namespace kvlab

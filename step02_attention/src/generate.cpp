@@ -1,0 +1,85 @@
+#include <kvlab/attention/generate.hpp>
+
+namespace kvlab {
+
+const char* finish_name(Finish finish) {
+    static constexpr const char* kNames[] = {"running", "length", "end token", "context full"};
+    return kNames[static_cast<std::size_t>(finish)];
+}
+
+Index Generator::add(KvStore& store,
+                     std::span<const Token> prompt,
+                     Index steps,
+                     const SamplingOptions& sampling) {
+    const Index P = static_cast<Index>(prompt.size());
+    check(P >= 1, "generate: the prompt is empty");
+    check(steps >= 0, "generate: steps must not be negative, found ", steps);
+    check(store.next_position() < P, "generate: the store has seen ", store.next_position(),
+          " tokens, the prompt has ", P);
+    const Index context = decoder_.config().context;
+    check(P <= context, "generate: a prompt of ", P,
+          " tokens does not fit the model's context of ", context);
+    Sequence sequence{&store, {prompt.begin(), prompt.end()}, P, P + steps, Sampler(sampling)};
+    sequence.tokens.reserve(static_cast<std::size_t>(std::min(P + steps, context + 1)));
+    if (steps == 0) sequence.finish = Finish::length;
+    sequences_.push_back(std::move(sequence));
+    batch_.reserve(sequences_.size());
+    numbers_.reserve(sequences_.size());
+    return sequences() - 1;
+}
+
+// ANCHOR: step
+bool Generator::step() {
+    batch_.clear();
+    numbers_.clear();
+    for (Index number = 0; number < sequences(); ++number) {
+        Sequence& s = sequences_[static_cast<std::size_t>(number)];
+        if (s.finish != Finish::running) continue;
+        const Index seen = s.store->next_position(),
+                    length = static_cast<Index>(s.tokens.size());
+        if (length - seen > s.store->room() || length > decoder_.config().context) {
+            s.finish = Finish::context_full;
+            continue;
+        }
+        const std::span<const Token> unseen =
+            std::span(s.tokens).subspan(static_cast<std::size_t>(seen));
+        batch_.push_back({s.store, unseen, LogitsOf::last});
+        numbers_.push_back(number);
+    }
+    if (batch_.empty()) return false;
+    const View<const float> logits = decoder_.forward(batch_);
+    for (std::size_t i = 0; i < numbers_.size(); ++i)
+        take_token(sequences_[static_cast<std::size_t>(numbers_[i])], numbers_[i],
+                   logits[static_cast<Index>(i)]);
+    return true;
+}
+
+// ANCHOR_END: step
+
+void Generator::take_token(Sequence& s, Index number, View<const float> logits) {
+    checksum_.add(logits.flat());
+    const auto token = static_cast<Token>(s.sampler.sample(logits.flat()));
+    s.tokens.push_back(token);
+    if (is_end_ && is_end_(token))
+        s.finish = Finish::end_token;
+    else if (static_cast<Index>(s.tokens.size()) >= s.length)
+        s.finish = Finish::length;
+    if (on_token_) on_token_(number, token, logits);
+}
+
+void Generator::run() {
+    while (step()) {
+    }
+}
+
+std::span<const Token> Generator::generated(Index sequence) const {
+    const Sequence& s = at(sequence);
+    return std::span(s.tokens).subspan(static_cast<std::size_t>(s.prompt));
+}
+
+const Generator::Sequence& Generator::at(Index sequence) const {
+    check(sequence >= 0 && sequence < sequences(), "generate: there is no sequence ", sequence);
+    return sequences_[static_cast<std::size_t>(sequence)];
+}
+
+}  // namespace kvlab

@@ -1,0 +1,53 @@
+#include <kvlab/attention/kv_tiles.hpp>
+
+#include <algorithm>
+
+namespace kvlab {
+
+KvTiles::KvTiles(Index slots, Index kv_heads, Index head_dim)
+    : tiles_((slots + 63) / 64),
+      kv_heads_(kv_heads),
+      head_dim_(head_dim),
+      padded_dim_((head_dim + 15) / 16 * 16) {
+    check(slots > 0 && kv_heads > 0 && head_dim > 0,
+          "kv tiles: slots, kv_heads and head_dim must be positive, found ", slots, ", ",
+          kv_heads, ", ", head_dim);
+    keys_ = Tensor({kv_heads, tiles_, head_dim, 64});
+    values_ = Tensor({kv_heads, tiles_, 64, padded_dim_});
+}
+
+// ANCHOR: write
+void KvTiles::write(Index first, View<const float> k, View<const float> v) {
+    check(k.rank() == 3, "kv tiles: expected keys [T, Hkv, D], found ", k.shape().to_string());
+    const Index T = k.dim(0);
+    check_shape(k, {T, kv_heads_, head_dim_}, "kv tiles: keys");
+    check_shape(v, {T, kv_heads_, head_dim_}, "kv tiles: values");
+    check(first >= 0 && first + T <= slots(), "kv tiles: slots [", first, ", ", first + T,
+          ") are outside of ", slots());
+    for (Index h = 0; h < kv_heads_; ++h)
+        for (Index t = 0; t < T; ++t) {
+            const Index tile = h * tiles_ + (first + t) / 64, place = (first + t) % 64;
+            float* key = keys_.data() + tile * head_dim_ * 64 + place;
+            float* value = values_.data() + (tile * 64 + place) * padded_dim_;
+            for (Index i = 0; i < head_dim_; ++i) key[i * 64] = k(t, h, i);
+            for (Index i = 0; i < head_dim_; ++i) value[i] = v(t, h, i);
+        }
+}
+
+// ANCHOR_END: write
+
+void KvTiles::copy_from(const KvTiles& other, Index count) {
+    check(other.kv_heads_ == kv_heads_ && other.head_dim_ == head_dim_,
+          "kv tiles: copy between different shapes");
+    check(count >= 0 && count <= slots() && count <= other.slots(), "kv tiles: cannot copy ",
+          count, " slots");
+    const Index tiles = (count + 63) / 64;
+    for (Index h = 0; h < kv_heads_; ++h) {
+        std::copy_n(other.key_tile(h, 0), tiles * head_dim_ * 64,
+                    keys_.data() + h * tiles_ * head_dim_ * 64);
+        std::copy_n(other.value_tile(h, 0), tiles * 64 * padded_dim_,
+                    values_.data() + h * tiles_ * 64 * padded_dim_);
+    }
+}
+
+}  // namespace kvlab

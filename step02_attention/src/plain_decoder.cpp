@@ -1,0 +1,177 @@
+#include <kvlab/attention/plain_decoder.hpp>
+
+#include <cmath>
+#include <utility>
+
+#include <kvlab/attention/attention.hpp>
+#include <kvlab/tensor/numerics.hpp>
+
+namespace kvlab {
+
+// Biases are empty tensors for llama; gpt2 has wq, wk and wv in one matrix and no gate.
+struct PlainDecoder::Layer {
+    Tensor attention_norm, attention_norm_bias;
+    Tensor wq, wk, wv, bq, bk, bv;  // [Hq D, C], [Hkv D, C], [Hkv D, C]
+    Tensor wo, bo;                  // [C, Hq D]
+    Tensor ffn_norm, ffn_norm_bias;
+    Tensor gate, up, up_bias;  // [F, C]
+    Tensor down, down_bias;    // [C, F]
+};
+
+namespace {
+
+// Outputs [begin, end) of a matrix or a vector as a tensor of their own.
+Tensor part(const Tensor& whole, Index begin, Index end) {
+    const Index width = whole.size() / whole.dim(0);
+    Tensor piece = whole.rank() == 1 ? Tensor({end - begin}) : Tensor({end - begin, width});
+    for (Index i = 0; i < piece.size(); ++i)
+        piece.flat()[static_cast<std::size_t>(i)] =
+            whole.flat()[static_cast<std::size_t>(begin * width + i)];
+    return piece;
+}
+
+// y = x w^T + bias; the bias is added after the complete sum (contract, rule 2).
+Tensor linear(View<const float> x, const Tensor& w, const Tensor& bias) {
+    Tensor y({x.dim(0), w.dim(0)});
+    matmul_plain(x, w.view(), y.view());
+    if (bias.size() > 0)
+        for (Index t = 0; t < y.dim(0); ++t)
+            for (Index n = 0; n < y.dim(1); ++n) y(t, n) = y(t, n) + bias(n);
+    return y;
+}
+
+void add_to(Tensor& x, const Tensor& branch) {
+    for (std::size_t i = 0; i < x.flat().size(); ++i)
+        x.flat()[i] = x.flat()[i] + branch.flat()[i];
+}
+
+}  // namespace
+
+PlainDecoder::~PlainDecoder() = default;
+
+PlainDecoder::PlainDecoder(const WeightSource& source)
+    : config_(Config::from_metadata(source.metadata())) {
+    Config& c = config_;
+    const auto take = [&](const std::string& name, bool optional = false) {
+        return optional && source.find(name) == nullptr ? Tensor()
+                                                        : to_f32(source.tensor(name));
+    };
+    embedding_ = take("token_embd.weight");
+    c.vocab = embedding_.dim(0);
+    c.tied_head = source.find("output.weight") == nullptr;
+    c.validate(source.name());
+    const bool gpt2 = c.architecture == Architecture::gpt2;
+    positions_ = take("position_embd.weight", !gpt2);
+    for (Index l = 0; l < c.layers; ++l) {
+        const std::string name = concat("blk.", l, ".");
+        Layer w;
+        w.attention_norm = take(name + "attn_norm.weight");
+        w.attention_norm_bias = take(name + "attn_norm.bias", !gpt2);
+        if (gpt2) {
+            const Tensor qkv = take(name + "attn_qkv.weight"),
+                         bias = take(name + "attn_qkv.bias");
+            w.wq = part(qkv, 0, c.dim), w.wk = part(qkv, c.dim, 2 * c.dim),
+            w.wv = part(qkv, 2 * c.dim, 3 * c.dim);
+            w.bq = part(bias, 0, c.dim), w.bk = part(bias, c.dim, 2 * c.dim),
+            w.bv = part(bias, 2 * c.dim, 3 * c.dim);
+        } else {
+            w.wq = take(name + "attn_q.weight"), w.wk = take(name + "attn_k.weight"),
+            w.wv = take(name + "attn_v.weight");
+            w.gate = take(name + "ffn_gate.weight");
+        }
+        w.wo = take(name + "attn_output.weight"), w.bo = take(name + "attn_output.bias", !gpt2);
+        w.ffn_norm = take(name + "ffn_norm.weight"),
+        w.ffn_norm_bias = take(name + "ffn_norm.bias", !gpt2);
+        w.up = take(name + "ffn_up.weight"), w.up_bias = take(name + "ffn_up.bias", !gpt2);
+        w.down = take(name + "ffn_down.weight"),
+        w.down_bias = take(name + "ffn_down.bias", !gpt2);
+        layers_.push_back(std::move(w));
+    }
+    final_weight_ = take("output_norm.weight"), final_bias_ = take("output_norm.bias", !gpt2);
+    head_ = c.tied_head ? embedding_.clone() : take("output.weight");
+    if (!gpt2) rope_ = RopeTable(c.context, c.rope_dim, c.rope_base);
+    keys_.resize(static_cast<std::size_t>(c.layers));
+    values_.resize(static_cast<std::size_t>(c.layers));
+}
+
+// ANCHOR: forward
+Tensor PlainDecoder::forward(std::span<const Token> tokens) const {
+    const Index T = static_cast<Index>(tokens.size());
+    check(T >= 1 && T <= config_.context, "plain decoder: 1 to ", config_.context,
+          " tokens, found ", T);
+    Tensor x({T, config_.dim});  // the residual stream
+    for (Index t = 0; t < T; ++t) {
+        const Token token = tokens[static_cast<std::size_t>(t)];
+        check(token >= 0 && token < config_.vocab, "plain decoder: token ", token,
+              " is outside of the vocabulary");
+        for (Index i = 0; i < config_.dim; ++i)
+            x(t, i) = positions_.size() > 0 ? embedding_(token, i) + positions_(t, i)
+                                            : embedding_(token, i);
+    }
+    for (Index l = 0; l < config_.layers; ++l) {
+        const Layer& w = layers_[static_cast<std::size_t>(l)];
+        add_to(x, attention(l, norm(x.view(), w.attention_norm, w.attention_norm_bias).view()));
+        add_to(x, feed_forward(w, norm(x.view(), w.ffn_norm, w.ffn_norm_bias).view()));
+    }
+    return linear(norm(x.view(), final_weight_, final_bias_).view(), head_, {});
+}
+
+// ANCHOR_END: forward
+
+// ANCHOR: attention
+Tensor PlainDecoder::attention(Index layer, View<const float> normed) const {
+    const Config& c = config_;
+    const Layer& w = layers_[static_cast<std::size_t>(layer)];
+    const Index T = normed.dim(0), D = c.head_dim;
+    Tensor q = linear(normed, w.wq, w.bq), k = linear(normed, w.wk, w.bk),
+           v = linear(normed, w.wv, w.bv);
+    const float scale = log2e_over(std::sqrt(static_cast<double>(D)));
+    for (Index t = 0; t < T; ++t) {
+        for (Index h = 0; h < c.heads && rope_.rope_dim() > 0; ++h)
+            rope_.rotate(&q(t, h * D), t);
+        for (Index h = 0; h < c.kv_heads && rope_.rope_dim() > 0; ++h)
+            rope_.rotate(&k(t, h * D), t);
+        for (Index i = 0; i < c.heads * D; ++i) q(t, i) = q(t, i) * scale;
+    }
+    Tensor mixed({T, c.heads * D});
+    for (Index h = 0; h < c.heads; ++h) {
+        const Index kv = h / c.group() * D;  // query heads h share KV head h / group
+        const View<const float> keys = std::as_const(k).view().slice(1, kv, kv + D);
+        const View<const float> values = std::as_const(v).view().slice(1, kv, kv + D);
+        for (Index t = 0; t < T; ++t)  // token t sees the tokens 0..t
+            attention_plain(std::as_const(q).view()[t].slice(0, h * D, (h + 1) * D),
+                            keys.slice(0, 0, t + 1), values.slice(0, 0, t + 1),
+                            mixed.view()[t].slice(0, h * D, (h + 1) * D));
+    }
+    keys_[static_cast<std::size_t>(layer)] = std::move(k);
+    values_[static_cast<std::size_t>(layer)] = std::move(v);
+    return linear(mixed.view(), w.wo, w.bo);
+}
+
+// ANCHOR_END: attention
+
+Tensor PlainDecoder::feed_forward(const Layer& w, View<const float> normed) const {
+    Tensor hidden = linear(normed, w.up, w.up_bias);
+    if (config_.architecture == Architecture::gpt2) {
+        for (float& x : hidden.flat()) x = gelu(x);
+    } else {
+        const Tensor gate = linear(normed, w.gate, {});
+        for (std::size_t i = 0; i < hidden.flat().size(); ++i)
+            hidden.flat()[i] = silu(gate.flat()[i]) * hidden.flat()[i];
+    }
+    return linear(hidden.view(), w.down, w.down_bias);
+}
+
+Tensor PlainDecoder::norm(View<const float> x, const Tensor& weight, const Tensor& bias) const {
+    Tensor y({x.dim(0), x.dim(1)});
+    for (Index t = 0; t < x.dim(0); ++t) {
+        if (bias.size() > 0)
+            layer_norm(&x(t, 0), weight.data(), bias.data(), config_.norm_eps, x.dim(1),
+                       &y(t, 0));
+        else
+            rms_norm(&x(t, 0), weight.data(), config_.norm_eps, x.dim(1), &y(t, 0));
+    }
+    return y;
+}
+
+}  // namespace kvlab

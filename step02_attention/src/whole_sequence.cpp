@@ -1,0 +1,38 @@
+#include <kvlab/attention/whole_sequence.hpp>
+
+#include <kvlab/attention/attention.hpp>
+
+namespace kvlab {
+
+WholeSequence::WholeSequence(const KvShape& shape, Index context, SimdLevel level)
+    : shape_(shape),
+      context_(context),
+      level_(level),
+      tiles_(context, shape.kv_heads, shape.head_dim) {}
+
+void WholeSequence::begin(Index T) {
+    check(T >= 1 && T <= context_, "no cache: a step of ", T,
+          " tokens does not fit the context of ", context_);
+}
+
+void WholeSequence::append(Index, View<const float> k, View<const float> v) {
+    tiles_.write(0, k, v);
+}
+
+void WholeSequence::attend(Index, View<const float> q, View<float> out, ThreadPool& pool) {
+    attend_tiles(level_, pool, q, tiles_, 0, out);
+}
+
+void WholeSequence::truncate(Index length) {
+    check(length == 0, "no cache: cannot keep ", length, " tokens");
+}
+
+std::unique_ptr<KvStore> WholeSequence::fork() const {
+    return std::make_unique<WholeSequence>(shape_, context_, level_);
+}
+
+KvBytes WholeSequence::bytes() const {
+    return {0, tiles_.allocated_bytes()};
+}
+
+}  // namespace kvlab

@@ -1,0 +1,58 @@
+// kv_cache.hpp - chapter 3: keys and values of a text, kept so that each is computed once.
+//
+//   slot      0       1      ...   n-1   |   n    ...  capacity-1
+//   layer 0 [ k0 v0 | k1 v1 | ... |      |  free ...            ]   slot = position: nothing is
+//   layer 1 [ k0 v0 | k1 v1 | ... |      |  free ...            ]   ever dropped from the
+//   middle
+//     ...                                ^ next_position()
+//
+// Keys are kept after RoPE: a key's angle depends on its own position alone, so it never
+// changes.
+#pragma once
+
+#include <vector>
+
+#include <kvlab/attention/kv_store.hpp>
+#include <kvlab/attention/kv_tiles.hpp>
+#include <kvlab/tensor/simd_level.hpp>
+
+namespace kvlab {
+
+class KvCache final : public KvStore {
+public:
+    // Room for `capacity` tokens. Throws Error unless it is positive.
+    KvCache(const KvShape& shape, Index capacity, SimdLevel level = default_simd_level());
+
+    const KvShape& shape() const override { return shape_; }
+
+    Index next_position() const override { return length_; }
+
+    Index room() const override { return capacity_ - length_; }
+
+    void begin(Index T) override;
+    void append(Index layer, View<const float> k, View<const float> v) override;
+    void attend(Index layer, View<const float> q, View<float> out, ThreadPool& pool) override;
+    void commit() override;
+    void truncate(Index length) override;
+    std::unique_ptr<KvStore> fork() const override;
+    KvBytes bytes() const override;
+
+    Index capacity() const { return capacity_; }
+
+    // One kept number, to look at and to compare. Throws Error unless it is there.
+    float key(Index layer, Index kv_head, Index position, Index i) const;
+    float value(Index layer, Index kv_head, Index position, Index i) const;
+
+private:
+    const KvTiles& checked(Index layer, Index kv_head, Index position, Index i) const;
+
+    // Fixed at construction.
+    KvShape shape_;
+    Index capacity_;
+    SimdLevel level_;
+    // Slots [0, length_) are committed; [length_, length_ + pending_) belong to the open step.
+    Index length_ = 0, pending_ = 0;
+    std::vector<KvTiles> layers_;  // [L]
+};
+
+}  // namespace kvlab

@@ -1,0 +1,31 @@
+#include <kvlab/kvcache/prefill.hpp>
+
+#include <algorithm>
+
+namespace kvlab {
+
+// ANCHOR: prefill
+View<const float> prefill(Decoder& decoder,
+                          KvStore& store,
+                          std::span<const Token> tokens,
+                          Index chunk) {
+    const Index T = static_cast<Index>(tokens.size());
+    check(T >= 1, "prefill: no tokens");
+    check(chunk >= 0, "prefill: a chunk must not be negative, found ", chunk);
+    check(T <= store.room(), "prefill: ", T, " tokens do not fit: the store has room for ",
+          store.room());
+    const Index piece = chunk == 0 ? T : chunk;
+    View<const float> logits;
+    for (Index begin = 0; begin < T; begin += piece) {
+        const Index before = store.next_position(), count = std::min(piece, T - begin);
+        logits = decoder.forward(store, tokens.subspan(static_cast<std::size_t>(begin),
+                                                       static_cast<std::size_t>(count)));
+        check(begin + count == T || store.next_position() == before + count,
+              "prefill: this store does not remember, so a prompt cannot be fed in pieces");
+    }
+    return logits;
+}
+
+// ANCHOR_END: prefill
+
+}  // namespace kvlab

@@ -1,0 +1,127 @@
+// kvlab_weights - look into a GGUF file, or convert it.
+#include <CLI/CLI.hpp>
+
+#include <algorithm>
+#include <cstdio>
+#include <iostream>
+#include <map>
+#include <string>
+
+#include <kvlab/weights/convert.hpp>
+#include <kvlab/weights/gguf_file.hpp>
+#include <kvlab/weights/model_path.hpp>
+
+namespace {
+
+using namespace kvlab;
+
+std::string padded(std::string text, std::size_t width) {
+    text.resize(std::max(width, text.size()), ' ');
+    return text;
+}
+
+void show_metadata(const GgufFile& file) {
+    std::size_t width = 0;
+    for (const auto& entry : file.metadata().entries())
+        width = std::max(width, entry.key.size());
+    std::cout << "\nmetadata\n";
+    for (const auto& entry : file.metadata().entries())
+        std::cout << "  " << padded(entry.key, width) << "  " << describe(entry.value) << '\n';
+}
+
+void show_tensors(const GgufFile& file) {
+    struct Total {
+        Index tensors = 0, numbers = 0, bytes = 0;
+
+        void add(const TensorInfo& info) {
+            ++tensors;
+            numbers += info.shape.size();
+            bytes += static_cast<Index>(info.bytes.size());
+        }
+    };
+
+    std::size_t width = 0;
+    for (const TensorInfo& info : file.tensors()) width = std::max(width, info.name.size());
+    std::map<std::string, Total> by_type;
+    Total all;
+    std::cout << "\ntensors (shape row-major, bytes)\n";
+    for (const TensorInfo& info : file.tensors()) {
+        std::cout << "  " << padded(info.name, width) << "  " << padded(type_name(info.type), 4)
+                  << "  " << padded(info.shape.to_string(), 14) << "  " << info.bytes.size()
+                  << '\n';
+        by_type[type_name(info.type)].add(info);
+        all.add(info);
+    }
+    std::cout << "\nin all\n";
+    for (const auto& [type, total] : by_type)
+        std::cout << "  " << padded(type, 4) << "  " << total.tensors << " tensors, "
+                  << total.numbers << " numbers, " << total.bytes << " bytes\n";
+    std::cout << "RESULT tensors=" << all.tensors << " numbers=" << all.numbers
+              << " tensor_bytes=" << all.bytes << " file_bytes=" << file.file_bytes() << '\n';
+}
+
+void show(const std::string& model) {
+    const GgufFile file = GgufFile::open(find_model(model, KVLAB_SOURCE_WEIGHTS));
+    std::cout << file.name() << "\n  GGUF version " << file.version() << ", alignment "
+              << file.alignment() << ", " << file.file_bytes() << " bytes\n";
+    show_metadata(file);
+    show_tensors(file);
+}
+
+void convert_file(const std::string& in, const std::string& out, const std::string& type) {
+    const GgufFile file = GgufFile::open(find_model(in, KVLAB_SOURCE_WEIGHTS));
+    const ConvertReport report = convert(file, out, *tensor_type_from_name(type));
+    for (const std::string& name : report.kept_f32)
+        std::cout << "kept as F32: " << name << " " << file.tensor(name).shape.to_string()
+                  << " (its row is not a multiple of "
+                  << block_elements(*tensor_type_from_name(type)) << ")\n";
+    std::cout << out << ": " << report.converted << " matrices as " << type << ", "
+              << report.kept_f32.size() << " kept as F32, " << report.vectors
+              << " vectors as F32\n"
+              << "RESULT converted=" << report.converted << " kept=" << report.kept_f32.size()
+              << " vectors=" << report.vectors << " bytes_in=" << report.bytes_in
+              << " bytes_out=" << report.bytes_out << '\n';
+}
+
+int run(int argc, char** argv) {
+    CLI::App app(
+        "Looks into GGUF model files and converts them.\n"
+        "Without arguments: shows the tiny model that comes with kvlab.");
+    app.footer(
+        "A model is a path, or a name that is looked for in $KVLAB_WEIGHTS and weights/.\n"
+        "Exit codes: 0 done, 1 bad data, 2 usage.");
+    app.require_subcommand(0, 1);
+
+    std::string model = "tiny.gguf", out, type;
+    CLI::App* shower = app.add_subcommand("show", "Prints metadata, tensors and their bytes");
+    shower->add_option("model", model, "The GGUF file")->required();
+    CLI::App* converter = app.add_subcommand(
+        "convert", "Writes the same model with its matrices in another type");
+    converter->add_option("in", model, "The GGUF file to read")->required();
+    converter->add_option("out", out, "The GGUF file to write")->required();
+    converter->add_option("--type", type, "Type of the matrices")
+        ->required()
+        ->check(CLI::IsMember({"f32", "f16", "bf16", "q8_0", "q4_0", "q4_1"}));
+
+    try {
+        app.parse(argc, argv);
+    } catch (const CLI::ParseError& error) {
+        return app.exit(error) == 0 ? 0 : 2;
+    }
+    if (converter->parsed())
+        convert_file(model, out, type);
+    else
+        show(model);
+    return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    try {
+        return run(argc, argv);
+    } catch (const std::exception& error) {
+        std::cerr << "kvlab_weights: " << error.what() << '\n';
+        return 1;
+    }
+}

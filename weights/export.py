@@ -1,0 +1,97 @@
+#!/usr/bin/env python3
+"""Writes a checkpoint of train.py as GGUF (F32), with a tokenizer that llama.cpp accepts; and reads it back.
+
+    python3 weights/export.py /tmp/tiny/checkpoint.pt weights/tiny.gguf
+
+The tokenizer: token b is byte b. In GGUF's terms it is of the kind "llama" (SentencePiece) with 256 tokens
+`<0x00>` ... `<0xFF>` of type BYTE: text has no pieces there, so it falls apart into its bytes. One exception:
+SentencePiece writes a space as U+2581 before it looks for pieces, so token 32 is that character, type NORMAL.
+(The price, paid by every model of this kind in llama.cpp: U+2581 itself reads as a space there.)
+Byte 0 never occurs in text; it is the BOS, and the EOS that llama.cpp wants to see named.
+Needs: PyTorch, and gguf (PyPI).
+"""
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import gguf
+import numpy as np
+import torch
+
+from train import BOS, CONFIGS, Config, Llama
+
+LAYER = ("attn_norm", "attn_q", "attn_k", "attn_v", "attn_output", "ffn_norm", "ffn_gate", "ffn_up", "ffn_down")
+
+
+def tensor_names(cfg: Config) -> dict[str, str]:
+    """GGUF name -> name in train.Llama, in the order of the file."""
+    names = {"token_embd.weight": "token_embd"}
+    for n in range(cfg.block_count):
+        names |= {f"blk.{n}.{t}.weight": f"blk.{n}.{t}" for t in LAYER}
+    return names | {"output_norm.weight": "output_norm", "output.weight": "output"}
+
+
+def write_gguf(path: Path, cfg: Config, state: dict[str, torch.Tensor]) -> None:
+    """Writes to a temporary name first: a file is complete or not there."""
+    temporary = path.with_suffix(".tmp")
+    w = gguf.GGUFWriter(temporary, "llama")
+    w.add_name(f"kvlab-{cfg.name}")
+    w.add_context_length(cfg.context_length)
+    w.add_embedding_length(cfg.embedding_length)
+    w.add_block_count(cfg.block_count)
+    w.add_feed_forward_length(cfg.feed_forward_length)
+    w.add_head_count(cfg.head_count)
+    w.add_head_count_kv(cfg.head_count_kv)
+    w.add_layer_norm_rms_eps(cfg.rms_epsilon)
+    w.add_rope_dimension_count(cfg.head_dim)
+    w.add_rope_freq_base(cfg.rope_freq_base)
+    w.add_vocab_size(cfg.vocab_size)
+    w.add_file_type(gguf.LlamaFileType.ALL_F32)
+    w.add_tokenizer_model("llama")
+    byte = int(gguf.TokenType.BYTE)
+    w.add_token_list(["\u2581" if b == 32 else f"<0x{b:02X}>" for b in range(256)])
+    w.add_token_scores([0.0] * 256)
+    w.add_token_types([int(gguf.TokenType.NORMAL) if b == 32 else byte for b in range(256)])
+    w.add_bos_token_id(BOS)
+    w.add_eos_token_id(BOS)
+    w.add_unk_token_id(BOS)
+    w.add_add_bos_token(True)
+    w.add_add_eos_token(False)
+    w.add_add_space_prefix(False)
+    for name, source in tensor_names(cfg).items():
+        w.add_tensor(name, np.ascontiguousarray(state[source].float().numpy()))
+    w.write_header_to_file()
+    w.write_kv_data_to_file()
+    w.write_tensors_to_file()
+    w.close()
+    temporary.replace(path)
+
+
+def read_gguf(path: Path) -> Llama:
+    """The model in the file, F32, ready to run; the configuration comes from the file alone."""
+    r = gguf.GGUFReader(path)
+    field = lambda key: r.fields[key].contents()
+    cfg = Config(
+        field("general.name").removeprefix("kvlab-"), field("llama.vocab_size"), field("llama.embedding_length"),
+        field("llama.block_count"), field("llama.attention.head_count"), field("llama.attention.head_count_kv"),
+        field("llama.feed_forward_length"), field("llama.context_length"), field("llama.rope.freq_base"),
+        field("llama.attention.layer_norm_rms_epsilon"))
+    tensors = {t.name: torch.from_numpy(np.array(t.data, dtype=np.float32)) for t in r.tensors}
+    model = Llama(cfg)
+    model.load_state_dict({source: tensors[name] for name, source in tensor_names(cfg).items()})
+    return model.eval()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("gguf", type=Path)
+    args = parser.parse_args()
+    state = torch.load(args.checkpoint, weights_only=True)
+    write_gguf(args.gguf, CONFIGS[state["name"]], state["model"])
+    print(f"{args.gguf}: {args.gguf.stat().st_size} bytes, seed {state['seed']}, {state['at']}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,41 @@
+#include "mapped_file.hpp"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include <kvlab/tensor/error.hpp>
+
+namespace kvlab {
+
+MappedFile::MappedFile(const std::filesystem::path& path) {
+    // O_NONBLOCK: opening a pipe that nobody writes to must fail, not wait.
+    const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    check(descriptor >= 0, path.string(), ": cannot open: ", std::strerror(errno));
+
+    struct stat status {};
+
+    const bool plain = ::fstat(descriptor, &status) == 0 && S_ISREG(status.st_mode);
+    size_ = static_cast<std::size_t>(status.st_size);
+    void* mapped = MAP_FAILED;
+    int reason = 0;
+    if (plain && size_ > 0) {
+        mapped = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, descriptor, 0);
+        reason = errno;
+    }
+    ::close(descriptor);
+    check(plain, path.string(), ": expected a plain file, found something else");
+    check(size_ > 0, path.string(), ": expected a GGUF file, found an empty one");
+    check(mapped != MAP_FAILED, path.string(), ": cannot map: ", std::strerror(reason));
+    data_ = mapped;
+}
+
+MappedFile::~MappedFile() {
+    ::munmap(data_, size_);
+}
+
+}  // namespace kvlab

@@ -1,0 +1,27 @@
+// mapped_file.hpp - a whole file as memory, read by the system when it is touched.
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <span>
+
+namespace kvlab {
+
+class MappedFile {
+public:
+    // Throws Error if the file cannot be opened, is not a plain file, or is empty.
+    explicit MappedFile(const std::filesystem::path& path);
+    MappedFile(const MappedFile&) = delete;
+    MappedFile& operator=(const MappedFile&) = delete;
+    ~MappedFile();
+
+    std::span<const std::byte> bytes() const {
+        return {static_cast<const std::byte*>(data_), size_};
+    }
+
+private:
+    void* data_ = nullptr;
+    std::size_t size_ = 0;
+};
+
+}  // namespace kvlab

@@ -1,0 +1,221 @@
+// The block formats, both ways. Quantising follows ggml's reference (ggml-quants.c,
+// quantize_row_q*_ref) operation by operation: the codes are computed from the scale BEFORE it
+// is rounded to f16, although the reader will multiply with the rounded one.
+#include <kvlab/weights/tensor_type.hpp>
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+#include <kvlab/tensor/half.hpp>
+
+namespace kvlab {
+
+static_assert(std::endian::native == std::endian::little, "GGUF bytes are used as they are");
+
+namespace {
+
+constexpr std::size_t kBlock = 32;
+
+template <class T>
+T load(const std::byte* from) {
+    T value;
+    std::memcpy(&value, from, sizeof value);
+    return value;
+}
+
+template <class T>
+void store(std::byte* to, T value) {
+    std::memcpy(to, &value, sizeof value);
+}
+
+float load_half(const std::byte* from) {
+    return f16_to_f32(load<std::uint16_t>(from));
+}
+
+// Scales go through f16; the largest that it holds is 65504.
+void store_half(std::byte* to, float value, TensorType type) {
+    const std::uint16_t half = f32_to_f16(value);
+    check((half & 0x7c00u) != 0x7c00u, "quantize ", type_name(type), ": the f16 number ", value,
+          " is too large (at most 65504)");
+    store(to, half);
+}
+
+void quantize_bf16(float value, std::byte* to) {
+    const std::uint16_t bits = f32_to_bf16(value);
+    check((bits & 0x7f80u) != 0x7f80u, "quantize BF16: the number ", value, " is too large");
+    store(to, bits);
+}
+
+// 1/d, or 0 where that is no number: a block of zeros, or values so tiny (below 2^-128) that
+// ggml's own result is not defined. In both cases d is 0 in f16, and every code means 0 or m.
+float inverse(float d) {
+    const float inverted = 1.0f / d;
+    return std::isfinite(inverted) ? inverted : 0.0f;
+}
+
+// C's roundf by defined integer steps: the nearest integer, halves away from zero. |x| < 2^31.
+int round_half_away(float x) {
+    const int whole = static_cast<int>(x);  // towards zero
+    const float rest = x - static_cast<float>(whole);
+    if (rest >= 0.5f) return whole + 1;
+    if (rest <= -0.5f) return whole - 1;
+    return whole;
+}
+
+// Both 4-bit formats cut off what adding a half has rounded; only the top can run over.
+unsigned code4(float x) {
+    const int code = static_cast<int>(x);
+    return static_cast<unsigned>(code < 15 ? code : 15);
+}
+
+// ANCHOR: quantize_q8_0
+void quantize_q8_0(const float* x, std::byte* out) {
+    float largest = 0;
+    for (std::size_t j = 0; j < kBlock; ++j) largest = std::max(largest, std::fabs(x[j]));
+    const float d = largest / 127.0f, inverted = inverse(d);
+    store_half(out, d, TensorType::q8_0);
+    for (std::size_t j = 0; j < kBlock; ++j)
+        out[2 + j] = static_cast<std::byte>(round_half_away(x[j] * inverted));
+}
+
+// ANCHOR_END: quantize_q8_0
+
+// ANCHOR: quantize_q4_0
+void quantize_q4_0(const float* x, std::byte* out) {
+    float largest = 0;  // with its sign: this number gets code 0, that is -8 steps
+    for (std::size_t j = 0; j < kBlock; ++j)
+        if (std::fabs(largest) < std::fabs(x[j])) largest = x[j];
+    const float d = largest / -8.0f, inverted = inverse(d);
+    store_half(out, d, TensorType::q4_0);
+    for (std::size_t j = 0; j < kBlock / 2; ++j) {
+        const unsigned low = code4(x[j] * inverted + 8.5f);
+        const unsigned high = code4(x[j + kBlock / 2] * inverted + 8.5f);
+        out[2 + j] = static_cast<std::byte>(low | high << 4);
+    }
+}
+
+// ANCHOR_END: quantize_q4_0
+
+void quantize_q4_1(const float* x, std::byte* out) {
+    float least = x[0], most = x[0];
+    for (std::size_t j = 1; j < kBlock; ++j) {
+        if (x[j] < least) least = x[j];
+        if (x[j] > most) most = x[j];
+    }
+    const float d = (most - least) / 15.0f, inverted = inverse(d);
+    store_half(out, d, TensorType::q4_1);
+    store_half(out + 2, least, TensorType::q4_1);
+    for (std::size_t j = 0; j < kBlock / 2; ++j) {
+        const unsigned low = code4((x[j] - least) * inverted + 0.5f);
+        const unsigned high = code4((x[j + kBlock / 2] - least) * inverted + 0.5f);
+        out[4 + j] = static_cast<std::byte>(low | high << 4);
+    }
+}
+
+void dequantize_q8_0(const std::byte* block, float* x) {
+    const float d = load_half(block);
+    for (std::size_t j = 0; j < kBlock; ++j)
+        x[j] = d * static_cast<float>(load<std::int8_t>(block + 2 + j));
+}
+
+// ANCHOR: dequantize_q4
+void dequantize_q4_0(const std::byte* block, float* x) {
+    const float d = load_half(block);
+    for (std::size_t j = 0; j < kBlock / 2; ++j) {
+        const int codes = std::to_integer<int>(block[2 + j]);
+        x[j] = d * static_cast<float>((codes & 15) - 8);
+        x[j + kBlock / 2] = d * static_cast<float>((codes >> 4) - 8);
+    }
+}
+
+void dequantize_q4_1(const std::byte* block, float* x) {
+    const float d = load_half(block), m = load_half(block + 2);
+    for (std::size_t j = 0; j < kBlock / 2; ++j) {
+        const int codes = std::to_integer<int>(block[4 + j]);
+        x[j] = d * static_cast<float>(codes & 15) + m;
+        x[j + kBlock / 2] = d * static_cast<float>(codes >> 4) + m;
+    }
+}
+
+// ANCHOR_END: dequantize_q4
+
+void check_sizes(const char* verb, TensorType type, std::size_t numbers, std::size_t bytes) {
+    const auto count = static_cast<Index>(numbers);
+    check(count % block_elements(type) == 0, verb, " ", type_name(type),
+          ": expected a multiple of ", block_elements(type), " numbers, found ", numbers);
+    check(bytes == static_cast<std::size_t>(bytes_for(type, count)), verb, " ", type_name(type),
+          ": expected ", bytes_for(type, count), " bytes for ", numbers, " numbers, found ",
+          bytes);
+}
+
+// Calls step(number, block) for each block: `elements` numbers apart, `bytes` bytes apart.
+template <class Number, class Byte, class Step>
+void for_blocks(TensorType type, std::span<Number> numbers, Byte* block, Step step) {
+    const auto elements = static_cast<std::size_t>(block_elements(type));
+    const Index bytes = block_bytes(type);
+    for (std::size_t i = 0; i < numbers.size(); i += elements, block += bytes)
+        step(&numbers[i], block);
+}
+
+}  // namespace
+
+void dequantize(TensorType type, std::span<const std::byte> blocks, std::span<float> out) {
+    check_sizes("dequantize", type, out.size(), blocks.size());
+    const auto run = [&](auto step) { for_blocks(type, out, blocks.data(), step); };
+    using Block = const std::byte*;
+    switch (type) {
+        case TensorType::f32:
+            run([](float* x, Block b) { *x = load<float>(b); });
+            break;
+        case TensorType::f16:
+            run([](float* x, Block b) { *x = load_half(b); });
+            break;
+        case TensorType::bf16:
+            run([](float* x, Block b) { *x = bf16_to_f32(load<std::uint16_t>(b)); });
+            break;
+        case TensorType::q8_0:
+            run([](float* x, Block b) { dequantize_q8_0(b, x); });
+            break;
+        case TensorType::q4_0:
+            run([](float* x, Block b) { dequantize_q4_0(b, x); });
+            break;
+        case TensorType::q4_1:
+            run([](float* x, Block b) { dequantize_q4_1(b, x); });
+            break;
+    }
+}
+
+void quantize(TensorType type, std::span<const float> values, std::span<std::byte> out) {
+    check_sizes("quantize", type, values.size(), out.size());
+    for (std::size_t i = 0; i < values.size(); ++i)
+        if (!std::isfinite(values[i])) [[unlikely]]
+            throw Error(concat("quantize ", type_name(type), ": number ", i, " is ", values[i],
+                               ", expected a finite one"));
+    const auto run = [&](auto step) { for_blocks(type, values, out.data(), step); };
+    using Numbers = const float*;
+    switch (type) {
+        case TensorType::f32:
+            run([](Numbers x, std::byte* b) { store(b, *x); });
+            break;
+        case TensorType::f16:
+            run([](Numbers x, std::byte* b) { store_half(b, *x, TensorType::f16); });
+            break;
+        case TensorType::bf16:
+            run([](Numbers x, std::byte* b) { quantize_bf16(*x, b); });
+            break;
+        case TensorType::q8_0:
+            run(quantize_q8_0);
+            break;
+        case TensorType::q4_0:
+            run(quantize_q4_0);
+            break;
+        case TensorType::q4_1:
+            run(quantize_q4_1);
+            break;
+    }
+}
+
+}  // namespace kvlab
