@@ -16,8 +16,7 @@ PackedMatrix::PackedMatrix(Index outputs, Index depth) : outputs_(outputs), dept
 }
 
 PackedMatrix PackedMatrix::pack(View<const float> w) {
-    check(w.rank() == 2, "packed matrix: expected a matrix [N, K], found ",
-          w.shape().to_string());
+    check(w.rank() == 2, "packed matrix: expected a matrix [N, K], found ", w.shape());
     PackedMatrix packed(w.dim(0), w.dim(1));
     packed.set_outputs(0, w);
     return packed;
@@ -25,7 +24,7 @@ PackedMatrix PackedMatrix::pack(View<const float> w) {
 
 void PackedMatrix::set_outputs(Index first, View<const float> w) {
     check(w.rank() == 2 && w.dim(1) == depth_ && first >= 0 && first + w.dim(0) <= outputs_,
-          "packed matrix [", outputs_, ", ", depth_, "]: cannot take ", w.shape().to_string(),
+          "packed matrix [", outputs_, ", ", depth_, "]: cannot take ", w.shape(),
           " at output ", first);
     for (Index n = 0; n < w.dim(0); ++n) {
         float* column =

@@ -14,7 +14,7 @@ void attention_plain(View<const float> q,
                      View<const float> v,
                      View<float> out) {
     check(q.rank() == 1 && k.rank() == 2, "attention: expected q [D] and k [S, D], found ",
-          q.shape().to_string(), " and ", k.shape().to_string());
+          q.shape(), " and ", k.shape());
     const Index D = q.dim(0), S = k.dim(0);
     check_shape(k, {S, D}, "attention: k");
     check_shape(v, {S, D}, "attention: v");

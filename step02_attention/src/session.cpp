@@ -11,8 +11,8 @@ namespace kvlab {
 
 namespace {
 
-// A model of a few megabytes runs from the processor's cache, in microseconds per token: waking a
-// second thread would cost more than it brings.
+// A model of a few megabytes runs from the processor's cache, in microseconds per token: waking
+// a second thread would cost more than it brings.
 Index threads_for(Index wanted, Index file_bytes) {
     if (wanted > 0) return wanted;
     if (file_bytes < Index{16} << 20) return 1;
@@ -28,8 +28,8 @@ Session::Session(const SessionOptions& options)
       engine(make_cpu_engine({threads_for(options.threads, file.file_bytes()), level})),
       model(load_model(file, *engine)),
       decoder(model, *engine) {
-    check(tokenizer->vocab_size() == model->config.vocab, file.name(), ": the tokenizer has ", tokenizer->vocab_size(),
-          " tokens, the embedding ", model->config.vocab);
+    check(tokenizer->vocab_size() == model->config.vocab, file.name(), ": the tokenizer has ",
+          tokenizer->vocab_size(), " tokens, the embedding ", model->config.vocab);
 }
 
 std::vector<Token> Session::encode(const std::string& text, EncodeReport* report) const {
@@ -56,23 +56,28 @@ std::string describe_model(const Model& model) {
     line("head width D", c.head_dim);
     line("feed-forward width F", c.ffn);
     line("context", c.context);
-    line("positions", c.architecture == Architecture::gpt2 ? std::string("learned")
-                                                           : concat("RoPE, base ", c.rope_base, ", ", c.rope_dim, " of each head"));
+    line("positions",
+         c.architecture == Architecture::gpt2
+             ? std::string("learned")
+             : concat("RoPE, base ", c.rope_base, ", ", c.rope_dim, " of each head"));
     line("head", c.tied_head ? "the embedding (tied)" : "a matrix of its own");
     line("parameters", c.parameters());
     line("weights in memory", concat(model.weight_bytes(), " bytes"));
-    line("cache per token", concat(2 * c.layers * c.kv_heads * c.head_dim * Index{sizeof(float)}, " bytes (2 L Hkv D x 4)"));
+    line("cache per token",
+         concat(2 * c.layers * c.kv_heads * c.head_dim * Index{sizeof(float)},
+                " bytes (2 L Hkv D x 4)"));
     return out.str();
 }
 
 double step_flops(const Config& c, Index past, Index T) {
-    const Index matrices = (c.architecture == Architecture::gpt2 ? 2 : 3) * c.ffn * c.dim + c.qkv_width() * c.dim +
-                           c.dim * c.heads * c.head_dim;
+    const Index matrices = (c.architecture == Architecture::gpt2 ? 2 : 3) * c.ffn * c.dim +
+                           c.qkv_width() * c.dim + c.dim * c.heads * c.head_dim;
     // Token t of the step sees past + t + 1 slots: 2 D flops for its score, 2 D for its value.
     const double slots = static_cast<double>(past) * static_cast<double>(T) +
                          static_cast<double>(T) * static_cast<double>(T + 1) / 2;
-    return static_cast<double>(c.layers) * (2.0 * static_cast<double>(matrices * T) +
-                                            4.0 * static_cast<double>(c.heads * c.head_dim) * slots) +
+    return static_cast<double>(c.layers) *
+               (2.0 * static_cast<double>(matrices * T) +
+                4.0 * static_cast<double>(c.heads * c.head_dim) * slots) +
            2.0 * static_cast<double>(c.vocab * c.dim);
 }
 

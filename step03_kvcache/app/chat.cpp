@@ -1,4 +1,5 @@
-// chat.cpp - chapter 3: a conversation. The cache keeps what was said: each turn feeds only the new.
+// chat.cpp - chapter 3: a conversation. The cache keeps what was said: each turn feeds only the
+// new.
 #include <cstdio>
 
 #include <kvlab/attention/generate.hpp>
@@ -11,9 +12,13 @@ namespace kvlab::app {
 
 namespace {
 
-// One reply: the tokens so far go in (those that the cache has not seen), the reply comes out and is
-// appended to `text`.
-Finish reply(Session& session, KvCache& cache, std::vector<Token>& text, const GenerateFlags& flags, Checksum& checksum) {
+// One reply: the tokens so far go in (those that the cache has not seen), the reply comes out
+// and is appended to `text`.
+Finish reply(Session& session,
+             KvCache& cache,
+             std::vector<Token>& text,
+             const GenerateFlags& flags,
+             Checksum& checksum) {
     Generator generator(session.decoder);
     generator.add(cache, text, flags.steps, flags.sampling);
     generator.set_is_end([&](Token token) { return session.tokenizer->is_end(token); });
@@ -36,7 +41,8 @@ int run_chat(const GenerateFlags& flags) {
     std::vector<Token> text;
     Checksum checksum;
     const bool terminal = isatty(STDIN_FILENO) != 0;
-    if (!flags.prompt_given && terminal) std::cout << "An empty line or the end of input ends the conversation.\n";
+    if (!flags.prompt_given && terminal)
+        std::cout << "An empty line or the end of input ends the conversation.\n";
     for (Index turn = 0;; ++turn) {
         std::string said = flags.prompt;
         if (!flags.prompt_given) {
@@ -55,7 +61,8 @@ int run_chat(const GenerateFlags& flags) {
         cli::warn_about_losses(losses);
         const Finish finish = reply(session, cache, text, flags, checksum);
         if (finish == Finish::context_full) {
-            std::cerr << "note: the context of " << session.model->config.context << " tokens is full\n";
+            std::cerr << "note: the context of " << session.model->config.context
+                      << " tokens is full\n";
             break;
         }
         if (flags.prompt_given) break;

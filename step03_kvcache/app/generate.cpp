@@ -28,15 +28,21 @@ struct Run {
     KvBytes bytes;
     std::string finish;
 
-    double tokens_per_second() const { return decode_seconds > 0 ? static_cast<double>(decoded) / decode_seconds : 0; }
+    double tokens_per_second() const {
+        return decode_seconds > 0 ? static_cast<double>(decoded) / decode_seconds : 0;
+    }
 };
 
 using MakeStore = std::function<std::unique_ptr<KvStore>(Index capacity)>;
 
-Run generate(Session& session, const std::vector<Token>& prompt, const GenerateFlags& flags, const MakeStore& make_store) {
+Run generate(Session& session,
+             const std::vector<Token>& prompt,
+             const GenerateFlags& flags,
+             const MakeStore& make_store) {
     const Index P = static_cast<Index>(prompt.size());
     const Index capacity = std::min(session.model->config.context, P + flags.steps);
-    check(P <= capacity, "the prompt has ", P, " tokens, the model's context ", session.model->config.context);
+    check(P <= capacity, "the prompt has ", P, " tokens, the model's context ",
+          session.model->config.context);
     Run run;
     std::vector<std::unique_ptr<KvStore>> stores;
     Generator generator(session.decoder);
@@ -44,13 +50,16 @@ Run generate(Session& session, const std::vector<Token>& prompt, const GenerateF
     for (Index i = 0; i < flags.batch; ++i) {
         stores.push_back(make_store(capacity));
         // All but the prompt's last token in pieces; the generator feeds what is left.
-        if (flags.chunk > 0 && P > flags.chunk && dynamic_cast<KvCache*>(stores.back().get()) != nullptr)
-            prefill(session.decoder, *stores.back(), std::span(prompt).first(prompt.size() - 1), flags.chunk);
+        if (flags.chunk > 0 && P > flags.chunk &&
+            dynamic_cast<KvCache*>(stores.back().get()) != nullptr)
+            prefill(session.decoder, *stores.back(), std::span(prompt).first(prompt.size() - 1),
+                    flags.chunk);
         SamplingOptions sampling = flags.sampling;
         sampling.seed += static_cast<std::uint64_t>(i);
         generator.add(*stores.back(), prompt, flags.steps, sampling);
     }
-    if (!flags.ignore_end) generator.set_is_end([&](Token token) { return session.tokenizer->is_end(token); });
+    if (!flags.ignore_end)
+        generator.set_is_end([&](Token token) { return session.tokenizer->is_end(token); });
     cli::TextStream text(*session.tokenizer);
     generator.set_on_token([&](Index sequence, Token token, View<const float>) {
         if (sequence == 0) text.push(token);
@@ -76,9 +85,11 @@ Run generate(Session& session, const std::vector<Token>& prompt, const GenerateF
 
 void print_run(const Run& run, Index prompt, bool cached) {
     std::printf("  %td tokens (%s), %.1f tokens/s; prompt of %td tokens in %.3f s\n",
-                static_cast<Index>(run.texts[0].size()), run.finish.c_str(), run.tokens_per_second(), prompt, run.prefill_seconds);
+                static_cast<Index>(run.texts[0].size()), run.finish.c_str(),
+                run.tokens_per_second(), prompt, run.prefill_seconds);
     if (cached)
-        std::printf("  cache: %td bytes held, %td allocated\n", run.bytes.logical, run.bytes.allocated);
+        std::printf("  cache: %td bytes held, %td allocated\n", run.bytes.logical,
+                    run.bytes.allocated);
     std::printf("  checksum of all logits %s\n", run.checksum.hex().c_str());
 }
 
@@ -109,13 +120,15 @@ int run_generate(const GenerateFlags& flags) {
         return std::make_unique<KvCache>(session.decoder.kv_shape(), capacity, session.level);
     };
     const MakeStore without_cache = [&](Index capacity) {
-        return std::make_unique<WholeSequence>(session.decoder.kv_shape(), capacity, session.level);
+        return std::make_unique<WholeSequence>(session.decoder.kv_shape(), capacity,
+                                               session.level);
     };
     Json report = new_report("step03_kvcache generate", flags.sampling.seed);
     report["model"] = session.model->config.name;
     report["engine"] = session.engine->name();
     const auto one = [&](bool cached) {
-        std::cout << (cached ? "\nwith the cache\n" : "\nwithout a cache\n") << prompt_text << std::flush;
+        std::cout << (cached ? "\nwith the cache\n" : "\nwithout a cache\n") << prompt_text
+                  << std::flush;
         const Run run = generate(session, prompt, flags, cached ? with_cache : without_cache);
         print_run(run, static_cast<Index>(prompt.size()), cached);
         report[cached ? "cached" : "uncached"] = to_json(run);
@@ -126,16 +139,19 @@ int run_generate(const GenerateFlags& flags) {
     std::string more;
     if (flags.compare) {
         const Run second = one(false);
-        identical = first.texts == second.texts && first.checksum.value() == second.checksum.value();
-        const double ratio = (second.prefill_seconds + second.decode_seconds) / (first.prefill_seconds + first.decode_seconds);
+        identical =
+            first.texts == second.texts && first.checksum.value() == second.checksum.value();
+        const double ratio = (second.prefill_seconds + second.decode_seconds) /
+                             (first.prefill_seconds + first.decode_seconds);
         std::printf("\nthe cache is %.1f times faster in all\n", ratio);
         std::cout << "bit-identical: " << cli::verdict(identical) << '\n';
         report["identical"] = identical;
-        more = concat(" uncached_tokens_per_second=", second.tokens_per_second(), " ratio=", ratio,
-                      " identical=", identical ? "yes" : "no");
+        more = concat(" uncached_tokens_per_second=", second.tokens_per_second(),
+                      " ratio=", ratio, " identical=", identical ? "yes" : "no");
     }
     if (!flags.json.empty()) write_json(flags.json, report);
-    std::cout << "RESULT tokens=" << first.texts[0].size() << " tokens_per_second=" << first.tokens_per_second()
+    std::cout << "RESULT tokens=" << first.texts[0].size()
+              << " tokens_per_second=" << first.tokens_per_second()
               << " checksum=" << first.checksum.hex() << more << std::endl;
     return identical ? cli::kHolds : cli::kFails;
 }

@@ -12,23 +12,30 @@ namespace kvlab::app {
 
 namespace {
 
-// Prompts of exactly 1, 5 and 8 tokens, cut from a text that every tokenizer here can write; the
-// batch of three has unequal lengths.
+// Prompts of exactly 1, 5 and 8 tokens, cut from a text that every tokenizer here can write;
+// the batch of three has unequal lengths.
 std::vector<std::vector<Token>> default_prompts(const Session& session) {
-    const std::vector<Token> text = session.encode("In the beginning God created the heaven and the earth.");
+    const std::vector<Token> text =
+        session.encode("In the beginning God created the heaven and the earth.");
     std::vector<std::vector<Token>> prompts;
-    for (const std::size_t length : {1u, 5u, 8u}) prompts.emplace_back(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(length));
+    for (const std::size_t length : {1u, 5u, 8u})
+        prompts.emplace_back(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(length));
     return prompts;
 }
 
 void print_line(const char* what, const Difference& d) {
     std::printf("  %-40s %td of %td floats differ", what, d.differ, d.count);
-    if (d.differ > 0) std::printf(", at most %llu ulp, %.3g", static_cast<unsigned long long>(d.max_ulp), d.max_abs);
+    if (d.differ > 0)
+        std::printf(", at most %llu ulp, %.3g", static_cast<unsigned long long>(d.max_ulp),
+                    d.max_abs);
     std::printf("\n");
 }
 
 Json to_json(const Difference& d) {
-    return {{"floats", d.count}, {"differ", d.differ}, {"max_ulp", d.max_ulp}, {"max_abs", d.max_abs}};
+    return {{"floats", d.count},
+            {"differ", d.differ},
+            {"max_ulp", d.max_ulp},
+            {"max_abs", d.max_abs}};
 }
 
 bool verify_model(const std::string& name, const VerifyFlags& flags, Json& report) {
@@ -42,7 +49,8 @@ bool verify_model(const std::string& name, const VerifyFlags& flags, Json& repor
     verify_options.steps = flags.steps;
     verify_options.sampling = flags.sampling;
     verify_options.level = session.level;
-    std::printf("%s (%s): prompts of", session.model->config.name.c_str(), session.engine->name().c_str());
+    std::printf("%s (%s): prompts of", session.model->config.name.c_str(),
+                session.engine->name().c_str());
     for (const auto& prompt : prompts) std::printf(" %zu", prompt.size());
     std::printf(" tokens in one batch, %td steps\n", flags.steps);
     std::cout.flush();
@@ -51,12 +59,15 @@ bool verify_model(const std::string& name, const VerifyFlags& flags, Json& repor
     print_line("logits of the steps", result.logits);
     print_line("logits of the prompts, fed in pieces", result.prompt);
     print_line("keys and values in the cache", result.cache);
-    std::printf("  %-40s %td of %td tokens differ\n", "generated text", result.tokens_differ, result.tokens);
-    if (!result.first_difference.empty()) std::printf("  first difference: %s\n", result.first_difference.c_str());
+    std::printf("  %-40s %td of %td tokens differ\n", "generated text", result.tokens_differ,
+                result.tokens);
+    if (!result.first_difference.empty())
+        std::printf("  first difference: %s\n", result.first_difference.c_str());
     std::printf("  checksums: steps %s, prompts %s, cache %s\n", result.run_sum.hex().c_str(),
                 result.prompt_sum.hex().c_str(), result.cache_sum.hex().c_str());
-    std::cout << "  " << result.all().differ << " of " << result.all().count << " floats differ; bit-identical: "
-              << cli::verdict(result.identical()) << "\n\n" << std::flush;
+    std::cout << "  " << result.all().differ << " of " << result.all().count
+              << " floats differ; bit-identical: " << cli::verdict(result.identical()) << "\n\n"
+              << std::flush;
 
     Json entry;
     entry["model"] = session.model->config.name;
@@ -67,7 +78,9 @@ bool verify_model(const std::string& name, const VerifyFlags& flags, Json& repor
     entry["tokens"] = result.tokens;
     entry["tokens_differ"] = result.tokens_differ;
     entry["max_abs_by_step"] = result.max_abs_by_step;
-    entry["checksums"] = {{"steps", result.run_sum.hex()}, {"prompts", result.prompt_sum.hex()}, {"cache", result.cache_sum.hex()}};
+    entry["checksums"] = {{"steps", result.run_sum.hex()},
+                          {"prompts", result.prompt_sum.hex()},
+                          {"cache", result.cache_sum.hex()}};
     report["models"].push_back(entry);
     return result.identical();
 }
@@ -89,14 +102,17 @@ std::vector<std::string> present_models(const std::filesystem::path& source_weig
 }  // namespace
 
 int run_verify(const VerifyFlags& flags) {
-    const std::vector<std::string> models = flags.models.empty() ? present_models(flags.session.source_weights) : flags.models;
+    const std::vector<std::string> models =
+        flags.models.empty() ? present_models(flags.session.source_weights) : flags.models;
     check(!models.empty(), "verify: no model to run; see weights/README.md");
     Json report = new_report("step03_kvcache verify", flags.sampling.seed);
     bool identical = true;
-    for (const std::string& name : models) identical = verify_model(name, flags, report) && identical;
+    for (const std::string& name : models)
+        identical = verify_model(name, flags, report) && identical;
     report["identical"] = identical;
     if (!flags.json.empty()) write_json(flags.json, report);
-    std::cout << "RESULT models=" << models.size() << " identical=" << (identical ? "yes" : "no") << std::endl;
+    std::cout << "RESULT models=" << models.size()
+              << " identical=" << (identical ? "yes" : "no") << std::endl;
     return identical ? cli::kHolds : cli::kFails;
 }
 

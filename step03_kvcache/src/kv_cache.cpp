@@ -20,7 +20,7 @@ void KvCache::begin(Index T) {
 // ANCHOR: append
 void KvCache::append(Index layer, View<const float> k, View<const float> v) {
     check(k.rank() == 3 && k.dim(0) == pending_, "kv cache: a step of ", pending_,
-          " tokens, found ", k.shape().to_string());
+          " tokens, found ", k.shape());
     layers_[static_cast<std::size_t>(layer)].write(length_, k, v);
 }
 

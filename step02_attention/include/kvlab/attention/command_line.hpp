@@ -21,7 +21,8 @@ namespace kvlab::cli {
 inline constexpr int kHolds = 0, kFails = 1, kUsage = 2;
 
 inline void add_model_flags(CLI::App& app, SessionOptions& options) {
-    app.add_option("-m,--model", options.model, "GGUF file, or a name: tiny, deep, SmolLM2-135M-Instruct-Q4_1")
+    app.add_option("-m,--model", options.model,
+                   "GGUF file, or a name: tiny, deep, SmolLM2-135M-Instruct-Q4_1")
         ->capture_default_str();
     app.add_option("--threads", options.threads, "threads; 0: chosen by the model's size")
         ->check(CLI::Range(0, 256))
@@ -36,7 +37,8 @@ inline void add_sampling_flags(CLI::App& app, SamplingOptions& options) {
     app.add_option("--top-k", options.top_k, "only the k most likely; 0: all")
         ->check(CLI::NonNegativeNumber)
         ->capture_default_str();
-    app.add_option("--top-p", options.top_p, "only the most likely with this mass together; 1: all")
+    app.add_option("--top-p", options.top_p,
+                   "only the most likely with this mass together; 1: all")
         ->check(CLI::Range(0.0f, 1.0f))
         ->capture_default_str();
     app.add_option("-s,--seed", options.seed, "of the sampling")->capture_default_str();
@@ -76,9 +78,11 @@ inline std::string verdict(bool ok) {
 // Says aloud what of a text the vocabulary could not write.
 inline void warn_about_losses(const EncodeReport& report) {
     if (report.dropped_bytes > 0)
-        std::cerr << "note: " << report.dropped_bytes << " bytes of the prompt have no token and were left out\n";
+        std::cerr << "note: " << report.dropped_bytes
+                  << " bytes of the prompt have no token and were left out\n";
     if (report.invalid_bytes > 0)
-        std::cerr << "note: " << report.invalid_bytes << " bytes of the prompt are not UTF-8; U+FFFD stands for them\n";
+        std::cerr << "note: " << report.invalid_bytes
+                  << " bytes of the prompt are not UTF-8; U+FFFD stands for them\n";
 }
 
 // Prints tokens as text while they come, never half a character.
@@ -87,7 +91,8 @@ public:
     explicit TextStream(const Tokenizer& tokenizer) : tokenizer_(tokenizer) {}
 
     void push(Token token) {
-        if (!tokenizer_.is_end(token)) std::cout << utf8_.push(tokenizer_.piece(token)) << std::flush;
+        if (!tokenizer_.is_end(token))
+            std::cout << utf8_.push(tokenizer_.piece(token)) << std::flush;
     }
 
     void finish() { std::cout << utf8_.finish() << std::endl; }

@@ -1,4 +1,5 @@
-// session.hpp - chapter 2: a model file, opened and ready to run: what every program begins with.
+// session.hpp - chapter 2: a model file, opened and ready to run: what every program begins
+// with.
 #pragma once
 
 #include <filesystem>
@@ -12,9 +13,9 @@
 namespace kvlab {
 
 struct SessionOptions {
-    std::string model = "tiny";   // a path, or a name that find_model() knows
-    Index threads = 0;            // 0: one for a model that fits a cache, else all of the machine's
-    std::string simd;             // "": the best level, or $KVLAB_SIMD
+    std::string model = "tiny";  // a path, or a name that find_model() knows
+    Index threads = 0;  // 0: one for a model that fits a cache, else all of the machine's
+    std::string simd;   // "": the best level, or $KVLAB_SIMD
     std::filesystem::path source_weights;  // the source tree's weights/, may be empty
 };
 
@@ -23,7 +24,8 @@ struct Session {
     // Throws Error for a file that cannot be found, read or run.
     explicit Session(const SessionOptions& options);
 
-    // The tokens of a prompt, with BOS where the model wants one. Adds to *report what was lost.
+    // The tokens of a prompt, with BOS where the model wants one. Adds to *report what was
+    // lost.
     std::vector<Token> encode(const std::string& text, EncodeReport* report = nullptr) const;
 
     SimdLevel level;
@@ -37,8 +39,8 @@ struct Session {
 // The table that describes a model: "layers  2" and so on, one line each.
 std::string describe_model(const Model& model);
 
-// Floating-point operations (a multiply and an add are two) of one step over T new tokens behind
-// `past` others, with logits of the last token alone: all matrix products and attention.
+// Floating-point operations (a multiply and an add are two) of one step over T new tokens
+// behind `past` others, with logits of the last token alone: all matrix products and attention.
 double step_flops(const Config& config, Index past, Index T);
 
 }  // namespace kvlab

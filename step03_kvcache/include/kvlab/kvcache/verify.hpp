@@ -31,7 +31,7 @@ struct VerifyReport {
     Checksum prompt_sum;  // [P, V] of each prompt
     Checksum run_sum;     // contract, rule 8
     Checksum cache_sum;   // of each sequence: layer by layer, position by position, keys [Hkv,
-                         // D] then values [Hkv, D]
+                          // D] then values [Hkv, D]
     Index cache_bytes = 0;  // logical, all sequences, at the end
 
     Difference all() const;
