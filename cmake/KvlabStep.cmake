@@ -18,6 +18,11 @@ target_compile_options(kvlab_flags INTERFACE -ffp-contract=off)
 
 # Warnings are for our own compilation only; users of an installed kvlab do not inherit them.
 set(KVLAB_WARNINGS -Wall -Wextra -Wpedantic -Wshadow -Wdouble-promotion)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+    list(APPEND KVLAB_WARNINGS -Wno-restrict)  # false alarms on std::string's operator+ (GCC bug 105651)
+endif()
+# Programs and tests spend their time in the libraries; compiling them at -O3 would only take longer.
+set(KVLAB_PROGRAM_OPTIONS $<$<CONFIG:Release>:-O1>)
 if(KVLAB_WERROR)
     list(APPEND KVLAB_WARNINGS -Werror)
 endif()
@@ -83,7 +88,7 @@ function(kvlab_step number name)
     add_executable(step${number}_${name} ${app})
     target_link_libraries(step${number}_${name} PRIVATE
         kvlab::${name} CLI11::CLI11 nlohmann_json::nlohmann_json)
-    target_compile_options(step${number}_${name} PRIVATE ${KVLAB_WARNINGS})
+    target_compile_options(step${number}_${name} PRIVATE ${KVLAB_WARNINGS} ${KVLAB_PROGRAM_OPTIONS})
     target_compile_definitions(step${number}_${name} PRIVATE
         KVLAB_SOURCE_WEIGHTS="${PROJECT_SOURCE_DIR}/weights")
     set_property(GLOBAL APPEND PROPERTY KVLAB_APPS step${number}_${name})
