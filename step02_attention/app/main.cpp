@@ -111,7 +111,7 @@ int main(int argc, char** argv) {
     cli::add_sampling_flags(app, flags.sampling);
     app.add_option("-p,--prompt", flags.prompt, "text to go on with")->capture_default_str();
     app.add_option("-n,--steps", flags.steps, "tokens to generate")
-        ->check(CLI::NonNegativeNumber)
+        ->check(CLI::Range(0, 1 << 24))
         ->capture_default_str();
     app.add_option("--json", flags.json, "also write the figures to this file");
     app::ScoreFlags score;
@@ -123,7 +123,7 @@ int main(int argc, char** argv) {
     scoring->add_option("--cases", score.cases, "recall cases, one JSON object per line")
         ->capture_default_str();
     scoring->add_option("--windows", score.windows, "of the text, at most; 0: all")
-        ->check(CLI::NonNegativeNumber)
+        ->check(CLI::Range(0, 1 << 24))
         ->capture_default_str();
     scoring->add_option("--json", score.json, "also write the figures to this file");
     app.require_subcommand(0, 1);

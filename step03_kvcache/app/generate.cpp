@@ -84,9 +84,12 @@ Run generate(Session& session,
 }
 
 void print_run(const Run& run, Index prompt, bool cached) {
-    std::printf("  %td tokens (%s), %.1f tokens/s; prompt of %td tokens in %.3f s\n",
-                static_cast<Index>(run.texts[0].size()), run.finish.c_str(),
-                run.tokens_per_second(), prompt, run.prefill_seconds);
+    if (run.texts.size() > 1)
+        std::printf("  (the first of %zu sequences; the figures are for all)\n", run.texts.size());
+    Index tokens = 0;
+    for (const auto& text : run.texts) tokens += static_cast<Index>(text.size());
+    std::printf("  %td tokens (%s), %.1f tokens/s; prompt of %td tokens in %.3f s\n", tokens,
+                run.finish.c_str(), run.tokens_per_second(), prompt, run.prefill_seconds);
     if (cached)
         std::printf("  cache: %td bytes held, %td allocated\n", run.bytes.logical,
                     run.bytes.allocated);

@@ -13,14 +13,14 @@ CLI::App* add_generate(CLI::App& app, app::GenerateFlags& flags) {
                     "text to go on with (with --chat: what the user says)")
         ->each([&flags](const std::string&) { flags.prompt_given = true; });
     sub->add_option("-n,--steps", flags.steps, "tokens to generate at most")
-        ->check(CLI::NonNegativeNumber)
+        ->check(CLI::Range(0, 1 << 24))
         ->capture_default_str();
     sub->add_option("--batch", flags.batch, "as many sequences at once, with seeds s, s+1, ...")
         ->check(CLI::Range(1, 256))
         ->capture_default_str();
     sub->add_option("--chunk", flags.chunk,
                     "feed the prompt in pieces of this many tokens; 0: whole")
-        ->check(CLI::NonNegativeNumber)
+        ->check(CLI::Range(0, 1 << 24))
         ->capture_default_str();
     sub->add_flag("--no-cache", flags.no_cache, "run the whole text again for every token");
     sub->add_flag("--compare", flags.compare,
@@ -50,7 +50,7 @@ CLI::App* add_verify(CLI::App& app, app::VerifyFlags& flags) {
     sub->add_option("-p,--prompt", flags.prompts,
                     "prompts of one batch; default: 1, 5 and 8 tokens");
     sub->add_option("-n,--steps", flags.steps, "tokens to generate per prompt")
-        ->check(CLI::PositiveNumber)
+        ->check(CLI::Range(1, 1 << 24))
         ->capture_default_str();
     sub->add_option("--json", flags.json, "also write the figures to this file");
     return sub;

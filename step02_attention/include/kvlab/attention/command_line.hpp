@@ -35,7 +35,7 @@ inline void add_sampling_flags(CLI::App& app, SamplingOptions& options) {
         ->check(CLI::Range(0.0f, 100.0f))
         ->capture_default_str();
     app.add_option("--top-k", options.top_k, "only the k most likely; 0: all")
-        ->check(CLI::NonNegativeNumber)
+        ->check(CLI::Range(0, 1 << 24))
         ->capture_default_str();
     app.add_option("--top-p", options.top_p,
                    "only the most likely with this mass together; 1: all")
