@@ -68,12 +68,12 @@ int main(int argc, char** argv) {
         ->check(CLI::Range(1, 256))
         ->capture_default_str();
     cli.add_option("--json", json, "also write the figures to this file");
+    cli.fallthrough();  // options may stand behind the subcommand, too
     cli.add_subcommand("contract", "one product by all paths, and reassociated");
     cli.add_subcommand("goldens", "the golden values of chapter 1 (exact on every machine)");
     cli.add_subcommand("matmul", "GFLOP/s of the plain and of the packed product");
     cli.add_subcommand("roofline", "peak fma and memory bandwidth of this machine");
     cli.require_subcommand(0, 1);
-    cli.fallthrough();
     try {
         cli.parse(argc, argv);
     } catch (const CLI::ParseError& error) {

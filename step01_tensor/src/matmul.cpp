@@ -47,8 +47,8 @@ Index group_begin(Index rows, Index groups, Index g) {
 }
 
 // Asks for what the next calls of the kernel will read, while this one computes: the next 16 KB
-// of the panel, a part per group, and the next group's rows of x and y. (Alone on its core the
-// kernel hardly needs it; with a busy neighbour, who shares the caches, it is a fifth faster.)
+// of the panel, a part per group, and the next group's rows of x and y. Alone on its core the
+// kernel hardly needs it; with a neighbour that shares the caches it does.
 struct Prefetch {
     static constexpr Index kLine = 16;  // floats in a cache line
 

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <numeric>
 
 #include <kvlab/tensor/measure.hpp>
 
@@ -34,44 +35,57 @@ const PeakKernels& peak_kernels(SimdLevel level) {
 
 namespace {
 
-constexpr double kSampleSeconds = 2e-3;
-
 // Keeps the compiler from dropping a result that nobody uses.
 void keep(float value) {
     [[maybe_unused]] volatile float sink = value;
 }
 
-Clock clock_for(const ThreadPool& pool) {
-    return pool.threads() == 1 ? Clock::thread_cpu : Clock::wall;
+// The largest sum, over `samples` runs, of the rates at which the threads of the pool work side
+// by side. work(thread, times) does `times` units. Each thread is timed by its own processor
+// time: what other programs take of the machine makes a thread wait, but does not count against
+// it.
+template <class Work>
+double best_rate(ThreadPool& pool, Index samples, Work&& work) {
+    constexpr double kSampleSeconds = 2e-3;
+    const auto seconds = [&](Index thread, Index times) {
+        const double start = thread_cpu_seconds();
+        work(thread, times);
+        return thread_cpu_seconds() - start;
+    };
+    Index times = 1;
+    while (times < (Index{1} << 40) && seconds(0, times) < kSampleSeconds) times *= 2;
+    double best = 0;
+    std::vector<double> rates(static_cast<std::size_t>(pool.threads()));
+    for (Index sample = 0; sample < samples; ++sample) {
+        pool.run(pool.threads(), [&](Index thread) {
+            rates[static_cast<std::size_t>(thread)] =
+                static_cast<double>(times) / seconds(thread, times);
+        });
+        best = std::max(best, std::accumulate(rates.begin(), rates.end(), 0.0));
+    }
+    return best;
 }
 
 }  // namespace
 
 double peak_gflops(SimdLevel level, ThreadPool& pool, Index samples) {
     const PeakKernels& kernels = peak_kernels(level);
-    // Long enough that waking the threads does not show: portable fma may be a function call.
-    const Index steps = level == SimdLevel::portable ? 50'000 : 1'000'000;
-    const Quartiles seconds = time_calls(samples, kSampleSeconds, clock_for(pool), [&] {
-        pool.run(pool.threads(),
-                 [&](Index i) { keep(kernels.fma_chains(steps, static_cast<float>(i))); });
+    constexpr Index kSteps = 1000;
+    const double rate = best_rate(pool, samples, [&](Index thread, Index times) {
+        keep(kernels.fma_chains(times * kSteps, static_cast<float>(thread)));
     });
-    return static_cast<double>(steps * kernels.flops_per_step * pool.threads()) / seconds.best *
-           1e-9;
+    return rate * static_cast<double>(kSteps * kernels.flops_per_step) * 1e-9;
 }
 
 double read_bandwidth(SimdLevel level, ThreadPool& pool, Index bytes, Index samples) {
     const PeakKernels& kernels = peak_kernels(level);
     const Index floats = std::max(bytes / 4 / 256, Index{1}) * 256;
-    // Small buffers are read often enough per task that handing tasks out does not show.
-    const Index repeat = std::max(Index{1} << 22, floats) / floats;
     std::vector<Tensor> buffers;
     for (Index i = 0; i < pool.threads(); ++i) buffers.emplace_back(Shape{floats});
-    const Quartiles seconds = time_calls(samples, kSampleSeconds, clock_for(pool), [&] {
-        pool.run(pool.threads(), [&](Index i) {
-            keep(kernels.read(buffers[static_cast<std::size_t>(i)].data(), floats, repeat));
-        });
+    const double rate = best_rate(pool, samples, [&](Index thread, Index times) {
+        keep(kernels.read(buffers[static_cast<std::size_t>(thread)].data(), floats, times));
     });
-    return static_cast<double>(floats * 4 * repeat * pool.threads()) / seconds.best * 1e-9;
+    return rate * static_cast<double>(floats * 4) * 1e-9;
 }
 
 std::vector<MemoryLevel> memory_levels(Index threads) {

@@ -67,7 +67,7 @@ def check(root):
 
 
 def self_test():
-    cases = [("// y [T, N]", 0), ("// [T, Hq, D]", 0), ("// [T, H, D]", 1), ("// k [S, Hkv*D]", 0), ("// [Q, R]", 2),
+    cases = [("// y [T, N]", 0), ("// [T, Hq, D]", 0), ("// [T, H, D]", 1), ("// k [S, Hkv*D]", 0), ("// [Q, X]", 2),
              ("// [panels, K, 64]", 0), ("// i in [0, N)", 0), ("// [0, 1]", 0), ("int x = a[T, Q];", 0),
              ("float y[3];  // [positions, X / 2]", 1), ("// [a, b]", 0), ("// [N/64][K][64]", 0)]
     with tempfile.TemporaryDirectory() as root:

@@ -19,11 +19,11 @@
 namespace kvlab {
 
 // The most GFLOP/s (an fma counts as two) that `pool` reaches: the best of `samples` short
-// runs, because whatever else the machine does can only make a run slower. One thread is timed
-// by its own processor time, several by the wall clock.
+// runs, because whatever else the machine does can only make a run slower. Every thread is
+// timed by its own processor time, and the threads' rates are added.
 double peak_gflops(SimdLevel level, ThreadPool& pool, Index samples);
 
-// The most GB/s (10^9 bytes) at which each thread of `pool` re-reads its own `bytes` of memory.
+// The most GB/s (10^9 bytes) at which the threads of `pool` re-read `bytes` of memory each.
 double read_bandwidth(SimdLevel level, ThreadPool& pool, Index bytes, Index samples);
 
 // A level of the memory and how much of it one thread should read to measure it.
