@@ -2,10 +2,12 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <limits>
 #include <vector>
 
 #include <kvlab/attention/attention.hpp>
 #include <kvlab/attention/cpu_engine.hpp>
+#include <kvlab/attention/finite.hpp>
 #include <kvlab/attention/generate.hpp>
 #include <kvlab/attention/plain_decoder.hpp>
 #include <kvlab/attention/synthetic.hpp>
@@ -179,6 +181,31 @@ TEST_CASE("2.2 decoder: errors name what is wrong and change nothing") {
     CHECK_THROWS_AS(decoder.forward(std::span<const SequenceStep>{}), Error);
     const SequenceStep twice[] = {{&store, bad}, {&store, bad}};
     CHECK_THROWS_AS(decoder.forward(twice), Error);
+}
+
+TEST_CASE("2.2 decoder: a number that is not finite is reported where it first appears") {
+    const auto source = make_synthetic(small_config(), 1);
+    auto engine = make_cpu_engine();
+    // One weight of layer 1's value projection is infinite: its first trace is that layer's
+    // values.
+    const TensorInfo& poisoned = source->tensor("blk.1.attn_v.weight");
+    const_cast<float*>(reinterpret_cast<const float*>(poisoned.bytes.data()))[5 * 72 + 3] =
+        std::numeric_limits<float>::infinity();
+    Decoder decoder(load_model(*source, *engine), *engine);
+    WholeSequence store(decoder.kv_shape(), 50);
+    const auto tokens = random_tokens(4, 96, 1);
+    std::string message;
+    try {
+        decoder.forward(store, tokens);
+    } catch (const Error& error) {
+        message = error.what();
+    }
+    CAPTURE(message);
+    CHECK(message.find("not finite: layer 1, value, position 0, element 5") != message.npos);
+    const float fine[] = {1.0f, -3e38f, 0.0f},
+                bad[] = {1.0f, std::numeric_limits<float>::quiet_NaN()};
+    CHECK(all_finite(fine));
+    CHECK_FALSE(all_finite(bad));
 }
 
 TEST_CASE("2.3 config: metadata round trip and hostile numbers") {

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
+#include <kvlab/attention/finite.hpp>
 #include <kvlab/tensor/numerics.hpp>
 
 namespace kvlab {
@@ -28,14 +30,20 @@ KvShape Decoder::kv_shape() const {
 // ANCHOR: forward
 View<const float> Decoder::forward(std::span<const SequenceStep> batch) {
     start(batch);
+    const View<const float> logits = run_layers(batch);
+    if (!all_finite(logits.flat())) [[unlikely]]
+        report_non_finite(batch);
+    for (const SequenceStep& step : batch) step.store->commit();
+    return logits;
+}
+
+View<const float> Decoder::run_layers(std::span<const SequenceStep> batch) {
     embed();
     for (Index layer = 0; layer < config().layers; ++layer) {
         attention(layer, batch);
         feed_forward(layer);
     }
-    const View<const float> logits = head(batch);
-    for (const SequenceStep& step : batch) step.store->commit();
-    return logits;
+    return head(batch);
 }
 
 // ANCHOR_END: forward
@@ -45,6 +53,18 @@ View<const float> Decoder::forward(KvStore& store,
                                    LogitsOf logits) {
     const SequenceStep step{&store, tokens, logits};
     return forward({&step, 1});
+}
+
+// Runs the uncommitted step once more, watching, to say where the first NaN or infinity came
+// up.
+void Decoder::report_non_finite(std::span<const SequenceStep> batch) {
+    FirstNonFinite finder;
+    Observer* const before = std::exchange(observer_, &finder);
+    for (const SequenceStep& step : batch)
+        step.store->begin(static_cast<Index>(step.tokens.size()));
+    run_layers(batch);
+    observer_ = before;
+    throw Error(concat(model_->source, ": a number that is not finite: ", finder.where()));
 }
 
 // Checks everything that can be wrong before anything changes, then opens the step in every

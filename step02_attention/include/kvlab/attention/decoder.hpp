@@ -38,7 +38,8 @@ public:
     // Returns the wanted logits [n, V], in the order of the batch, valid until the next call. A
     // row's bits do not depend on its neighbours in the batch. Throws Error, with every store
     // as it was, for an empty batch, a store that occurs twice or has another shape, no room, a
-    // token outside of the vocabulary or a position outside of the context.
+    // token outside of the vocabulary or a position outside of the context; and for logits
+    // that are not finite, with the place where the first such number came up.
     View<const float> forward(std::span<const SequenceStep> batch);
 
     // The same for one sequence.
@@ -54,6 +55,8 @@ public:
 
 private:
     void start(std::span<const SequenceStep> batch);
+    View<const float> run_layers(std::span<const SequenceStep> batch);
+    [[noreturn]] void report_non_finite(std::span<const SequenceStep> batch);
     void embed();
     void attention(Index layer, std::span<const SequenceStep> batch);
     void feed_forward(Index layer);
