@@ -18,6 +18,11 @@ target_compile_options(kvlab_flags INTERFACE -ffp-contract=off)
 
 # Warnings are for our own compilation only; users of an installed kvlab do not inherit them.
 set(KVLAB_WARNINGS -Wall -Wextra -Wpedantic -Wshadow -Wdouble-promotion)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+    list(APPEND KVLAB_WARNINGS -Wno-restrict)  # false alarms on std::string's operator+ (GCC bug 105651)
+endif()
+# Programs and tests spend their time in the libraries; compiling them at -O3 would only take longer.
+set(KVLAB_PROGRAM_OPTIONS $<$<CONFIG:Release>:-O1>)
 if(KVLAB_WERROR)
     list(APPEND KVLAB_WARNINGS -Werror)
 endif()
@@ -67,19 +72,23 @@ endfunction()
 
 set(KVLAB_FLAGS_portable "")
 set(KVLAB_FLAGS_avx2 -mavx2 -mfma)
-# GCC 12 warns of its own AVX-512 header (undefined registers that are never read; GCC bug 105593).
-set(KVLAB_FLAGS_avx512 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mprefer-vector-width=512
-    -Wno-maybe-uninitialized -Wno-uninitialized)
+set(KVLAB_FLAGS_avx512 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mprefer-vector-width=512)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    # GCC 12 warns of its own AVX-512 header (undefined registers that are never read; GCC bug 105593).
+    list(APPEND KVLAB_FLAGS_avx512 -Wno-maybe-uninitialized -Wno-uninitialized)
+endif()
 
 # kvlab_step(<number> <name> SOURCES ... [SIMD ...] [LINKS ...])
 #   the step's library kvlab::<name>, and its executable step<number>_<name> from app/*.cpp.
 function(kvlab_step number name)
     kvlab_library(${name} ${ARGN})
     find_package(CLI11 REQUIRED)
+    find_package(nlohmann_json REQUIRED)
     file(GLOB app CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/app/*.cpp)
     add_executable(step${number}_${name} ${app})
-    target_link_libraries(step${number}_${name} PRIVATE kvlab::${name} CLI11::CLI11)
-    target_compile_options(step${number}_${name} PRIVATE ${KVLAB_WARNINGS})
+    target_link_libraries(step${number}_${name} PRIVATE
+        kvlab::${name} CLI11::CLI11 nlohmann_json::nlohmann_json)
+    target_compile_options(step${number}_${name} PRIVATE ${KVLAB_WARNINGS} ${KVLAB_PROGRAM_OPTIONS})
     target_compile_definitions(step${number}_${name} PRIVATE
         KVLAB_SOURCE_WEIGHTS="${PROJECT_SOURCE_DIR}/weights")
     set_property(GLOBAL APPEND PROPERTY KVLAB_APPS step${number}_${name})

@@ -62,6 +62,8 @@ TEST_CASE(
         std::uint64_t checksum = 0;
         for (const SimdLevel level : supported_simd_levels())
             for (const Index threads : {1, 2, 3}) {
+                // Every level with two threads; every thread count at the best level.
+                if (threads != 2 && level != supported_simd_levels().back()) continue;
                 Rig rig(config, {threads, level});
                 std::vector<std::vector<Token>> prompts;
                 for (const Index P : {1, 5, 8, 63, 64, 65})

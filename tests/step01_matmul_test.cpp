@@ -59,4 +59,30 @@ TEST_CASE(
     }
 }
 
+TEST_CASE("1.4 matmul: one row and many rows add the blocks of a long sum in the same order") {
+    // The mutant split_depends_on_rows survived every shorter sum: three blocks added in pairs,
+    // (b0 + b1) + b2, are still in order.
+    ThreadPool pool(2);
+    for (const Index K : {193, 256, 257, 352, 576})
+        for (const Index N : {64, 130}) {
+            const Tensor x = random_tensor({7, K}, 1), w = random_tensor({N, K}, 2);
+            const PackedMatrix packed = PackedMatrix::pack(w.view());
+            Tensor expected({7, N});
+            matmul_plain(x.view(), w.view(), expected.view());
+            for (const SimdLevel level : supported_simd_levels())
+                for (const Index T : {1, 2, 7}) {
+                    CAPTURE(K);
+                    CAPTURE(N);
+                    CAPTURE(T);
+                    CAPTURE(simd_level_name(level));
+                    Tensor y({T, N});
+                    matmul(tensor_kernels(level), pool, x.view().slice(0, 0, T), packed,
+                           y.view());
+                    CHECK(
+                        compare_bits(y.flat(), expected.flat().first(y.flat().size())).differ ==
+                        0);
+                }
+        }
+}
+
 TEST_SUITE_END();

@@ -126,6 +126,8 @@ TEST_CASE(
         const Tensor expected = PlainDecoder(*source).forward(tokens);
         for (const SimdLevel level : supported_simd_levels())
             for (const Index threads : {1, 2, 3}) {
+                // Every level with two threads; every thread count at the best level.
+                if (threads != 2 && level != supported_simd_levels().back()) continue;
                 CAPTURE(simd_level_name(level));
                 CAPTURE(threads);
                 REQUIRE(compare_bits(fast_logits(*source, tokens, {threads, level}),

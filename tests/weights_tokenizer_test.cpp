@@ -6,6 +6,7 @@
 
 #include <kvlab/weights/bpe_tokenizer.hpp>
 #include <kvlab/weights/byte_tokenizer.hpp>
+#include <kvlab/weights/gguf_file.hpp>
 #include <kvlab/weights/tokenizer.hpp>
 
 #include "small_vocabulary.hpp"
@@ -179,6 +180,20 @@ TEST_SUITE("weights") {
         }
     }
 
+    TEST_CASE("W.2 tokenizer: the file of the tiny model speaks bytes") {
+        const GgufFile file = GgufFile::open(KVLAB_SOURCE_DIR "/weights/tiny.gguf");
+        const auto tokenizer = make_tokenizer(file.metadata());
+        CHECK(tokenizer->wants_bos());
+        CHECK(tokenizer->bos() == 0);
+        std::string every;
+        for (int byte = 0; byte < 256; ++byte) every.push_back(static_cast<char>(byte));
+        const std::vector<Token> tokens = tokenizer->encode(every);
+        REQUIRE(tokens.size() == 256);
+        for (Token token = 0; token < 256; ++token)
+            CHECK(tokens[static_cast<std::size_t>(token)] == token);
+        CHECK(tokenizer->decode(tokens) == every);
+    }
+
     TEST_CASE("W.2 tokenizer: ends and controls") {
         const auto tokenizer = make_tokenizer(small_bpe_data());
         const Token end = tokenizer->find_control("<|im_end|>");
@@ -223,8 +238,8 @@ TEST_SUITE("weights") {
             {[](D& d) { d.merges[2] = d.merges[1]; }, "stands there twice"},
             {[](D& d) { d.merges[2] = "<|im_end|> !"; }, "is not a normal token"},
         };
-        for (const auto& [change, expected] : cases) {
-            const std::string message = error_after(change);
+        for (const auto& [change, part] : cases) {
+            const std::string expected = part, message = error_after(change);
             CAPTURE(expected);
             CAPTURE(message);
             CHECK(holds(message, expected));
@@ -234,7 +249,9 @@ TEST_SUITE("weights") {
         CHECK(holds(error_after([](D& d) { std::swap(d.tokens[1], d.tokens[2]); }, byte_data()),
                     "expected <0x01>"));
         CHECK(holds(error_after([](D& d) { d.types[1] = TokenType::normal; }, byte_data()),
-                    "expected type 6"));
+                    "token 1: expected type 6"));
+        CHECK(holds(error_after([](D& d) { d.tokens[32] = "\xe2\x96\x81"; }, byte_data()),
+                    "token 32: expected type 1 (normal)"));
         TokenizerData no_bos = small_bpe_data();
         no_bos.bos = kNoToken;
         const auto tokenizer = make_tokenizer(std::move(no_bos));

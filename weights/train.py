@@ -270,13 +270,19 @@ class Stage:
     must_recall: bool = False  # the jump has to have happened when it ends
 
 
-MIX0, MIX1, MIX2, MIX3 = (0.3, 0.25, 0.25, 0.1, 0.1, 0.0), (0.35, 0.3, 0.1, 0.1, 0.1, 0.05), (0.3, 0.3, 0.2, 0.1, 0.1, 0.0), (0.35, 0.3, 0.1, 0.1, 0.05, 0.1)
+MIX0 = (0.3, 0.25, 0.25, 0.1, 0.1, 0.0)
+MIX1 = (0.35, 0.3, 0.1, 0.1, 0.1, 0.05)
+MIX2 = (0.3, 0.3, 0.2, 0.1, 0.1, 0.0)
+MIX3 = (0.35, 0.3, 0.1, 0.1, 0.05, 0.1)
+MIX_FEW = (0.25, 0.25, 0.4, 0.03, 0.07, 0.0)
 STAGES = {
     "tiny": [
         Stage(64, 128, 800, 800, 4, 0.1, 3e-3, 200, 5800, MIX1),
         Stage(128, 64, 1000, 1000, 6, 0.3, 3e-3, 200, 5800, MIX1),
-        Stage(128, 64, 900, 600, 8, 0.3, 3e-3, 50, 1000, MIX2, True),
-        Stage(256, 32, 500, 500, 8, 0.5, 2e-3, 50, 1000, MIX3),
+        Stage(128, 64, 600, 600, 8, 0.3, 3e-3, 50, 1000, MIX2),
+        Stage(64, 128, 1500, 300, 3, 0.0, 3e-3, 50, 2000, MIX_FEW, True),  # few pairs, near: here it jumps
+        Stage(128, 32, 900, 300, 8, 0.3, 2e-3, 50, 1000, MIX2, True),
+        Stage(256, 32, 250, 250, 8, 0.5, 2e-3, 50, 600, MIX3),
         Stage(512, 16, 500, 500, 8, 0.6, 2e-3, 50, 600, MIX3),
     ],
     "deep": [  # small batches: eight layers learn more from a step, and a step costs nine times as much
@@ -353,6 +359,8 @@ class Trainer:
             self.model.load_state_dict(state["model"])
             self.optimiser.load_state_dict(state["optimiser"])
             self.at = state["at"]
+            lines = self.log_file.read_text().splitlines(True)  # what came after the checkpoint was lost
+            self.log_file.write_text("".join(x for x in lines if json.loads(x)["step"] <= self.at["total"]))
         else:
             self.log_file.unlink(missing_ok=True)
         self.started = time.monotonic() - self.at["seconds"]

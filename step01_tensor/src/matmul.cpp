@@ -16,8 +16,7 @@ PackedMatrix::PackedMatrix(Index outputs, Index depth) : outputs_(outputs), dept
 }
 
 PackedMatrix PackedMatrix::pack(View<const float> w) {
-    check(w.rank() == 2, "packed matrix: expected a matrix [N, K], found ",
-          w.shape().to_string());
+    check(w.rank() == 2, "packed matrix: expected a matrix [N, K], found ", w.shape());
     PackedMatrix packed(w.dim(0), w.dim(1));
     packed.set_outputs(0, w);
     return packed;
@@ -25,7 +24,7 @@ PackedMatrix PackedMatrix::pack(View<const float> w) {
 
 void PackedMatrix::set_outputs(Index first, View<const float> w) {
     check(w.rank() == 2 && w.dim(1) == depth_ && first >= 0 && first + w.dim(0) <= outputs_,
-          "packed matrix [", outputs_, ", ", depth_, "]: cannot take ", w.shape().to_string(),
+          "packed matrix [", outputs_, ", ", depth_, "]: cannot take ", w.shape(),
           " at output ", first);
     for (Index n = 0; n < w.dim(0); ++n) {
         float* column =
@@ -42,6 +41,34 @@ float PackedMatrix::at(Index output, Index k) const {
 
 namespace {
 
+// The group g of `rows` rows cut into `groups` nearly equal ones: 64 rows are 9 x 6 + 2 x 5.
+Index group_begin(Index rows, Index groups, Index g) {
+    return rows * g / groups;
+}
+
+// Asks for what the next calls of the kernel will read, while this one computes: the next 16 KB
+// of the panel, a part per group, and the next group's rows of x and y. Alone on its core the
+// kernel hardly needs it; with a neighbour that shares the caches it does.
+struct Prefetch {
+    static constexpr Index kLine = 16;  // floats in a cache line
+
+    static void panel_part(const float* next, Index g, Index groups) {
+        constexpr Index lines = kSumBlock * kPanel / kLine;
+        for (Index line = lines * g / groups; line < lines * (g + 1) / groups; ++line)
+            __builtin_prefetch(next + line * kLine, 0, 2);
+    }
+
+    static void rows(
+        const float* x, Index x_stride, const float* y, Index y_stride, Index count) {
+        for (Index r = 0; r < count; ++r)
+            for (Index i = 0; i < kSumBlock; i += kLine) {
+                __builtin_prefetch(x + r * x_stride + i);
+                __builtin_prefetch(y + r * y_stride + i, 1);
+            }
+    }
+};
+
+// ANCHOR: panel_rows
 // Rows [first, last) of y for one panel, `width` columns wide. The panel goes through the cache
 // in pieces of one block (64 x 64 floats, 16 KB: half of L1), each used for all rows before the
 // next.
@@ -58,8 +85,13 @@ void panel_rows(const TensorKernels& kernels,
     for (Index k = 0; k < K; k += kSumBlock) {
         const Index depth = std::min(kSumBlock, K - k);
         const BlockMode mode = k == 0 ? BlockMode::first : BlockMode::add;
-        for (Index g = 0; g < groups; ++g) {  // nearly equal groups: 64 rows are 9 x 6 + 2 x 5
-            const Index begin = rows * g / groups, end = rows * (g + 1) / groups;
+        for (Index g = 0; g < groups; ++g) {
+            const Index begin = group_begin(rows, groups, g),
+                        end = group_begin(rows, groups, g + 1);
+            if (k + depth < K) Prefetch::panel_part(panel + (k + depth) * kPanel, g, groups);
+            if (K > kSumBlock && g + 1 < groups)
+                Prefetch::rows(&x(first + end, k), x.stride(0), y + end * y_stride, y_stride,
+                               group_begin(rows, groups, g + 2) - end);
             kernels.block(end - begin, depth, &x(first + begin, k), x.stride(0),
                           panel + k * kPanel, kPanel, width, y + begin * y_stride, y_stride,
                           mode);
@@ -67,11 +99,14 @@ void panel_rows(const TensorKernels& kernels,
     }
 }
 
-// Rows of x per piece of work: few enough that x stays in the second-level cache.
-Index rows_per_task(Index T, Index K) {
-    const Index fit = Index{384} * 1024 / (K * static_cast<Index>(sizeof(float)));
-    return std::min(
-        T, std::clamp(fit / kMaxKernelRows * kMaxKernelRows, Index{48}, Index{96} * 4));
+// ANCHOR_END: panel_rows
+
+// How many nearly equal pieces the rows of x are cut into: each piece stays in the second-level
+// cache while all panels pass by.
+Index row_chunks(Index T, Index K) {
+    const Index fit = Index{448} * 1024 / (K * static_cast<Index>(sizeof(float)));
+    const Index rows = std::clamp(fit, Index{48}, Index{384});
+    return (T + rows - 1) / rows;
 }
 
 // The last panel when N is not a multiple of 16: through a buffer, so that nothing is written
@@ -130,12 +165,11 @@ void matmul(const TensorKernels& kernels,
           "matmul: the rows of x and y must be contiguous");
     if (T == 0) return;
     if (T == 1) return matrix_vector(kernels, pool, x, w, y);
-    const Index chunk = rows_per_task(T, w.depth());
-    const Index chunks = (T + chunk - 1) / chunk;
-    // Neighbouring tasks share a panel, so that its second use finds it in the cache.
+    const Index chunks = row_chunks(T, w.depth());
+    // Neighbouring tasks share their rows of x, and each reads its panel once.
     const auto task = [&](Index i) {
-        const Index p = i / chunks, first = i % chunks * chunk,
-                    last = std::min(first + chunk, T);
+        const Index p = i % w.panels(), chunk = i / w.panels();
+        const Index first = T * chunk / chunks, last = T * (chunk + 1) / chunks;
         const Index columns = std::min(kPanel, w.outputs() - p * kPanel);
         float* out = &y(first, p * kPanel);
         if (columns % 16 != 0)

@@ -79,17 +79,33 @@ double power(double base, double exponent) {
     return exponential(Pair{exponent, 0.0} * logarithm(base));
 }
 
+namespace {
+
+// x - k (pi/2), with pi/2 as the sum of three doubles (161 bits): near a multiple of pi/2 the
+// leading bits cancel, and what is left must still be right.
+Pair reduce(double x, double k) {
+    const Pair first = exact_product(k, 0x1.921fb54442d18p+0);
+    const Pair second = exact_product(k, 0x1.1a62633145c07p-54);
+    const double third = k * -0x1.f1976b7ed8fbcp-110;
+    const Pair a = exact_sum(x - first.high, -first.low);  // x - first.high is exact
+    const Pair b = exact_sum(a.high, -second.high);
+    return normalised(b.high, ((a.low + b.low) - second.low) - third);
+}
+
+}  // namespace
+
 SinCos sin_cos(double x) {
-    // x = k (pi/2) + r, |r| <= pi/4, with pi/2 as a sum of three doubles.
+    check(std::fabs(x) <= 0x1p+30, "sin_cos: |x| must be at most 2^30, found ", x);
     const double k = std::nearbyint(x * 0x1.45f306dc9c883p-1);
-    const Pair half_pi = {0x1.921fb54442d18p+0, 0x1.1a62633145c07p-54};
-    const Pair reduced = Pair{x, 0.0} + Pair{-k, 0.0} * half_pi;
-    const double r = reduced.high - k * -0x1.f1976b7ed8fbcp-110, q = r * r;
-    double s = 0.0, c = 0.0;
+    const Pair reduced = reduce(x, k);  // |r| <= pi/4
+    const double r = reduced.high, q = r * r, q_error = std::fma(r, r, -q);
+    double s = 0.0, c = 0.0;  // Taylor: sin r = r + r s, cos r = 1 + c
     for (int n = 21; n >= 3; n -= 2) s = (1.0 + s) * (-q / (n * (n - 1)));
-    for (int n = 22; n >= 2; n -= 2) c = (1.0 + c) * (-q / (n * (n - 1)));
-    const double sine = std::fma(r, s, r) + reduced.low * (1.0 + c);
-    const double cosine = (1.0 + c) - reduced.low * r;
+    for (int n = 22; n >= 4; n -= 2) c = (1.0 + c) * (-q / (n * (n - 1)));
+    c = std::fma(c, -0.5 * q, -0.5 * q);
+    // One rounding at the end: small terms are joined with each other first.
+    const double sine = r + std::fma(r, s, reduced.low * (1.0 + c));
+    const double cosine = 1.0 + (c - std::fma(0.5, q_error, reduced.low * r));
     switch (static_cast<long long>(k) & 3) {
         case 0:
             return {sine, cosine};

@@ -1,6 +1,7 @@
 #include <kvlab/tensor/sampling.hpp>
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 
 #include <kvlab/tensor/numerics.hpp>
@@ -8,15 +9,20 @@
 namespace kvlab {
 
 Sampler::Sampler(const SamplingOptions& options) : options_(options), rng_(options.seed) {
-    check(options.temperature >= 0, "sampling: temperature must be >= 0, found ",
-          options.temperature);
+    // Below that, a logit times log2(e) / temperature could leave the range of a float.
+    check(options.temperature == 0 || options.temperature >= 0x1p-20f,
+          "sampling: temperature must be 0 or at least 2^-20, found ", options.temperature);
     check(options.top_k >= 0, "sampling: top-k must be >= 0, found ", options.top_k);
     check(options.top_p > 0 && options.top_p <= 1, "sampling: top-p must be in (0, 1], found ",
           options.top_p);
 }
 
+// ANCHOR: sample
 Index Sampler::sample(std::span<const float> logits) {
     check(!logits.empty(), "sampling: no logits");
+    for (std::size_t i = 0; i < logits.size(); ++i)
+        check(std::isfinite(logits[i]), "sampling: logit ", i, " is ", logits[i],
+              ", expected a finite number");
     if (options_.temperature == 0) return argmax(logits);
     order_.resize(logits.size());
     std::iota(order_.begin(), order_.end(), Index{0});
@@ -36,22 +42,21 @@ Index Sampler::sample(std::span<const float> logits) {
     weights_.resize(order_.size());
     const float scale = log2e_over(static_cast<double>(options_.temperature));
     for (std::size_t i = 0; i < order_.size(); ++i) scores_[i] = logit(order_[i]) * scale;
-    float total = softmax_weights(scores_, weights_);
-    std::size_t kept = order_.size();
-    if (options_.top_p < 1) {
-        const float mass = options_.top_p * total;
-        float cumulative = 0;
-        for (kept = 0; kept < order_.size() && cumulative < mass; ++kept)
-            cumulative += weights_[kept];
-        total = cumulative;
-    }
+    const float mass = options_.top_p * softmax_weights(scores_, weights_);
+    std::size_t kept = 0;
+    float total = 0.0f;  // partial sums are one plain chain here: each of them is a threshold
+    while (kept < order_.size() && (options_.top_p == 1 || total < mass))
+        total += weights_[kept++];
+    // uniform() is at most 1 - 2^-24, so the threshold is below the chain's own end, and the
+    // token found has a weight above 0.
     const float threshold = rng_.uniform() * total;
-    float cumulative = 0;
-    for (std::size_t i = 0; i < kept; ++i) {
-        cumulative += weights_[i];
-        if (cumulative > threshold) return order_[i];
-    }
-    return order_[kept - 1];  // rounding left the threshold a hair above the last partial sum
+    float cumulative = 0.0f;
+    std::size_t i = 0;
+    for (; i + 1 < kept; ++i)
+        if ((cumulative += weights_[i]) > threshold) break;
+    return order_[i];
 }
+
+// ANCHOR_END: sample
 
 }  // namespace kvlab

@@ -18,7 +18,9 @@ const char* simd_level_name(SimdLevel level) {
     }
 }
 
-std::vector<SimdLevel> supported_simd_levels() {
+namespace {
+
+std::vector<SimdLevel> detect_simd_levels() {
     std::vector<SimdLevel> levels = {SimdLevel::portable};
 #ifdef KVLAB_HAS_avx2
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
@@ -32,10 +34,17 @@ std::vector<SimdLevel> supported_simd_levels() {
     return levels;
 }
 
+}  // namespace
+
+const std::vector<SimdLevel>& supported_simd_levels() {
+    static const std::vector<SimdLevel> levels = detect_simd_levels();
+    return levels;
+}
+
 SimdLevel parse_simd_level(std::string_view name) {
     for (SimdLevel level : {SimdLevel::portable, SimdLevel::avx2, SimdLevel::avx512}) {
         if (name != simd_level_name(level)) continue;
-        const auto levels = supported_simd_levels();
+        const auto& levels = supported_simd_levels();
         check(std::find(levels.begin(), levels.end(), level) != levels.end(), "SIMD level ",
               name, " is not supported by this processor or not built in");
         return level;

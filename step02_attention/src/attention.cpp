@@ -14,7 +14,7 @@ void attention_plain(View<const float> q,
                      View<const float> v,
                      View<float> out) {
     check(q.rank() == 1 && k.rank() == 2, "attention: expected q [D] and k [S, D], found ",
-          q.shape().to_string(), " and ", k.shape().to_string());
+          q.shape(), " and ", k.shape());
     const Index D = q.dim(0), S = k.dim(0);
     check_shape(k, {S, D}, "attention: k");
     check_shape(v, {S, D}, "attention: v");
@@ -59,6 +59,7 @@ void AttentionRows::tile(const float* keys,
                       i == 0 ? BlockMode::first : BlockMode::add);
 
     alignas(64) float tile_sums[kMaxKernelRows * kMaxHeadDim];
+    // ANCHOR: online
     for (Index r = 0; r < rows; ++r) {
         const Index row = first_row + r;
         float rescale = 0;
@@ -70,6 +71,7 @@ void AttentionRows::tile(const float* keys,
         }
         total_[row] = started_[row] ? total_[row] + sum : sum;
     }
+    // ANCHOR_END: online
 
     // The slots that all rows see, together; then what the later tokens see beyond, row by row,
     // each going on with its own chain: a masked slot is not visited.

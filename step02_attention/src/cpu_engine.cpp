@@ -114,7 +114,7 @@ std::unique_ptr<Matrix> CpuEngine::load_matrix(std::span<const TensorInfo* const
         check(part->shape.rank() == 2 && part->shape[1] == parts[0]->shape[1], part->name,
               ": expected a matrix of depth ",
               parts[0]->shape.rank() == 2 ? parts[0]->shape[1] : 0, ", found ",
-              part->shape.to_string());
+              part->shape);
         outputs += part->shape[0];
     }
     auto matrix = std::make_unique<CpuMatrix>(outputs, parts[0]->shape[1]);

@@ -102,7 +102,7 @@ std::shared_ptr<const Model> load_model(const WeightSource& source, Engine& engi
     c = Config::from_metadata(source.metadata());
     const TensorInfo& embedding = source.tensor("token_embd.weight");
     check(embedding.shape.rank() == 2, source.name(),
-          ": token_embd.weight: expected a matrix, found ", embedding.shape.to_string());
+          ": token_embd.weight: expected a matrix, found ", embedding.shape);
     c.vocab = embedding.shape[0];
     c.tied_head = source.find("output.weight") == nullptr;
     c.validate(source.name());

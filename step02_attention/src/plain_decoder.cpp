@@ -135,7 +135,7 @@ Tensor PlainDecoder::attention(Index layer, View<const float> normed) const {
     }
     Tensor mixed({T, c.heads * D});
     for (Index h = 0; h < c.heads; ++h) {
-        const Index kv = h / c.group() * D;  // query heads h share KV head h / group
+        const Index kv = h / c.group() * D;  // column of KV head h / group, which h reads
         const View<const float> keys = std::as_const(k).view().slice(1, kv, kv + D);
         const View<const float> values = std::as_const(v).view().slice(1, kv, kv + D);
         for (Index t = 0; t < T; ++t)  // token t sees the tokens 0..t
@@ -150,6 +150,7 @@ Tensor PlainDecoder::attention(Index layer, View<const float> normed) const {
 
 // ANCHOR_END: attention
 
+// ANCHOR: feed_forward
 Tensor PlainDecoder::feed_forward(const Layer& w, View<const float> normed) const {
     Tensor hidden = linear(normed, w.up, w.up_bias);
     if (config_.architecture == Architecture::gpt2) {
@@ -161,6 +162,8 @@ Tensor PlainDecoder::feed_forward(const Layer& w, View<const float> normed) cons
     }
     return linear(hidden.view(), w.down, w.down_bias);
 }
+
+// ANCHOR_END: feed_forward
 
 Tensor PlainDecoder::norm(View<const float> x, const Tensor& weight, const Tensor& bias) const {
     Tensor y({x.dim(0), x.dim(1)});

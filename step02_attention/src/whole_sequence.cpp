@@ -15,6 +15,7 @@ void WholeSequence::begin(Index T) {
           " tokens does not fit the context of ", context_);
 }
 
+// ANCHOR: no_cache
 void WholeSequence::append(Index, View<const float> k, View<const float> v) {
     tiles_.write(0, k, v);
 }
@@ -22,6 +23,8 @@ void WholeSequence::append(Index, View<const float> k, View<const float> v) {
 void WholeSequence::attend(Index, View<const float> q, View<float> out, ThreadPool& pool) {
     attend_tiles(level_, pool, q, tiles_, 0, out);
 }
+
+// ANCHOR_END: no_cache
 
 void WholeSequence::truncate(Index length) {
     check(length == 0, "no cache: cannot keep ", length, " tokens");

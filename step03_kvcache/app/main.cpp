@@ -1,1 +1,77 @@
-int main() {}
+// step03_kvcache - chapter 3: generation with a cache, and the proof that it changes no bit.
+#include "app.hpp"
+
+namespace {
+
+using namespace kvlab;
+
+CLI::App* add_generate(CLI::App& app, app::GenerateFlags& flags) {
+    CLI::App* sub = app.add_subcommand("generate", "go on with a prompt, or chat");
+    cli::add_model_flags(*sub, flags.session);
+    cli::add_sampling_flags(*sub, flags.sampling);
+    sub->add_option("-p,--prompt", flags.prompt,
+                    "text to go on with (with --chat: what the user says)")
+        ->each([&flags](const std::string&) { flags.prompt_given = true; });
+    sub->add_option("-n,--steps", flags.steps, "tokens to generate at most")
+        ->check(CLI::Range(0, 1 << 24))
+        ->capture_default_str();
+    sub->add_option("--batch", flags.batch, "as many sequences at once, with seeds s, s+1, ...")
+        ->check(CLI::Range(1, 256))
+        ->capture_default_str();
+    sub->add_option("--chunk", flags.chunk,
+                    "feed the prompt in pieces of this many tokens; 0: whole")
+        ->check(CLI::Range(0, 1 << 24))
+        ->capture_default_str();
+    sub->add_flag("--no-cache", flags.no_cache, "run the whole text again for every token");
+    sub->add_flag("--compare", flags.compare,
+                  "with the cache, then without, and compare every bit")
+        ->excludes("--no-cache");
+    sub->add_flag("--chat", flags.chat,
+                  "talk to the model in its chat format; without -p: read lines")
+        ->excludes("--compare")
+        ->excludes("--no-cache");
+    sub->add_flag("--ignore-end", flags.ignore_end, "go on after the model's end of text");
+    sub->add_option("--json", flags.json, "also write the figures to this file");
+    return sub;
+}
+
+CLI::App* add_verify(CLI::App& app, app::VerifyFlags& flags) {
+    CLI::App* sub = app.add_subcommand(
+        "verify", "cached = uncached: tokens, every logit, the cache's contents");
+    sub->add_option("-m,--model", flags.models,
+                    "GGUF files or names; default: every model that is there");
+    sub->add_option("--threads", flags.session.threads,
+                    "threads; 0: chosen by the model's size")
+        ->check(CLI::Range(0, 256))
+        ->capture_default_str();
+    sub->add_option("--simd", flags.session.simd,
+                    "portable, avx2 or avx512; default: the best here");
+    cli::add_sampling_flags(*sub, flags.sampling);
+    sub->add_option("-p,--prompt", flags.prompts,
+                    "prompts of one batch; default: 1, 5 and 8 tokens");
+    sub->add_option("-n,--steps", flags.steps, "tokens to generate per prompt")
+        ->check(CLI::Range(1, 1 << 24))
+        ->capture_default_str();
+    sub->add_option("--json", flags.json, "also write the figures to this file");
+    return sub;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    app::GenerateFlags generate;
+    app::VerifyFlags verify;
+    CLI::App app{
+        "Chapter 3: the KV cache. Without a subcommand: verify.\n"
+        "Exit codes: 0 holds, 1 does not hold or an error, 2 wrong usage.",
+        "step03_kvcache"};
+    CLI::App* const generating = add_generate(app, generate);
+    add_verify(app, verify);
+    app.require_subcommand(0, 1);
+    return cli::run(app, argc, argv, [&] {
+        generate.session.source_weights = verify.session.source_weights = KVLAB_SOURCE_WEIGHTS;
+        if (generating->parsed())
+            return generate.chat ? app::run_chat(generate) : app::run_generate(generate);
+        return app::run_verify(verify);
+    });
+}

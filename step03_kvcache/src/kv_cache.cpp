@@ -20,7 +20,7 @@ void KvCache::begin(Index T) {
 // ANCHOR: append
 void KvCache::append(Index layer, View<const float> k, View<const float> v) {
     check(k.rank() == 3 && k.dim(0) == pending_, "kv cache: a step of ", pending_,
-          " tokens, found ", k.shape().to_string());
+          " tokens, found ", k.shape());
     layers_[static_cast<std::size_t>(layer)].write(length_, k, v);
 }
 
@@ -35,6 +35,7 @@ void KvCache::commit() {
 
 // ANCHOR_END: append
 
+// ANCHOR: fork
 void KvCache::truncate(Index length) {
     check(length >= 0 && length <= length_, "kv cache: cannot truncate ", length_,
           " tokens to ", length);
@@ -50,6 +51,9 @@ std::unique_ptr<KvStore> KvCache::fork() const {
     return copy;
 }
 
+// ANCHOR_END: fork
+
+// ANCHOR: bytes
 KvBytes KvCache::bytes() const {
     KvBytes bytes;
     bytes.logical =
@@ -57,6 +61,8 @@ KvBytes KvCache::bytes() const {
     for (const KvTiles& tiles : layers_) bytes.allocated += tiles.allocated_bytes();
     return bytes;
 }
+
+// ANCHOR_END: bytes
 
 const KvTiles& KvCache::checked(Index layer, Index kv_head, Index position, Index i) const {
     check(layer >= 0 && layer < shape_.layers && kv_head >= 0 && kv_head < shape_.kv_heads &&

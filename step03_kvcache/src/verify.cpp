@@ -153,6 +153,7 @@ VerifyReport verify(Decoder& decoder,
     std::vector<std::unique_ptr<WholeSequence>> none;
     Generator cached(decoder), uncached(decoder);
     for (std::size_t i = 0; i < prompts.size(); ++i) {
+        check(!prompts[i].empty(), "verify: prompt ", i, " is empty");
         const Index length = static_cast<Index>(prompts[i].size()) + options.steps;
         check(length <= decoder.config().context, "verify: prompt ", i, " and ", options.steps,
               " steps do not fit the context of ", decoder.config().context);

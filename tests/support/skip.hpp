@@ -3,6 +3,8 @@
 
 #include <doctest/doctest.h>
 
+#include <string>
+
 namespace kvlab::test {
 
 inline bool& skipped() {
@@ -12,7 +14,7 @@ inline bool& skipped() {
 
 // Call it and return from the test case: the program then ends with 77 unless something failed.
 inline void skip(const char* reason) {
-    MESSAGE("skipped: " << reason);
+    MESSAGE("skipped: " << std::string(reason));
     skipped() = true;
 }
 

@@ -1,4 +1,4 @@
-// kvlab_weights - look into a GGUF file, or convert it.
+// kvlab_weights - look into a GGUF file, convert it, or try its tokenizer.
 #include <CLI/CLI.hpp>
 
 #include <algorithm>
@@ -10,6 +10,7 @@
 #include <kvlab/weights/convert.hpp>
 #include <kvlab/weights/gguf_file.hpp>
 #include <kvlab/weights/model_path.hpp>
+#include "tokens.hpp"
 
 namespace {
 
@@ -103,6 +104,13 @@ int run(int argc, char** argv) {
         ->required()
         ->check(CLI::IsMember({"f32", "f16", "bf16", "q8_0", "q4_0", "q4_1"}));
 
+    ShowTokens tokens;
+    CLI::App* tokenizer = app.add_subcommand("tokens", "Prints the tokens of a text");
+    tokenizer->add_option("model", model, "The GGUF file")->required();
+    tokenizer->add_option("text", tokens.text, "The text")->required();
+    tokenizer->add_flag("--special", tokens.special, "Read names of control tokens as such");
+    tokenizer->add_flag("--steps", tokens.steps, "Print the merges of each word");
+
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {
@@ -110,6 +118,8 @@ int run(int argc, char** argv) {
     }
     if (converter->parsed())
         convert_file(model, out, type);
+    else if (tokenizer->parsed())
+        show_tokens(GgufFile::open(find_model(model, KVLAB_SOURCE_WEIGHTS)).metadata(), tokens);
     else
         show(model);
     return 0;

@@ -80,7 +80,7 @@ void GgufWriter::add(const std::string& name,
     for (const Pending& other : tensors_)
         check(other.info.name != name, where, ": expected once, found again");
     check(shape.rank() >= 1 && shape.size() >= 1, where,
-          ": expected a rank of 1 to 4 and no extent of 0, found ", shape.to_string());
+          ": expected a rank of 1 to 4 and no extent of 0, found ", shape);
     gguf::check_row(type, shape[shape.rank() - 1], where);
     Pending& added = tensors_.emplace_back();
     added.info.name = name;

@@ -16,7 +16,7 @@ const TensorInfo& WeightSource::tensor(std::string_view tensor_name,
     const TensorInfo& info = tensor(tensor_name);
     if (!(info.shape == expected)) [[unlikely]]
         throw Error(concat(name(), ": tensor ", quote(tensor_name), ": expected shape ",
-                           expected.to_string(), ", found ", info.shape.to_string()));
+                           expected, ", found ", info.shape));
     return info;
 }
 

@@ -29,6 +29,8 @@ std::string concat(const Parts&... parts) {
 }
 
 // Throws Error(concat(parts...)) unless `ok`. Always on: it guards the doors of the public API.
+// The parts are printed only when it throws, so pass a Shape as it is: its to_string() would
+// allocate on every call.
 template <class... Parts>
 void check(bool ok, const Parts&... parts) {
     if (!ok) [[unlikely]]

@@ -11,6 +11,7 @@ namespace kvlab {
 // PCG-XSH-RR 64/32 (O'Neill 2014): 64 bits of state, 32 bits out.
 class Rng {
 public:
+    // ANCHOR: pcg
     explicit Rng(std::uint64_t seed, std::uint64_t stream = 1) : increment_(stream * 2 + 1) {
         next();
         state_ += seed;
@@ -24,6 +25,8 @@ public:
         const auto turn = static_cast<std::uint32_t>(old >> 59);
         return (mixed >> turn) | (mixed << ((32 - turn) & 31));
     }
+
+    // ANCHOR_END: pcg
 
     // In [0, 1), a multiple of 2^-24.
     float uniform() { return static_cast<float>(next() >> 8) * 0x1p-24f; }

@@ -7,7 +7,7 @@
 namespace kvlab {
 
 // sin and cos in double, written out (argument reduction and a polynomial), because libm's last
-// bit differs between systems. |x| up to 2^30; error below 1 ulp of double.
+// bit differs between systems. Error below 1.1 ulp of double. Throws Error for |x| > 2^30.
 struct SinCos {
     double sin;
     double cos;

@@ -19,11 +19,12 @@ struct SamplingOptions {
 // Draws tokens. One Sampler per sequence, so that its neighbours in a batch do not disturb it.
 class Sampler {
 public:
-    // Throws Error unless temperature >= 0, top_k >= 0 and 0 < top_p <= 1.
+    // Throws Error unless temperature is 0 or at least 2^-20, top_k >= 0 and 0 < top_p <= 1.
     explicit Sampler(const SamplingOptions& options);
 
     // The next token for logits [V]. Uses one number of the generator, none when greedy.
     // Candidates are in index order, or by value, then lower index, when top_k or top_p is set.
+    // Throws Error for no logits, and for one that is not finite.
     Index sample(std::span<const float> logits);
 
 private:

@@ -12,7 +12,7 @@ enum class SimdLevel { portable, avx2, avx512 };
 const char* simd_level_name(SimdLevel level);
 
 // The levels that are built in and that this processor runs, worst first. Never empty.
-std::vector<SimdLevel> supported_simd_levels();
+const std::vector<SimdLevel>& supported_simd_levels();
 
 // The best supported level, or the one that the environment variable KVLAB_SIMD names.
 // Throws Error when that name is unknown or not supported here.

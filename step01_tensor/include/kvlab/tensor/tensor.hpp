@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <initializer_list>
 #include <memory>
+#include <ostream>
 #include <span>
 #include <string>
 #include <type_traits>
@@ -48,6 +49,10 @@ private:
     Index size_ = 1;
     std::array<Index, kMaxRank> extents_{};
 };
+
+inline std::ostream& operator<<(std::ostream& out, const Shape& shape) {
+    return out << shape.to_string();
+}
 
 // A strided look at somebody else's numbers: pointer, shape, strides in elements. Copying a
 // View copies the look, not the numbers. T is float or const float (or another plain type).
@@ -100,8 +105,7 @@ public:
 
     // View of index `i` along the first axis: one rank less.
     View<T> operator[](Index i) const {
-        check(rank() >= 1 && i >= 0 && i < dim(0), "view: index ", i, " outside of ",
-              shape_.to_string());
+        check(rank() >= 1 && i >= 0 && i < dim(0), "view: index ", i, " outside of ", shape_);
         std::array<Index, kMaxRank> extents{}, strides{};
         for (Index axis = 1; axis < rank(); ++axis) {
             extents[static_cast<std::size_t>(axis - 1)] = dim(axis);
@@ -115,10 +119,9 @@ public:
 
     // View of the indices [begin, end) along `axis`: same rank.
     View<T> slice(Index axis, Index begin, Index end) const {
-        check(axis >= 0 && axis < rank(), "view: axis ", axis, " outside of ",
-              shape_.to_string());
+        check(axis >= 0 && axis < rank(), "view: axis ", axis, " outside of ", shape_);
         check(0 <= begin && begin <= end && end <= dim(axis), "view: slice [", begin, ", ", end,
-              ") of axis ", axis, " outside of ", shape_.to_string());
+              ") of axis ", axis, " outside of ", shape_);
         std::array<Index, kMaxRank> extents{};
         for (Index a = 0; a < rank(); ++a) extents[static_cast<std::size_t>(a)] = dim(a);
         extents[static_cast<std::size_t>(axis)] = end - begin;
@@ -130,7 +133,7 @@ public:
     // Axes a and b exchanged: a transposed look, nothing moves.
     View<T> transposed(Index a, Index b) const {
         check(a >= 0 && a < rank() && b >= 0 && b < rank(), "view: axes ", a, ", ", b,
-              " outside of ", shape_.to_string());
+              " outside of ", shape_);
         std::array<Index, kMaxRank> extents{}, strides = strides_;
         for (Index axis = 0; axis < rank(); ++axis)
             extents[static_cast<std::size_t>(axis)] = dim(axis);
@@ -153,7 +156,7 @@ public:
 
     // The elements as a span. Throws Error unless contiguous().
     std::span<T> flat() const {
-        check(contiguous(), "view: flat() of a strided view ", shape_.to_string());
+        check(contiguous(), "view: flat() of a strided view ", shape_);
         return {data_, static_cast<std::size_t>(size())};
     }
 
@@ -222,8 +225,7 @@ private:
 template <class T>
 void check_shape(const View<T>& view, const Shape& expected, const char* what) {
     if (!(view.shape() == expected)) [[unlikely]]
-        throw Error(concat(what, ": expected shape ", expected.to_string(), ", found ",
-                           view.shape().to_string()));
+        throw Error(concat(what, ": expected shape ", expected, ", found ", view.shape()));
 }
 
 }  // namespace kvlab

@@ -72,8 +72,8 @@ public:
                             float eps,
                             View<float> y) = 0;
 
-    // In place on heads [R, H, D]: RoPE at positions [R] (table may be null: none), then times
-    // `factor`.
+    // In place on heads [R, heads, D]: RoPE at positions [R], none if table is null; then
+    // times `factor`.
     virtual void rotate(View<float> heads,
                         const RopeTable* table,
                         std::span<const Index> positions,

@@ -5,14 +5,15 @@
 // everything that this store still holds; it never learns how, or whether, they are kept. One
 // call of the decoder is one step:
 //
-//   begin(T)                                  room for T tokens, or Error and nothing happened
+// ANCHOR: step
+//   begin(T)                                 room for T tokens, or Error and nothing happened
 //     layer 0:  append(0, k, v)  attend(0, q, out)
 //     layer 1:  append(1, k, v)  attend(1, q, out)
 //     ...
-//   commit()                                  the T tokens now count: next_position() grows by
-//   T
+//   commit()                                 the T tokens count: next_position() grows by T
 //
 // A step that fails before commit() leaves the store as it was.
+// ANCHOR_END: step
 //
 // Two numbers are easily confused, and confusing them is this field's most frequent bug:
 //   position  a token's place in the text, 0, 1, 2 ...; RoPE and the causal mask use it
@@ -38,8 +39,7 @@ struct KvShape {
 // In which form a store wants keys and queries.
 enum class KeyForm {
     rotated,    // after RoPE at their positions; queries also scaled
-    unrotated,  // before RoPE, queries unscaled: the store rotates both, then scales q, when it
-                // attends
+    unrotated,  // before RoPE, queries unscaled; attend() rotates both and scales q
 };
 
 struct KvBytes {

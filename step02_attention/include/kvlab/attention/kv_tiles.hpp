@@ -1,12 +1,19 @@
 // kv_tiles.hpp - chapter 2: the keys and values of one layer, laid out for fast attention.
 //
-//   keys    [Hkv][tiles][D][64]   a tile holds 64 slots side by side: one load = 16 slots'
-//   component i,
-//                                 so that lanes are different scores
-//   values  [Hkv][tiles][64][Dp]  a slot's value in a row, padded to Dp = D rounded up to 16,
-//                                 so that lanes are different outputs
+// ANCHOR: layout
+//   keys [Hkv][tiles][D][64], one tile:    values [Hkv][tiles][64][Dp], one tile:
 //
-//   slot s lives in tile s / 64, place s % 64, in both.
+//               slot 0  slot 1 ... slot 63           i=0    i=1  ... i=D-1  pad
+//        i=0    k0[0]   k1[0]  ... k63[0]    slot 0  v0[0]  v0[1]  ... v0[D-1] 0
+//        i=1    k0[1]   k1[1]  ... k63[1]    slot 1  v1[0]  v1[1]  ... v1[D-1] 0
+//        ...                                 ...
+//        i=D-1  k0[D-1] ...        k63[D-1]  slot 63 v63[0] v63[1] ...
+//
+//        one load: 16 slots, same i:         one load: 16 components of one slot:
+//        lanes are different scores          lanes are different outputs
+//
+//   Slot s lives in tile s / 64 at place s % 64, in both. Dp is D rounded up to 16.
+// ANCHOR_END: layout
 #pragma once
 
 #include <kvlab/tensor/tensor.hpp>

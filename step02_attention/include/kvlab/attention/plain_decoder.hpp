@@ -26,8 +26,8 @@ public:
     // empty or too long text and for tokens outside of the vocabulary.
     Tensor forward(std::span<const Token> tokens) const;
 
-    // What the last forward() computed as keys (after RoPE) and values of a layer, [T, Hkv *
-    // D].
+    // Keys (after RoPE) and values of a layer as the last forward() computed them, both
+    // [T, Hkv * D].
     const Tensor& keys(Index layer) const { return keys_[static_cast<std::size_t>(layer)]; }
 
     const Tensor& values(Index layer) const { return values_[static_cast<std::size_t>(layer)]; }

@@ -1,12 +1,15 @@
 // kv_cache.hpp - chapter 3: keys and values of a text, kept so that each is computed once.
 //
-//   slot      0       1      ...   n-1   |   n    ...  capacity-1
-//   layer 0 [ k0 v0 | k1 v1 | ... |      |  free ...            ]   slot = position: nothing is
-//   layer 1 [ k0 v0 | k1 v1 | ... |      |  free ...            ]   ever dropped from the
-//   middle
+// ANCHOR: layout
+//   slot      0       1      ...   n-1   |   n      ...    capacity-1
+//   layer 0 [ k0 v0 | k1 v1 | ... |      | open step | free ...     ]
+//   layer 1 [ k0 v0 | k1 v1 | ... |      | open step | free ...     ]
 //     ...                                ^ next_position()
 //
-// Keys are kept after RoPE: a key's angle depends on its own position alone, so it never
+//   slot = position, because nothing is ever dropped from the middle
+// ANCHOR_END: layout
+//
+// Keys are kept after RoPE: the angle of a key depends on its own position alone, so it never
 // changes.
 #pragma once
 

@@ -26,12 +26,12 @@ struct VerifyReport {
     Difference cache;   // the cache's keys and values at the end, against those recomputed
     Index tokens = 0, tokens_differ = 0;
     std::string first_difference;  // where, in words; empty if there is none
-    std::vector<double>
-        max_abs_by_step;  // [steps] the largest |cached - uncached| of each step
-    Checksum prompt_sum;  // [P, V] of each prompt
+    // [steps] The largest |cached - uncached| of each step.
+    std::vector<double> max_abs_by_step;
+    Checksum prompt_sum;  // the rows of logits of each prompt, fed whole
     Checksum run_sum;     // contract, rule 8
-    Checksum cache_sum;   // of each sequence: layer by layer, position by position, keys [Hkv,
-                         // D] then values [Hkv, D]
+    // Of each sequence: layer by layer, position by position, keys [Hkv, D], values [Hkv, D].
+    Checksum cache_sum;
     Index cache_bytes = 0;  // logical, all sequences, at the end
 
     Difference all() const;

@@ -11,7 +11,8 @@ namespace kvlab {
 
 class ByteTokenizer final : public Tokenizer {
 public:
-    // Expects the tokens "<0x00>" ... "<0xFF>" in this order, all of type byte.
+    // Expects the tokens "<0x00>" ... "<0xFF>" in this order, all of type byte; token 32 may
+    // also be U+2581 of type normal, SentencePiece's name of the space.
     explicit ByteTokenizer(TokenizerData data);
 
 private:

@@ -1,6 +1,6 @@
 // tokenizer.hpp - text to tokens and back.
 //
-//   "Hello world"  --encode-->  [28120, 905]  --decode-->  "Hello world"
+//   "Hello world"  --encode-->  [19556, 905]  --decode-->  "Hello world"
 //
 // A token is an index into the vocabulary, which the model's file carries. Which of the two
 // tokenizers reads it is the file's choice too: byte_tokenizer.hpp, bpe_tokenizer.hpp.

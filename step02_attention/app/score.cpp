@@ -1,0 +1,110 @@
+// score.cpp - chapter 2: bits per byte, recall by distance and the mass on position 0 of a byte
+// model.
+#include <cstdio>
+#include <fstream>
+#include <iterator>
+#include <map>
+
+#include <kvlab/attention/score.hpp>
+#include <kvlab/attention/whole_sequence.hpp>
+#include <kvlab/tensor/report.hpp>
+
+#include "app.hpp"
+
+namespace kvlab::app {
+
+namespace {
+
+constexpr Index kSinkWindows = 16, kWindow = 512, kSinkFrom = 64;
+
+std::vector<std::uint8_t> read_file(const std::string& path) {
+    std::ifstream file(path, std::ios::binary);
+    check(file.good(), path, ": cannot be read");
+    return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+}
+
+std::vector<RecallCase> read_cases(const std::string& path) {
+    std::ifstream file(path);
+    check(file.good(), path, ": cannot be read");
+    std::vector<RecallCase> cases;
+    std::string line;
+    for (Index number = 1; std::getline(file, line); ++number) {
+        const Json json = Json::parse(line, nullptr, false);
+        check(json.is_object() && json.contains("kind") && json.contains("text") &&
+                  json.contains("answer"),
+              path, ": line ", number,
+              ": expected an object with kind, distance, text and answer");
+        cases.push_back({json["kind"], json["distance"], json["text"],
+                         json["answer"].get<std::vector<Index>>()});
+    }
+    return cases;
+}
+
+struct Tally {
+    Index right = 0, asked = 0;
+
+    double share() const { return static_cast<double>(right) / static_cast<double>(asked); }
+};
+
+}  // namespace
+
+int run_score(const ScoreFlags& flags) {
+    Session session(flags.session);
+    Decoder& decoder = session.decoder;
+    const Token bos = session.tokenizer->bos();
+    check(decoder.config().vocab == 256 && bos != kNoToken, session.file.name(),
+          ": not a byte model with a BOS");
+    const MakeStore make_store = [&](Index capacity) {
+        return std::make_unique<WholeSequence>(decoder.kv_shape(), capacity, session.level);
+    };
+    Json report = new_report("step02_attention score", 0);
+    report["model"] = session.model->config.name;
+    std::cout << session.file.name() << ", " << session.engine->name() << "\n";
+
+    const std::vector<std::uint8_t> text = read_file(flags.text);
+    const BitsPerByte bits =
+        bits_per_byte(decoder, make_store, text, bos, kWindow, flags.windows);
+    std::printf("\n  %.5f bits per byte over %td bytes in %td windows of %td\n\n", bits.bits,
+                bits.bytes, bits.windows, kWindow);
+    report["bits_per_byte"] = bits.bits;
+
+    std::map<std::pair<std::string, Index>, Tally> tallies;
+    for (const RecallCase& recall : read_cases(flags.cases)) {
+        const auto store = make_store(static_cast<Index>(recall.text.size()));
+        Tally& tally = tallies[{recall.kind, recall.distance}];
+        tally.right += right_answers(decoder, *store, recall, bos);
+        tally.asked += static_cast<Index>(recall.answers.size());
+    }
+    std::printf("  %-10s  %8s  %8s  %s\n", "task", "distance", "answers", "right");
+    double sum = 0, worst = 1;
+    Index distances = 0;
+    for (const auto& [key, tally] : tallies) {
+        std::printf("  %-10s  %8td  %8td  %.4f\n", key.first.c_str(), key.second, tally.asked,
+                    tally.share());
+        report["accuracy"][key.first][std::to_string(key.second)] = tally.share();
+        if (key.first == "recall")
+            sum += tally.share(), worst = std::min(worst, tally.share()), ++distances;
+    }
+    const double mean = distances > 0 ? sum / static_cast<double>(distances) : 0;
+    report["recall_mean"] = mean;
+
+    std::vector<double> mass(static_cast<std::size_t>(decoder.config().layers));
+    for (Index w = 0; w < kSinkWindows; ++w) {
+        std::vector<Token> input = {bos};
+        for (Index i = 0; i + 1 < kWindow; ++i)
+            input.push_back(text.at(static_cast<std::size_t>(w * kWindow + i)));
+        const auto store = make_store(kWindow);
+        const std::vector<double> one = sink_mass(decoder, *store, input, kSinkFrom);
+        for (std::size_t l = 0; l < mass.size(); ++l) mass[l] += one[l] / kSinkWindows;
+    }
+    std::printf("\n  attention on position 0 by layer (even attention: 0.0046):");
+    for (const double m : mass) std::printf(" %.6f", m);
+    report["sink_mass"] = mass;
+    std::printf("\n");
+    if (!flags.json.empty()) write_json(flags.json, report);
+    std::cout << "RESULT bits_per_byte=" << bits.bits << " recall_mean=" << mean
+              << " recall_worst=" << worst << std::endl;
+    return cli::kHolds;
+}
+
+}  // namespace kvlab::app

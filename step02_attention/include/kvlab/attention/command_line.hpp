@@ -1,0 +1,105 @@
+// command_line.hpp - chapter 2: the flags and habits that the programs of all chapters share.
+//
+// Header only, and included by programs alone: the libraries do not need CLI11.
+#pragma once
+
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdlib>
+#include <exception>
+#include <iostream>
+#include <string>
+
+#include <kvlab/attention/session.hpp>
+#include <kvlab/tensor/sampling.hpp>
+#include <kvlab/weights/unicode.hpp>
+
+namespace kvlab::cli {
+
+// The exit codes of all programs.
+inline constexpr int kHolds = 0, kFails = 1, kUsage = 2;
+
+inline void add_model_flags(CLI::App& app, SessionOptions& options) {
+    app.add_option("-m,--model", options.model,
+                   "GGUF file, or a name: tiny, deep, SmolLM2-135M-Instruct-Q4_1")
+        ->capture_default_str();
+    app.add_option("--threads", options.threads, "threads; 0: chosen by the model's size")
+        ->check(CLI::Range(0, 256))
+        ->capture_default_str();
+    app.add_option("--simd", options.simd, "portable, avx2 or avx512; default: the best here");
+}
+
+inline void add_sampling_flags(CLI::App& app, SamplingOptions& options) {
+    app.add_option("-t,--temperature", options.temperature, "0: always the most likely token")
+        ->check(CLI::Range(0.0f, 100.0f))
+        ->capture_default_str();
+    app.add_option("--top-k", options.top_k, "only the k most likely; 0: all")
+        ->check(CLI::Range(0, 1 << 24))
+        ->capture_default_str();
+    app.add_option("--top-p", options.top_p,
+                   "only the most likely with this mass together; 1: all")
+        ->check(CLI::Range(0.0f, 1.0f))
+        ->capture_default_str();
+    app.add_option("-s,--seed", options.seed, "of the sampling")->capture_default_str();
+}
+
+// Parses, runs `body` and turns what happens into an exit code. Every failure is one line.
+template <class Body>
+int run(CLI::App& app, int argc, char** argv, Body&& body) {
+    try {
+        app.parse(argc, argv);
+    } catch (const CLI::ParseError& error) {
+        return app.exit(error) == 0 ? kHolds : kUsage;
+    }
+    try {
+        const int code = body();
+        std::cout.flush();
+        if (!std::cout) throw Error("standard output: cannot write");
+        return code;
+    } catch (const std::exception& error) {
+        std::cout.flush();
+        std::cerr << app.get_name() << ": " << error.what() << std::endl;
+        return kFails;
+    }
+}
+
+inline bool use_colour() {
+    const char* wish = std::getenv("NO_COLOR");
+    return isatty(STDOUT_FILENO) && (wish == nullptr || *wish == '\0');
+}
+
+// "yes" or "NO", coloured on a terminal.
+inline std::string verdict(bool ok) {
+    if (!use_colour()) return ok ? "yes" : "NO";
+    return ok ? "\033[32myes\033[0m" : "\033[31mNO\033[0m";
+}
+
+// Says aloud what of a text the vocabulary could not write.
+inline void warn_about_losses(const EncodeReport& report) {
+    if (report.dropped_bytes > 0)
+        std::cerr << "note: " << report.dropped_bytes
+                  << " bytes of the prompt have no token and were left out\n";
+    if (report.invalid_bytes > 0)
+        std::cerr << "note: " << report.invalid_bytes
+                  << " bytes of the prompt are not UTF-8; U+FFFD stands for them\n";
+}
+
+// Prints tokens as text while they come, never half a character.
+class TextStream {
+public:
+    explicit TextStream(const Tokenizer& tokenizer) : tokenizer_(tokenizer) {}
+
+    void push(Token token) {
+        if (!tokenizer_.is_end(token))
+            std::cout << utf8_.push(tokenizer_.piece(token)) << std::flush;
+    }
+
+    void finish() { std::cout << utf8_.finish() << std::endl; }
+
+private:
+    const Tokenizer& tokenizer_;
+    Utf8Stream utf8_;
+};
+
+}  // namespace kvlab::cli

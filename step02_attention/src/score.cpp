@@ -1,0 +1,122 @@
+#include <kvlab/attention/score.hpp>
+
+#include <algorithm>
+#include <cmath>
+
+#include <kvlab/tensor/numerics.hpp>
+
+namespace kvlab {
+
+double surprise_bits(std::span<const float> logits, Token token) {
+    check(token >= 0 && token < static_cast<Token>(logits.size()), "score: token ", token,
+          " is outside of ", logits.size(), " logits");
+    const double largest = static_cast<double>(*std::max_element(logits.begin(), logits.end()));
+    double total = 0;
+    for (const float logit : logits) total += std::exp(static_cast<double>(logit) - largest);
+    const double own = static_cast<double>(logits[static_cast<std::size_t>(token)]) - largest;
+    return (std::log(total) - own) / std::log(2.0);
+}
+
+BitsPerByte bits_per_byte(Decoder& decoder,
+                          const MakeStore& make_store,
+                          std::span<const std::uint8_t> text,
+                          Token bos,
+                          Index window,
+                          Index most_windows) {
+    check(decoder.config().vocab == 256,
+          "bits per byte: expected a model of 256 bytes, found a vocabulary of ",
+          decoder.config().vocab);
+    check(window >= 1 && window <= decoder.config().context, "bits per byte: a window of ",
+          window, " does not fit the context of ", decoder.config().context);
+    BitsPerByte result;
+    result.windows = static_cast<Index>(text.size()) / window;
+    if (most_windows > 0) result.windows = std::min(result.windows, most_windows);
+    check(result.windows >= 1, "bits per byte: the text of ", text.size(),
+          " bytes is shorter than a window of ", window);
+    std::vector<Token> input(static_cast<std::size_t>(window));
+    for (Index w = 0; w < result.windows; ++w) {
+        const auto bytes = text.subspan(static_cast<std::size_t>(w * window),
+                                        static_cast<std::size_t>(window));
+        input[0] = bos;
+        std::copy(bytes.begin(), bytes.end() - 1, input.begin() + 1);
+        const auto store = make_store(window);
+        const View<const float> logits = decoder.forward(*store, input, LogitsOf::all);
+        for (Index i = 0; i < window; ++i)
+            result.bits += surprise_bits(logits[i].flat(), bytes[static_cast<std::size_t>(i)]);
+    }
+    result.bytes = result.windows * window;
+    result.bits /= static_cast<double>(result.bytes);
+    return result;
+}
+
+Index right_answers(Decoder& decoder, KvStore& store, const RecallCase& recall, Token bos) {
+    std::vector<Token> input = {bos};
+    for (const char c : recall.text) input.push_back(static_cast<std::uint8_t>(c));
+    input.pop_back();  // nothing is asked after the last byte
+    const View<const float> logits = decoder.forward(store, input, LogitsOf::all);
+    Index right = 0;
+    for (const Index i : recall.answers) {
+        check(i >= 0 && i < static_cast<Index>(recall.text.size()), "recall: answer ", i,
+              " is outside of its text");
+        if (argmax(logits[i].flat()) ==
+            static_cast<std::uint8_t>(recall.text[static_cast<std::size_t>(i)]))
+            ++right;
+    }
+    return right;
+}
+
+namespace {
+
+// Watches queries and keys, and sums the weight of slot 0 by layer.
+class SinkObserver final : public Observer {
+public:
+    SinkObserver(const Config& config, Index from)
+        : mass(static_cast<std::size_t>(config.layers)), c_(config), from_(from) {}
+
+    void on(Op op, Index layer, View<const float> rows, std::span<const Index>) override {
+        if (op == Op::query) queries_ = rows;
+        if (op == Op::key) add(layer, rows);
+    }
+
+    std::vector<double> mass;
+
+private:
+    void add(Index layer, View<const float> keys) {
+        const Index T = keys.dim(0), D = c_.head_dim;
+        std::vector<float> scores, weights;
+        double sum = 0;
+        for (Index h = 0; h < c_.heads; ++h)
+            for (Index t = from_; t < T; ++t) {
+                scores.resize(static_cast<std::size_t>(t + 1));
+                weights.resize(scores.size());
+                for (Index s = 0; s <= t; ++s)
+                    scores[static_cast<std::size_t>(s)] =
+                        dot(&queries_(t, h * D), &keys(s, h / c_.group() * D), D);
+                const float total = softmax_weights(scores, weights);
+                sum += static_cast<double>(weights[0]) / static_cast<double>(total);
+            }
+        mass[static_cast<std::size_t>(layer)] =
+            sum / static_cast<double>(c_.heads * (T - from_));
+    }
+
+    const Config& c_;
+    Index from_;
+    View<const float> queries_;  // of the current layer, until its keys come
+};
+
+}  // namespace
+
+std::vector<double> sink_mass(Decoder& decoder,
+                              KvStore& store,
+                              std::span<const Token> tokens,
+                              Index from) {
+    check(from >= 0 && from < static_cast<Index>(tokens.size()),
+          "sink mass: no queries at or after position ", from);
+    SinkObserver observer(decoder.config(), from);
+    decoder.set_observer(&observer);
+    decoder.forward(store, tokens);
+    decoder.set_observer(nullptr);
+    return observer.mass;
+}
+
+}  // namespace kvlab

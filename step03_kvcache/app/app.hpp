@@ -1,0 +1,37 @@
+// app.hpp - chapter 3: what the subcommands of step03_kvcache share.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include <kvlab/attention/command_line.hpp>
+
+namespace kvlab::app {
+
+struct GenerateFlags {
+    SessionOptions session;
+    SamplingOptions sampling;
+    std::string prompt;
+    bool prompt_given = false;
+    Index steps = 128;
+    Index batch = 1;
+    Index chunk = 512;
+    bool no_cache = false, compare = false, chat = false, ignore_end = false;
+    std::string json;
+};
+
+struct VerifyFlags {
+    SessionOptions session;
+    SamplingOptions sampling;
+    std::vector<std::string> models;   // empty: all that are there
+    std::vector<std::string> prompts;  // empty: the default three
+    Index steps = 24;
+    std::string json;
+};
+
+// Each returns an exit code.
+int run_generate(const GenerateFlags& flags);
+int run_chat(const GenerateFlags& flags);
+int run_verify(const VerifyFlags& flags);
+
+}  // namespace kvlab::app

@@ -1,0 +1,162 @@
+// generate.cpp - chapter 3: text with the cache, without it, or both side by side.
+#include <algorithm>
+#include <cstdio>
+#include <functional>
+#include <memory>
+
+#include <kvlab/attention/generate.hpp>
+#include <kvlab/attention/whole_sequence.hpp>
+#include <kvlab/kvcache/kv_cache.hpp>
+#include <kvlab/kvcache/prefill.hpp>
+#include <kvlab/tensor/measure.hpp>
+#include <kvlab/tensor/report.hpp>
+
+#include "app.hpp"
+
+namespace kvlab::app {
+
+namespace {
+
+constexpr const char* kDefaultPrompt = "The meaning of life is";
+
+// What one run of the whole batch produced and took.
+struct Run {
+    std::vector<std::vector<Token>> texts;  // generated tokens by sequence
+    Checksum checksum;
+    double prefill_seconds = 0, decode_seconds = 0;  // up to the first token; all after it
+    Index decoded = 0;                               // tokens after each sequence's first
+    KvBytes bytes;
+    std::string finish;
+
+    double tokens_per_second() const {
+        return decode_seconds > 0 ? static_cast<double>(decoded) / decode_seconds : 0;
+    }
+};
+
+using MakeStore = std::function<std::unique_ptr<KvStore>(Index capacity)>;
+
+Run generate(Session& session,
+             const std::vector<Token>& prompt,
+             const GenerateFlags& flags,
+             const MakeStore& make_store) {
+    const Index P = static_cast<Index>(prompt.size());
+    const Index capacity = std::min(session.model->config.context, P + flags.steps);
+    check(P <= capacity, "the prompt has ", P, " tokens, the model's context ",
+          session.model->config.context);
+    Run run;
+    std::vector<std::unique_ptr<KvStore>> stores;
+    Generator generator(session.decoder);
+    Stopwatch watch;
+    for (Index i = 0; i < flags.batch; ++i) {
+        stores.push_back(make_store(capacity));
+        // All but the prompt's last token in pieces; the generator feeds what is left.
+        if (flags.chunk > 0 && P > flags.chunk &&
+            dynamic_cast<KvCache*>(stores.back().get()) != nullptr)
+            prefill(session.decoder, *stores.back(), std::span(prompt).first(prompt.size() - 1),
+                    flags.chunk);
+        SamplingOptions sampling = flags.sampling;
+        sampling.seed += static_cast<std::uint64_t>(i);
+        generator.add(*stores.back(), prompt, flags.steps, sampling);
+    }
+    if (!flags.ignore_end)
+        generator.set_is_end([&](Token token) { return session.tokenizer->is_end(token); });
+    cli::TextStream text(*session.tokenizer);
+    generator.set_on_token([&](Index sequence, Token token, View<const float>) {
+        if (sequence == 0) text.push(token);
+    });
+    if (!generator.step()) check(flags.steps == 0, "nothing was generated");
+    run.prefill_seconds = watch.seconds();
+    watch.restart();
+    generator.run();
+    run.decode_seconds = watch.seconds();
+    text.finish();
+    for (Index i = 0; i < flags.batch; ++i) {
+        const auto tokens = generator.generated(i);
+        run.texts.emplace_back(tokens.begin(), tokens.end());
+        run.decoded += std::max<Index>(0, static_cast<Index>(tokens.size()) - 1);
+        const KvBytes bytes = stores[static_cast<std::size_t>(i)]->bytes();
+        run.bytes.logical += bytes.logical;
+        run.bytes.allocated += bytes.allocated;
+    }
+    run.checksum = generator.checksum();
+    run.finish = finish_name(generator.finish(0));
+    return run;
+}
+
+void print_run(const Run& run, Index prompt, bool cached) {
+    if (run.texts.size() > 1)
+        std::printf("  (the first of %zu sequences; the figures are for all)\n", run.texts.size());
+    Index tokens = 0;
+    for (const auto& text : run.texts) tokens += static_cast<Index>(text.size());
+    std::printf("  %td tokens (%s), %.1f tokens/s; prompt of %td tokens in %.3f s\n", tokens,
+                run.finish.c_str(), run.tokens_per_second(), prompt, run.prefill_seconds);
+    if (cached)
+        std::printf("  cache: %td bytes held, %td allocated\n", run.bytes.logical,
+                    run.bytes.allocated);
+    std::printf("  checksum of all logits %s\n", run.checksum.hex().c_str());
+}
+
+Json to_json(const Run& run) {
+    Json json;
+    json["tokens"] = run.texts;
+    json["checksum"] = run.checksum.hex();
+    json["prefill_seconds"] = run.prefill_seconds;
+    json["decode_seconds"] = run.decode_seconds;
+    json["tokens_per_second"] = run.tokens_per_second();
+    json["cache_bytes_held"] = run.bytes.logical;
+    json["cache_bytes_allocated"] = run.bytes.allocated;
+    return json;
+}
+
+}  // namespace
+
+int run_generate(const GenerateFlags& flags) {
+    Session session(flags.session);
+    const std::string prompt_text = flags.prompt_given ? flags.prompt : kDefaultPrompt;
+    EncodeReport losses;
+    const std::vector<Token> prompt = session.encode(prompt_text, &losses);
+    cli::warn_about_losses(losses);
+    check(!prompt.empty(), "the prompt is empty");
+    std::printf("%s, %s\n", session.model->config.name.c_str(), session.engine->name().c_str());
+
+    const MakeStore with_cache = [&](Index capacity) {
+        return std::make_unique<KvCache>(session.decoder.kv_shape(), capacity, session.level);
+    };
+    const MakeStore without_cache = [&](Index capacity) {
+        return std::make_unique<WholeSequence>(session.decoder.kv_shape(), capacity,
+                                               session.level);
+    };
+    Json report = new_report("step03_kvcache generate", flags.sampling.seed);
+    report["model"] = session.model->config.name;
+    report["engine"] = session.engine->name();
+    const auto one = [&](bool cached) {
+        std::cout << (cached ? "\nwith the cache\n" : "\nwithout a cache\n") << prompt_text
+                  << std::flush;
+        const Run run = generate(session, prompt, flags, cached ? with_cache : without_cache);
+        print_run(run, static_cast<Index>(prompt.size()), cached);
+        report[cached ? "cached" : "uncached"] = to_json(run);
+        return run;
+    };
+    const Run first = one(!flags.no_cache);
+    bool identical = true;
+    std::string more;
+    if (flags.compare) {
+        const Run second = one(false);
+        identical =
+            first.texts == second.texts && first.checksum.value() == second.checksum.value();
+        const double ratio = (second.prefill_seconds + second.decode_seconds) /
+                             (first.prefill_seconds + first.decode_seconds);
+        std::printf("\nthe cache is %.1f times faster in all\n", ratio);
+        std::cout << "bit-identical: " << cli::verdict(identical) << '\n';
+        report["identical"] = identical;
+        more = concat(" uncached_tokens_per_second=", second.tokens_per_second(),
+                      " ratio=", ratio, " identical=", identical ? "yes" : "no");
+    }
+    if (!flags.json.empty()) write_json(flags.json, report);
+    std::cout << "RESULT tokens=" << first.texts[0].size()
+              << " tokens_per_second=" << first.tokens_per_second()
+              << " checksum=" << first.checksum.hex() << more << std::endl;
+    return identical ? cli::kHolds : cli::kFails;
+}
+
+}  // namespace kvlab::app

@@ -1,0 +1,116 @@
+// Decoding allocates nothing per token: a program of its own, since it replaces operator new.
+#include <doctest/doctest.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <new>
+
+#include <kvlab/attention/cpu_engine.hpp>
+#include <kvlab/attention/generate.hpp>
+#include <kvlab/attention/synthetic.hpp>
+#include <kvlab/kvcache/kv_cache.hpp>
+
+#include "models.hpp"
+
+namespace {
+
+std::atomic<long> allocations{0};
+
+void* counted(std::size_t size, std::size_t alignment) {
+    ++allocations;
+    void* p = std::aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment);
+    if (p == nullptr) throw std::bad_alloc();
+    return p;
+}
+
+}  // namespace
+
+void* operator new(std::size_t size) {
+    return counted(size, 16);
+}
+
+void* operator new[](std::size_t size) {
+    return counted(size, 16);
+}
+
+void* operator new(std::size_t size, std::align_val_t a) {
+    return counted(size, static_cast<std::size_t>(a));
+}
+
+void* operator new[](std::size_t size, std::align_val_t a) {
+    return counted(size, static_cast<std::size_t>(a));
+}
+
+void operator delete(void* p) noexcept {
+    std::free(p);
+}
+
+void operator delete[](void* p) noexcept {
+    std::free(p);
+}
+
+void operator delete(void* p, std::size_t) noexcept {
+    std::free(p);
+}
+
+void operator delete[](void* p, std::size_t) noexcept {
+    std::free(p);
+}
+
+void operator delete(void* p, std::align_val_t) noexcept {
+    std::free(p);
+}
+
+void operator delete[](void* p, std::align_val_t) noexcept {
+    std::free(p);
+}
+
+void operator delete(void* p, std::size_t, std::align_val_t) noexcept {
+    std::free(p);
+}
+
+void operator delete[](void* p, std::size_t, std::align_val_t) noexcept {
+    std::free(p);
+}
+
+using namespace kvlab;
+using namespace kvlab::test;
+
+TEST_SUITE_BEGIN("step03");
+
+TEST_CASE("3.5 allocations: the counter counts") {
+    const long before = allocations;
+    delete new int(1);
+    CHECK(allocations == before + 1);
+    { Tensor t({3}); }
+    CHECK(allocations > before + 1);
+}
+
+TEST_CASE("3.5 allocations: none per decoded token, greedy or sampled, alone or in a batch") {
+    for (const Config& config : {tiny_config(), small_gpt2()})
+        for (const Index threads : {1, 2})
+            for (const Index batch : {1, 3})
+                for (const float temperature : {0.0f, 0.9f}) {
+                    CAPTURE(config.name);
+                    CAPTURE(threads);
+                    CAPTURE(batch);
+                    CAPTURE(temperature);
+                    const auto source = make_synthetic(config, 1);
+                    auto engine = make_cpu_engine({threads, default_simd_level()});
+                    Decoder decoder(load_model(*source, *engine), *engine);
+                    std::vector<std::unique_ptr<KvCache>> caches;
+                    Generator generator(decoder);
+                    for (Index i = 0; i < batch; ++i) {
+                        caches.push_back(std::make_unique<KvCache>(decoder.kv_shape(), 200));
+                        generator.add(*caches.back(), random_tokens(5 + i, config.vocab, 2),
+                                      150, {temperature, 20, 0.9f, 5});
+                    }
+                    generator.step();  // the prompt sizes the buffers
+                    generator.step();
+                    const long before = allocations;
+                    for (int i = 0; i < 140; ++i) generator.step();
+                    CHECK(allocations == before);
+                }
+}
+
+TEST_SUITE_END();

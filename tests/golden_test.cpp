@@ -1,0 +1,106 @@
+// Golden checksums: the same bits from every compiler, optimisation level, SIMD level, thread
+// count and processor. tests/data/golden.txt holds them; this program built any other way must
+// agree.
+#include <doctest/doctest.h>
+
+#include <fstream>
+#include <map>
+
+#include <kvlab/attention/cpu_engine.hpp>
+#include <kvlab/attention/generate.hpp>
+#include <kvlab/attention/synthetic.hpp>
+#include <kvlab/kvcache/kv_cache.hpp>
+#include <kvlab/tensor/checksum.hpp>
+#include <kvlab/tensor/rope.hpp>
+#include <kvlab/weights/gguf_file.hpp>
+
+#include "models.hpp"
+
+using namespace kvlab;
+using namespace kvlab::test;
+
+namespace {
+
+// "name checksum" per line.
+const std::map<std::string, std::string>& golden() {
+    static const std::map<std::string, std::string> values = [] {
+        std::map<std::string, std::string> read;
+        std::ifstream file(std::string(KVLAB_TEST_DATA) + "/golden.txt");
+        std::string name, value;
+        while (file >> name >> value) read[name] = value;
+        return read;
+    }();
+    return values;
+}
+
+void check_golden(const std::string& name, const std::string& found) {
+    CAPTURE(name);
+    CAPTURE(found);
+    CHECK(golden().count(name) == 1);
+    if (golden().count(name) == 0) return;
+    CHECK(golden().at(name) == found);
+}
+
+// 24 tokens after a prompt of 70, greedy, with the cache: every row of logits.
+std::string run_checksum(const WeightSource& source,
+                         CpuOptions options,
+                         SamplingOptions sampling = {}) {
+    auto engine = make_cpu_engine(options);
+    Decoder decoder(load_model(source, *engine), *engine);
+    KvCache cache(decoder.kv_shape(), 128, options.level);
+    Generator generator(decoder);
+    generator.add(cache, random_tokens(70, decoder.config().vocab, 11), 24, sampling);
+    generator.run();
+    return generator.checksum().hex();
+}
+
+}  // namespace
+
+TEST_SUITE_BEGIN("golden");
+
+TEST_CASE("G.1 golden: synthetic weights") {
+    const std::pair<const char*, Config> cases[] = {{"tiny-shape", tiny_config()},
+                                                    {"small-mha", small_config(4, 4)},
+                                                    {"small-mqa", small_config(4, 1)},
+                                                    {"small-gpt2", small_gpt2()}};
+    for (const auto& [name, config] : cases) {
+        Checksum weights;
+        const auto source = make_synthetic(config, 42);
+        for (const TensorInfo& info : source->tensors()) weights.add(to_f32(info).flat());
+        check_golden(std::string(name) + "-weights", weights.hex());
+        for (const SimdLevel level : supported_simd_levels())
+            for (const Index threads : {1, 2}) {
+                CAPTURE(simd_level_name(level));
+                check_golden(name, run_checksum(*source, {threads, level}));
+            }
+    }
+}
+
+TEST_CASE("G.2 golden: a sampled text") {
+    const auto source = make_synthetic(tiny_config(), 42);
+    check_golden("tiny-shape-sampled", run_checksum(*source, {}, {0.8f, 50, 0.9f, 7}));
+}
+
+TEST_CASE("G.3 golden: the trained models") {
+    for (const char* name : {"tiny", "deep"}) {
+        const auto file = GgufFile::open(weights_file(std::string(name) + ".gguf"));
+        for (const SimdLevel level : supported_simd_levels())
+            check_golden(name, run_checksum(file, {2, level}));
+    }
+}
+
+TEST_CASE("G.4 golden: RoPE tables of tiny and SmolLM2") {
+    const auto table_checksum = [](Index positions, Index dim, double base) {
+        const RopeTable table(positions, dim, base);
+        Checksum sum;
+        for (Index p = 0; p < positions; ++p) {
+            sum.add({table.cos(p), static_cast<std::size_t>(dim / 2)});
+            sum.add({table.sin(p), static_cast<std::size_t>(dim / 2)});
+        }
+        return sum.hex();
+    };
+    check_golden("rope-tiny", table_checksum(512, 16, 10000.0));
+    check_golden("rope-smollm2", table_checksum(8192, 64, 100000.0));
+}
+
+TEST_SUITE_END();

@@ -1,0 +1,88 @@
+#!/usr/bin/env python3
+"""Every program as a user meets it: with --help, without arguments, with wrong ones.
+
+    python3 tests/tools/command_lines.py BIN_FOLDER
+
+Exit codes: 0 done or holds, 1 does not hold or bad data, 2 wrong usage. An error is one line that names
+what is wrong, and leaves no file behind.
+"""
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+BIN = Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else Path("build/release/bin")
+LAST = 3 if (BIN / "step03_kvcache").exists() else 2 if (BIN / "step02_attention").exists() else 1
+
+# program, arguments, exit code, what its output must hold
+CASES = [
+    ("step01_tensor", ["--help"], 0, "Usage"),
+    ("step01_tensor", ["contract"], 0, "RESULT ok=yes"),
+    ("step01_tensor", ["frobnicate"], 2, "frobnicate"),
+    ("step01_tensor", ["--threads", "0"], 2, "threads"),
+    ("kvlab_weights", ["--help"], 0, "Usage"),
+    ("kvlab_weights", ["show", "tiny"], 0, "RESULT tensors="),
+    ("kvlab_weights", ["show", "/dev/null"], 1, "/dev/null"),
+    ("kvlab_weights", ["frobnicate"], 2, "frobnicate"),
+    ("step02_attention", ["--help"], 0, "Usage"),
+    ("step02_attention", [], 0, "RESULT tokens="),
+    ("step02_attention", ["-n", "3", "--no-such-flag"], 2, "no-such-flag"),
+    ("step02_attention", ["-n", "-1"], 2, "steps"),
+    ("step02_attention", ["-m", "no-such-model"], 1, "no-such-model"),
+    ("step02_attention", ["-p", "x" * 600], 1, "does not fit the model's context of 512"),
+    ("step02_attention", ["-n", "2", "--threads", "2", "-t", "0.7", "--top-k", "5", "-s", "9"], 0, "RESULT"),
+    ("step03_kvcache", ["--help"], 0, "verify"),
+    ("step03_kvcache", ["verify", "-m", "tiny", "-n", "6"], 0, "0 of 22656 floats differ"),
+    ("step03_kvcache", ["verify", "-m", "tiny", "-p", "a", "-p", "bcd", "-n", "2", "-t", "1"], 0, "identical=yes"),
+    ("step03_kvcache", ["generate", "-m", "tiny", "-n", "9"], 0, "RESULT tokens=9"),
+    ("step03_kvcache", ["generate", "-m", "tiny", "-n", "9", "--compare"], 0, "bit-identical: yes"),
+    ("step03_kvcache", ["generate", "-m", "tiny", "-n", "9", "--no-cache", "--compare"], 2, "no-cache"),
+    ("step03_kvcache", ["generate", "-m", "tiny", "-n", "3", "--batch", "3", "-t", "1"], 0, "first of 3 sequences"),
+    ("step03_kvcache", ["generate", "-m", "tiny", "--chat", "-p", "hi"], 1, "<|im_start|>"),
+    ("step03_kvcache", ["generate", "--simd", "mmx"], 1, "portable, avx2 or avx512"),
+    ("step03_kvcache", ["generate", "-m", "tiny", "-n", "1", "--json", "/no/such/folder/x.json"], 1, "cannot write"),
+    ("step03_kvcache", ["generate", "--top-p", "2"], 2, "top-p"),
+]
+
+
+def run(program: str, arguments: list[str]) -> tuple[int, str]:
+    done = subprocess.run([BIN / program, *arguments], stdin=subprocess.DEVNULL, capture_output=True, timeout=120)
+    return done.returncode, (done.stdout + done.stderr).decode("utf-8", "replace")
+
+
+def check_reports() -> list[str]:
+    """--json writes one complete file: schema, machine, what the table says."""
+    wrong = []
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "out.json"
+        run("step03_kvcache", ["verify", "-m", "tiny", "-n", "3", "--json", str(path)])
+        report = json.loads(path.read_text())
+        for key in ("schema", "compiler", "flags", "processor", "seed", "identical", "models"):
+            if key not in report:
+                wrong.append(f"verify --json: no key {key}")
+        if report.get("identical") is not True or report["models"][0]["steps"]["differ"] != 0:
+            wrong.append("verify --json: does not say that the runs are identical")
+        if [p.name for p in Path(folder).iterdir()] != ["out.json"]:
+            wrong.append("verify --json: left other files behind")
+    return wrong
+
+
+def main() -> int:
+    wrong = []
+    for program, arguments, code, text in CASES:
+        if not (BIN / program).exists() and int(program[4:6] if program.startswith("step") else 1) > LAST:
+            continue
+        found, output = run(program, arguments)
+        if found != code or text not in output:
+            wrong.append(f"{program} {' '.join(arguments)[:60]}: expected exit {code} and '{text}', found exit {found}:\n{output[-500:]}")
+    if LAST >= 3:
+        wrong += check_reports()
+    print("\n".join(wrong) if wrong else f"{len(CASES)} command lines behave")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,345 @@
+#!/usr/bin/env python3
+"""Grades the tests: each mutant of tests/mutants is one way to get a KV cache wrong, and a named
+test case must catch it.
+
+One copied tree, built once. First every named case must be green on the right program (so that
+red means something); then, for each mutant: apply, rebuild what changed, run its case alone, which
+must FAIL, and revert. The weaker checks of tests/mutants/oracles.cpp run too, and must see exactly
+what the mutant's file says they see. With --verify, `step03_kvcache verify` is built as well: it
+must exit 0 on the right program and 1 on every mutant that says `Verify: notices`.
+
+A mutant is a file NN_name.mutant:
+
+    Bug: what is wrong; a line that begins with a space goes on
+    Stands for: the mistake, or the known issue, that it is an example of
+    Caught by: program "name of the test case"
+    Weaker checks: name=notices|misses ...        (written by --measure)
+    Verify: notices|misses                        (written by --measure --verify)
+    FILE path from the root
+    <<<<
+    text that occurs exactly once in FILE (any white space matches any other)
+    ====
+    what stands there instead
+    >>>>
+
+Not a unified diff, because those drift: line numbers and context change with every edit nearby.
+Here only the changed text itself must still be there, and clang-format may break its lines as it
+likes. When it is gone, or occurs twice, the mutant fails loudly. `--diff NAME` prints the diff.
+
+Standard library only. Exit code 0: every mutant is caught. 1: not. 2: usage.
+"""
+import argparse
+import difflib
+import filecmp
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ElementTree
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+FOLDER = ROOT / "tests" / "mutants"
+SKIPPED = {".git", "build", "downloads", "__pycache__", ".cache", ".venv", "logs"}
+FIELDS = ("Bug", "Stands for", "Caught by", "Weaker checks", "Verify")
+RUN_SECONDS = 120  # a case that runs longer hangs
+
+
+class Failure(Exception):
+    """A reason that fits on one line."""
+
+
+class Mutant:
+    """One .mutant file, parsed."""
+
+    def __init__(self, path):
+        self.path, self.name = path, path.stem
+        self.fields, self.edits = {}, []  # edits: (file, old, new)
+        file, part, old, new, field = None, None, [], [], None
+        for number, line in enumerate(path.read_text().splitlines(), 1):
+            where = f"{path.name}:{number}"
+            if part is None and line.startswith("FILE "):
+                file = line[5:].strip()
+            elif line == "<<<<" and part is None and file:
+                part, old, new = "old", [], []
+            elif line == "====" and part == "old":
+                part = "new"
+            elif line == ">>>>" and part == "new":
+                self.edits.append((file, "\n".join(old), "\n".join(new)))
+                part = None
+            elif part is not None:
+                (old if part == "old" else new).append(line)
+            elif line.startswith(" ") and field and file is None:
+                self.fields[field] += line
+            elif file is None and line.split(":")[0] in FIELDS:
+                field, _, value = line.partition(":")
+                self.fields[field] = value.strip()
+            elif line.strip():
+                raise Failure(f"{where}: cannot read '{line}'")
+        caught = re.fullmatch(r'(\w+) "([^"]+)"', self.fields.get("Caught by", ""))
+        if part or not self.edits or not caught or "Bug" not in self.fields:
+            raise Failure(f"{path.name}: needs Bug, Caught by: program \"case\", FILE and a block")
+        self.program, self.case = caught.groups()
+        self.weaker = dict(item.split("=") for item in self.fields.get("Weaker checks", "").split())
+        self.verify = self.fields.get("Verify")
+
+    def apply(self, read):
+        """{file: mutated text}; `read(file)` gives the right text."""
+        texts = {}
+        for file, old, new in self.edits:
+            text = texts.get(file) or read(file)
+            words = re.findall(r"\w+|[^\w\s]", old)
+            pattern = re.compile(r"\s*".join(map(re.escape, words)))
+            found = [m for m in pattern.finditer(text)]
+            if len(found) != 1:
+                raise Failure(f"{self.name}: its text occurs {len(found)} times in {file}, expected 1: "
+                              + " ".join(old.split())[:60])
+            texts[file] = text[:found[0].start()] + new + text[found[0].end():]
+        return texts
+
+    def write_field(self, field, value):
+        """Sets one line of the file's head."""
+        lines = [l for l in self.path.read_text().splitlines() if not l.startswith(field + ":")]
+        at = next(i for i, l in enumerate(lines) if l.startswith("FILE "))
+        lines.insert(at, f"{field}: {value}")
+        self.path.write_text("\n".join(lines) + "\n")
+
+
+def run(command, log, seconds=None, **options):
+    """(exit code, stdout); output is kept in `log` as well. A process that hangs is ended."""
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                               stdin=subprocess.DEVNULL, start_new_session=True, **options)
+    try:
+        out, _ = process.communicate(timeout=seconds)
+        code = process.returncode
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        out, _ = process.communicate()
+        code = None
+    except BaseException:  # interrupted: leave no process behind
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
+    log.write(f"$ {' '.join(map(str, command))}\n{out}\n[exit code {code}]\n")
+    log.flush()
+    return code, out
+
+
+class Tree:
+    """The copied tree and its build."""
+
+    def __init__(self, folder, mutants, verify):
+        self.source, self.build = folder / "tree", folder / "build"
+        self.programs = sorted({m.program for m in mutants})
+        self.targets = [*self.programs, "mutant_oracles"]
+        self.verify = verify
+        if verify:
+            self.targets.append("step03_kvcache")
+        folder.mkdir(parents=True, exist_ok=True)
+        self.log = open(folder / "mutants.log", "w")
+
+    def copy(self):
+        """Brings the copy up to date; files that are equal keep their times, so that a second run
+        builds next to nothing."""
+        wanted = set()
+        for folder, folders, files in os.walk(ROOT):
+            folders[:] = [f for f in folders if f not in SKIPPED]
+            for file in files:
+                path = pathlib.Path(folder, file)
+                target = self.source / path.relative_to(ROOT)
+                wanted.add(target)
+                if not target.exists() or not filecmp.cmp(path, target, shallow=False):
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copyfile(path, target)
+        for path in [p for p in self.source.rglob("*") if p.is_file() and p not in wanted]:
+            path.unlink()
+
+    def configure(self):
+        command = ["cmake", "-S", self.source, "-B", self.build, "-G", "Ninja",
+                   "-DCMAKE_BUILD_TYPE=Release", "-DCMAKE_CXX_FLAGS_RELEASE=-O1 -DNDEBUG",
+                   "-DKVLAB_SCALAR=ON", "-DKVLAB_TESTS=ON"]
+        if shutil.which("ccache"):
+            command.append("-DCMAKE_CXX_COMPILER_LAUNCHER=ccache")
+        if run(command, self.log)[0] != 0:
+            raise Failure(f"cmake failed, see {self.log.name}")
+
+    def make(self, targets):
+        code, out = run(["ninja", "-C", self.build, *targets], self.log)
+        if code != 0:
+            error = next((l for l in out.splitlines() if "error" in l), "no message")
+            raise Failure(f"does not build: {error.strip()}")
+
+    def read(self, file):
+        path = ROOT / file
+        if not path.is_file():
+            raise Failure(f"there is no file {file}")
+        return path.read_text()
+
+    def write(self, texts):
+        for file, text in texts.items():
+            (self.source / file).write_text(text)
+
+    def test(self, program, case):
+        """True if the case is green. Failure unless exactly that case ran and reported."""
+        code, out = run([self.build / "bin" / program, f"--test-case={case}", "--no-colors",
+                         "--reporters=xml"], self.log, RUN_SECONDS)
+        if code is None:
+            raise Failure(f"{program} did not end within {RUN_SECONDS} s")
+        try:
+            report = ElementTree.fromstring(out)
+            counts = report.find("OverallResultsTestCases").attrib
+        except (ElementTree.ParseError, AttributeError):
+            raise Failure(f"{program} left no report (exit code {code})") from None
+        ran = int(counts["successes"]) + int(counts["failures"])
+        if ran != 1:
+            raise Failure(f'{program} "{case}": {ran} test cases ran, expected 1')
+        if (code == 0) != (counts["failures"] == "0"):
+            raise Failure(f"{program}: exit code {code} with {counts['failures']} failures")
+        return code == 0
+
+    def red_cases(self):
+        """Names of all failing cases of all programs: who else would have caught the mutant."""
+        red = []
+        for program in self.programs:
+            _, out = run([self.build / "bin" / program, "--no-colors", "--reporters=xml"], self.log, 600)
+            try:
+                for case in ElementTree.fromstring(out).iter("TestCase"):
+                    if case.find("OverallResultsAsserts").get("failures") != "0" or case.find("Exception") is not None:
+                        red.append(f"{program} \"{case.get('name')}\"")
+            except (ElementTree.ParseError, AttributeError):
+                red.append(f"{program}: no report")
+        return red
+
+    def weaker_checks(self):
+        """{check: notices | misses} of the program as built."""
+        code, out = run([self.build / "bin" / "mutant_oracles"], self.log, RUN_SECONDS)
+        found = re.findall(r"^(\w+) (\w+) (same|differs|throws)$", out, re.M)
+        if code != 0 or not found:
+            return {"all": "crashes"}
+        return {f"{model}-{check}": "misses" if result == "same" else "notices"
+                for model, check, result in found}
+
+    def run_verify(self):
+        """notices | misses, of `step03_kvcache verify`."""
+        code, _ = run([self.build / "bin" / "step03_kvcache", "verify", "-n", "8",
+                       "-m", self.source / "weights" / "tiny.gguf", "-m", self.source / "weights" / "deep.gguf"],
+                      self.log, 600)
+        if code not in (0, 1):
+            raise Failure(f"step03_kvcache verify: exit code {code}, expected 0 or 1")
+        return "misses" if code == 0 else "notices"
+
+
+def clean_checks(tree, mutants):
+    """Everything is green on the right program."""
+    for program, case in sorted({(m.program, m.case) for m in mutants}):
+        if not tree.test(program, case):
+            raise Failure(f'{program} "{case}" fails on the right program')
+    noticed = [check for check, result in tree.weaker_checks().items() if result != "misses"]
+    if noticed:
+        raise Failure(f"weaker checks see a bug in the right program: {', '.join(noticed)}")
+    if tree.verify and tree.run_verify() != "misses":
+        raise Failure("step03_kvcache verify fails on the right program")
+
+
+def judge(tree, mutant, options):
+    """Why the mutant counts as failed; an empty list if it is caught as its file says."""
+    wrong = []
+    tree.write(mutant.apply(tree.read))
+    tree.make(tree.targets if options.suite else
+              [t for t in tree.targets if t == mutant.program or t not in tree.programs])
+    if tree.test(mutant.program, mutant.case):
+        wrong.append(f'NOT caught by "{mutant.case}"')
+    if options.suite:
+        print("\n".join(f"    red: {case}" for case in tree.red_cases()))
+    weaker = tree.weaker_checks()
+    if options.measure:
+        mutant.write_field("Weaker checks", " ".join(f"{k}={v}" for k, v in weaker.items()))
+    elif weaker != mutant.weaker:
+        wrong += [f"{k}: {v}, its file says {mutant.weaker.get(k)}" for k, v in weaker.items()
+                  if mutant.weaker.get(k) != v]
+    mutant.weaker = weaker
+    if tree.verify:
+        seen = tree.run_verify()
+        if options.measure:
+            mutant.write_field("Verify", seen)
+        elif seen != mutant.verify:
+            wrong.append(f"verify {seen} it, its file says {mutant.verify}")
+        mutant.verify = seen
+    return wrong
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", metavar="NAME", action="append", help="mutants whose name contains it")
+    parser.add_argument("--list", action="store_true", help="names and bugs, nothing is run")
+    parser.add_argument("--diff", action="store_true", help="print the mutants as diffs, nothing is run")
+    parser.add_argument("--measure", action="store_true", help="write what the weaker checks see into the files")
+    parser.add_argument("--suite", action="store_true", help="run all cases of the programs, list those that fail")
+    parser.add_argument("--verify", action="store_true", help="run `step03_kvcache verify` as well")
+    parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build" / "mutants", help="folder to work in")
+    options = parser.parse_args()
+    try:
+        mutants = [Mutant(path) for path in sorted(FOLDER.glob("*.mutant"))]
+    except Failure as failure:
+        sys.exit(f"mutants: {failure}")
+    if options.only:
+        mutants = [m for m in mutants if any(only in m.name for only in options.only)]
+    if not mutants:
+        print("mutants: none of that name", file=sys.stderr)
+        return 2
+    if options.list:
+        for m in mutants:
+            print(f"{m.name}: {m.fields['Bug']}\n    caught by {m.program} \"{m.case}\"")
+        return 0
+
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that no compiler is left behind
+    tree = Tree(options.build, mutants, options.verify)
+    if options.diff:
+        for m in mutants:
+            for file, text in m.apply(tree.read).items():
+                sys.stdout.writelines(difflib.unified_diff(
+                    tree.read(file).splitlines(True), text.splitlines(True), f"a/{file}", f"b/{file}"))
+        return 0
+    start = time.monotonic()
+    try:
+        tree.copy()
+        tree.configure()
+        tree.make(tree.targets)
+        clean_checks(tree, mutants)
+    except Failure as failure:
+        print(f"mutants: {failure}\n0 passed, {len(mutants)} failed")
+        return 1
+    cases = len({m.case for m in mutants})
+    print(f"the right program: built, {cases} named cases green ({time.monotonic() - start:.0f} s)")
+    columns = ["sharp-text", "flat-text", "sharp-tolerance", "flat-tolerance", "sharp-equality", "flat-equality"]
+    print("who sees it: the named case; then the weaker checks of tests/mutants/oracles.cpp")
+    print(f"{'':37}{'-- text --':13}{'1e-2':13}cached = uncached")
+    print(f"{'mutant':<29}{'caught':<8}" + "sharp  flat  " * 3 + ("verify  " if options.verify else "") + "seconds")
+    failed = 0
+    for mutant in mutants:
+        start = time.monotonic()
+        try:
+            wrong = judge(tree, mutant, options)
+        except Failure as failure:
+            wrong = [str(failure)]
+        finally:
+            tree.write({file: tree.read(file) for file, _, _ in mutant.edits})
+        sees = {"notices": "sees", "misses": "-"}
+        line = f"{mutant.name:<29}{'NO' if wrong else 'yes':<8}"
+        line += "".join(f"{sees.get(mutant.weaker.get(c), '?'):<{7 - i % 2}}" for i, c in enumerate(columns))
+        if options.verify:
+            line += f"{sees.get(mutant.verify, '?'):<8}"
+        print(f"{line}{time.monotonic() - start:.1f}", flush=True)
+        for reason in wrong:
+            print(f"    {reason}")
+        failed += bool(wrong)
+    missed = [sum(m.weaker.get(c) == "misses" for m in mutants) for c in columns]
+    print(f"{'missed, of ' + str(len(mutants)):<37}" + "".join(f"{n:<{7 - i % 2}}" for i, n in enumerate(missed)))
+    print(f"{len(mutants) - failed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

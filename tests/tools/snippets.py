@@ -1,0 +1,256 @@
+#!/usr/bin/env python3
+"""Keeps the chapters true: quoted code is the code, quoted output is the output.
+
+In a chapter (stepNN_*/README.md, weights/README.md):
+
+    <!-- snippet: src/numerics.cpp#softmax -->      the next fenced block is what stands between
+    ```cpp                                           "// ANCHOR: softmax" and "// ANCHOR_END: softmax"
+    ...                                              in that file (relative to the chapter's folder)
+    ```
+    <!-- sketch -->                                  the next ```cpp block is not taken from a source
+    <!-- output: step01_tensor contract -->          the next block is what that program prints
+                                                     (exact output only; a line "not on this processor"
+                                                     stands for any line that begins alike)
+
+    snippets.py --check [--bin DIR]   fails on any difference and on any ```cpp block without a marker;
+                                      outputs are checked if --bin names the folder of the executables
+    snippets.py --write [--bin DIR]   repairs the blocks
+    snippets.py --self-test
+Options: --root DIR (default: the project's root).
+"""
+import argparse
+import glob
+import os
+import re
+import subprocess
+import sys
+import tempfile
+
+MARKER = re.compile(r"^<!-- (snippet|output): (.+?) -->\s*$|^<!-- (sketch) -->\s*$")
+ELSEWHERE = "not on this processor"
+
+
+class Broken(Exception):
+    pass
+
+
+def snippet(folder, reference):
+    """The lines between the anchors, without other anchors, moved to the left margin."""
+    if "#" not in reference:
+        raise Broken(f"snippet '{reference}': expected file#anchor")
+    name, anchor = reference.split("#", 1)
+    path = os.path.join(folder, name)
+    if not os.path.isfile(path):
+        raise Broken(f"snippet '{reference}': no file {path}")
+    with open(path, encoding="utf-8") as file:
+        lines = file.read().split("\n")
+    begin = [i for i, line in enumerate(lines) if re.fullmatch(rf"\s*(//|#) ANCHOR: {re.escape(anchor)}", line)]
+    end = [i for i, line in enumerate(lines) if re.fullmatch(rf"\s*(//|#) ANCHOR_END: {re.escape(anchor)}", line)]
+    if len(begin) != 1 or len(end) != 1 or end[0] < begin[0]:
+        raise Broken(f"snippet '{reference}': expected ANCHOR and ANCHOR_END once each, in this order, in {path}")
+    body = [line for line in lines[begin[0] + 1:end[0]] if not re.match(r"\s*(//|#) ANCHOR(_END)?: ", line)]
+    while body and not body[0].strip():
+        body.pop(0)
+    while body and not body[-1].strip():
+        body.pop()
+    margin = min((len(line) - len(line.lstrip()) for line in body if line.strip()), default=0)
+    return [line[margin:] for line in body]
+
+
+def output(root, binaries, command):
+    """What the command prints; None if it belongs to a step that is not built (KVLAB_LAST_STEP)."""
+    words = command.split()
+    program = os.path.join(binaries, words[0])
+    if not os.path.isfile(program) and os.path.isdir(os.path.join(root, words[0])):
+        print(f"not checked, that step is not built: {command}")
+        return None
+    if not os.path.isfile(program):
+        raise Broken(f"output '{command}': no executable {program}")
+    run = subprocess.run([program] + words[1:], capture_output=True, text=True, env={**os.environ, "NO_COLOR": "1"})
+    if run.returncode != 0:
+        raise Broken(f"output '{command}': exit code {run.returncode}: {run.stderr.strip()}")
+    return run.stdout.rstrip("\n").split("\n")
+
+
+def masked(line):
+    """The line with its times and rates taken out."""
+    return re.sub(r"\d+(\.\d+)?(e[+-]\d+)?( ?(ms|us|ns|s|GFLOP/s|GB/s|tokens/s)\b)", r"#\3", line)
+
+
+def same(found, expected):
+    if len(found) != len(expected):
+        return False
+    for a, b in zip(found, expected):
+        elsewhere = [line for line in (a, b) if line.endswith(ELSEWHERE)]
+        if elsewhere:
+            head = elsewhere[0][:-len(ELSEWHERE)].rstrip()
+            if not (a.startswith(head) and b.startswith(head)):
+                return False
+        elif masked(a).rstrip() != masked(b).rstrip():
+            return False
+    return True
+
+
+def process(path, binaries, write):
+    """Checks one chapter, returns its problems; repairs it if `write`."""
+    folder, problems, result = os.path.dirname(path), [], []
+    with open(path, encoding="utf-8") as file:
+        lines = file.read().split("\n")
+    marker, marker_line, i = None, 0, 0
+    while i < len(lines):
+        match = MARKER.match(lines[i])
+        if match:
+            if marker:
+                problems.append(f"{path}:{marker_line}: marker without a fenced block")
+            marker, marker_line = (match[1] or match[3], match[2]), i + 1
+        elif re.match(r"<!-- *(snippet|output|sketch)", lines[i].lstrip()):
+            problems.append(f"{path}:{i + 1}: malformed marker: {lines[i].strip()}")
+        result.append(lines[i])
+        fence = re.match(r"^(```+)(\w*)\s*$", lines[i])
+        i += 1
+        if not fence:
+            if marker and lines[i - 1].strip() and not match:
+                problems.append(f"{path}:{marker_line}: text between marker and fenced block")
+                marker = None
+            continue
+        end = next((j for j in range(i, len(lines)) if lines[j].startswith(fence[1])), None)
+        if end is None:
+            problems.append(f"{path}:{i}: fenced block without an end")
+            break
+        body = lines[i:end]
+        problem, body = judge(folder, binaries, fence[2], marker, body, write)
+        if problem:
+            problems.append(f"{path}:{i}: {problem}")
+        result += body + [lines[end]]
+        marker, i = None, end + 1
+    if marker:
+        problems.append(f"{path}:{marker_line}: marker without a fenced block")
+    if write and result != lines and not problems:
+        with open(path, "w", encoding="utf-8") as file:
+            file.write("\n".join(result))
+        print(f"wrote {path}")
+    return problems
+
+
+def judge(folder, binaries, language, marker, body, write):
+    """(problem or None, the block's lines as they should be)"""
+    if marker is None:
+        if language in ("cpp", "c++", "cc", "cuda", "cu"):
+            return "C++ block without a snippet, output or sketch marker", body
+        return None, body
+    kind, what = marker
+    try:
+        if kind == "sketch" or (kind == "output" and not binaries):
+            return None, body
+        expected = snippet(folder, what) if kind == "snippet" else output(os.path.dirname(folder), binaries, what)
+    except Broken as error:
+        return str(error), body
+    if expected is None or body == expected or (kind == "output" and same(body, expected)):
+        return None, body
+    if write:
+        return None, expected
+    place = next((j for j, (a, b) in enumerate(zip(body, expected)) if a != b), min(len(body), len(expected)))
+    a = body[place] if place < len(body) else "(end of block)"
+    b = expected[place] if place < len(expected) else "(end)"
+    return f"{kind} '{what}' differs in line {place + 1}:\n    chapter: {a}\n    now:     {b}", body
+
+
+def run(root, binaries, write):
+    chapters = sorted(glob.glob(os.path.join(root, "step*", "README.md"))) + \
+        glob.glob(os.path.join(root, "weights", "README.md"))
+    problems = [p for path in chapters for p in process(path, binaries, write)]
+    for problem in problems:
+        print("FAILED", problem)
+    print(f"{len(chapters)} chapters, {len(problems)} problems")
+    return 1 if problems else 0
+
+
+SOURCE = """int a;
+// ANCHOR: one
+int f() {
+    return 1;
+}
+
+// ANCHOR_END: one
+// ANCHOR: twice
+// ANCHOR_END: twice
+// ANCHOR: twice
+// ANCHOR_END: twice
+"""
+GOOD_BLOCK = "```cpp\nint f() {\n    return 1;\n}\n```\n"
+
+
+def self_test():
+    cases = [  # text of the chapter, problems expected
+        ("<!-- snippet: a.cpp#one -->\n" + GOOD_BLOCK, 0),
+        ("<!-- snippet: a.cpp#one -->\n\n" + GOOD_BLOCK, 0),
+        ("<!-- snippet: a.cpp#one -->\n" + GOOD_BLOCK.replace("1", "2"), 1),
+        ("<!-- snippet: a.cpp#one -->\n" + GOOD_BLOCK.replace("}\n", ""), 1),
+        ("<!-- snippet: a.cpp#none -->\n" + GOOD_BLOCK, 1),
+        ("<!-- snippet: b.cpp#one -->\n" + GOOD_BLOCK, 1),
+        ("<!-- snippet: a.cpp#twice -->\n" + GOOD_BLOCK, 1),
+        ("<!-- snippet: a.cpp -->\n" + GOOD_BLOCK, 1),
+        ("<!-- snipet: a.cpp#one -->\n" + GOOD_BLOCK, 1),
+        ("<!--snippet: a.cpp#one-->\n" + GOOD_BLOCK, 2),
+        ("<!-- snippet: a.cpp#one -->\ntext\n" + GOOD_BLOCK, 2),
+        ("<!-- snippet: a.cpp#one -->\n", 1),
+        (GOOD_BLOCK, 1),
+        ("<!-- sketch -->\n" + GOOD_BLOCK, 0),
+        ("```\nplain\n```\n", 0),
+        ("```cpp\nint f() {\n", 1),
+        ("<!-- output: say -->\n```\nhello 2 ms\nlevel: not on this processor\n```\n", 0),
+        ("<!-- output: say -->\n```\nhello 3 ms\nlevel: abc\n```\n", 0),
+        ("<!-- output: say -->\n```\nhullo 3 ms\nlevel: abc\n```\n", 1),
+        ("<!-- output: say -->\n```\nhello 3 ms\n```\n", 1),
+        ("<!-- output: none -->\n```\nhello\n```\n", 1),
+        ("<!-- output: step02_y all -->\n```\nhello\n```\n", 0),
+        ("<!-- output: fail -->\n```\nhello\n```\n", 1),
+    ]
+    with tempfile.TemporaryDirectory() as root:
+        step = os.path.join(root, "step01_x")
+        os.mkdir(step)
+        os.mkdir(os.path.join(root, "step02_y"))  # a step that is not built
+        for name, text in (("a.cpp", SOURCE), ("say", "#!/bin/sh\necho hello 5 ms\necho level: abc\n"),
+                           ("fail", "#!/bin/sh\nexit 3\n")):
+            with open(os.path.join(step, name), "w") as file:
+                file.write(text)
+            os.chmod(os.path.join(step, name), 0o755)
+        chapter = os.path.join(step, "README.md")
+        for number, (text, expected) in enumerate(cases):
+            with open(chapter, "w") as file:
+                file.write(text)
+            problems = process(chapter, step, write=False)
+            if len(problems) != expected:
+                print(f"SELF-TEST FAILED: case {number}: expected {expected} problems, found {problems}\n{text}")
+                return 1
+        with open(chapter, "w") as file:
+            file.write("before\n<!-- snippet: a.cpp#one -->\n```cpp\nold\n```\nafter\n")
+        process(chapter, step, write=True)
+        with open(chapter) as file:
+            if file.read() != "before\n<!-- snippet: a.cpp#one -->\n" + GOOD_BLOCK + "after\n":
+                print("SELF-TEST FAILED: --write")
+                return 1
+        if run(root, step, False) != 0 or run(os.path.join(root, "none"), None, False) != 0:
+            print("SELF-TEST FAILED: run")
+            return 1
+    print(f"self-test passed: {len(cases)} cases")
+    return 0
+
+
+def main():
+    parser = argparse.ArgumentParser(description="check the code and the output that chapters quote")
+    parser.add_argument("--check", action="store_true")
+    parser.add_argument("--write", action="store_true")
+    parser.add_argument("--self-test", action="store_true")
+    parser.add_argument("--bin", help="folder of the executables")
+    parser.add_argument("--root", default=os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+    options = parser.parse_args()
+    if options.self_test:
+        return self_test()
+    if options.check == options.write:
+        parser.error("one of --check, --write, --self-test")
+    return run(options.root, options.bin, options.write)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

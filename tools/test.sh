@@ -1,0 +1,257 @@
+#!/usr/bin/env bash
+# Builds and tests.
+#
+#   tools/test.sh                one build (preset release) and all its tests, about five minutes
+#   tools/test.sh --all          what CI runs: compilers, sanitizers, mutants, fuzzers, install ...
+#   tools/test.sh --stage NAME   this stage alone; may be repeated. --stages lists them
+#
+# Installs what is missing (Debian 12, Ubuntu 24.04 or later). Logs are in build/logs. The last line
+# is "N passed, N failed", with ", N skipped" behind it if something was skipped: a skip is not a
+# pass. Exit code 0 if nothing failed and something passed.
+set -euo pipefail
+# shellcheck source=tools/setup.sh
+. "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
+cd "$root"
+export CTEST_PARALLEL_LEVEL=$jobs
+
+# --- inside a stage -----------------------------------------------------------------------------
+
+# count PASSED FAILED SKIPPED: adds to the stage's sums.
+count() {
+    echo "$1 $2 $3" >>"$counts"
+}
+
+# check COMMAND...: one test, passed if the command succeeds.
+check() {
+    if "$@"; then
+        count 1 0 0
+    else
+        echo "FAILED: $*"
+        count 0 1 0
+    fi
+}
+
+# skip WHY: one test that could not run.
+skip() {
+    echo "skipped: $*"
+    count 0 0 1
+}
+
+# build FOLDER [CMAKE OPTION...]: configures build/FOLDER and builds everything.
+build() {
+    local folder=build/$1
+    shift
+    cmake -S . -B "$folder" "$@" && cmake --build "$folder"
+}
+
+# What ctest is started with; the stage tsan needs something.
+runner=()
+
+# run_ctest FOLDER [CTEST OPTION...]: runs the tests of build/FOLDER and counts them.
+run_ctest() {
+    local folder=build/$1 report=$logs/$stage-$1.xml code=0
+    shift
+    rm -f "$report"
+    "${runner[@]}" ctest --test-dir "$folder" --no-tests=error --output-on-failure --output-junit "$report" "$@" ||
+        code=$?
+    python3 tests/tools/count_junit.py "$report" "$code" "$counts"
+}
+
+# --- the stages ---------------------------------------------------------------------------------
+
+stage_release() { # the plain form: g++ -O3, every test
+    cmake --preset release
+    cmake --build --preset release
+    run_ctest release
+}
+
+stage_smollm2() { # fetches the real model, so that its tests run in what follows
+    if get_smollm2; then count 1 0 0; else skip "SmolLM2 could not be fetched"; fi
+}
+
+stage_ci() { # g++ -O3, warnings are errors
+    cmake --preset ci
+    cmake --build --preset ci
+    run_ctest ci
+}
+
+stage_clang() { # clang++ -O3, warnings are errors: the same golden checksums
+    build clang -DCMAKE_CXX_COMPILER=clang++ -DCMAKE_BUILD_TYPE=Release -DKVLAB_WERROR=ON
+    run_ctest clang
+}
+
+# Unoptimised builds run what compares bits and golden checksums.
+same_bits='golden|equal|same bits|same order|^[EG]\.[0-9]'
+
+stage_gcc_o0() { # g++ -O0: the same bits
+    build gcc-o0 -DCMAKE_BUILD_TYPE=None -DCMAKE_CXX_FLAGS=-O0
+    run_ctest gcc-o0 -R "$same_bits"
+}
+
+stage_clang_o0() { # clang++ -O0: the same bits
+    build clang-o0 -DCMAKE_CXX_COMPILER=clang++ -DCMAKE_BUILD_TYPE=None -DCMAKE_CXX_FLAGS=-O0
+    run_ctest clang-o0 -R "$same_bits"
+}
+
+stage_scalar() { # only the portable kernels
+    cmake --preset scalar
+    cmake --build --preset scalar
+    run_ctest scalar
+}
+
+stage_student() { # address and undefined-behaviour sanitizers
+    cmake --preset student
+    cmake --build --preset student
+    run_ctest student
+}
+
+stage_tsan() { # thread sanitizer
+    # It expects memory at certain places, and newer kernels scatter more widely than it knows.
+    if setarch "$(uname -m)" -R true 2>/dev/null; then runner=(setarch "$(uname -m)" -R); fi
+    cmake --preset tsan
+    "${runner[@]}" cmake --build --preset tsan
+    run_ctest tsan --timeout 900
+}
+
+stage_prefixes() { # steps 1, and 1 to 2, build and test without what comes later
+    local last
+    for last in 1 2; do
+        build "prefix-$last" -DCMAKE_BUILD_TYPE=Release "-DKVLAB_LAST_STEP=$last"
+        run_ctest "prefix-$last"
+    done
+}
+
+stage_mutants() { # each wrong cache is caught by the test that its file names
+    local code=0 result
+    python3 tests/tools/mutants.py --verify | tee "$logs/mutants-table.txt" || code=$?
+    result=$(tail -n 1 "$logs/mutants-table.txt")
+    if [[ $result =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed$ ]]; then
+        count "${BASH_REMATCH[1]}" "${BASH_REMATCH[2]}" 0
+        sed -n 's/^\([0-9][0-9_a-z]*\) *NO .*/FAILED: mutant \1/p' "$logs/mutants-table.txt"
+        [ "${BASH_REMATCH[2]}" -gt 0 ] || [ "$code" -eq 0 ]
+    else
+        return 1
+    fi
+}
+
+stage_fuzz() { # a short run of each fuzzer
+    build fuzz -DCMAKE_CXX_COMPILER=clang++ -DCMAKE_BUILD_TYPE=Release -DKVLAB_FUZZ=ON \
+        -DKVLAB_TESTS=ON
+    run_ctest fuzz -R '_fuzz'
+}
+
+sources() {
+    find step0* weights tests \( -name '*.cpp' -o -name '*.hpp' \) -not -path '*/downloads/*' | sort
+}
+
+stage_headers() { # every public header compiles alone
+    cmake --preset ci
+    cmake --build --preset ci --target header_check
+    count "$(find step0* weights -path '*/include/*.hpp' | wc -l)" 0 0
+}
+
+stage_format() { # clang-format 14: other versions format otherwise
+    if ! command -v clang-format-14 >/dev/null; then
+        skip "there is no clang-format-14"
+        return
+    fi
+    local file
+    while read -r file; do
+        check clang-format-14 --dry-run -Werror "$file"
+    done < <(sources)
+}
+
+stage_tidy() { # clang-tidy on every source of the libraries and programs
+    cmake -S . -B build/tidy -DCMAKE_CXX_COMPILER=clang++ -DCMAKE_BUILD_TYPE=Release -DKVLAB_TESTS=OFF
+    python3 tests/tools/tidy.py build/tidy "$counts"
+}
+
+stage_install() { # cmake --install, and a project of its own that uses what is there
+    cmake --preset ci
+    cmake --build --preset ci
+    rm -rf build/installed build/consumer
+    check cmake --install build/ci --prefix build/installed
+    check cmake -S tests/consumer -B build/consumer -DCMAKE_BUILD_TYPE=Release \
+        "-DCMAKE_PREFIX_PATH=$root/build/installed"
+    check cmake --build build/consumer
+    check build/consumer/consumer
+    # The program finds the installed tiny model by itself, from any folder.
+    check env -C build -u KVLAB_WEIGHTS installed/bin/step03_kvcache generate -m tiny -p "In the" -n 4
+}
+
+plain_stages=(release)
+all_stages=(smollm2 ci clang gcc_o0 clang_o0 scalar student tsan prefixes headers format tidy install
+    mutants fuzz)
+all_packages=(clang clang-format-14 clang-tidy util-linux)
+
+# --- running stages -----------------------------------------------------------------------------
+
+passed=0 failed=0 skipped=0
+
+# run_stage NAME: runs it with its output in build/logs/NAME.log, and prints one line.
+run_stage() {
+    stage=$1
+    counts=$logs/$stage.counts
+    : >"$counts"
+    local begin=$SECONDS code p f s
+    set +e
+    (
+        set -e
+        "stage_$stage"
+    ) </dev/null >"$logs/$stage.log" 2>&1
+    code=$?
+    set -e
+    read -r p f s < <(awk '{p += $1; f += $2; s += $3} END {print p + 0, f + 0, s + 0}' "$counts")
+    if [ "$code" -ne 0 ] || [ $((p + f + s)) -eq 0 ]; then
+        f=$((f + 1))
+        echo "FAILED: the stage itself (exit code $code)" >>"$logs/$stage.log"
+    fi
+    printf '%-10s %4d passed %4d failed %4d skipped %5d s\n' "$stage" "$p" "$f" "$s" $((SECONDS - begin))
+    grep -E '^(FAILED|skipped): ' "$logs/$stage.log" | sort | uniq -c | sed 's/^/    /' | head -n 20 || true
+    if [ "$code" -ne 0 ]; then tail -n 25 "$logs/$stage.log" | sed 's/^/    | /'; fi
+    passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+}
+
+chosen=()
+while [ $# -gt 0 ]; do
+    case $1 in
+        --all) chosen=("${all_stages[@]}") ;;
+        --stages)
+            printf '%s\n' "${plain_stages[@]}" "${all_stages[@]}"
+            exit 0
+            ;;
+        --stage)
+            [[ " ${plain_stages[*]} ${all_stages[*]} " == *" ${2-} "* ]] || {
+                echo "test.sh: there is no stage '${2-}'" >&2
+                exit 2
+            }
+            chosen+=("$2")
+            shift
+            ;;
+        --help | -h)
+            sed -n '2,/^set/s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+            exit 0
+            ;;
+        *)
+            echo "test.sh: unknown option '$1'" >&2
+            exit 2
+            ;;
+    esac
+    shift
+done
+
+install_packages "${build_packages[@]}"
+if [ ${#chosen[@]} -eq 0 ]; then
+    chosen=("${plain_stages[@]}")
+else
+    install_packages "${all_packages[@]}"
+    if command -v clang >/dev/null; then
+        install_packages "libclang-rt-$(clang -dumpversion | cut -d. -f1)-dev"
+    fi
+fi
+for name in "${chosen[@]}"; do run_stage "$name"; done
+if [ "$passed" -eq 0 ]; then failed=$((failed + 1)); fi
+line="$passed passed, $failed failed"
+if [ "$skipped" -gt 0 ]; then line+=", $skipped skipped"; fi
+echo "$line"
+[ "$failed" -eq 0 ]
