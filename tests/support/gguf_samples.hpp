@@ -11,18 +11,18 @@
 
 namespace kvlab::test {
 
-// [3, 64] values: row r is r, r + 0.25, r + 0.5 ...
-inline std::vector<float> sample_values() {
+// [rows, columns] values: row r is r, r + 0.25, r + 0.5 ...
+inline std::vector<float> sample_values(Index rows = 3, Index columns = 64) {
     std::vector<float> values;
-    for (int row = 0; row < 3; ++row)
-        for (int column = 0; column < 64; ++column)
+    for (Index row = 0; row < rows; ++row)
+        for (Index column = 0; column < columns; ++column)
             values.push_back(static_cast<float>(row) + 0.25f * static_cast<float>(column));
     return values;
 }
 
-// A file with every value type and every tensor type: the twin of tests/data/reference.gguf,
-// which tests/reference/gguf_reference.py made.
-inline GgufWriter sample_writer() {
+// A file with every value type and every tensor type: by default the twin of
+// tests/data/reference.gguf, which tests/reference/gguf_reference.py made.
+inline GgufWriter sample_writer(Index rows = 3, Index columns = 64) {
     GgufWriter writer;
     Metadata& m = writer.metadata();
     m.set("general.architecture", "sample");
@@ -42,14 +42,14 @@ inline GgufWriter sample_writer() {
     m.set("i32s", std::vector<std::int32_t>{-1, 0, 7});
     m.set("f32s", std::vector<float>{0.5f, -2.0f});
     m.set("bools", std::vector<bool>{true, false});
-    const std::vector<float> values = sample_values();
+    const std::vector<float> values = sample_values(rows, columns);
     for (TensorType type : {TensorType::f32, TensorType::f16, TensorType::bf16,
                             TensorType::q8_0, TensorType::q4_0, TensorType::q4_1}) {
-        std::vector<std::byte> bytes(static_cast<std::size_t>(bytes_for(type, 3 * 64)));
+        std::vector<std::byte> bytes(static_cast<std::size_t>(bytes_for(type, rows * columns)));
         quantize(type, values, bytes);
         std::string name = type_name(type);
         for (char& c : name) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-        writer.add(name + ".weight", type, {3, 64}, bytes);
+        writer.add(name + ".weight", type, {rows, columns}, bytes);
     }
     writer.add("vector", {3}, std::vector<float>{1, 2, 3});
     return writer;
