@@ -250,7 +250,7 @@ else
     fi
 fi
 for name in "${chosen[@]}"; do run_stage "$name"; done
-if [ "$passed" -eq 0 ]; then failed=$((failed + 1)); fi
+if [ $((passed + failed)) -eq 0 ]; then failed=1; fi
 line="$passed passed, $failed failed"
 if [ "$skipped" -gt 0 ]; then line+=", $skipped skipped"; fi
 echo "$line"
