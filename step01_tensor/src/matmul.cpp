@@ -46,27 +46,13 @@ Index group_begin(Index rows, Index groups, Index g) {
     return rows * g / groups;
 }
 
-// Asks for what the next calls of the kernel will read, while this one computes: the next 16 KB
-// of the panel, a part per group, and the next group's rows of x and y. Alone on its core the
-// kernel hardly needs it; with a neighbour that shares the caches it does.
-struct Prefetch {
-    static constexpr Index kLine = 16;  // floats in a cache line
-
-    static void panel_part(const float* next, Index g, Index groups) {
-        constexpr Index lines = kSumBlock * kPanel / kLine;
-        for (Index line = lines * g / groups; line < lines * (g + 1) / groups; ++line)
-            __builtin_prefetch(next + line * kLine, 0, 2);
-    }
-
-    static void rows(
-        const float* x, Index x_stride, const float* y, Index y_stride, Index count) {
-        for (Index r = 0; r < count; ++r)
-            for (Index i = 0; i < kSumBlock; i += kLine) {
-                __builtin_prefetch(x + r * x_stride + i);
-                __builtin_prefetch(y + r * y_stride + i, 1);
-            }
-    }
-};
+// Asks for part g of `groups` of the next 16 KB of a panel, so that they are on their way from
+// the memory while this block is being used.
+void prefetch_part(const float* next, Index g, Index groups) {
+    constexpr Index kLine = 16, lines = kSumBlock * kPanel / kLine;
+    for (Index line = lines * g / groups; line < lines * (g + 1) / groups; ++line)
+        __builtin_prefetch(next + line * kLine, 0, 2);
+}
 
 // ANCHOR: panel_rows
 // Rows [first, last) of y for one panel, `width` columns wide. The panel goes through the cache
@@ -88,10 +74,7 @@ void panel_rows(const TensorKernels& kernels,
         for (Index g = 0; g < groups; ++g) {
             const Index begin = group_begin(rows, groups, g),
                         end = group_begin(rows, groups, g + 1);
-            if (k + depth < K) Prefetch::panel_part(panel + (k + depth) * kPanel, g, groups);
-            if (K > kSumBlock && g + 1 < groups)
-                Prefetch::rows(&x(first + end, k), x.stride(0), y + end * y_stride, y_stride,
-                               group_begin(rows, groups, g + 2) - end);
+            if (k + depth < K) prefetch_part(panel + (k + depth) * kPanel, g, groups);
             kernels.block(end - begin, depth, &x(first + begin, k), x.stride(0),
                           panel + k * kPanel, kPanel, width, y + begin * y_stride, y_stride,
                           mode);
