@@ -97,6 +97,25 @@ TEST_CASE("3.1 append: a step that is not committed never happened") {
     check_contents(cache);
 }
 
+TEST_CASE("3.1 append: layers come once and in order and all before the end") {
+    KvCache cache(kShape, 10);
+    const Tensor rows = labelled_rows(0, 0, 1, 1.0f);
+    Tensor q({1, kShape.heads, kShape.head_dim}), out({1, kShape.heads, kShape.head_dim});
+    ThreadPool pool(1);
+    CHECK_THROWS_AS(cache.commit(), Error);
+    cache.begin(1);
+    CHECK_THROWS_AS(cache.append(1, rows.view(), rows.view()), Error);
+    CHECK_THROWS_AS(cache.attend(0, q.view(), out.view(), pool), Error);
+    cache.append(0, rows.view(), rows.view());
+    CHECK_THROWS_AS(cache.append(0, rows.view(), rows.view()), Error);
+    CHECK_THROWS_AS(cache.commit(), Error);
+    CHECK(cache.next_position() == 0);
+    cache.append(1, rows.view(), rows.view());
+    CHECK_THROWS_AS(cache.append(2, rows.view(), rows.view()), Error);
+    cache.commit();
+    CHECK(cache.next_position() == 1);
+}
+
 TEST_CASE("3.1 append: rows of another shape are refused") {
     KvCache cache(kShape, 10);
     cache.begin(1);

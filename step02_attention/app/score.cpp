@@ -59,7 +59,8 @@ int run_score(const ScoreFlags& flags) {
     };
     Json report = new_report("step02_attention score", 0);
     report["model"] = session.model->config.name;
-    std::cout << session.file.name() << ", " << session.engine->name() << "\n";
+    std::cout << std::filesystem::path(session.file.name()).filename().string() << ", "
+              << session.engine->name() << "\n";
 
     const std::vector<std::uint8_t> text = read_file(flags.text);
     const BitsPerByte bits =

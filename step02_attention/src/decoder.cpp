@@ -232,6 +232,9 @@ void Decoder::reserve(Index R, Index n) {
     const Config& c = config();
     const Index wide = (c.architecture == Architecture::gpt2 ? 1 : 2) * c.ffn;
     if (R > capacity_) {
+        // A text that is run again for every token grows by one: room for 64 more saves growing
+        // each time. A decoder that only ever sees single tokens keeps one row.
+        if (R > 1) R = (R + 63) / 64 * 64;
         x_ = engine_.allocate(R * c.dim);
         normed_ = engine_.allocate(R * c.dim);
         qkv_ = engine_.allocate(R * c.qkv_width());

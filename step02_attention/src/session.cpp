@@ -45,7 +45,7 @@ std::string describe_model(const Model& model) {
         out << "  " << std::left << std::setw(26) << label << value << '\n';
     };
     const char* kind = c.kv_heads == c.heads ? " (MHA)" : c.kv_heads == 1 ? " (MQA)" : " (GQA)";
-    line("file", model.source);
+    line("file", std::filesystem::path(model.source).filename().string());
     line("name", c.name);
     line("architecture", architecture_name(c.architecture));
     line("vocabulary V", c.vocab);

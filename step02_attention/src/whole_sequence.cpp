@@ -13,10 +13,13 @@ WholeSequence::WholeSequence(const KvShape& shape, Index context, SimdLevel leve
 void WholeSequence::begin(Index T) {
     check(T >= 1 && T <= context_, "no cache: a step of ", T,
           " tokens does not fit the context of ", context_);
+    T_ = T;
 }
 
 // ANCHOR: no_cache
 void WholeSequence::append(Index, View<const float> k, View<const float> v) {
+    check(k.rank() == 3 && k.dim(0) == T_, "no cache: a step of ", T_, " tokens, found ",
+          k.shape());
     tiles_.write(0, k, v);
 }
 

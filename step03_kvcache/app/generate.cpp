@@ -50,8 +50,7 @@ Run generate(Session& session,
     for (Index i = 0; i < flags.batch; ++i) {
         stores.push_back(make_store(capacity));
         // All but the prompt's last token in pieces; the generator feeds what is left.
-        if (flags.chunk > 0 && P > flags.chunk &&
-            dynamic_cast<KvCache*>(stores.back().get()) != nullptr)
+        if (flags.chunk > 0 && P > flags.chunk && stores.back()->remembers())
             prefill(session.decoder, *stores.back(), std::span(prompt).first(prompt.size() - 1),
                     flags.chunk);
         SamplingOptions sampling = flags.sampling;
@@ -85,7 +84,8 @@ Run generate(Session& session,
 
 void print_run(const Run& run, Index prompt, bool cached) {
     if (run.texts.size() > 1)
-        std::printf("  (the first of %zu sequences; the figures are for all)\n", run.texts.size());
+        std::printf("  (the first of %zu sequences; the figures are for all)\n",
+                    run.texts.size());
     Index tokens = 0;
     for (const auto& text : run.texts) tokens += static_cast<Index>(text.size());
     std::printf("  %td tokens (%s), %.1f tokens/s; prompt of %td tokens in %.3f s\n", tokens,

@@ -15,20 +15,27 @@ void KvCache::begin(Index T) {
     check(T >= 1 && T <= room(), "kv cache: ", T, " tokens do not fit: ", length_, " of ",
           capacity_, " slots are taken");
     pending_ = T;
+    appended_ = 0;
 }
 
 // ANCHOR: append
 void KvCache::append(Index layer, View<const float> k, View<const float> v) {
     check(k.rank() == 3 && k.dim(0) == pending_, "kv cache: a step of ", pending_,
           " tokens, found ", k.shape());
+    check(layer == appended_ && layer < shape_.layers, "kv cache: expected layer ", appended_,
+          " of ", shape_.layers, ", found ", layer);
     layers_[static_cast<std::size_t>(layer)].write(length_, k, v);
+    ++appended_;
 }
 
 void KvCache::attend(Index layer, View<const float> q, View<float> out, ThreadPool& pool) {
+    check(layer >= 0 && layer < appended_, "kv cache: layer ", layer, " has no keys yet");
     attend_tiles(level_, pool, q, layers_[static_cast<std::size_t>(layer)], length_, out);
 }
 
 void KvCache::commit() {
+    check(pending_ > 0 && appended_ == shape_.layers, "kv cache: a step ends with ", appended_,
+          " of ", shape_.layers, " layers");
     length_ += pending_;
     pending_ = 0;
 }

@@ -15,13 +15,13 @@ View<const float> prefill(Decoder& decoder,
     check(T <= store.room(), "prefill: ", T, " tokens do not fit: the store has room for ",
           store.room());
     const Index piece = chunk == 0 ? T : chunk;
+    check(store.remembers() || piece >= T,
+          "prefill: this store does not remember, so a prompt cannot be fed in pieces");
     View<const float> logits;
     for (Index begin = 0; begin < T; begin += piece) {
-        const Index before = store.next_position(), count = std::min(piece, T - begin);
+        const Index count = std::min(piece, T - begin);
         logits = decoder.forward(store, tokens.subspan(static_cast<std::size_t>(begin),
                                                        static_cast<std::size_t>(count)));
-        check(begin + count == T || store.next_position() == before + count,
-              "prefill: this store does not remember, so a prompt cannot be fed in pieces");
     }
     return logits;
 }

@@ -61,6 +61,9 @@ public:
 
     virtual KeyForm key_form() const { return KeyForm::rotated; }
 
+    // False if every step must bring the whole text again: then a prompt cannot come in pieces.
+    virtual bool remembers() const { return true; }
+
     // Starts a step of T tokens, dropping an unfinished one. Throws Error, and changes nothing,
     // unless 1 <= T <= room().
     virtual void begin(Index T) = 0;

@@ -36,7 +36,9 @@ public:
 
     // `rows` is what the operator has just produced, for the batch's R tokens in order (all of
     // the first sequence, then the next); valid during the call only, in the engine's memory.
-    // `layer` is -1 outside of the layers; `positions` are the rows' places in their texts.
+    // Queries and keys come as the store takes them (KvStore::key_form(): rotated, unless it
+    // says otherwise). `layer` is -1 outside of the layers; `positions` are the rows' places in
+    // their texts.
     virtual void on(Op op,
                     Index layer,
                     View<const float> rows,

@@ -20,6 +20,8 @@ public:
 
     Index room() const override { return context_; }
 
+    bool remembers() const override { return false; }
+
     void begin(Index T) override;
     void append(Index layer, View<const float> k, View<const float> v) override;
     void attend(Index layer, View<const float> q, View<float> out, ThreadPool& pool) override;
@@ -36,6 +38,7 @@ private:
     Index context_;
     SimdLevel level_;
     // Of the current step and layer.
+    Index T_ = 0;
     KvTiles tiles_;
 };
 

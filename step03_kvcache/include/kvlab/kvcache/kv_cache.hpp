@@ -54,7 +54,8 @@ private:
     Index capacity_;
     SimdLevel level_;
     // Slots [0, length_) are committed; [length_, length_ + pending_) belong to the open step.
-    Index length_ = 0, pending_ = 0;
+    // Of the open step, the layers [0, appended_) have their rows.
+    Index length_ = 0, pending_ = 0, appended_ = 0;
     std::vector<KvTiles> layers_;  // [L]
 };
 

@@ -13,10 +13,11 @@
 namespace kvlab {
 
 struct VerifyOptions {
-    Index steps = 16;                           // tokens to generate for each prompt
-    SamplingOptions sampling;                   // greedy unless set
-    std::vector<Index> chunks = {1, 7, 64, 0};  // prompt fed in pieces of these sizes, 0: whole
-    SimdLevel level = default_simd_level();     // of the stores
+    Index steps = 16;          // tokens to generate for each prompt
+    SamplingOptions sampling;  // greedy unless set
+    std::vector<Index> chunks = {1, 3, 7, 64,
+                                 0};         // prompt fed in pieces of these sizes, 0: whole
+    SimdLevel level = default_simd_level();  // of the stores
 };
 
 // What was compared, in floats; and the checksums of the cached run.
