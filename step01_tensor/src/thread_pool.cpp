@@ -49,13 +49,15 @@ void ThreadPool::run_job(Index n, Call call, void* context) {
     context_ = context;
     tasks_ = n;
     next_task_.store(0, std::memory_order_relaxed);
-    busy_workers_.store(static_cast<Index>(workers_.size()), std::memory_order_relaxed);
+    state_.store(kOpen, std::memory_order_release);
     generation_.fetch_add(1, std::memory_order_release);
     generation_.notify_all();
     work_on_job();
-    for (Index busy = busy_workers_.load(std::memory_order_acquire); busy != 0;
-         busy = busy_workers_.load(std::memory_order_acquire))
-        wait_while(busy_workers_, busy);
+    std::uint32_t inside = state_.fetch_and(~kOpen, std::memory_order_acq_rel) & ~kOpen;
+    while (inside != 0) {
+        wait_while(state_, inside);
+        inside = state_.load(std::memory_order_acquire);
+    }
     if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
 }
 
@@ -71,15 +73,25 @@ void ThreadPool::work_on_job() {
     }
 }
 
+// Enters the job if it is still open, works on it and leaves.
+void ThreadPool::help() {
+    std::uint32_t state = state_.load(std::memory_order_relaxed);
+    do {
+        if ((state & kOpen) == 0) return;
+    } while (!state_.compare_exchange_weak(state, state + 1, std::memory_order_acquire,
+                                           std::memory_order_relaxed));
+    work_on_job();
+    state_.fetch_sub(1, std::memory_order_release);
+    state_.notify_all();
+}
+
 void ThreadPool::worker_loop() {
     std::uint32_t seen = 0;
     for (;;) {
         wait_while(generation_, seen);
         seen = generation_.load(std::memory_order_acquire);
         if (stop_.load()) return;
-        work_on_job();
-        if (busy_workers_.fetch_sub(1, std::memory_order_acq_rel) == 1)
-            busy_workers_.notify_all();
+        help();
     }
 }
 

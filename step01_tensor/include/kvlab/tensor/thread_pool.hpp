@@ -47,15 +47,22 @@ private:
     void run_job(Index n, Call call, void* context);
     void work_on_job();
     void worker_loop();
+    void help();
 
-    // Written by run_job() before `generation_` grows; read by workers after they see it grow.
+    // The job. Written by run_job() while no worker is inside; read by workers that are.
     Call call_ = nullptr;
     void* context_ = nullptr;
     Index tasks_ = 0;
 
+    // Bit 31: the job is open; the other bits: how many workers are inside. A worker may only
+    // enter an open job, and run_job() waits only for those who did: a thread that the machine
+    // does not run just now is not missed.
+    static constexpr std::uint32_t kOpen = 1u << 31;
+    std::atomic<std::uint32_t> state_{0};
+
     std::atomic<Index> next_task_{0};
-    std::atomic<Index> busy_workers_{0};
-    std::atomic<std::uint32_t> generation_{0};
+    std::atomic<std::uint32_t> generation_{
+        0};  // grows with each job: what idle workers wait for
     std::atomic<bool> stop_{false};
     std::mutex error_mutex_;
     std::exception_ptr error_;
