@@ -80,7 +80,8 @@ TEST_SUITE_BEGIN("step03");
 
 TEST_CASE("3.5 allocations: the counter counts") {
     const long before = allocations;
-    ::operator delete(::operator new(4));  // called directly: a new-expression may be optimised away
+    ::operator delete(
+        ::operator new(4));  // called directly: a new-expression may be optimised away
     CHECK(allocations == before + 1);
     { Tensor t({3}); }
     CHECK(allocations > before + 1);

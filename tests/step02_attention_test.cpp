@@ -258,9 +258,10 @@ TEST_CASE("2.4 generate: stops at length or end token or full context and repeat
         const auto tokens = generator.generated(0);
         return std::pair(std::vector<Token>(tokens.begin(), tokens.end()), generator.finish(0));
     };
-    const auto [greedy, finish] = run(10, {});
+    const auto whole = run(10, {});
+    const std::vector<Token>& greedy = whole.first;
     CHECK(greedy.size() == 10);
-    CHECK(finish == Finish::length);
+    CHECK(whole.second == Finish::length);
     CHECK(run(10, {}).first == greedy);
     CHECK(run(0, {}).first.empty());
     const auto [stopped, why] = run(10, {}, [&](Token t) { return t == greedy[3]; });
