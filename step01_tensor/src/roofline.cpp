@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <latch>
 #include <numeric>
 
 #include <kvlab/tensor/measure.hpp>
@@ -57,7 +58,11 @@ double best_rate(ThreadPool& pool, Index samples, Work&& work) {
     double best = 0;
     std::vector<double> rates(static_cast<std::size_t>(pool.threads()));
     for (Index sample = 0; sample < samples; ++sample) {
+        // Every thread waits for the others: else a quick one would do a late one's task as
+        // well, and the two would not share the memory that is being measured.
+        std::latch start(pool.threads());
         pool.run(pool.threads(), [&](Index thread) {
+            start.arrive_and_wait();
             rates[static_cast<std::size_t>(thread)] =
                 static_cast<double>(times) / seconds(thread, times);
         });
