@@ -123,7 +123,7 @@ stage_prefixes() { # steps 1, and 1 to 2, build and test without what comes late
 
 stage_mutants() { # each wrong cache is caught by the test that its file names
     local code=0 result
-    python3 tests/tools/mutants.py | tee "$logs/mutants-table.txt" || code=$?
+    python3 tests/tools/mutants.py --verify | tee "$logs/mutants-table.txt" || code=$?
     result=$(tail -n 1 "$logs/mutants-table.txt")
     if [[ $result =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed$ ]]; then
         count "${BASH_REMATCH[1]}" "${BASH_REMATCH[2]}" 0

@@ -223,8 +223,10 @@ class Tree:
 
     def run_verify(self):
         """notices | misses, of `step03_kvcache verify`."""
-        code, _ = run([self.build / "bin" / "step03_kvcache", "verify", "-n", "8",
-                       "-m", self.source / "weights" / "tiny.gguf", "-m", self.source / "weights" / "deep.gguf"],
+        models = [option for name in ("tiny", "deep")
+                  for option in ("-m", self.source / "weights" / f"{name}.gguf")]
+        prompts = ["-p", "a", "-p", "In the", "-p", "And God said, Let there be light"]
+        code, _ = run([self.build / "bin" / "step03_kvcache", "verify", "-n", "4", *models, *prompts],
                       self.log, 600)
         if code not in (0, 1):
             raise Failure(f"step03_kvcache verify: exit code {code}, expected 0 or 1")
