@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include <kvlab/weights/gguf_file.hpp>
+#include <kvlab/weights/quantize.hpp>
 #include "gguf_samples.hpp"
 #include "weights_support.hpp"
 

@@ -9,7 +9,7 @@
 
 #include <kvlab/tensor/checksum.hpp>
 #include <kvlab/tensor/half.hpp>
-#include <kvlab/weights/tensor_type.hpp>
+#include <kvlab/weights/quantize.hpp>
 #include "weights_support.hpp"
 
 using namespace kvlab;

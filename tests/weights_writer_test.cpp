@@ -9,6 +9,7 @@
 #include <kvlab/weights/convert.hpp>
 #include <kvlab/weights/gguf_file.hpp>
 #include <kvlab/weights/model_path.hpp>
+#include <kvlab/weights/quantize.hpp>
 #include "gguf_samples.hpp"
 #include "weights_support.hpp"
 

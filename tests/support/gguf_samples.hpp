@@ -8,6 +8,7 @@
 #include <vector>
 
 #include <kvlab/weights/gguf_writer.hpp>
+#include <kvlab/weights/quantize.hpp>
 
 namespace kvlab::test {
 

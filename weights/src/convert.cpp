@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include <kvlab/weights/gguf_writer.hpp>
+#include <kvlab/weights/quantize.hpp>
 #include <kvlab/weights/text.hpp>
 
 namespace kvlab {

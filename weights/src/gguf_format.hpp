@@ -10,7 +10,7 @@
 #include <kvlab/tensor/error.hpp>
 #include <kvlab/tensor/tensor.hpp>
 #include <kvlab/weights/metadata.hpp>
-#include <kvlab/weights/tensor_type.hpp>
+#include <kvlab/tensor/tensor_type.hpp>
 #include <kvlab/weights/text.hpp>
 
 namespace kvlab::gguf {

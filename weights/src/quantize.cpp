@@ -1,7 +1,7 @@
-// The block formats, both ways. Quantising follows ggml's reference (ggml-quants.c,
+// Quantising follows ggml's reference (ggml-quants.c,
 // quantize_row_q*_ref) operation by operation: the codes are computed from the scale BEFORE it
 // is rounded to f16, although the reader will multiply with the rounded one.
-#include <kvlab/weights/tensor_type.hpp>
+#include <kvlab/weights/quantize.hpp>
 
 #include <algorithm>
 #include <bit>
@@ -20,19 +20,8 @@ namespace {
 constexpr std::size_t kBlock = 32;
 
 template <class T>
-T load(const std::byte* from) {
-    T value;
-    std::memcpy(&value, from, sizeof value);
-    return value;
-}
-
-template <class T>
 void store(std::byte* to, T value) {
     std::memcpy(to, &value, sizeof value);
-}
-
-float load_half(const std::byte* from) {
-    return f16_to_f32(load<std::uint16_t>(from));
 }
 
 // Scales go through f16; the largest that it holds is 65504.
@@ -115,42 +104,6 @@ void quantize_q4_1(const float* x, std::byte* out) {
     }
 }
 
-void dequantize_q8_0(const std::byte* block, float* x) {
-    const float d = load_half(block);
-    for (std::size_t j = 0; j < kBlock; ++j)
-        x[j] = d * static_cast<float>(load<std::int8_t>(block + 2 + j));
-}
-
-// ANCHOR: dequantize_q4
-void dequantize_q4_0(const std::byte* block, float* x) {
-    const float d = load_half(block);
-    for (std::size_t j = 0; j < kBlock / 2; ++j) {
-        const int codes = std::to_integer<int>(block[2 + j]);
-        x[j] = d * static_cast<float>((codes & 15) - 8);
-        x[j + kBlock / 2] = d * static_cast<float>((codes >> 4) - 8);
-    }
-}
-
-void dequantize_q4_1(const std::byte* block, float* x) {
-    const float d = load_half(block), m = load_half(block + 2);
-    for (std::size_t j = 0; j < kBlock / 2; ++j) {
-        const int codes = std::to_integer<int>(block[4 + j]);
-        x[j] = d * static_cast<float>(codes & 15) + m;
-        x[j + kBlock / 2] = d * static_cast<float>(codes >> 4) + m;
-    }
-}
-
-// ANCHOR_END: dequantize_q4
-
-void check_sizes(const char* verb, TensorType type, std::size_t numbers, std::size_t bytes) {
-    const auto count = static_cast<Index>(numbers);
-    check(count % block_elements(type) == 0, verb, " ", type_name(type),
-          ": expected a multiple of ", block_elements(type), " numbers, found ", numbers);
-    check(bytes == static_cast<std::size_t>(bytes_for(type, count)), verb, " ", type_name(type),
-          ": expected ", bytes_for(type, count), " bytes for ", numbers, " numbers, found ",
-          bytes);
-}
-
 // Calls step(number, block) for each block: `elements` numbers apart, `bytes` bytes apart.
 template <class Number, class Byte, class Step>
 void for_blocks(TensorType type, std::span<Number> numbers, Byte* block, Step step) {
@@ -161,32 +114,6 @@ void for_blocks(TensorType type, std::span<Number> numbers, Byte* block, Step st
 }
 
 }  // namespace
-
-void dequantize(TensorType type, std::span<const std::byte> blocks, std::span<float> out) {
-    check_sizes("dequantize", type, out.size(), blocks.size());
-    const auto run = [&](auto step) { for_blocks(type, out, blocks.data(), step); };
-    using Block = const std::byte*;
-    switch (type) {
-        case TensorType::f32:
-            run([](float* x, Block b) { *x = load<float>(b); });
-            break;
-        case TensorType::f16:
-            run([](float* x, Block b) { *x = load_half(b); });
-            break;
-        case TensorType::bf16:
-            run([](float* x, Block b) { *x = bf16_to_f32(load<std::uint16_t>(b)); });
-            break;
-        case TensorType::q8_0:
-            run([](float* x, Block b) { dequantize_q8_0(b, x); });
-            break;
-        case TensorType::q4_0:
-            run([](float* x, Block b) { dequantize_q4_0(b, x); });
-            break;
-        case TensorType::q4_1:
-            run([](float* x, Block b) { dequantize_q4_1(b, x); });
-            break;
-    }
-}
 
 void quantize(TensorType type, std::span<const float> values, std::span<std::byte> out) {
     check_sizes("quantize", type, values.size(), out.size());

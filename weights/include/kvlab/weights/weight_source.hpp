@@ -8,7 +8,7 @@
 
 #include <kvlab/tensor/tensor.hpp>
 #include <kvlab/weights/metadata.hpp>
-#include <kvlab/weights/tensor_type.hpp>
+#include <kvlab/tensor/tensor_type.hpp>
 
 namespace kvlab {
 

@@ -1,4 +1,4 @@
-#include <kvlab/weights/tensor_type.hpp>
+#include <kvlab/tensor/tensor_type.hpp>
 
 #include <algorithm>
 #include <cctype>
@@ -65,6 +65,15 @@ Index bytes_for(TensorType type, Index count) {
     check(count >= 0 && count % entry.elements == 0, entry.name, ": expected a multiple of ",
           entry.elements, " numbers, found ", count);
     return count / entry.elements * entry.bytes;
+}
+
+void check_sizes(const char* verb, TensorType type, std::size_t numbers, std::size_t bytes) {
+    const auto count = static_cast<Index>(numbers);
+    check(count % block_elements(type) == 0, verb, " ", type_name(type),
+          ": expected a multiple of ", block_elements(type), " numbers, found ", numbers);
+    check(bytes == static_cast<std::size_t>(bytes_for(type, count)), verb, " ", type_name(type),
+          ": expected ", bytes_for(type, count), " bytes for ", numbers, " numbers, found ",
+          bytes);
 }
 
 }  // namespace kvlab

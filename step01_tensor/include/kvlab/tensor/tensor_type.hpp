@@ -1,5 +1,5 @@
-// tensor_type.hpp - how a tensor's numbers are written as bytes: plain floats, or blocks of 32
-// numbers that share a scale.
+// tensor_type.hpp - chapter 1: how a tensor's numbers are written as bytes: plain floats, or
+// blocks of 32 numbers that share a scale.
 //
 //   F32   4 bytes a number          F16, BF16   2 bytes a number
 //
@@ -49,13 +49,12 @@ bool is_quantized(TensorType type);
 // Bytes of `count` numbers. Throws Error unless count is a multiple of the block.
 Index bytes_for(TensorType type, Index count);
 
+// Throws Error, beginning with `verb` and the type, unless `numbers` is a multiple of the block
+// and `bytes` are exactly theirs.
+void check_sizes(const char* verb, TensorType type, std::size_t numbers, std::size_t bytes);
+
 // The one defined value of every number (contract, rule 6).
 // Throws Error unless out has a whole number of blocks and blocks has exactly their bytes.
 void dequantize(TensorType type, std::span<const std::byte> blocks, std::span<float> out);
-
-// The nearest thing in this type, byte for byte what ggml's reference quantiser writes.
-// Throws Error for wrong lengths, and for a number that is not finite or too large for the
-// type; `out` is then partly written.
-void quantize(TensorType type, std::span<const float> values, std::span<std::byte> out);
 
 }  // namespace kvlab

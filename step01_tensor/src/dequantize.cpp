@@ -1,0 +1,89 @@
+// What the bytes of each type mean: contract, rule 6. Every way to compute with such numbers,
+// however fast, has to give what these loops give.
+#include <kvlab/tensor/tensor_type.hpp>
+
+#include <bit>
+#include <cstring>
+
+#include <kvlab/tensor/half.hpp>
+
+namespace kvlab {
+
+static_assert(std::endian::native == std::endian::little, "GGUF bytes are used as they are");
+
+namespace {
+
+constexpr std::size_t kBlock = 32;
+
+template <class T>
+T load(const std::byte* from) {
+    T value;
+    std::memcpy(&value, from, sizeof value);
+    return value;
+}
+
+float load_half(const std::byte* from) {
+    return f16_to_f32(load<std::uint16_t>(from));
+}
+
+void dequantize_q8_0(const std::byte* block, float* x) {
+    const float d = load_half(block);
+    for (std::size_t j = 0; j < kBlock; ++j)
+        x[j] = d * static_cast<float>(load<std::int8_t>(block + 2 + j));
+}
+
+// ANCHOR: dequantize_q4
+void dequantize_q4_0(const std::byte* block, float* x) {
+    const float d = load_half(block);
+    for (std::size_t j = 0; j < kBlock / 2; ++j) {
+        const int codes = std::to_integer<int>(block[2 + j]);
+        x[j] = d * static_cast<float>((codes & 15) - 8);
+        x[j + kBlock / 2] = d * static_cast<float>((codes >> 4) - 8);
+    }
+}
+
+void dequantize_q4_1(const std::byte* block, float* x) {
+    const float d = load_half(block), m = load_half(block + 2);
+    for (std::size_t j = 0; j < kBlock / 2; ++j) {
+        const int codes = std::to_integer<int>(block[4 + j]);
+        x[j] = d * static_cast<float>(codes & 15) + m;
+        x[j + kBlock / 2] = d * static_cast<float>(codes >> 4) + m;
+    }
+}
+
+// ANCHOR_END: dequantize_q4
+
+}  // namespace
+
+void dequantize(TensorType type, std::span<const std::byte> blocks, std::span<float> out) {
+    check_sizes("dequantize", type, out.size(), blocks.size());
+    using Block = const std::byte*;
+    const auto run = [&](auto step) {
+        const auto elements = static_cast<std::size_t>(block_elements(type));
+        Block block = blocks.data();
+        for (std::size_t i = 0; i < out.size(); i += elements, block += block_bytes(type))
+            step(&out[i], block);
+    };
+    switch (type) {
+        case TensorType::f32:
+            run([](float* x, Block b) { *x = load<float>(b); });
+            break;
+        case TensorType::f16:
+            run([](float* x, Block b) { *x = load_half(b); });
+            break;
+        case TensorType::bf16:
+            run([](float* x, Block b) { *x = bf16_to_f32(load<std::uint16_t>(b)); });
+            break;
+        case TensorType::q8_0:
+            run([](float* x, Block b) { dequantize_q8_0(b, x); });
+            break;
+        case TensorType::q4_0:
+            run([](float* x, Block b) { dequantize_q4_0(b, x); });
+            break;
+        case TensorType::q4_1:
+            run([](float* x, Block b) { dequantize_q4_1(b, x); });
+            break;
+    }
+}
+
+}  // namespace kvlab
