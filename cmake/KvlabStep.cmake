@@ -71,8 +71,8 @@ function(kvlab_library name)
 endfunction()
 
 set(KVLAB_FLAGS_portable "")
-set(KVLAB_FLAGS_avx2 -mavx2 -mfma)
-set(KVLAB_FLAGS_avx512 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mprefer-vector-width=512)
+set(KVLAB_FLAGS_avx2 -mavx2 -mfma -mf16c)
+set(KVLAB_FLAGS_avx512 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mf16c -mprefer-vector-width=512)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
     # GCC 12 warns of its own AVX-512 header (undefined registers that are never read; GCC bug 105593).
     list(APPEND KVLAB_FLAGS_avx512 -Wno-maybe-uninitialized -Wno-uninitialized)

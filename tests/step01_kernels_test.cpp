@@ -176,7 +176,9 @@ TEST_CASE("1.4 kernels: panels equals one dot per column") {
                         dot(x.data(), 1, b.data() + c / kPanel * depth * kPanel + c % kPanel,
                             kPanel, depth);
                 check_row(expected, [&](float* out) {
-                    tensor_kernels(level).panels(panels, depth, x.data(), b.data(), out);
+                    tensor_kernels(level).f32->multiply(
+                        panels, depth, x.data(), reinterpret_cast<const std::byte*>(b.data()),
+                        out);
                 });
             }
 }
@@ -201,17 +203,32 @@ TEST_CASE("1.4 packed matrix: layout and padding and doors") {
     const PackedMatrix packed = PackedMatrix::pack(w.view());
     CHECK(packed.panels() == 2);
     CHECK(packed.bytes() == 2 * 3 * 64 * 4);
-    CHECK(packed.panel(0)[2 * 64 + 5] == w(5, 2));
-    CHECK(packed.panel(1)[1 * 64 + 5] == w(69, 1));
-    CHECK(packed.panel(1)[1 * 64 + 6] == 0.0f);
-    CHECK(packed.at(69, 2) == w(69, 2));
-    CHECK_THROWS_AS(packed.at(70, 0), Error);
+    const auto weight = [&](Index p, Index i) {
+        return reinterpret_cast<const float*>(packed.panel(p))[i];
+    };
+    CHECK(weight(0, 2 * 64 + 5) == w(5, 2));
+    CHECK(weight(1, 1 * 64 + 5) == w(69, 1));
+    CHECK(weight(1, 1 * 64 + 6) == 0.0f);
+    float row[3] = {};
+    packed.read(69, row);
+    CHECK(row[2] == w(69, 2));
+    CHECK_THROWS_AS(packed.read(70, row), Error);
+    CHECK_THROWS_AS(packed.read(0, std::span(row).first(2)), Error);
     CHECK_THROWS_AS(PackedMatrix(0, 3), Error);
+    CHECK_THROWS_WITH_AS(
+        PackedMatrix(4, 48, TensorType::q8_0),
+        "packed matrix: the depth of a matrix in Q8_0 must be a multiple of 32, found 48",
+        Error);
     PackedMatrix pieces(70, 3);
-    pieces.set_outputs(0, w.view().slice(0, 0, 33));
-    pieces.set_outputs(33, w.view().slice(0, 33, 70));
-    for (Index n = 0; n < 70; ++n) CHECK(pieces.at(n, 1) == w(n, 1));
-    CHECK_THROWS_AS(pieces.set_outputs(1, w.view()), Error);
+    const auto bytes = std::as_bytes(w.flat());
+    pieces.set_outputs(0, bytes.first(33 * 12));
+    pieces.set_outputs(33, bytes.subspan(33 * 12));
+    for (Index n = 0; n < 70; ++n) {
+        pieces.read(n, row);
+        CHECK(row[1] == w(n, 1));
+    }
+    CHECK_THROWS_AS(pieces.set_outputs(1, bytes), Error);
+    CHECK_THROWS_AS(pieces.set_outputs(0, bytes.first(13)), Error);
     Tensor x({2, 4}), y({2, 70});
     ThreadPool pool(1);
     const TensorKernels& kernels = tensor_kernels(SimdLevel::portable);

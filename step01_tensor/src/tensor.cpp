@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <limits>
-#include <new>
 
 namespace kvlab {
 
@@ -36,20 +35,9 @@ std::string Shape::to_string() const {
     return text + "]";
 }
 
-void Tensor::Release::operator()(float* p) const {
-    ::operator delete[](p, std::align_val_t{kAlignment});
-}
-
-Tensor::Tensor(Shape shape) : shape_(shape) {
-    const auto count = static_cast<std::size_t>(shape_.size());
-    // Rounded up to whole cache lines, so that a kernel may read the last line to its end.
-    const std::size_t bytes =
-        (count * sizeof(float) + kAlignment - 1) / kAlignment * kAlignment;
-    auto* p = static_cast<float*>(
-        ::operator new[](std::max(bytes, kAlignment), std::align_val_t{kAlignment}));
-    std::fill_n(p, std::max(bytes, kAlignment) / sizeof(float), 0.0f);
-    data_.reset(p);
-}
+Tensor::Tensor(Shape shape)
+    : shape_(shape),
+      data_(shape_.size() * static_cast<Index>(sizeof(float)), Memory::Fill::zeros) {}
 
 Tensor Tensor::clone() const {
     if (!data_) return {};

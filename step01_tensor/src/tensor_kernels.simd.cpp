@@ -153,7 +153,8 @@ static void one_panel(Index depth, const float* x, const float* b, Index ahead, 
     for (int v = 0; v < kHalf; ++v) store(y + v * kLanes, total[v]);
 }
 
-static void panels(Index count, Index depth, const float* x, const float* b, float* y) {
+static void panels(Index count, Index depth, const float* x, const std::byte* bytes, float* y) {
+    const float* b = reinterpret_cast<const float*>(bytes);
     const Index ahead = 8192 / static_cast<Index>(sizeof(float));
     Index p = 0;
     if (depth <=
@@ -245,7 +246,11 @@ static void add_to(const float* x, Index n, float* y) {
     elementwise(y, x, n, y, [](Vec a, Vec b) { return add(a, b); });
 }
 
+static const PanelKernels kF32 = {panels, nullptr};
+extern const PanelKernels kF16, kBf16, kQ8_0, kQ4_0, kQ4_1;  // panel_kernels.simd.cpp
+
 extern const TensorKernels kTensorKernels;
-const TensorKernels kTensorKernels = {block, panels, rms_norm, swiglu, gelu, exp2_all, add_to};
+const TensorKernels kTensorKernels = {block,  &kF32,    &kF16,  &kBf16, &kQ8_0,   &kQ4_0,
+                                      &kQ4_1, rms_norm, swiglu, gelu,   exp2_all, add_to};
 
 }  // namespace kvlab::KVLAB_SIMD

@@ -25,7 +25,7 @@ private:
 
 class CpuMatrix final : public Matrix {
 public:
-    CpuMatrix(Index outputs, Index depth) : packed(outputs, depth) {}
+    CpuMatrix(Index outputs, Index depth, TensorType type) : packed(outputs, depth, type) {}
 
     Index outputs() const override { return packed.outputs(); }
 
@@ -110,26 +110,28 @@ private:
 std::unique_ptr<Matrix> CpuEngine::load_matrix(std::span<const TensorInfo* const> parts) {
     check(!parts.empty(), "load_matrix: no tensors");
     Index outputs = 0;
+    TensorType type = parts[0]->type;
     for (const TensorInfo* part : parts) {
         check(part->shape.rank() == 2 && part->shape[1] == parts[0]->shape[1], part->name,
               ": expected a matrix of depth ",
               parts[0]->shape.rank() == 2 ? parts[0]->shape[1] : 0, ", found ", part->shape);
         outputs += part->shape[0];
+        if (part->type != type) type = TensorType::f32;  // one format for all, exact for each
     }
-    auto matrix = std::make_unique<CpuMatrix>(outputs, parts[0]->shape[1]);
+    const Index K = parts[0]->shape[1];
+    auto matrix = std::make_unique<CpuMatrix>(outputs, K, type);
     Index first = 0;
     for (const TensorInfo* part : parts) {
-        const Index rows = part->shape[0], K = part->shape[1];
-        const Index row_bytes = bytes_for(part->type, K);
+        const Index rows = part->shape[0], row_bytes = bytes_for(part->type, K);
         // A panel's worth of rows at a time, so that loading needs no second copy of the model.
         pool_.run((rows + kPanel - 1) / kPanel, [&](Index p) {
             const Index begin = p * kPanel, count = std::min(kPanel, rows - begin);
+            const auto bytes = part->bytes.subspan(static_cast<std::size_t>(begin * row_bytes),
+                                                   static_cast<std::size_t>(count * row_bytes));
+            if (part->type == type) return matrix->packed.set_outputs(first + begin, bytes);
             Tensor piece({count, K});
-            dequantize(part->type,
-                       part->bytes.subspan(static_cast<std::size_t>(begin * row_bytes),
-                                           static_cast<std::size_t>(count * row_bytes)),
-                       piece.flat());
-            matrix->packed.set_outputs(first + begin, piece.view());
+            dequantize(part->type, bytes, piece.flat());
+            matrix->packed.set_outputs(first + begin, std::as_bytes(piece.flat()));
         });
         first += rows;
     }
@@ -143,11 +145,8 @@ void CpuEngine::gather(const Matrix& table, std::span<const Token> tokens, View<
     for (Token token : tokens)
         check(token >= 0 && token < rows.outputs(), "token ", token,
               " is outside of the vocabulary of ", rows.outputs());
-    for (Index r = 0; r < x.dim(0); ++r) {
-        const Index token = tokens[static_cast<std::size_t>(r)];
-        const float* column = rows.panel(token / kPanel) + token % kPanel;
-        for (Index k = 0; k < K; ++k) x(r, k) = column[k * kPanel];
-    }
+    for (Index r = 0; r < x.dim(0); ++r)
+        rows.read(tokens[static_cast<std::size_t>(r)], x[r].flat());
 }
 
 void CpuEngine::linear(const Matrix& w, const float* bias, View<const float> x, View<float> y) {

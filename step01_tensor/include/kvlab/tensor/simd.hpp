@@ -87,6 +87,33 @@ KVLAB_INLINE Vec pow2_in_range(Vec e) {  // e integral in [-127, 128]
     return _mm512_castsi512_ps(_mm512_slli_epi32(biased, 23));
 }
 
+KVLAB_INLINE Vec load_f16(const std::byte* p) {
+    return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+}
+
+KVLAB_INLINE Vec load_bf16(const std::byte* p) {
+    const __m256i halves = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16));
+}
+
+KVLAB_INLINE Vec load_i8(const std::byte* p) {
+    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes));
+}
+
+using Words = __m512i;
+
+KVLAB_INLINE Words load_words(const std::byte* p) {
+    return _mm512_loadu_si512(p);
+}
+
+KVLAB_INLINE Vec nibble(Words words, int j) {  // a table of 16 floats needs no mask: the lookup
+    const Vec digits =                         // takes the lowest four bits by itself
+        _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    return _mm512_permutexvar_ps(
+        j == 0 ? words : _mm512_srli_epi32(words, static_cast<unsigned>(4 * j)), digits);
+}
+
 #elif defined(__AVX2__)
 
 inline constexpr Index kLanes = 8;
@@ -139,6 +166,32 @@ KVLAB_INLINE Vec round_even(Vec a) {
 KVLAB_INLINE Vec pow2_in_range(Vec e) {
     const __m256i biased = _mm256_add_epi32(_mm256_cvtps_epi32(e), _mm256_set1_epi32(127));
     return _mm256_castsi256_ps(_mm256_slli_epi32(biased, 23));
+}
+
+KVLAB_INLINE Vec load_f16(const std::byte* p) {
+    return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+}
+
+KVLAB_INLINE Vec load_bf16(const std::byte* p) {
+    const __m128i halves = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(halves), 16));
+}
+
+KVLAB_INLINE Vec load_i8(const std::byte* p) {
+    const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p));
+    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes));
+}
+
+using Words = __m256i;
+
+KVLAB_INLINE Words load_words(const std::byte* p) {
+    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+}
+
+KVLAB_INLINE Vec nibble(Words words, int j) {
+    const __m256i code =
+        _mm256_and_si256(_mm256_srli_epi32(words, 4 * j), _mm256_set1_epi32(15));
+    return _mm256_cvtepi32_ps(code);
 }
 
 #else
@@ -209,6 +262,50 @@ KVLAB_INLINE Vec pow2_in_range(Vec e) {
             static_cast<std::uint32_t>(static_cast<std::int32_t>(e.lane[i]) + 127) << 23;
         return __builtin_bit_cast(float, bits);
     });
+}
+
+template <class T>
+KVLAB_INLINE T number_at(const std::byte* p, Index i) {
+    T number;
+    __builtin_memcpy(&number, p + i * static_cast<Index>(sizeof(T)), sizeof(T));
+    return number;
+}
+
+KVLAB_INLINE Vec load_f16(const std::byte* p) {  // half.hpp explains the format
+    return lanewise([&](Index i) {
+        const std::uint32_t half = number_at<std::uint16_t>(p, i), sign = (half & 0x8000u)
+                                                                          << 16;
+        if ((half & 0x7c00u) == 0x7c00u)  // infinity, NaN
+            return __builtin_bit_cast(float, sign | 0x7f800000u | (half & 0x3ffu) << 13);
+        const float value = __builtin_bit_cast(float, (half & 0x7fffu) << 13) * 0x1p112f;
+        return __builtin_bit_cast(float, sign | __builtin_bit_cast(std::uint32_t, value));
+    });
+}
+
+KVLAB_INLINE Vec load_bf16(const std::byte* p) {
+    return lanewise([&](Index i) {
+        const std::uint32_t upper = number_at<std::uint16_t>(p, i);
+        return __builtin_bit_cast(float, upper << 16);
+    });
+}
+
+KVLAB_INLINE Vec load_i8(const std::byte* p) {
+    return lanewise([&](Index i) { return static_cast<float>(number_at<std::int8_t>(p, i)); });
+}
+
+struct Words {
+    std::uint32_t lane[kLanes];
+};
+
+KVLAB_INLINE Words load_words(const std::byte* p) {
+    Words words;
+    for (Index i = 0; i < kLanes; ++i) words.lane[i] = number_at<std::uint32_t>(p, i);
+    return words;
+}
+
+KVLAB_INLINE Vec nibble(Words words, int j) {  // four bits as a number from 0 to 15
+    return lanewise(
+        [&](Index i) { return static_cast<float>(words.lane[i] >> (4 * j) & 15u); });
 }
 
 #endif

@@ -11,13 +11,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
-#include <memory>
 #include <ostream>
 #include <span>
 #include <string>
 #include <type_traits>
 
 #include <kvlab/tensor/error.hpp>
+#include <kvlab/tensor/memory.hpp>
 
 namespace kvlab {
 
@@ -25,7 +25,6 @@ namespace kvlab {
 using Index = std::ptrdiff_t;
 
 inline constexpr Index kMaxRank = 4;
-inline constexpr std::size_t kAlignment = 64;  // one cache line, one AVX-512 register
 
 // The extents of a tensor, at most kMaxRank of them. Throws Error for a negative extent or an
 // element count that does not fit in an Index.
@@ -190,9 +189,9 @@ public:
 
     Index size() const { return data_ ? shape_.size() : 0; }
 
-    float* data() { return data_.get(); }
+    float* data() { return reinterpret_cast<float*>(data_.data()); }
 
-    const float* data() const { return data_.get(); }
+    const float* data() const { return reinterpret_cast<const float*>(data_.data()); }
 
     std::span<float> flat() { return {data(), static_cast<std::size_t>(size())}; }
 
@@ -213,12 +212,8 @@ public:
     }
 
 private:
-    struct Release {
-        void operator()(float* p) const;
-    };
-
     Shape shape_;
-    std::unique_ptr<float[], Release> data_;
+    Memory data_;
 };
 
 // Throws Error "<what>: expected [..], found [..]" unless the view has exactly this shape.

@@ -17,6 +17,17 @@ enum class BlockMode {
     resume,  // y = chain that goes on from y: the later part of one block
 };
 
+// What a product needs to know of one format of packed weights (packed_matrix.hpp).
+struct PanelKernels {
+    // y[p * 64 + c] = x . column c of panel p, for `panels` whole panels of `depth` inputs that
+    // follow one another: the matrix-vector product of decoding.
+    void (*multiply)(Index panels, Index depth, const float* x, const std::byte* b, float* y);
+
+    // The weights of one block of a sum, `depth` at most 64, as floats [depth][64]. Null for
+    // f32, where they are that already.
+    void (*expand)(Index depth, const std::byte* b, float* out);
+};
+
 struct TensorKernels {
     // One block of a matrix product: for r < rows (at most kMaxKernelRows) and c < width
     //   chain over k < depth of fma(x[r * x_stride + k], b[k * b_stride + c], chain)
@@ -32,9 +43,8 @@ struct TensorKernels {
                   Index y_stride,
                   BlockMode mode);
 
-    // y[p * 64 + c] = x . column c of panel p, for `panels` whole panels of [depth][64] floats
-    // that follow one another: the matrix-vector product of decoding.
-    void (*panels)(Index panels, Index depth, const float* x, const float* b, float* y);
+    // By format of the weights.
+    const PanelKernels *f32, *f16, *bf16, *q8_0, *q4_0, *q4_1;
 
     // y = rms_norm(x) of one row; y may be x.
     void (*rms_norm)(const float* x, const float* weight, float eps, Index n, float* y);

@@ -1,0 +1,149 @@
+#include <kvlab/tensor/packed_matrix.hpp>
+
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+namespace kvlab {
+
+namespace {
+
+constexpr Index kBlock = 32, kWord = 8;  // inputs per block, codes per word
+constexpr Index kHalf = 2;               // bytes of an f16
+
+// A block of a 4-bit type: byte j has input j in its low and input j + 16 in its high half. A
+// word of the panel has eight inputs that follow one another, the first lowest.
+std::uint32_t word_of_codes(const std::byte* codes, Index word) {
+    std::uint32_t packed = 0;
+    for (Index i = 0; i < kWord; ++i) {
+        const Index input = word * kWord + i;
+        const auto pair = std::to_integer<std::uint32_t>(codes[input % (kBlock / 2)]);
+        packed |= (input < kBlock / 2 ? pair & 15u : pair >> 4) << (4 * i);
+    }
+    return packed;
+}
+
+// The way back, for eight inputs.
+void codes_of_word(std::uint32_t packed, Index word, std::byte* codes) {
+    for (Index i = 0; i < kWord; ++i) {
+        const Index input = word * kWord + i;
+        const std::uint32_t code = packed >> (4 * i) & 15u;
+        std::byte& pair = codes[input % (kBlock / 2)];
+        pair |= static_cast<std::byte>(input < kBlock / 2 ? code : code << 4);
+    }
+}
+
+Index scales_of(TensorType type) {
+    return type == TensorType::q4_1 ? 2 : 1;
+}
+
+// One block between the file's order (`block`) and the column's place in a group. Scales lie
+// 2 bytes apart from column to column, codes 1 byte (Q8_0) or a word of 4.
+void block_to_column(TensorType type, const std::byte* block, std::byte* group, Index c) {
+    for (Index s = 0; s < scales_of(type); ++s)
+        std::memcpy(group + (s * kPanel + c) * kHalf, block + s * kHalf, kHalf);
+    const std::byte* codes = block + scales_of(type) * kHalf;
+    std::byte* to = group + scales_of(type) * kPanel * kHalf;
+    if (type == TensorType::q8_0) {
+        for (Index k = 0; k < kBlock; ++k) to[k * kPanel + c] = codes[k];
+        return;
+    }
+    for (Index word = 0; word < kBlock / kWord; ++word) {
+        const std::uint32_t packed = word_of_codes(codes, word);
+        std::memcpy(to + (word * kPanel + c) * 4, &packed, 4);
+    }
+}
+
+void column_to_block(TensorType type, const std::byte* group, Index c, std::byte* block) {
+    for (Index s = 0; s < scales_of(type); ++s)
+        std::memcpy(block + s * kHalf, group + (s * kPanel + c) * kHalf, kHalf);
+    std::byte* codes = block + scales_of(type) * kHalf;
+    const std::byte* from = group + scales_of(type) * kPanel * kHalf;
+    if (type == TensorType::q8_0) {
+        for (Index k = 0; k < kBlock; ++k) codes[k] = from[k * kPanel + c];
+        return;
+    }
+    std::fill_n(codes, kBlock / 2, std::byte{0});
+    for (Index word = 0; word < kBlock / kWord; ++word) {
+        std::uint32_t packed = 0;
+        std::memcpy(&packed, from + (word * kPanel + c) * 4, 4);
+        codes_of_word(packed, word, codes);
+    }
+}
+
+}  // namespace
+
+PackedMatrix::PackedMatrix(Index outputs, Index depth, TensorType type)
+    : outputs_(outputs),
+      depth_(depth),
+      type_(type),
+      block_(block_elements(type)),
+      group_bytes_(block_bytes(type) * kPanel) {
+    check(outputs > 0 && depth > 0,
+          "packed matrix: outputs and depth must be positive, found [", outputs, ", ", depth,
+          "]");
+    check(depth % block_ == 0, "packed matrix: the depth of a matrix in ", type_name(type),
+          " must be a multiple of ", block_, ", found ", depth);
+    panel_bytes_ = depth / block_ * group_bytes_;
+    data_ = Memory(bytes(), Memory::Fill::nothing);
+    // Outputs that are set later need no zeros; columns that never are do.
+    if (outputs % kPanel != 0)
+        std::fill_n(data_.data() + (panels() - 1) * panel_bytes_, panel_bytes_, std::byte{0});
+}
+
+PackedMatrix PackedMatrix::pack(View<const float> w) {
+    check(w.rank() == 2, "packed matrix: expected a matrix [N, K], found ", w.shape());
+    PackedMatrix packed(w.dim(0), w.dim(1));
+    std::vector<float> row(static_cast<std::size_t>(w.dim(1)));
+    for (Index n = 0; n < w.dim(0); ++n) {
+        for (Index k = 0; k < w.dim(1); ++k) row[static_cast<std::size_t>(k)] = w(n, k);
+        packed.set_outputs(n, std::as_bytes(std::span(row)));
+    }
+    return packed;
+}
+
+// ANCHOR: set_outputs
+void PackedMatrix::set_outputs(Index first, std::span<const std::byte> rows) {
+    const Index row_bytes = bytes_for(type_, depth_), size = block_bytes(type_);
+    const Index n = static_cast<Index>(rows.size()) / row_bytes;
+    check(
+        static_cast<Index>(rows.size()) == n * row_bytes && first >= 0 && first + n <= outputs_,
+        "packed matrix [", outputs_, ", ", depth_, "]: cannot take ", rows.size(),
+        " bytes at output ", first);
+    // All rows at one k before the next k: the panel is then written from front to back.
+    for (Index begin = 0; begin < n;) {
+        const Index c = (first + begin) % kPanel, end = std::min(n, begin + kPanel - c);
+        std::byte* group = data_.data() + (first + begin) / kPanel * panel_bytes_;
+        for (Index b = 0; b < depth_ / block_; ++b, group += group_bytes_) {
+            const std::byte* block = rows.data() + begin * row_bytes + b * size;
+            for (Index i = 0; i < end - begin; ++i, block += row_bytes) {
+                if (block_ > 1)
+                    block_to_column(type_, block, group, c + i);
+                else
+                    std::memcpy(group + (c + i) * size, block, static_cast<std::size_t>(size));
+            }
+        }
+        begin = end;
+    }
+}
+
+// ANCHOR_END: set_outputs
+
+void PackedMatrix::read(Index output, std::span<float> out) const {
+    check(output >= 0 && output < outputs_ && static_cast<Index>(out.size()) == depth_,
+          "packed matrix [", outputs_, ", ", depth_, "]: cannot read output ", output, " into ",
+          out.size(), " numbers");
+    const Index size = block_bytes(type_), c = output % kPanel;
+    std::byte block[64];
+    for (Index k = 0; k < depth_; k += block_) {
+        const std::byte* group = panel(output / kPanel, k);
+        if (block_ > 1)
+            column_to_block(type_, group, c, block);
+        else
+            std::memcpy(block, group + c * size, static_cast<std::size_t>(size));
+        dequantize(type_, {block, static_cast<std::size_t>(size)},
+                   out.subspan(static_cast<std::size_t>(k), static_cast<std::size_t>(block_)));
+    }
+}
+
+}  // namespace kvlab

@@ -1,0 +1,145 @@
+// panel_kernels.simd.cpp - chapter 1: weights in fewer bytes than four, expanded in registers.
+// Compiled once per SIMD level.
+//
+// A format says how 32 inputs of one panel lie in memory (packed_matrix.hpp draws them) and how
+// a register of weights is made of them. What is done with the weights is the same for all:
+// multiplied for one row, or written out as floats for many rows. d * q has at most 19 bits, so
+// it is exact, and d * q + m is rounded once: an fma gives what dequantize() gives.
+#include <kvlab/tensor/simd.hpp>
+#include <kvlab/tensor/tensor_kernels.hpp>
+
+namespace kvlab::KVLAB_SIMD {
+
+namespace {
+
+inline constexpr Index kGroup = 32;  // inputs per group of a panel
+inline constexpr int kVecs = 4;      // registers at a time: a whole panel with AVX-512
+inline constexpr Index kPart = kVecs * kLanes;  // columns at a time
+inline constexpr Index kScales = kPanel * 2;    // bytes of one f16 per column
+
+// Each format's weights(n, group, use) calls use(k, v, weights) for k < n inputs of the group
+// and v < kVecs registers of columns.
+
+template <Vec (*Load)(const std::byte*)>
+struct Halves {
+    static constexpr Index kBytes = kGroup * kPanel * 2;
+
+    template <class Use>
+    KVLAB_INLINE void weights(Index n, const std::byte* group, Index c, Use use) {
+        const std::byte* halves = group + c * 2;
+        for (Index k = 0; k < n; ++k)
+            for (int v = 0; v < kVecs; ++v)
+                use(k, v, Load(halves + (k * kPanel + v * kLanes) * 2));
+    }
+};
+
+struct Q8_0 {
+    static constexpr Index kBytes = kScales + kGroup * kPanel;
+
+    template <class Use>
+    KVLAB_INLINE void weights(Index n, const std::byte* group, Index c, Use use) {
+        Vec d[kVecs];
+        for (int v = 0; v < kVecs; ++v) d[v] = load_f16(group + (c + v * kLanes) * 2);
+        const std::byte* codes = group + kScales + c;
+        for (Index k = 0; k < n; ++k)
+            for (int v = 0; v < kVecs; ++v)
+                use(k, v, mul(d[v], load_i8(codes + k * kPanel + v * kLanes)));
+    }
+};
+
+// A word of 32 bits holds eight inputs of one column, the first in the lowest bits.
+template <class Use>
+KVLAB_INLINE void for_nibbles(const std::byte* words, Use use) {
+    for (Index k = 0; k < kGroup; k += 8) {
+        Words eight[kVecs];
+        for (int v = 0; v < kVecs; ++v)
+            eight[v] = load_words(words + (k / 8 * kPanel + v * kLanes) * 4);
+#pragma GCC unroll 8
+        for (int j = 0; j < 8; ++j)
+            for (int v = 0; v < kVecs; ++v) use(k + j, v, nibble(eight[v], j));
+    }
+}
+
+struct Q4_0 {
+    static constexpr Index kBytes = kScales + kGroup * kPanel / 2;
+
+    template <class Use>
+    KVLAB_INLINE void weights(Index, const std::byte* group, Index c, Use use) {
+        Vec d[kVecs];
+        for (int v = 0; v < kVecs; ++v) d[v] = load_f16(group + (c + v * kLanes) * 2);
+        for_nibbles(group + kScales + c * 4,
+                    [&](Index k, int v, Vec q) { use(k, v, mul(d[v], sub(q, fill(8.0f)))); });
+    }
+};
+
+struct Q4_1 {
+    static constexpr Index kBytes = 2 * kScales + kGroup * kPanel / 2;
+
+    template <class Use>
+    KVLAB_INLINE void weights(Index, const std::byte* group, Index c, Use use) {
+        Vec d[kVecs], m[kVecs];
+        for (int v = 0; v < kVecs; ++v) {
+            d[v] = load_f16(group + (c + v * kLanes) * 2);
+            m[v] = load_f16(group + kScales + (c + v * kLanes) * 2);
+        }
+        for_nibbles(group + 2 * kScales + c * 4,
+                    [&](Index k, int v, Vec q) { use(k, v, fma(d[v], q, m[v])); });
+    }
+};
+
+Index smaller_of(Index a, Index b) {
+    return a < b ? a : b;
+}
+
+// Where the hardware should be reading while a group is being used: far enough for the memory,
+// near enough not to be driven out of the cache before its turn.
+inline constexpr Index kAhead = 8192;
+
+template <class Format>
+void multiply(Index panels, Index depth, const float* x, const std::byte* b, float* y) {
+    const Index groups = (depth + kGroup - 1) / kGroup;
+    // The last group of a plain format may be short.
+    const Index panel_bytes = depth * (Format::kBytes / kGroup);
+    for (Index p = 0; p < panels; ++p, b += panel_bytes, y += kPanel)
+        for (Index c = 0; c < kPanel; c += kPart) {
+            Vec total[kVecs] = {};
+            for (Index g = 0; g < groups; g += 2) {  // two groups are one block of the sum
+                Vec acc[kVecs];
+                for (int v = 0; v < kVecs; ++v) acc[v] = fill(0.0f);
+                for (Index i = g; i < smaller_of(g + 2, groups); ++i) {
+                    const std::byte* group = b + i * Format::kBytes;
+                    const float* in = x + i * kGroup;
+                    Format::weights(smaller_of(kGroup, depth - i * kGroup), group, c,
+                                    [&](Index k, int v, Vec w) {
+                                        if (v == 0)
+                                            __builtin_prefetch(group + kAhead +
+                                                               k * (Format::kBytes / kGroup));
+                                        acc[v] = fma(fill(in[k]), w, acc[v]);
+                                    });
+                }
+                for (int v = 0; v < kVecs; ++v)
+                    total[v] = g == 0 ? acc[v] : add(total[v], acc[v]);
+            }
+            for (int v = 0; v < kVecs; ++v) store(y + c + v * kLanes, total[v]);
+        }
+}
+
+template <class Format>
+void expand(Index depth, const std::byte* b, float* out) {
+    for (Index k = 0; k < depth; k += kGroup, b += Format::kBytes, out += kGroup * kPanel)
+        for (Index c = 0; c < kPanel; c += kPart)
+            Format::weights(smaller_of(kGroup, depth - k), b, c, [&](Index i, int v, Vec w) {
+                store(out + i * kPanel + c + v * kLanes, w);
+            });
+}
+
+template <class Format>
+inline constexpr PanelKernels kKernels = {multiply<Format>, expand<Format>};
+
+}  // namespace
+
+extern const PanelKernels kF16, kBf16, kQ8_0, kQ4_0, kQ4_1;
+const PanelKernels kF16 = kKernels<Halves<load_f16>>, kBf16 = kKernels<Halves<load_bf16>>,
+                   kQ8_0 = kKernels<Q8_0>, kQ4_0 = kKernels<Q4_0>, kQ4_1 = kKernels<Q4_1>;
+
+}  // namespace kvlab::KVLAB_SIMD

@@ -1,0 +1,125 @@
+// Packed weights in every format: whatever bytes a file holds, the product is the plain loop's
+// on the values that rule 6 defines. The blocks are random bytes, not quantised normals, so
+// that negative and subnormal scales, zeros and every code occur.
+#include <doctest/doctest.h>
+
+#include <cstring>
+#include <vector>
+
+#include <kvlab/tensor/checksum.hpp>
+#include <kvlab/tensor/matmul.hpp>
+#include <kvlab/tensor/numerics.hpp>
+#include <kvlab/tensor/random.hpp>
+#include <kvlab/tensor/simd_level.hpp>
+
+using namespace kvlab;
+
+namespace {
+
+// An f16 that is finite and not so large that sums overflow: exponent at most that of 1 to 2.
+std::uint16_t random_half(Rng& rng) {
+    const auto bits = static_cast<std::uint16_t>(rng.below(0x10000));
+    return static_cast<std::uint16_t>(bits & 0xbfffu);
+}
+
+std::vector<std::byte> random_rows(TensorType type, Index rows, Index depth, Rng& rng) {
+    std::vector<std::byte> bytes(static_cast<std::size_t>(rows * bytes_for(type, depth)));
+    for (std::byte& b : bytes) b = static_cast<std::byte>(rng.below(256));
+    const auto size = static_cast<std::size_t>(block_bytes(type));
+    for (std::size_t at = 0; at < bytes.size(); at += size) {
+        if (type == TensorType::f32) {
+            const float value = rng.normal();
+            std::memcpy(&bytes[at], &value, 4);
+            continue;
+        }
+        const std::size_t halves = type == TensorType::q4_1 ? 2 : 1;
+        for (std::size_t h = 0; h < halves; ++h) {
+            std::uint16_t half = random_half(rng);
+            if (type == TensorType::bf16) half = static_cast<std::uint16_t>(half & 0xbf80u);
+            std::memcpy(&bytes[at + 2 * h], &half, 2);
+        }
+    }
+    return bytes;
+}
+
+Tensor dequantized(TensorType type, const std::vector<std::byte>& bytes, Index N, Index K) {
+    Tensor w({N, K});
+    dequantize(type, bytes, w.flat());
+    return w;
+}
+
+}  // namespace
+
+TEST_SUITE_BEGIN("step01");
+
+TEST_CASE("1.4 panels: reading an output gives back its row in every format") {
+    Rng rng(21);
+    for (TensorType type : kTensorTypes)
+        for (Index N : {1, 63, 64, 65, 130}) {
+            CAPTURE(type_name(type));
+            const Index K = 96;
+            const auto bytes = random_rows(type, N, K, rng);
+            const Tensor w = dequantized(type, bytes, N, K);
+            PackedMatrix packed(N, K, type);
+            packed.set_outputs(0, bytes);
+            CHECK(packed.bytes() == (N + 63) / 64 * 64 * bytes_for(type, K));
+            std::vector<float> row(static_cast<std::size_t>(K));
+            for (Index n = 0; n < N; ++n) {
+                packed.read(n, row);
+                REQUIRE(compare_bits(row, {&w(n, 0), row.size()}).differ == 0);
+            }
+        }
+}
+
+TEST_CASE("1.4 panels: every format equals the plain loop on its defined values bit for bit") {
+    ThreadPool one(1), two(2);
+    Rng rng(22);
+    const Index rows[] = {1, 2, 5, 6, 7, 13, 64, 65}, outputs[] = {1, 16, 63, 64, 65, 130, 192};
+    for (TensorType type : kTensorTypes)
+        for (int round = 0; round < 16; ++round) {
+            const Index T = rows[round % 8], N = outputs[rng.below(7)],
+                        K = block_elements(type) == 32
+                                ? 32 * (1 + static_cast<Index>(rng.below(7)))
+                                : 1 + static_cast<Index>(rng.below(200));
+            CAPTURE(type_name(type));
+            CAPTURE(T);
+            CAPTURE(N);
+            CAPTURE(K);
+            const auto bytes = random_rows(type, N, K, rng);
+            const Tensor w = dequantized(type, bytes, N, K);
+            Tensor x({T, K}), expected({T, N}), y({T, N});
+            for (float& v : x.flat()) v = rng.normal();
+            matmul_plain(x.view(), w.view(), expected.view());
+            PackedMatrix packed(N, K, type);
+            packed.set_outputs(0, bytes);
+            for (SimdLevel level : supported_simd_levels())
+                for (ThreadPool* pool : {&one, &two}) {
+                    CAPTURE(simd_level_name(level));
+                    matmul(tensor_kernels(level), *pool, x.view(), packed, y.view());
+                    REQUIRE(compare_bits(y.flat(), expected.flat()).differ == 0);
+                }
+        }
+}
+
+TEST_CASE("1.4 panels: infinite and NaN scales reach the product in every format") {
+    // A broken file must not look like a working one, at any level.
+    for (TensorType type : {TensorType::f16, TensorType::bf16, TensorType::q8_0,
+                            TensorType::q4_0, TensorType::q4_1})
+        for (std::uint16_t half : {std::uint16_t{0x7f80}, std::uint16_t{0xffc0}}) {
+            std::vector<std::byte> bytes(static_cast<std::size_t>(bytes_for(type, 32)),
+                                         std::byte{0x11});
+            std::memcpy(bytes.data(), &half, 2);
+            PackedMatrix packed(1, 32, type);
+            packed.set_outputs(0, bytes);
+            Tensor x({2, 32}), y({2, 1});
+            for (float& v : x.flat()) v = 1.0f;
+            ThreadPool pool(1);
+            for (SimdLevel level : supported_simd_levels()) {
+                matmul(tensor_kernels(level), pool, x.view(), packed, y.view());
+                CHECK(y(0, 0) - y(0, 0) != 0.0f);
+                CHECK(y(1, 0) - y(1, 0) != 0.0f);
+            }
+        }
+}
+
+TEST_SUITE_END();
