@@ -10,11 +10,6 @@ static_assert(kPanel == kSumBlock, "kernels take one block of a sum from one pan
 
 namespace {
 
-// The group g of `rows` rows cut into `groups` nearly equal ones: 64 rows are 9 x 6 + 2 x 5.
-Index group_begin(Index rows, Index groups, Index g) {
-    return rows * g / groups;
-}
-
 // The kernels of a matrix's format.
 const PanelKernels& kernels_of(const TensorKernels& kernels, TensorType type) {
     switch (type) {
@@ -33,13 +28,10 @@ const PanelKernels& kernels_of(const TensorKernels& kernels, TensorType type) {
     }
 }
 
-// Asks for part g of `groups` of the next piece of a panel, so that it is on its way from the
-// memory while this one is being used.
-void prefetch_part(const std::byte* next, Index bytes, Index g, Index groups) {
-    constexpr Index kLine = 64;
-    const Index lines = bytes / kLine;
-    for (Index line = lines * g / groups; line < lines * (g + 1) / groups; ++line)
-        __builtin_prefetch(next + line * kLine, 0, 2);
+// Asks for `lines` cache lines, so that they are on their way from the memory while what lies
+// before them is being used.
+void prefetch(const std::byte* next, Index lines) {
+    for (Index line = 0; line < lines; ++line) __builtin_prefetch(next + line * 64, 0, 2);
 }
 
 // ANCHOR: panel_rows
@@ -58,22 +50,26 @@ void panel_rows(const TensorKernels& kernels,
     alignas(kAlignment) float expanded[kSumBlock * kPanel];
     const PanelKernels& format = kernels_of(kernels, w.type());
     const Index K = x.dim(1), rows = last - first;
+    // Groups of nearly equal size: 64 rows are 9 x 6 + 2 x 5. Each asks for its share of the
+    // panel's next piece.
     const Index groups = (rows + kMaxKernelRows - 1) / kMaxKernelRows;
+    const Index shorter = rows / groups, longer_groups = rows % groups;
+    const Index piece = w.panel(p, kSumBlock) - w.panel(p), lines = piece / 64 / groups + 1;
     for (Index k = 0; k < K; k += kSumBlock) {
-        const Index depth = std::min(kSumBlock, K - k), next = k + depth;
+        const Index depth = std::min(kSumBlock, K - k);
         const BlockMode mode = k == 0 ? BlockMode::first : BlockMode::add;
         const float* b = reinterpret_cast<const float*>(w.panel(p, k));
         if (format.expand != nullptr) {
             format.expand(depth, w.panel(p, k), expanded);
             b = expanded;
         }
-        for (Index g = 0; g < groups; ++g) {
-            const Index begin = group_begin(rows, groups, g),
-                        end = group_begin(rows, groups, g + 1);
-            if (next < K)
-                prefetch_part(w.panel(p, next), w.panel(p, next) - w.panel(p, k), g, groups);
-            kernels.block(end - begin, depth, &x(first + begin, k), x.stride(0), b, kPanel,
-                          width, y + begin * y_stride, y_stride, mode);
+        const std::byte* next = w.panel(p, k) + piece;
+        for (Index g = 0, row = 0; g < groups; ++g, next += lines * 64) {
+            const Index count = g < longer_groups ? shorter + 1 : shorter;
+            prefetch(next, lines);
+            kernels.block(count, depth, &x(first + row, k), x.stride(0), b, kPanel, width,
+                          y + row * y_stride, y_stride, mode);
+            row += count;
         }
     }
 }

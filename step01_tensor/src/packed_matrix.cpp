@@ -119,8 +119,10 @@ void PackedMatrix::set_outputs(Index first, std::span<const std::byte> rows) {
             for (Index i = 0; i < end - begin; ++i, block += row_bytes) {
                 if (block_ > 1)
                     block_to_column(type_, block, group, c + i);
+                else if (size == 4)  // known sizes: one instruction, not a call of memcpy
+                    std::memcpy(group + (c + i) * 4, block, 4);
                 else
-                    std::memcpy(group + (c + i) * size, block, static_cast<std::size_t>(size));
+                    std::memcpy(group + (c + i) * 2, block, 2);
             }
         }
         begin = end;
@@ -133,16 +135,20 @@ void PackedMatrix::read(Index output, std::span<float> out) const {
     check(output >= 0 && output < outputs_ && static_cast<Index>(out.size()) == depth_,
           "packed matrix [", outputs_, ", ", depth_, "]: cannot read output ", output, " into ",
           out.size(), " numbers");
+    constexpr Index kPiece = 64;  // numbers at a time: two blocks, or as many plain numbers
     const Index size = block_bytes(type_), c = output % kPanel;
-    std::byte block[64];
-    for (Index k = 0; k < depth_; k += block_) {
+    alignas(float) std::byte piece[kPiece * sizeof(float)];
+    for (Index k = 0; k < depth_; k += kPiece) {
+        const Index count = std::min(kPiece, depth_ - k);
         const std::byte* group = panel(output / kPanel, k);
-        if (block_ > 1)
-            column_to_block(type_, group, c, block);
-        else
-            std::memcpy(block, group + c * size, static_cast<std::size_t>(size));
-        dequantize(type_, {block, static_cast<std::size_t>(size)},
-                   out.subspan(static_cast<std::size_t>(k), static_cast<std::size_t>(block_)));
+        for (Index b = 0; b < count / block_; ++b, group += group_bytes_) {
+            if (block_ > 1)
+                column_to_block(type_, group, c, piece + b * size);
+            else
+                std::memcpy(piece + b * size, group + c * size, static_cast<std::size_t>(size));
+        }
+        dequantize(type_, {piece, static_cast<std::size_t>(count / block_ * size)},
+                   out.subspan(static_cast<std::size_t>(k), static_cast<std::size_t>(count)));
     }
 }
 

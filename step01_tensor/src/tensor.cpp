@@ -5,25 +5,17 @@
 
 namespace kvlab {
 
-Shape::Shape(std::initializer_list<Index> extents)
-    : Shape(std::span<const Index>(extents.begin(), extents.size())) {}
-
-Shape::Shape(std::span<const Index> extents) : rank_(static_cast<Index>(extents.size())) {
-    check(rank_ <= kMaxRank, "shape: at most ", kMaxRank, " axes, found ", rank_);
-    for (Index axis = 0; axis < rank_; ++axis) {
-        const Index extent = extents[static_cast<std::size_t>(axis)];
-        check(extent >= 0, "shape: axis ", axis, " has negative extent ", extent);
-        Index product = 0;
-        check(!__builtin_mul_overflow(size_, extent, &product) &&
-                  product <= std::numeric_limits<Index>::max() / 16,
-              "shape: element count overflows at axis ", axis, " with extent ", extent);
-        size_ = product;
-        extents_[static_cast<std::size_t>(axis)] = extent;
+// Finds out what is wrong, once something is.
+void Shape::refuse(std::span<const Index> extents) {
+    check(extents.size() <= kMaxRank, "shape: at most ", kMaxRank, " axes, found ",
+          extents.size());
+    Index size = 1;
+    for (std::size_t axis = 0; axis < extents.size(); ++axis) {
+        check(extents[axis] >= 0, "shape: axis ", axis, " has negative extent ", extents[axis]);
+        check(!__builtin_mul_overflow(size, extents[axis], &size) && size <= kMaxSize,
+              "shape: element count overflows at axis ", axis, " with extent ", extents[axis]);
     }
-}
-
-bool Shape::operator==(const Shape& other) const {
-    return rank_ == other.rank_ && extents_ == other.extents_;
+    throw Error("shape: extents that cannot be");
 }
 
 std::string Shape::to_string() const {

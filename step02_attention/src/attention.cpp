@@ -45,6 +45,7 @@ void AttentionRows::start(Index rows) {
     rows_ = rows;
     std::fill_n(maximum_, rows, -std::numeric_limits<float>::infinity());
     std::fill_n(started_, rows, false);
+    std::fill_n(ones_, kOnes, 1.0f);
 }
 
 void AttentionRows::tile(const float* keys,
@@ -58,39 +59,50 @@ void AttentionRows::tile(const float* keys,
                       kMaxHeadDim, keys + i * kTile, kTile, kTile, weights, kTile,
                       i == 0 ? BlockMode::first : BlockMode::add);
 
-    alignas(64) float tile_sums[kMaxKernelRows * kMaxHeadDim];
-    // ANCHOR: online
-    for (Index r = 0; r < rows; ++r) {
-        const Index row = first_row + r;
-        float rescale = 0;
-        const float sum = attention_.softmax_tile(weights + r * kTile, visible[row],
-                                                  &maximum_[row], &rescale);
-        if (started_[row] && rescale != 1.0f) {
-            total_[row] *= rescale;
-            attention_.scale(rescale, padded_dim_, sums_ + row * kMaxHeadDim);
-        }
-        total_[row] = started_[row] ? total_[row] + sum : sum;
-    }
-    // ANCHOR_END: online
+    float rescale[kMaxKernelRows];
+    for (Index r = 0; r < rows; ++r)
+        rescale[r] = attention_.softmax_tile(weights + r * kTile, visible[first_row + r],
+                                             &maximum_[first_row + r]);
 
     // The slots that all rows see, together; then what the later tokens see beyond, row by row,
     // each going on with its own chain: a masked slot is not visited.
     const Index common = visible[first_row];
-    tensor_.block(rows, common, weights, kTile, values, padded_dim_, padded_dim_, tile_sums,
-                  kMaxHeadDim, BlockMode::first);
+    const auto add_up = [&](const float* column, Index stride, Index width, float* sums,
+                            Index sums_stride) {
+        tensor_.block(rows, common, weights, kTile, column, stride, width, sums, sums_stride,
+                      BlockMode::first);
+        for (Index r = 0; r < rows; ++r)
+            if (const Index more = visible[first_row + r] - common; more > 0)
+                tensor_.block(1, more, weights + r * kTile + common, kTile,
+                              column + common * stride, stride, width, sums + r * sums_stride,
+                              sums_stride, BlockMode::resume);
+    };
+    alignas(64) float tile_sums[kMaxKernelRows * kMaxHeadDim];
+    add_up(values, padded_dim_, padded_dim_, tile_sums, kMaxHeadDim);
+    // The sum of the weights is one more column of values, all ones: fma(w, 1, sum) is w + sum.
+    // So the rows' chains run side by side.
+    alignas(64) float tile_totals[kMaxKernelRows * kOnes];
+    add_up(ones_, 0, kOnes, tile_totals, kOnes);
+
+    // ANCHOR: online
     for (Index r = 0; r < rows; ++r) {
-        const Index more = visible[first_row + r] - common;
-        if (more > 0)
-            tensor_.block(1, more, weights + r * kTile + common, kTile,
-                          values + common * padded_dim_, padded_dim_, padded_dim_,
-                          tile_sums + r * kMaxHeadDim, kMaxHeadDim, BlockMode::resume);
-        float* sums = sums_ + (first_row + r) * kMaxHeadDim;
-        if (started_[first_row + r])
-            tensor_.add(tile_sums + r * kMaxHeadDim, padded_dim_, sums);
-        else
-            std::copy_n(tile_sums + r * kMaxHeadDim, padded_dim_, sums);
-        started_[first_row + r] = true;
+        const Index row = first_row + r;
+        const float* tile_sum = tile_sums + r * kMaxHeadDim;
+        float* sums = sums_ + row * kMaxHeadDim;
+        if (!started_[row]) {
+            started_[row] = true;
+            total_[row] = tile_totals[r * kOnes];
+            std::copy_n(tile_sum, padded_dim_, sums);
+            continue;
+        }
+        if (rescale[r] != 1.0f) {
+            total_[row] *= rescale[r];
+            attention_.scale(rescale[r], padded_dim_, sums);
+        }
+        total_[row] += tile_totals[r * kOnes];
+        tensor_.add(tile_sum, padded_dim_, sums);
     }
+    // ANCHOR_END: online
 }
 
 void AttentionRows::finish(Index row, float* out) const {

@@ -4,45 +4,27 @@
 
 namespace kvlab::KVLAB_SIMD {
 
-// The sum of weights in slot order: one chain, as the contract says.
-static float ordered_sum(const float* weights, Index visible) {
-    float total = 0.0f;
-    for (Index j = 0; j < visible; ++j) total += weights[j];
-    return total;
-}
-
-static float softmax_tile(float* scores, Index visible, float* maximum, float* rescale) {
+static float softmax_tile(float* scores, Index visible, float* maximum) {
     constexpr int kVecs = static_cast<int>(kTile / kLanes);
-    float lanes[kTile];
-    float p[kTile];
+    const float before = *maximum;
+    // The largest n of the visible scores; the order of comparisons does not matter, since
+    // these are integers.
+    Vec n[kVecs], largest = fill(before);
     for (int v = 0; v < kVecs; ++v) {
-        const Vec s = load(scores + v * kLanes), n = round_even(s);
-        store(lanes + v * kLanes, n);
-        store(p + v * kLanes, exp2_polynomial(sub(s, n)));
+        n[v] = round_even(load(scores + v * kLanes));
+        largest = larger(first_lanes(n[v], visible - v * kLanes, before), largest);
     }
-    // The largest n; the order of comparisons does not matter, since these are integers.
-    float M = *maximum;
-    if (visible == kTile) {
-        Vec largest = load(lanes);
-        for (int v = 1; v < kVecs; ++v) largest = larger(load(lanes + v * kLanes), largest);
-        float candidates[kLanes];
-        store(candidates, largest);
-        for (Index i = 0; i < kLanes; ++i) M = candidates[i] > M ? candidates[i] : M;
-    } else {
-        for (Index j = 0; j < visible; ++j) M = lanes[j] > M ? lanes[j] : M;
-    }
+    const float M = *maximum = largest_lane(largest);
     for (int v = 0; v < kVecs; ++v) {
-        const Vec e =
-            smaller(larger(sub(load(lanes + v * kLanes), fill(M)), fill(-127.0f)), fill(0.0f));
-        store(scores + v * kLanes, mul(load(p + v * kLanes), pow2_in_range(e)));
+        const Vec p = exp2_polynomial(sub(load(scores + v * kLanes), n[v]));
+        const Vec e = smaller(larger(sub(n[v], fill(M)), fill(-127.0f)), fill(0.0f));
+        store(scores + v * kLanes, mul(p, pow2_in_range(e)));
     }
-    const float drop = *maximum - M;  // -infinity for the first tile
+    const float drop = before - M;  // -infinity for the first tile
     const float clamped = drop > -127.0f ? drop : -127.0f;
     const std::uint32_t bits =
         static_cast<std::uint32_t>(static_cast<std::int32_t>(clamped) + 127) << 23;
-    *rescale = __builtin_bit_cast(float, bits);
-    *maximum = M;
-    return ordered_sum(scores, visible);
+    return __builtin_bit_cast(float, bits);
 }
 
 static void scale(float factor, Index n, float* y) {

@@ -87,6 +87,17 @@ KVLAB_INLINE Vec pow2_in_range(Vec e) {  // e integral in [-127, 128]
     return _mm512_castsi512_ps(_mm512_slli_epi32(biased, 23));
 }
 
+KVLAB_INLINE Vec first_lanes(Vec a, Index count, float other) {
+    const __m512i index =
+        _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    const __m512i limit = _mm512_set1_epi32(static_cast<int>(count));
+    return _mm512_mask_blend_ps(_mm512_cmplt_epi32_mask(index, limit), fill(other), a);
+}
+
+KVLAB_INLINE float largest_lane(Vec a) {
+    return _mm512_reduce_max_ps(a);
+}
+
 KVLAB_INLINE Vec load_f16(const std::byte* p) {
     return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
 }
@@ -166,6 +177,18 @@ KVLAB_INLINE Vec round_even(Vec a) {
 KVLAB_INLINE Vec pow2_in_range(Vec e) {
     const __m256i biased = _mm256_add_epi32(_mm256_cvtps_epi32(e), _mm256_set1_epi32(127));
     return _mm256_castsi256_ps(_mm256_slli_epi32(biased, 23));
+}
+
+KVLAB_INLINE Vec first_lanes(Vec a, Index count, float other) {
+    const __m256i index = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    const __m256i seen = _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(count)), index);
+    return _mm256_blendv_ps(fill(other), a, _mm256_castsi256_ps(seen));
+}
+
+KVLAB_INLINE float largest_lane(Vec a) {
+    __m128 four = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+    four = _mm_max_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_max_ss(four, _mm_movehdup_ps(four)));
 }
 
 KVLAB_INLINE Vec load_f16(const std::byte* p) {
@@ -262,6 +285,17 @@ KVLAB_INLINE Vec pow2_in_range(Vec e) {
             static_cast<std::uint32_t>(static_cast<std::int32_t>(e.lane[i]) + 127) << 23;
         return __builtin_bit_cast(float, bits);
     });
+}
+
+// The first `count` lanes of a (all, none, or some), `other` in the rest.
+KVLAB_INLINE Vec first_lanes(Vec a, Index count, float other) {
+    return lanewise([&](Index i) { return i < count ? a.lane[i] : other; });
+}
+
+KVLAB_INLINE float largest_lane(Vec a) {
+    float largest = a.lane[0];
+    for (Index i = 1; i < kLanes; ++i) largest = a.lane[i] > largest ? a.lane[i] : largest;
+    return largest;
 }
 
 template <class T>

@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
+#include <limits>
 #include <ostream>
 #include <span>
 #include <string>
@@ -31,8 +32,20 @@ inline constexpr Index kMaxRank = 4;
 class Shape {
 public:
     Shape() = default;
-    Shape(std::initializer_list<Index> extents);
-    explicit Shape(std::span<const Index> extents);
+
+    Shape(std::initializer_list<Index> extents)
+        : Shape(std::span<const Index>(extents.begin(), extents.size())) {}
+
+    explicit Shape(std::span<const Index> extents) : rank_(static_cast<Index>(extents.size())) {
+        bool wrong = rank_ > kMaxRank;
+        for (std::size_t axis = 0; axis < extents.size() && !wrong; ++axis) {
+            extents_[axis] = extents[axis];
+            wrong = extents[axis] < 0 || __builtin_mul_overflow(size_, extents[axis], &size_) ||
+                    size_ > kMaxSize;
+        }
+        if (wrong) [[unlikely]]
+            refuse(extents);
+    }
 
     Index rank() const { return rank_; }
 
@@ -40,10 +53,17 @@ public:
 
     Index size() const { return size_; }  // product of the extents; 1 for rank 0
 
-    bool operator==(const Shape& other) const;
+    bool operator==(const Shape& other) const {  // axes beyond the rank are 0 in both
+        return rank_ == other.rank_ && extents_ == other.extents_;
+    }
+
     std::string to_string() const;  // "[2, 3]"
 
 private:
+    static constexpr Index kMaxSize = std::numeric_limits<Index>::max() / 16;  // in bytes, too
+
+    [[noreturn]] static void refuse(std::span<const Index> extents);
+
     Index rank_ = 0;
     Index size_ = 1;
     std::array<Index, kMaxRank> extents_{};

@@ -13,10 +13,10 @@ inline constexpr Index kTile = 64;  // slots in a tile, counted from slot 0 (con
 
 struct AttentionKernels {
     // One row of one tile: turns scores[0..visible) into weights p * 2^(n - M) in place, where
-    // M is the larger of *maximum and the largest n of the tile. Sets *maximum to M, *rescale
-    // to 2^(old maximum - M), and returns the sum of the weights in slot order. Scores are 64
-    // floats; those at and beyond `visible` do not matter and become anything.
-    float (*softmax_tile)(float* scores, Index visible, float* maximum, float* rescale);
+    // M is the larger of *maximum and the largest n of the tile. Sets *maximum to M and
+    // returns 2^(old maximum - M), by which the sums of the tiles before have to be multiplied.
+    // Scores are 64 floats; those at and beyond `visible` do not matter and become anything.
+    float (*softmax_tile)(float* scores, Index visible, float* maximum);
 
     // y[i] = y[i] * factor, n a multiple of 16.
     void (*scale)(float factor, Index n, float* y);
