@@ -116,13 +116,15 @@ void matrix_vector(const TensorKernels& kernels,
     const Index whole = w.outputs() / kPanel, rest = w.outputs() % kPanel;
     const Index runs = std::min(whole, pool.threads() == 1 ? Index{1} : pool.threads() * 4);
     const auto task = [&](Index i) {
-        const Index begin = whole * i / std::max(runs, Index{1}),
-                    end = whole * (i + 1) / std::max(runs, Index{1});
-        if (i < runs)
+        if (i < runs) {
+            const Index begin = whole * i / runs, end = whole * (i + 1) / runs;
             format.multiply(end - begin, w.depth(), x.data(), w.panel(begin),
                             y.data() + begin * kPanel);
-        else
-            padded_panel(kernels, x, w, whole, 0, 1, rest, y.data() + whole * kPanel, kPanel);
+            return;
+        }
+        alignas(kAlignment) float last[kPanel];  // a panel is always whole, y may be narrower
+        format.multiply(1, w.depth(), x.data(), w.panel(whole), last);
+        std::copy_n(last, rest, y.data() + whole * kPanel);
     };
     pool.run(runs + (rest > 0 ? 1 : 0), task);
 }

@@ -45,7 +45,6 @@ void AttentionRows::start(Index rows) {
     rows_ = rows;
     std::fill_n(maximum_, rows, -std::numeric_limits<float>::infinity());
     std::fill_n(started_, rows, false);
-    std::fill_n(ones_, kOnes, 1.0f);
 }
 
 void AttentionRows::tile(const float* keys,
@@ -67,22 +66,15 @@ void AttentionRows::tile(const float* keys,
     // The slots that all rows see, together; then what the later tokens see beyond, row by row,
     // each going on with its own chain: a masked slot is not visited.
     const Index common = visible[first_row];
-    const auto add_up = [&](const float* column, Index stride, Index width, float* sums,
-                            Index sums_stride) {
-        tensor_.block(rows, common, weights, kTile, column, stride, width, sums, sums_stride,
-                      BlockMode::first);
-        for (Index r = 0; r < rows; ++r)
-            if (const Index more = visible[first_row + r] - common; more > 0)
-                tensor_.block(1, more, weights + r * kTile + common, kTile,
-                              column + common * stride, stride, width, sums + r * sums_stride,
-                              sums_stride, BlockMode::resume);
-    };
     alignas(64) float tile_sums[kMaxKernelRows * kMaxHeadDim];
-    add_up(values, padded_dim_, padded_dim_, tile_sums, kMaxHeadDim);
-    // The sum of the weights is one more column of values, all ones: fma(w, 1, sum) is w + sum.
-    // So the rows' chains run side by side.
-    alignas(64) float tile_totals[kMaxKernelRows * kOnes];
-    add_up(ones_, 0, kOnes, tile_totals, kOnes);
+    float tile_totals[kMaxKernelRows];
+    attention_.weigh(rows, common, weights, values, padded_dim_, tile_sums, kMaxHeadDim,
+                     tile_totals, false);
+    for (Index r = 0; r < rows; ++r)
+        if (const Index more = visible[first_row + r] - common; more > 0)
+            attention_.weigh(1, more, weights + r * kTile + common,
+                             values + common * padded_dim_, padded_dim_,
+                             tile_sums + r * kMaxHeadDim, kMaxHeadDim, &tile_totals[r], true);
 
     // ANCHOR: online
     for (Index r = 0; r < rows; ++r) {
@@ -91,7 +83,7 @@ void AttentionRows::tile(const float* keys,
         float* sums = sums_ + row * kMaxHeadDim;
         if (!started_[row]) {
             started_[row] = true;
-            total_[row] = tile_totals[r * kOnes];
+            total_[row] = tile_totals[r];
             std::copy_n(tile_sum, padded_dim_, sums);
             continue;
         }
@@ -99,7 +91,7 @@ void AttentionRows::tile(const float* keys,
             total_[row] *= rescale[r];
             attention_.scale(rescale[r], padded_dim_, sums);
         }
-        total_[row] += tile_totals[r * kOnes];
+        total_[row] += tile_totals[r];
         tensor_.add(tile_sum, padded_dim_, sums);
     }
     // ANCHOR_END: online

@@ -27,6 +27,85 @@ static float softmax_tile(float* scores, Index visible, float* maximum) {
     return __builtin_bit_cast(float, bits);
 }
 
+// Some rows and registers of columns; the totals go along once, with the first columns. Each
+// chain waits 4 cycles for its last addition, so they have to run side by side.
+template <int Rows, int Columns, bool WithTotals>
+KVLAB_INLINE void weigh_tile(Index slots,
+                             const float* weights,
+                             const float* values,
+                             Index width,
+                             float* sums,
+                             Index stride,
+                             float* totals,
+                             bool resume) {
+    Vec acc[Rows][Columns];
+    float total[Rows];
+    for (int r = 0; r < Rows; ++r) {
+        total[r] = WithTotals && resume ? totals[r] : 0.0f;
+        for (int c = 0; c < Columns; ++c)
+            acc[r][c] = resume ? load(sums + r * stride + c * kLanes) : fill(0.0f);
+    }
+    for (Index j = 0; j < slots; ++j)
+        for (int r = 0; r < Rows; ++r) {
+            const float weight = weights[r * kTile + j];
+            if (WithTotals) total[r] += weight;
+            for (int c = 0; c < Columns; ++c)
+                acc[r][c] = fma(fill(weight), load(values + j * width + c * kLanes), acc[r][c]);
+        }
+    for (int r = 0; r < Rows; ++r) {
+        if (WithTotals) totals[r] = total[r];
+        for (int c = 0; c < Columns; ++c) store(sums + r * stride + c * kLanes, acc[r][c]);
+    }
+}
+
+template <int Rows>
+static void weigh_rows(Index slots,
+                       const float* weights,
+                       const float* values,
+                       Index width,
+                       float* sums,
+                       Index stride,
+                       float* totals,
+                       bool resume) {
+    constexpr int columns = kLanes == 16 ? 4 : 2;
+    Index c = 0;
+    if (width >= columns * kLanes) {
+        weigh_tile<Rows, columns, true>(slots, weights, values, width, sums, stride, totals,
+                                        resume);
+        c = columns * kLanes;
+    } else {
+        weigh_tile<Rows, 1, true>(slots, weights, values, width, sums, stride, totals, resume);
+        c = kLanes;
+    }
+    for (; c + columns * kLanes <= width; c += columns * kLanes)
+        weigh_tile<Rows, columns, false>(slots, weights, values + c, width, sums + c, stride,
+                                         totals, resume);
+    for (; c < width; c += kLanes)
+        weigh_tile<Rows, 1, false>(slots, weights, values + c, width, sums + c, stride, totals,
+                                   resume);
+}
+
+static void weigh(Index rows,
+                  Index slots,
+                  const float* weights,
+                  const float* values,
+                  Index width,
+                  float* sums,
+                  Index stride,
+                  float* totals,
+                  bool resume) {
+    while (rows > 0) {
+        const Index n = rows == 4 ? 2 : rows < 3 ? rows : 3;
+        if (n == 1)
+            weigh_rows<1>(slots, weights, values, width, sums, stride, totals, resume);
+        else if (n == 2)
+            weigh_rows<2>(slots, weights, values, width, sums, stride, totals, resume);
+        else
+            weigh_rows<3>(slots, weights, values, width, sums, stride, totals, resume);
+        rows -= n, weights += n * kTile, sums += n * stride, totals += n;
+    }
+}
+
 static void scale(float factor, Index n, float* y) {
     for (Index i = 0; i < n; i += kLanes) store(y + i, mul(load(y + i), fill(factor)));
 }
@@ -46,6 +125,6 @@ static void rotate(float* head,
 }
 
 extern const AttentionKernels kAttentionKernels;
-const AttentionKernels kAttentionKernels = {softmax_tile, scale, rotate};
+const AttentionKernels kAttentionKernels = {softmax_tile, weigh, scale, rotate};
 
 }  // namespace kvlab::KVLAB_SIMD

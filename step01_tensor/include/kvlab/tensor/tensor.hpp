@@ -54,7 +54,10 @@ public:
     Index size() const { return size_; }  // product of the extents; 1 for rank 0
 
     bool operator==(const Shape& other) const {  // axes beyond the rank are 0 in both
-        return rank_ == other.rank_ && extents_ == other.extents_;
+        Index different = rank_ ^ other.rank_;
+        for (std::size_t axis = 0; axis < extents_.size(); ++axis)
+            different |= extents_[axis] ^ other.extents_[axis];
+        return different == 0;
     }
 
     std::string to_string() const;  // "[2, 3]"

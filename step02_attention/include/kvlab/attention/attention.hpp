@@ -54,8 +54,6 @@ private:
     float maximum_[kMaxKernelRows];
     float total_[kMaxKernelRows];
     bool started_[kMaxKernelRows];
-    static constexpr Index kOnes = 16;  // the narrowest column that a kernel takes
-    alignas(64) float ones_[kOnes];
     alignas(64) float queries_[kMaxKernelRows * kMaxHeadDim];
     alignas(64) float sums_[kMaxKernelRows * kMaxHeadDim];
 };

@@ -18,6 +18,20 @@ struct AttentionKernels {
     // Scores are 64 floats; those at and beyond `visible` do not matter and become anything.
     float (*softmax_tile)(float* scores, Index visible, float* maximum);
 
+    // The weighted sum of values and the sum of weights of up to 6 rows: over `slots` slots j,
+    // in order, chains of fma(weights[r * 64 + j], values[j * width + i], sums[r * stride + i])
+    // for i < width, a multiple of 16, and of totals[r] + weights[r * 64 + j]. They start from
+    // +0 or, with `resume`, go on from what is there.
+    void (*weigh)(Index rows,
+                  Index slots,
+                  const float* weights,
+                  const float* values,
+                  Index width,
+                  float* sums,
+                  Index stride,
+                  float* totals,
+                  bool resume);
+
     // y[i] = y[i] * factor, n a multiple of 16.
     void (*scale)(float factor, Index n, float* y);
 
