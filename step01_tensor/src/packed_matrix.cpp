@@ -71,6 +71,23 @@ void column_to_block(TensorType type, const std::byte* group, Index c, std::byte
     }
 }
 
+// Rows of plain numbers into columns of a panel, 16 inputs at a time through a small buffer:
+// rows that lie a power of two apart would drive each other out of the cache.
+template <class Number>
+void transpose(const std::byte* rows, Index n, Index depth, std::byte* columns) {
+    constexpr Index kInputs = 16, size = sizeof(Number);
+    Number buffer[kPanel][kInputs + 1];
+    for (Index k = 0; k < depth; k += kInputs) {
+        const Index count = std::min(kInputs, depth - k);
+        for (Index i = 0; i < n; ++i)
+            std::memcpy(buffer[i], rows + (i * depth + k) * size,
+                        static_cast<std::size_t>(count * size));
+        for (Index j = 0; j < count; ++j)
+            for (Index i = 0; i < n; ++i)
+                std::memcpy(columns + ((k + j) * kPanel + i) * size, &buffer[i][j], size);
+    }
+}
+
 }  // namespace
 
 PackedMatrix::PackedMatrix(Index outputs, Index depth, TensorType type)
@@ -110,21 +127,19 @@ void PackedMatrix::set_outputs(Index first, std::span<const std::byte> rows) {
         static_cast<Index>(rows.size()) == n * row_bytes && first >= 0 && first + n <= outputs_,
         "packed matrix [", outputs_, ", ", depth_, "]: cannot take ", rows.size(),
         " bytes at output ", first);
-    // All rows at one k before the next k: the panel is then written from front to back.
     for (Index begin = 0; begin < n;) {
         const Index c = (first + begin) % kPanel, end = std::min(n, begin + kPanel - c);
-        std::byte* group = data_.data() + (first + begin) / kPanel * panel_bytes_;
-        for (Index b = 0; b < depth_ / block_; ++b, group += group_bytes_) {
-            const std::byte* block = rows.data() + begin * row_bytes + b * size;
-            for (Index i = 0; i < end - begin; ++i, block += row_bytes) {
-                if (block_ > 1)
-                    block_to_column(type_, block, group, c + i);
-                else if (size == 4)  // known sizes: one instruction, not a call of memcpy
-                    std::memcpy(group + (c + i) * 4, block, 4);
-                else
-                    std::memcpy(group + (c + i) * 2, block, 2);
-            }
-        }
+        std::byte* panel = data_.data() + (first + begin) / kPanel * panel_bytes_;
+        const std::byte* from = rows.data() + begin * row_bytes;
+        if (block_ == 1 && size == 4)
+            transpose<std::uint32_t>(from, end - begin, depth_, panel + c * size);
+        else if (block_ == 1)
+            transpose<std::uint16_t>(from, end - begin, depth_, panel + c * size);
+        else
+            for (Index b = 0; b < depth_ / block_; ++b)
+                for (Index i = 0; i < end - begin; ++i)
+                    block_to_column(type_, from + i * row_bytes + b * size,
+                                    panel + b * group_bytes_, c + i);
         begin = end;
     }
 }

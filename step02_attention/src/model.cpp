@@ -16,8 +16,7 @@ public:
     }
 
     std::unique_ptr<Matrix> matrix(const std::string& name, Index outputs, Index depth) {
-        const TensorInfo* part = &source_.tensor(name, {outputs, depth});
-        return engine_.load_matrix({&part, 1});
+        return load({&source_.tensor(name, {outputs, depth})});
     }
 
     // Several matrices of the same depth, one behind the other.
@@ -27,7 +26,7 @@ public:
         std::vector<const TensorInfo*> tensors;
         for (const auto& [name, outputs] : parts)
             tensors.push_back(&source_.tensor(prefix + name + ".weight", {outputs, depth}));
-        return engine_.load_matrix(tensors);
+        return load(tensors);
     }
 
     Norm norm(const std::string& name, Index n, bool bias) {
@@ -45,6 +44,12 @@ public:
     }
 
 private:
+    std::unique_ptr<Matrix> load(const std::vector<const TensorInfo*>& parts) {
+        auto matrix = engine_.load_matrix(parts);
+        for (const TensorInfo* part : parts) source_.release(*part);  // the engine has its copy
+        return matrix;
+    }
+
     std::unique_ptr<Buffer> upload(const Tensor& values) {
         auto buffer = engine_.allocate(values.size());
         engine_.upload(values.flat(), buffer->data());

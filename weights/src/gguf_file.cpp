@@ -269,4 +269,8 @@ const TensorInfo* GgufFile::find(std::string_view tensor_name) const {
     return place == index_.end() ? nullptr : &tensors_[place->second];
 }
 
+void GgufFile::release(const TensorInfo& tensor) const {
+    if (mapping_) mapping_->release(tensor.bytes);
+}
+
 }  // namespace kvlab

@@ -9,8 +9,8 @@
 
 #include <kvlab/tensor/error.hpp>
 #include <kvlab/tensor/tensor.hpp>
-#include <kvlab/weights/metadata.hpp>
 #include <kvlab/tensor/tensor_type.hpp>
+#include <kvlab/weights/metadata.hpp>
 #include <kvlab/weights/text.hpp>
 
 namespace kvlab::gguf {

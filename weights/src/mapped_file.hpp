@@ -19,6 +19,10 @@ public:
         return {static_cast<const std::byte*>(data_), size_};
     }
 
+    // Gives back the memory of the whole pages inside this part of bytes(); the system reads
+    // them again if they are touched.
+    void release(std::span<const std::byte> part) const;
+
 private:
     void* data_ = nullptr;
     std::size_t size_ = 0;

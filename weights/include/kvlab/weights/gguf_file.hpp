@@ -24,6 +24,8 @@
 
 namespace kvlab {
 
+class MappedFile;
+
 class GgufFile : public WeightSource {
 public:
     // Maps the file read-only. Throws Error, one line that names the file, the field, what was
@@ -43,6 +45,8 @@ public:
 
     const TensorInfo* find(std::string_view tensor_name) const override;
 
+    void release(const TensorInfo& tensor) const override;
+
     std::uint32_t version() const { return version_; }
 
     Index alignment() const { return alignment_; }
@@ -54,8 +58,7 @@ private:
     GgufFile() = default;
 
     std::string name_;
-    std::shared_ptr<const void>
-        mapping_;  // keeps the bytes of tensors_ alive; empty after parse
+    std::shared_ptr<const MappedFile> mapping_;  // the bytes of tensors_; null after parse()
     std::uint32_t version_ = 0;
     Index alignment_ = 0;
     Index file_bytes_ = 0;

@@ -7,8 +7,8 @@
 #include <string_view>
 
 #include <kvlab/tensor/tensor.hpp>
-#include <kvlab/weights/metadata.hpp>
 #include <kvlab/tensor/tensor_type.hpp>
+#include <kvlab/weights/metadata.hpp>
 
 namespace kvlab {
 
@@ -36,6 +36,10 @@ public:
     // or, in the second form, has another shape.
     const TensorInfo& tensor(std::string_view tensor_name) const;
     const TensorInfo& tensor(std::string_view tensor_name, const Shape& expected) const;
+
+    // Says that a tensor's numbers have been taken over: the memory behind its bytes may be
+    // given back. They stay readable; reading them again may cost time.
+    virtual void release(const TensorInfo&) const {}
 
 protected:
     WeightSource() = default;
