@@ -29,9 +29,19 @@ struct VerifyFlags {
     std::string json;
 };
 
+struct SpeedFlags {
+    SessionOptions session;
+    Index prefill = 128, context = 0, tokens = 128, batch = 1;
+    Index rounds = 5, warm_up = 1;
+    double seconds = 0.2;  // that a round lasts at least
+    bool all_logits = false, wait = false;
+    std::string json;
+};
+
 // Each returns an exit code.
 int run_generate(const GenerateFlags& flags);
 int run_chat(const GenerateFlags& flags);
 int run_verify(const VerifyFlags& flags);
+int run_speed(const SpeedFlags& flags);
 
 }  // namespace kvlab::app

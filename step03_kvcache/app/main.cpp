@@ -56,22 +56,62 @@ CLI::App* add_verify(CLI::App& app, app::VerifyFlags& flags) {
     return sub;
 }
 
+CLI::App* add_speed(CLI::App& app, app::SpeedFlags& flags) {
+    CLI::App* sub = app.add_subcommand(
+        "speed", "tokens per second of a prompt and of generation: forward pass and argmax");
+    cli::add_model_flags(*sub, flags.session);
+    const auto count = [sub](const char* name, Index& value, Index least, const char* text) {
+        sub->add_option(name, value, text)
+            ->check(CLI::Range(least, Index{1} << 24))
+            ->capture_default_str();
+    };
+    count("--prefill", flags.prefill, 0, "tokens of the prompt, fed in one step; 0: none");
+    sub->add_flag("--all-logits", flags.all_logits,
+                  "of the prompt, instead of its last token's alone");
+    count("--context", flags.context, 0, "tokens that each sequence has before it generates");
+    count("--tokens", flags.tokens, 0, "tokens that each sequence generates; 0: none");
+    sub->add_option("--batch", flags.batch, "sequences that generate at once")
+        ->check(CLI::Range(1, 256))
+        ->capture_default_str();
+    count("--rounds", flags.rounds, 1, "measurements, of which the median is shown");
+    count("--warm-up", flags.warm_up, 0, "rounds before them that do not count");
+    sub->add_option("--seconds", flags.seconds,
+                    "a round repeats what it measures for at least so long")
+        ->check(CLI::Range(0.0, 3600.0))
+        ->capture_default_str();
+    sub->add_flag("--wait", flags.wait,
+                  "say READY, then a round for each line of standard input, then say ROUND: to "
+                  "take turns with another program");
+    sub->add_option("--json", flags.json,
+                    "also write the figures to this file; -: to standard output, and the table "
+                    "to standard error");
+    sub->final_callback([&flags] {
+        if (flags.prefill == 0 && flags.tokens == 0)
+            throw CLI::ValidationError("speed", "--prefill 0 and --tokens 0 leave nothing");
+    });
+    return sub;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
     app::GenerateFlags generate;
     app::VerifyFlags verify;
+    app::SpeedFlags speed;
     CLI::App app{
         "Chapter 3: the KV cache. Without a subcommand: verify.\n"
         "Exit codes: 0 holds, 1 does not hold or an error, 2 wrong usage.",
         "step03_kvcache"};
     CLI::App* const generating = add_generate(app, generate);
+    CLI::App* const speeding = add_speed(app, speed);
     add_verify(app, verify);
     app.require_subcommand(0, 1);
     return cli::run(app, argc, argv, [&] {
-        generate.session.source_weights = verify.session.source_weights = KVLAB_SOURCE_WEIGHTS;
+        generate.session.source_weights = verify.session.source_weights =
+            speed.session.source_weights = KVLAB_SOURCE_WEIGHTS;
         if (generating->parsed())
             return generate.chat ? app::run_chat(generate) : app::run_generate(generate);
+        if (speeding->parsed()) return app::run_speed(speed);
         return app::run_verify(verify);
     });
 }

@@ -45,6 +45,13 @@ CASES = [
     ("step03_kvcache", ["generate", "--simd", "mmx"], 1, "portable, avx2 or avx512"),
     ("step03_kvcache", ["generate", "-m", "tiny", "-n", "1", "--json", "/no/such/folder/x.json"], 1, "cannot write"),
     ("step03_kvcache", ["generate", "--top-p", "2"], 2, "top-p"),
+    ("step03_kvcache", ["speed", "--help"], 0, "--all-logits"),
+    ("step03_kvcache", ["speed", "--prefill", "5", "--tokens", "3", "--batch", "2", "--context", "9", "--rounds", "2", "--seconds", "0"], 0, "decode_tokens_per_second="),
+    ("step03_kvcache", ["speed", "--batch", "0"], 2, "batch"),
+    ("step03_kvcache", ["speed", "--rounds", "0"], 2, "rounds"),
+    ("step03_kvcache", ["speed", "--prefill", "0", "--tokens", "0"], 2, "leave nothing"),
+    ("step03_kvcache", ["speed", "--prefill", "513"], 1, "context is 512"),
+    ("step03_kvcache", ["speed", "--context", "400", "--tokens", "113"], 1, "context is 512"),
 ]
 
 
@@ -70,6 +77,33 @@ def check_reports() -> list[str]:
     return wrong
 
 
+def check_speed() -> list[str]:
+    """speed --json -: a report on standard output and nothing else there; its tokens are the same at every batch."""
+    wrong, chosen = [], []
+    for batch in ("1", "3"):
+        done = subprocess.run([BIN / "step03_kvcache", "speed", "--prefill", "9", "--all-logits", "--tokens", "12", "--context", "7",
+                               "--batch", batch, "--rounds", "3", "--seconds", "0", "--json", "-"], capture_output=True, timeout=120)
+        report = json.loads(done.stdout)
+        for key in ("schema", "processor", "engine", "load_seconds", "first_token_seconds", "weight_bytes", "file_bytes_per_token",
+                    "peak_memory_bytes", "prefill", "decode"):
+            if key not in report:
+                wrong.append(f"speed --json: no key {key}")
+        decode = report["decode"]
+        if len(decode["rounds"]) != 3 or decode["tokens_per_pass"] != 12 * int(batch) or not decode["tokens_per_second"]["median"] > 0:
+            wrong.append(f"speed --json: the figures of decode do not fit: {decode}")
+        if b"RESULT prefill_tokens_per_second=" not in done.stderr:
+            wrong.append("speed --json -: no RESULT on standard error")
+        chosen.append(decode["chosen"])
+    if chosen[0] != chosen[1] or len(chosen[0]) != 12:
+        wrong.append(f"speed: the first sequence chose {chosen[0]} alone, {chosen[1]} in a batch")
+    # In turns with another program: READY, and a ROUND for each line; the end of input ends it early.
+    done = subprocess.run([BIN / "step03_kvcache", "speed", "--prefill", "3", "--tokens", "0", "--wait", "--seconds", "0"],
+                          input=b"\n\n", capture_output=True, timeout=120)
+    if done.returncode != 0 or (done.stdout.count(b"READY\n"), done.stdout.count(b"ROUND\n")) != (1, 2):
+        wrong.append(f"speed --wait: expected READY and two ROUND, found {done.stdout!r}")
+    return wrong
+
+
 def main() -> int:
     wrong = []
     for program, arguments, code, text in CASES:
@@ -79,7 +113,7 @@ def main() -> int:
         if found != code or text not in output:
             wrong.append(f"{program} {' '.join(arguments)[:60]}: expected exit {code} and '{text}', found exit {found}:\n{output[-500:]}")
     if LAST >= 3:
-        wrong += check_reports()
+        wrong += check_reports() + check_speed()
     print("\n".join(wrong) if wrong else f"{len(CASES)} command lines behave")
     return 1 if wrong else 0
 

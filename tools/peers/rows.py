@@ -1,0 +1,60 @@
+"""What is raced: every row of the table, and against whom."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+GROUPS = ("tiny", "decode", "prefill", "batch", "gpt2")
+FORMATS = ("f32", "f16", "q8_0", "q4_1")
+
+
+@dataclass(frozen=True)
+class Row:
+    group: str
+    model: str  # tiny, smollm2 or gpt2
+    format: str
+    threads: int
+    kind: str  # prefill or decode
+    tokens: int
+    context: int = 0
+    batch: int = 1
+    all_logits: bool = False
+    peers: tuple[str, ...] = ("llama.cpp",)
+
+    @property
+    def name(self) -> str:
+        if self.kind == "prefill":
+            return f"{self.model} {self.format} prefill {self.tokens}" + (" all logits" if self.all_logits else "")
+        text = f"{self.model} {self.format} decode {self.tokens}"
+        text += f" at {self.context}" if self.context else ""
+        return text + (f" batch {self.batch}" if self.batch > 1 else "")
+
+    def task(self, path: str, seconds: float, warm_up: int) -> dict:
+        """The race as a worker reads it."""
+        return {"model": path, "kind": self.kind, "tokens": self.tokens, "context": self.context, "batch": self.batch,
+                "all_logits": self.all_logits, "threads": self.threads, "seconds": seconds, "warm_up": warm_up}
+
+
+def rows(groups: list[str], formats: list[str], threads: list[int], quick: bool) -> list[Row]:
+    """In the order of the table. `quick`: the same kinds of rows with few tokens, to see that all works."""
+    ours = ("llama.cpp", "PyTorch")
+    few = lambda tokens: min(tokens, 8) if quick else tokens
+    result: list[Row] = []
+    for t in threads:
+        if "tiny" in groups:
+            result.append(Row("tiny", "tiny", "f32", t, "decode", 32 if quick else 256, peers=ours))
+            result.append(Row("tiny", "tiny", "f32", t, "prefill", 32 if quick else 256, peers=ours))
+        for f in formats:
+            if "decode" in groups:
+                result += [Row("decode", "smollm2", f, t, "decode", few(128), context)
+                           for context in ((0, 64) if quick else (0, 512, 2048))]
+            if "prefill" in groups:
+                result += [Row("prefill", "smollm2", f, t, "prefill", tokens) for tokens in ((32,) if quick else (128, 512))]
+            if "batch" in groups:
+                # Few steps: from an empty context, 32 of them say what 128 say.
+                result += [Row("batch", "smollm2", f, t, "decode", few(32), batch=b) for b in (1, 4, 16)]
+                result.append(Row("batch", "smollm2", f, t, "prefill", 32 if quick else 128, all_logits=True))
+        if "gpt2" in groups:
+            everyone = (*ours, "transformers")
+            result.append(Row("gpt2", "gpt2", "f32", t, "decode", few(128), peers=everyone))
+            result.append(Row("gpt2", "gpt2", "f32", t, "prefill", 32 if quick else 128, peers=everyone))
+    return result
