@@ -28,4 +28,20 @@ Memory::Memory(Index bytes, Fill fill) {
     if (fill == Fill::zeros) std::memset(p, 0, size);
 }
 
+std::shared_ptr<std::byte> MemoryPool::take(Index bytes) {
+    const auto line = static_cast<Index>(kAlignment);
+    const Index needed = (bytes + line - 1) / line * line;
+    if (block_ == nullptr || used_ + needed > size_) {
+        // Blocks grow, so that a small model takes little and a large one few of them. Memory
+        // that nobody writes to costs nothing.
+        constexpr Index kFirst = Index{4} << 20, kLast = Index{64} << 20;
+        size_ = std::max(needed, std::clamp(2 * size_, kFirst, kLast));
+        block_ = std::make_shared<Memory>(size_, Memory::Fill::nothing);
+        used_ = 0;
+    }
+    std::byte* piece = block_->data() + used_;
+    used_ += needed;
+    return {block_, piece};
+}
+
 }  // namespace kvlab

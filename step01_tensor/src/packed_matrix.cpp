@@ -90,7 +90,7 @@ void transpose(const std::byte* rows, Index n, Index depth, std::byte* columns) 
 
 }  // namespace
 
-PackedMatrix::PackedMatrix(Index outputs, Index depth, TensorType type)
+PackedMatrix::PackedMatrix(Index outputs, Index depth, TensorType type, MemoryPool* pool)
     : outputs_(outputs),
       depth_(depth),
       type_(type),
@@ -102,10 +102,11 @@ PackedMatrix::PackedMatrix(Index outputs, Index depth, TensorType type)
     check(depth % block_ == 0, "packed matrix: the depth of a matrix in ", type_name(type),
           " must be a multiple of ", block_, ", found ", depth);
     panel_bytes_ = depth / block_ * group_bytes_;
-    data_ = Memory(bytes(), Memory::Fill::nothing);
+    MemoryPool own;
+    data_ = (pool != nullptr ? *pool : own).take(bytes());
     // Outputs that are set later need no zeros; columns that never are do.
     if (outputs % kPanel != 0)
-        std::fill_n(data_.data() + (panels() - 1) * panel_bytes_, panel_bytes_, std::byte{0});
+        std::fill_n(data_.get() + (panels() - 1) * panel_bytes_, panel_bytes_, std::byte{0});
 }
 
 PackedMatrix PackedMatrix::pack(View<const float> w) {
@@ -129,7 +130,7 @@ void PackedMatrix::set_outputs(Index first, std::span<const std::byte> rows) {
         " bytes at output ", first);
     for (Index begin = 0; begin < n;) {
         const Index c = (first + begin) % kPanel, end = std::min(n, begin + kPanel - c);
-        std::byte* panel = data_.data() + (first + begin) / kPanel * panel_bytes_;
+        std::byte* panel = data_.get() + (first + begin) / kPanel * panel_bytes_;
         const std::byte* from = rows.data() + begin * row_bytes;
         if (block_ == 1 && size == 4)
             transpose<std::uint32_t>(from, end - begin, depth_, panel + c * size);

@@ -25,7 +25,8 @@ private:
 
 class CpuMatrix final : public Matrix {
 public:
-    CpuMatrix(Index outputs, Index depth, TensorType type) : packed(outputs, depth, type) {}
+    CpuMatrix(Index outputs, Index depth, TensorType type, MemoryPool& pool)
+        : packed(outputs, depth, type, &pool) {}
 
     Index outputs() const override { return packed.outputs(); }
 
@@ -105,6 +106,7 @@ private:
     const TensorKernels& kernels_;
     const AttentionKernels& attention_;
     ThreadPool pool_;
+    MemoryPool weights_;
 };
 
 std::unique_ptr<Matrix> CpuEngine::load_matrix(std::span<const TensorInfo* const> parts) {
@@ -119,7 +121,7 @@ std::unique_ptr<Matrix> CpuEngine::load_matrix(std::span<const TensorInfo* const
         if (part->type != type) type = TensorType::f32;  // one format for all, exact for each
     }
     const Index K = parts[0]->shape[1];
-    auto matrix = std::make_unique<CpuMatrix>(outputs, K, type);
+    auto matrix = std::make_unique<CpuMatrix>(outputs, K, type, weights_);
     Index first = 0;
     for (const TensorInfo* part : parts) {
         const Index rows = part->shape[0], row_bytes = bytes_for(part->type, K);

@@ -38,4 +38,18 @@ private:
     std::unique_ptr<std::byte[], AlignedDelete> data_;
 };
 
+// Hands out pieces of large blocks, one behind the other. Weights that are taken in the order
+// in which a token reads them are one stream for the processor, which then fetches the
+// beginning of the next matrix while the last one ends. A block lives as long as any of its
+// pieces.
+class MemoryPool {
+public:
+    // `bytes`, 64-byte aligned, whatever they contain.
+    std::shared_ptr<std::byte> take(Index bytes);
+
+private:
+    std::shared_ptr<Memory> block_;
+    Index size_ = 0, used_ = 0;
+};
+
 }  // namespace kvlab

@@ -17,6 +17,7 @@
 // file, and a token reads no more than that.
 #pragma once
 
+#include <memory>
 #include <span>
 
 #include <kvlab/tensor/memory.hpp>
@@ -30,9 +31,14 @@ namespace kvlab {
 class PackedMatrix {
 public:
     PackedMatrix() = default;
-    // Outputs to be set. Throws Error unless both are positive and depth is a multiple of the
-    // type's block.
-    PackedMatrix(Index outputs, Index depth, TensorType type = TensorType::f32);
+    // Outputs to be set; their memory comes from the pool, if there is one. Throws Error unless
+    // both are positive and depth is a multiple of the type's block.
+    PackedMatrix(Index outputs,
+                 Index depth,
+                 TensorType type = TensorType::f32,
+                 MemoryPool* pool = nullptr);
+    PackedMatrix(PackedMatrix&&) noexcept = default;
+    PackedMatrix& operator=(PackedMatrix&&) noexcept = default;
 
     // Packs a whole matrix w [N, K] as f32.
     static PackedMatrix pack(View<const float> w);
@@ -51,7 +57,7 @@ public:
 
     // Where input k of panel p is; k is a multiple of the type's block.
     const std::byte* panel(Index p, Index k = 0) const {
-        return data_.data() + p * panel_bytes_ + k / block_ * group_bytes_;
+        return data_.get() + p * panel_bytes_ + k / block_ * group_bytes_;
     }
 
     Index bytes() const { return panels() * panel_bytes_; }
@@ -65,7 +71,7 @@ private:
     Index block_ = 1;        // inputs per group: 32, or 1 for the plain types
     Index group_bytes_ = 0;  // of 64 columns
     Index panel_bytes_ = 0;
-    Memory data_;
+    std::shared_ptr<std::byte> data_;
 };
 
 }  // namespace kvlab
