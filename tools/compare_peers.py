@@ -111,7 +111,7 @@ def run_all(args: argparse.Namespace, report: dict, peers: dict, wanted: list, s
     for row in wanted:
         for name in row.peers:
             try:
-                path = model_file(row, args.bin, args.json.parent / "peers", peers)
+                path = model_file(row, args.bin, ROOT / "build" / "peers", peers)
             except NoModel as reason:
                 result = {"group": row.group, "row": row.name, "model": row.model, "format": row.format, "threads": row.threads,
                           "peer": name, "error": f"no model: {reason}"}
@@ -124,7 +124,7 @@ def run_all(args: argparse.Namespace, report: dict, peers: dict, wanted: list, s
                 report["kvlab"]["engine"] = about["engine"].split(",")[0]
             save()
             line = cells(result)
-            print(f"[{len(report['results'])}/{count}] {line[0]}, {line[1]} threads: {line[2]}; {line[3]} {line[4]}; ratio {line[5]}", flush=True)
+            print(f"[{len(report['results'])}/{count}] {line[0]}, threads {line[1]}: {line[2]}; {line[3]} {line[4]}; ratio {line[5]}", flush=True)
 
 
 def main() -> int:

@@ -36,6 +36,8 @@ def save(figure, out: Path, name: str) -> None:
 def caption(report: dict) -> str:
     machine = report["machine"]
     text = f"{machine['processor']}, {machine['cores']} cores, {report['date'][:10]}, commit {report['kvlab']['commit']}"
+    if (machine.get("cores_taken_by_others") or 0) > 0.1:
+        text += "; THE MACHINE WAS BUSY"
     missing = [name for name, peer in report["peers"].items() if "missing" in peer]
     return text + (f"; missing, not raced: {', '.join(missing)}" if missing else "")
 
@@ -57,11 +59,12 @@ def draw_peers(plt, report: dict, out: Path) -> None:
         places = range(len(rows))
         axis.barh(places, [ratio - 1 for ratio in ratios], left=1, color=[PEERS[r["peer"]] for r in rows], height=0.7)
         axis.errorbar(ratios, places, xerr=[low, high], fmt="none", ecolor=INK, elinewidth=1)
-        for place, ratio in zip(places, ratios, strict=True):
-            axis.annotate(f" {ratio:.2f}" if ratio < 10 else f" {ratio:.0f}", (max(ratio, 1), place), va="center", fontsize=7,
-                          xytext=(8, 0), textcoords="offset points")
+        for place, ratio, more in zip(places, ratios, high, strict=True):
+            axis.annotate(f" {ratio:.2f}" if ratio < 10 else f" {ratio:.0f}", (max(ratio + more, 1), place), va="center",
+                          fontsize=7, xytext=(3, 0), textcoords="offset points")
         axis.set_yticks(places, [r["row"] for r in rows], fontsize=7)
         axis.set_xscale("log")
+        axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
         axis.axvline(1, color=OURS, linewidth=1.5)
         axis.set_title(f"{threads} thread{'s' if threads > 1 else ''}", color=INK)
         axis.set_xlabel("tokens/s of kvlab over the peer's (1: equal)")

@@ -53,16 +53,19 @@ def facts(report: dict) -> list[str]:
         lines.append(f"limits with {threads} thread{'s' if int(threads) > 1 else ''}: {limit['gb_per_s']:.1f} GB/s from DRAM, "
                      f"{limit['gflops']:.0f} GFLOP/s")
     lines.append("of DRAM: the file's weight bytes per token x tokens/s over that bandwidth, kvlab / peer")
+    lines.append("same tokens: up to the first that differs; in quantised formats llama.cpp rounds activations to 8 bits too, kvlab"
+                 " does not, so that their texts part early")
     others = machine.get("cores_taken_by_others")
     if others is not None:
         lines.append(f"other programs took {others:.2f} of {machine['cores']} cores meanwhile"
-                     + (": THE MACHINE WAS BUSY, measure again" if others > 0.1 else ""))
+                     + (": THE MACHINE WAS BUSY, measure again; engines whose threads spin lose most"
+                       " by that, and their ratios with every core in use mean nothing" if others > 0.1 else ""))
     return lines
 
 
 def problems(report: dict) -> list[str]:
     """Why rows failed, each reason once."""
-    found = [f"{r['row']}, {r['threads']} threads: {r.get('error') or r.get('failed')}"
+    found = [f"{r['row']}, threads {r['threads']}: {r.get('error') or r.get('failed')}"
              for r in report["results"] if "error" in r or "failed" in r]
     return list(dict.fromkeys(found))
 

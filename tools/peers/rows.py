@@ -26,7 +26,7 @@ class Row:
             return f"{self.model} {self.format} prefill {self.tokens}" + (" all logits" if self.all_logits else "")
         text = f"{self.model} {self.format} decode {self.tokens}"
         text += f" at {self.context}" if self.context else ""
-        return text + (f" batch {self.batch}" if self.batch > 1 else "")
+        return text + (f" batch {self.batch}" if self.group == "batch" else "")
 
     def task(self, path: str, seconds: float, warm_up: int) -> dict:
         """The race as a worker reads it."""

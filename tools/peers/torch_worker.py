@@ -82,7 +82,7 @@ class TorchRace:
         self.model = Transformers(fields, w) if transformers else make_model(fields, w)
         self.about = {"peer": "transformers" if transformers else "PyTorch", "load_seconds": time.perf_counter() - start,
                       "package": f"torch {torch.__version__}", "build": f"CPU capability {torch.backends.cpu.get_cpu_capability()}, "
-                      f"oneDNN {'on' if torch.backends.mkldnn.is_available() else 'off'}, MKL {'on' if torch.backends.mkl.is_available() else 'off'}, eager"}
+                      f"oneDNN {torch.backends.mkldnn.is_available()}, MKL {torch.backends.mkl.is_available()}, eager"}
         if transformers:
             self.about["package"] += f", transformers {self.model.version}"
         self.vocab = w["token_embd.weight"].shape[0]
