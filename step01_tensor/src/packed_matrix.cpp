@@ -151,6 +151,13 @@ void PackedMatrix::read(Index output, std::span<float> out) const {
     check(output >= 0 && output < outputs_ && static_cast<Index>(out.size()) == depth_,
           "packed matrix [", outputs_, ", ", depth_, "]: cannot read output ", output, " into ",
           out.size(), " numbers");
+    if (type_ == TensorType::f32) {  // nothing to expand
+        const auto* column =
+            reinterpret_cast<const float*>(panel(output / kPanel)) + output % kPanel;
+        for (Index k = 0; k < depth_; ++k)
+            out[static_cast<std::size_t>(k)] = column[k * kPanel];
+        return;
+    }
     constexpr Index kPiece = 64;  // numbers at a time: two blocks, or as many plain numbers
     const Index size = block_bytes(type_), c = output % kPanel;
     alignas(float) std::byte piece[kPiece * sizeof(float)];

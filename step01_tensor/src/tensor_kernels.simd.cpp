@@ -217,10 +217,32 @@ KVLAB_INLINE void elementwise(const float* a, const float* b, Index n, float* y,
     for (Index j = 0; i + j < n; ++j) y[i + j] = rest_y[j];
 }
 
-static void rms_norm(const float* x, const float* weight, float eps, Index n, float* y) {
-    const float mean = sum_of_squares(x, n) / static_cast<float>(n);
-    const Vec r = fill(1.0f / __builtin_sqrtf(mean + eps));
-    elementwise(x, weight, n, y, [&](Vec value, Vec w) { return mul(mul(value, r), w); });
+// The same for eight rows, `stride` apart: their chains run side by side.
+static void sums_of_squares(const float* x, Index stride, Index n, float* totals) {
+    for (Index begin = 0; begin < n; begin += kBlock) {
+        float acc[8] = {};
+        for (Index i = begin; i < (begin + kBlock < n ? begin + kBlock : n); ++i)
+            for (Index r = 0; r < 8; ++r)
+                acc[r] = fma1(x[r * stride + i], x[r * stride + i], acc[r]);
+        for (Index r = 0; r < 8; ++r) totals[r] = begin == 0 ? acc[r] : totals[r] + acc[r];
+    }
+}
+
+static void rms_norm(Index rows,
+                     const float* x,
+                     Index x_stride,
+                     const float* weight,
+                     float eps,
+                     Index n,
+                     float* y,
+                     Index y_stride) {
+    float sums[8];
+    for (Index row = 0; row < rows; ++row, x += x_stride, y += y_stride) {
+        if (row % 8 == 0 && rows - row >= 8) sums_of_squares(x, x_stride, n, sums);
+        const float sum = rows - row / 8 * 8 >= 8 ? sums[row % 8] : sum_of_squares(x, n);
+        const Vec r = fill(1.0f / __builtin_sqrtf(sum / static_cast<float>(n) + eps));
+        elementwise(x, weight, n, y, [&](Vec value, Vec w) { return mul(mul(value, r), w); });
+    }
 }
 
 static void swiglu(const float* gate, const float* up, Index n, float* y) {

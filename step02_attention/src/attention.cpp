@@ -110,6 +110,7 @@ void attend_tiles(SimdLevel level,
     const Index T = q.dim(0), Hq = q.dim(1), D = tiles.head_dim(), Hkv = tiles.kv_heads();
     check_shape(q, {T, Hq, D}, "attend: q");
     check_shape(out, {T, Hq, D}, "attend: out");
+    check(q.stride(2) == 1 && out.stride(2) == 1, "attend: heads must be contiguous");
     check(Hq % Hkv == 0, "attend: ", Hq, " query heads do not share ", Hkv, " KV heads evenly");
     check(past >= 0 && past + T <= tiles.slots(), "attend: slots [0, ", past + T,
           ") are outside of ", tiles.slots());
@@ -123,7 +124,7 @@ void attend_tiles(SimdLevel level,
         Index sees[kMaxKernelRows] = {};
         for (Index r = 0; r < count; ++r) {
             const Index t = (first + r) / group, head = kv_head * group + (first + r) % group;
-            for (Index j = 0; j < D; ++j) state.query(r)[j] = q(t, head, j);
+            std::copy_n(&q(t, head, 0), D, state.query(r));
             sees[r] = past + t + 1;
         }
         for (Index tile = 0; tile * kTile < sees[count - 1]; ++tile) {

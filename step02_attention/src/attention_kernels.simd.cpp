@@ -67,7 +67,7 @@ static void weigh_rows(Index slots,
                        Index stride,
                        float* totals,
                        bool resume) {
-    constexpr int columns = kLanes == 16 ? 4 : 2;
+    constexpr int columns = Rows > 3 ? 1 : kLanes == 16 ? 4 : 2;  // what the registers hold
     Index c = 0;
     if (width >= columns * kLanes) {
         weigh_tile<Rows, columns, true>(slots, weights, values, width, sums, stride, totals,
@@ -85,6 +85,11 @@ static void weigh_rows(Index slots,
                                    resume);
 }
 
+static constexpr decltype(&weigh_rows<1>) kWeighRows[] = {
+    nullptr,       weigh_rows<1>, weigh_rows<2>, weigh_rows<3>,
+    weigh_rows<4>, weigh_rows<5>, weigh_rows<6>};
+
+// Narrow values need more rows at a time than wide ones, so that enough chains run.
 static void weigh(Index rows,
                   Index slots,
                   const float* weights,
@@ -94,14 +99,9 @@ static void weigh(Index rows,
                   Index stride,
                   float* totals,
                   bool resume) {
-    while (rows > 0) {
-        const Index n = rows == 4 ? 2 : rows < 3 ? rows : 3;
-        if (n == 1)
-            weigh_rows<1>(slots, weights, values, width, sums, stride, totals, resume);
-        else if (n == 2)
-            weigh_rows<2>(slots, weights, values, width, sums, stride, totals, resume);
-        else
-            weigh_rows<3>(slots, weights, values, width, sums, stride, totals, resume);
+    for (const Index most = width <= kLanes ? 6 : 3; rows > 0;) {
+        const Index n = rows < most ? rows : most;
+        kWeighRows[n](slots, weights, values, width, sums, stride, totals, resume);
         rows -= n, weights += n * kTile, sums += n * stride, totals += n;
     }
 }

@@ -46,8 +46,15 @@ struct TensorKernels {
     // By format of the weights.
     const PanelKernels *f32, *f16, *bf16, *q8_0, *q4_0, *q4_1;
 
-    // y = rms_norm(x) of one row; y may be x.
-    void (*rms_norm)(const float* x, const float* weight, float eps, Index n, float* y);
+    // y[r] = rms_norm(x[r]) of rows of n numbers, so many floats apart; y may be x.
+    void (*rms_norm)(Index rows,
+                     const float* x,
+                     Index x_stride,
+                     const float* weight,
+                     float eps,
+                     Index n,
+                     float* y,
+                     Index y_stride);
 
     // y[i] = silu(gate[i]) * up[i]; y may be either.
     void (*swiglu)(const float* gate, const float* up, Index n, float* y);
