@@ -1,5 +1,9 @@
 #include <kvlab/tensor/simd_level.hpp>
 
+#ifdef KVLAB_HAS_avx2
+#include <cpuid.h>
+#endif
+
 #include <algorithm>
 #include <cstdlib>
 
@@ -20,12 +24,20 @@ const char* simd_level_name(SimdLevel level) {
 
 namespace {
 
+#ifdef KVLAB_HAS_avx2
+// Conversion of f16; not every compiler's __builtin_cpu_supports knows the name.
+bool has_f16c() {
+    unsigned a = 0, b = 0, c = 0, d = 0;
+    return __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_F16C) != 0;
+}
+#endif
+
 std::vector<SimdLevel> detect_simd_levels() {
     std::vector<SimdLevel> levels = {SimdLevel::portable};
     // Every processor with AVX2 converts f16 as well (F16C); not every compiler can ask for
     // that.
 #ifdef KVLAB_HAS_avx2
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c())
         levels.push_back(SimdLevel::avx2);
 #endif
 #ifdef KVLAB_HAS_avx512

@@ -47,59 +47,157 @@ void AttentionRows::start(Index rows) {
     std::fill_n(started_, rows, false);
 }
 
-void AttentionRows::tile(const float* keys,
-                         const float* values,
-                         const Index* visible,
-                         Index first_row) {
+void AttentionRows::weigh(const float* keys,
+                          const float* values,
+                          const Index* visible,
+                          Index first_row,
+                          float* maxima,
+                          float* totals,
+                          float* sums,
+                          Index stride) const {
     const Index rows = rows_ - first_row;
     alignas(64) float weights[kMaxKernelRows * kTile];
     for (Index i = 0; i < head_dim_; i += kSumBlock)
         tensor_.block(rows, std::min(kSumBlock, head_dim_ - i), query(first_row) + i,
                       kMaxHeadDim, keys + i * kTile, kTile, kTile, weights, kTile,
                       i == 0 ? BlockMode::first : BlockMode::add);
-
-    float rescale[kMaxKernelRows];
     for (Index r = 0; r < rows; ++r)
-        rescale[r] = attention_.softmax_tile(weights + r * kTile, visible[first_row + r],
-                                             &maximum_[first_row + r]);
+        maxima[r] = attention_.softmax_tile(weights + r * kTile, visible[first_row + r]);
 
     // The slots that all rows see, together; then what the later tokens see beyond, row by row,
     // each going on with its own chain: a masked slot is not visited.
     const Index common = visible[first_row];
-    alignas(64) float tile_sums[kMaxKernelRows * kMaxHeadDim];
-    float tile_totals[kMaxKernelRows];
-    attention_.weigh(rows, common, weights, values, padded_dim_, tile_sums, kMaxHeadDim,
-                     tile_totals, false);
+    attention_.weigh(rows, common, weights, values, padded_dim_, sums, stride, totals, false);
     for (Index r = 0; r < rows; ++r)
         if (const Index more = visible[first_row + r] - common; more > 0)
             attention_.weigh(1, more, weights + r * kTile + common,
-                             values + common * padded_dim_, padded_dim_,
-                             tile_sums + r * kMaxHeadDim, kMaxHeadDim, &tile_totals[r], true);
+                             values + common * padded_dim_, padded_dim_, sums + r * stride,
+                             stride, &totals[r], true);
+}
 
-    // ANCHOR: online
-    for (Index r = 0; r < rows; ++r) {
-        const Index row = first_row + r;
-        const float* tile_sum = tile_sums + r * kMaxHeadDim;
-        float* sums = sums_ + row * kMaxHeadDim;
-        if (!started_[row]) {
-            started_[row] = true;
-            total_[row] = tile_totals[r];
-            std::copy_n(tile_sum, padded_dim_, sums);
-            continue;
-        }
-        if (rescale[r] != 1.0f) {
-            total_[row] *= rescale[r];
-            attention_.scale(rescale[r], padded_dim_, sums);
-        }
-        total_[row] += tile_totals[r];
-        tensor_.add(tile_sum, padded_dim_, sums);
+// ANCHOR: online
+void AttentionRows::add(Index row, float maximum, float total, float* sums) {
+    float* const all = sums_ + row * kMaxHeadDim;
+    if (!started_[row]) {  // the first tile IS the total so far
+        started_[row] = true;
+        maximum_[row] = maximum;
+        total_[row] = total;
+        std::copy_n(sums, padded_dim_, all);
+        return;
     }
-    // ANCHOR_END: online
+    if (maximum > maximum_[row]) {
+        const float factor = pow2(maximum_[row] - maximum);
+        maximum_[row] = maximum;
+        total_[row] *= factor;
+        attention_.scale(factor, padded_dim_, all);
+    } else if (maximum < maximum_[row]) {
+        const float factor = pow2(maximum - maximum_[row]);
+        total *= factor;
+        attention_.scale(factor, padded_dim_, sums);
+    }
+    total_[row] += total;
+    tensor_.add(sums, padded_dim_, all);
+}
+
+// ANCHOR_END: online
+
+void AttentionRows::tile(const float* keys,
+                         const float* values,
+                         const Index* visible,
+                         Index first_row) {
+    float maxima[kMaxKernelRows], totals[kMaxKernelRows];
+    alignas(64) float sums[kMaxKernelRows * kMaxHeadDim];
+    weigh(keys, values, visible, first_row, maxima, totals, sums, kMaxHeadDim);
+    for (Index r = 0; r < rows_ - first_row; ++r)
+        add(first_row + r, maxima[r], totals[r], sums + r * kMaxHeadDim);
 }
 
 void AttentionRows::finish(Index row, float* out) const {
     for (Index i = 0; i < head_dim_; ++i) out[i] = sums_[row * kMaxHeadDim + i] / total_[row];
 }
+
+namespace {
+
+// Decoding: the rows are the heads of one group, and all see the same slots.
+class OneToken {
+public:
+    OneToken(SimdLevel level, View<const float> q, const KvTiles& tiles, Index slots)
+        : level_(level),
+          q_(q),
+          tiles_(tiles),
+          slots_(slots),
+          count_((slots + kTile - 1) / kTile),
+          group_(q.dim(1) / tiles.kv_heads()),
+          row_floats_(tiles.padded_dim() + kBeside) {}
+
+    static bool fits(View<const float> q, const KvTiles& tiles) {
+        return q.dim(0) == 1 && q.dim(1) / tiles.kv_heads() <= kMaxKernelRows;
+    }
+
+    // Tiles side by side, then their results in slot order: the same additions as one by one.
+    void attend_shared(ThreadPool& pool, View<float> out) {
+        // As large as the cache will ever need it, so that the next tokens allocate nothing.
+        thread_local std::vector<float> results;
+        results.resize(std::max(
+            results.size(), static_cast<std::size_t>(tiles_.kv_heads() * tiles_.slots() /
+                                                     kTile * kMaxKernelRows * row_floats_)));
+        float* const all = results.data();
+        const Index parts = (count_ + kTilesPerTask - 1) / kTilesPerTask;
+        pool.run(tiles_.kv_heads() * parts, [&](Index i) {
+            const Index head = i / parts, first = i % parts * kTilesPerTask;
+            weigh(head, first, std::min(first + kTilesPerTask, count_), all);
+        });
+        for (Index head = 0; head < tiles_.kv_heads(); ++head) add_up(head, all, out);
+    }
+
+private:
+    static constexpr Index kTilesPerTask = 4;
+    static constexpr Index kBeside = 16;  // a cache line beside the sums: maximum and total
+
+    float* result(float* all, Index head, Index tile, Index row) const {
+        return all + ((head * count_ + tile) * group_ + row) * row_floats_;
+    }
+
+    AttentionRows start(Index head) const {
+        AttentionRows rows(level_, tiles_.head_dim(), tiles_.padded_dim());
+        rows.start(group_);
+        for (Index r = 0; r < group_; ++r)
+            std::copy_n(&q_(0, head * group_ + r, 0), tiles_.head_dim(), rows.query(r));
+        return rows;
+    }
+
+    void weigh(Index head, Index first, Index last, float* all) const {
+        const AttentionRows rows = start(head);
+        for (Index tile = first; tile < last; ++tile) {
+            Index visible[kMaxKernelRows];
+            std::fill_n(visible, group_, std::min(kTile, slots_ - tile * kTile));
+            float maxima[kMaxKernelRows], totals[kMaxKernelRows];
+            rows.weigh(tiles_.key_tile(head, tile), tiles_.value_tile(head, tile), visible, 0,
+                       maxima, totals, result(all, head, tile, 0) + kBeside, row_floats_);
+            for (Index r = 0; r < group_; ++r) {
+                result(all, head, tile, r)[0] = maxima[r];
+                result(all, head, tile, r)[1] = totals[r];
+            }
+        }
+    }
+
+    void add_up(Index head, float* all, View<float> out) const {
+        AttentionRows rows = start(head);
+        for (Index tile = 0; tile < count_; ++tile)
+            for (Index r = 0; r < group_; ++r) {
+                float* from = result(all, head, tile, r);
+                rows.add(r, from[0], from[1], from + kBeside);
+            }
+        for (Index r = 0; r < group_; ++r) rows.finish(r, &out(0, head * group_ + r, 0));
+    }
+
+    SimdLevel level_;
+    View<const float> q_;
+    const KvTiles& tiles_;
+    Index slots_, count_, group_, row_floats_;
+};
+
+}  // namespace
 
 void attend_tiles(SimdLevel level,
                   ThreadPool& pool,
@@ -114,6 +212,9 @@ void attend_tiles(SimdLevel level,
     check(Hq % Hkv == 0, "attend: ", Hq, " query heads do not share ", Hkv, " KV heads evenly");
     check(past >= 0 && past + T <= tiles.slots(), "attend: slots [0, ", past + T,
           ") are outside of ", tiles.slots());
+    constexpr Index kLong = 8;  // tiles: fewer are not worth sharing out
+    if (pool.threads() > 1 && past >= kLong * kTile && OneToken::fits(q, tiles))
+        return OneToken(level, q, tiles, past + 1).attend_shared(pool, out);
     const Index group = Hq / Hkv, rows = T * group;  // row = (token, head of the group)
     const Index pieces = (rows + kMaxKernelRows - 1) / kMaxKernelRows;
     const auto task = [&](Index i) {

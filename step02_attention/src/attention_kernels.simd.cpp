@@ -4,27 +4,22 @@
 
 namespace kvlab::KVLAB_SIMD {
 
-static float softmax_tile(float* scores, Index visible, float* maximum) {
+static float softmax_tile(float* scores, Index visible) {
     constexpr int kVecs = static_cast<int>(kTile / kLanes);
-    const float before = *maximum;
     // The largest n of the visible scores; the order of comparisons does not matter, since
     // these are integers.
-    Vec n[kVecs], largest = fill(before);
+    Vec n[kVecs], largest = fill(-__builtin_inff());
     for (int v = 0; v < kVecs; ++v) {
         n[v] = round_even(load(scores + v * kLanes));
-        largest = larger(first_lanes(n[v], visible - v * kLanes, before), largest);
+        largest = larger(first_lanes(n[v], visible - v * kLanes, -__builtin_inff()), largest);
     }
-    const float M = *maximum = largest_lane(largest);
+    const float M = largest_lane(largest);
     for (int v = 0; v < kVecs; ++v) {
         const Vec p = exp2_polynomial(sub(load(scores + v * kLanes), n[v]));
         const Vec e = smaller(larger(sub(n[v], fill(M)), fill(-127.0f)), fill(0.0f));
         store(scores + v * kLanes, mul(p, pow2_in_range(e)));
     }
-    const float drop = before - M;  // -infinity for the first tile
-    const float clamped = drop > -127.0f ? drop : -127.0f;
-    const std::uint32_t bits =
-        static_cast<std::uint32_t>(static_cast<std::int32_t>(clamped) + 127) << 23;
-    return __builtin_bit_cast(float, bits);
+    return M;
 }
 
 // Some rows and registers of columns; the totals go along once, with the first columns. Each

@@ -35,6 +35,8 @@ public:
 
     float* query(Index row) { return queries_ + row * kMaxHeadDim; }
 
+    const float* query(Index row) const { return queries_ + row * kMaxHeadDim; }
+
     // The next tile in slot order: keys [D][64], values [64][Dp]; row r sees its first
     // visible[r] slots, 1 to 64 and not falling from row to row; a row that sees none of it
     // must not be in [first_row, rows).
@@ -42,6 +44,20 @@ public:
               const float* values,
               const Index* visible,
               Index first_row = 0);
+
+    // The two halves of tile(), for tiles that are computed side by side. First: one tile for
+    // rows [first_row, rows), its weights relative to its own maximum; results from index 0,
+    // sums `stride` floats apart and padded_dim long.
+    void weigh(const float* keys,
+               const float* values,
+               const Index* visible,
+               Index first_row,
+               float* maxima,
+               float* totals,
+               float* sums,
+               Index stride) const;
+    // Second: adds a tile's result to a row, in slot order. Overwrites `sums`.
+    void add(Index row, float maximum, float total, float* sums);
 
     // out [D] of one row: the weighted sum divided by the sum of weights.
     void finish(Index row, float* out) const;
@@ -59,7 +75,8 @@ private:
 };
 
 // Causal attention of T new tokens over KvTiles whose slots are positions: token t sees the
-// slots [0, past + t]. Work is shared over KV heads and tokens.
+// slots [0, past + t]. Work is shared over KV heads and tokens; of a single token, over KV
+// heads and tiles.
 void attend_tiles(SimdLevel level,
                   ThreadPool& pool,
                   View<const float> q,  // [T, Hq, D], scaled

@@ -13,10 +13,9 @@ inline constexpr Index kTile = 64;  // slots in a tile, counted from slot 0 (con
 
 struct AttentionKernels {
     // One row of one tile: turns scores[0..visible) into weights p * 2^(n - M) in place, where
-    // M is the larger of *maximum and the largest n of the tile. Sets *maximum to M and
-    // returns 2^(old maximum - M), by which the sums of the tiles before have to be multiplied.
-    // Scores are 64 floats; those at and beyond `visible` do not matter and become anything.
-    float (*softmax_tile)(float* scores, Index visible, float* maximum);
+    // M, which it returns, is the largest n of them. Scores are 64 floats; those at and beyond
+    // `visible`, which is at least 1, do not matter and become anything.
+    float (*softmax_tile)(float* scores, Index visible);
 
     // The weighted sum of values and the sum of weights of up to 6 rows: over `slots` slots j,
     // in order, chains of fma(weights[r * 64 + j], values[j * width + i], sums[r * stride + i])
