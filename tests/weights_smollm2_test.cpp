@@ -5,6 +5,7 @@
 
 #include <kvlab/weights/gguf_file.hpp>
 #include "skip.hpp"
+#include "smollm2.hpp"
 #include "weights_support.hpp"
 
 using namespace kvlab;
@@ -13,10 +14,8 @@ using namespace kvlab::test;
 TEST_SUITE_BEGIN("smollm2");
 
 TEST_CASE("W.5 smollm2: tensors and shapes") {
-    const std::string path =
-        KVLAB_SOURCE_DIR "/weights/downloads/SmolLM2-135M-Instruct-Q4_1.gguf";
-    if (!std::filesystem::exists(path))
-        return skip("SmolLM2 is not there; weights/get_smollm2.py fetches it");
+    const std::string path = smollm2_path();
+    if (path.empty()) return skip(kNoSmollm2);
     const GgufFile file = GgufFile::open(path);
     CHECK(file.file_bytes() == 98362432);
     CHECK(file.metadata().get_string("general.architecture") == "llama");

@@ -35,7 +35,8 @@ public:
         for (const TensorInfo& info : sharp.tensors()) {
             Tensor& values = storage_.emplace_back(to_f32(info));
             double squares = 0;
-            for (const float x : values.flat()) squares += double{x} * double{x};
+            for (const float x : values.flat())
+                squares += static_cast<double>(x) * static_cast<double>(x);
             const double deviation = std::sqrt(squares / static_cast<double>(values.size()));
             const auto factor = static_cast<float>(0.02 / deviation);
             for (float& x : values.flat()) x = info.shape.rank() == 1 ? 1.0f : x * factor;
@@ -119,8 +120,9 @@ void check_model(const char* name, const WeightSource& source) {
                     if (run.logits.size() != plain.logits.size()) return false;
                     double worst = 0;
                     for (std::size_t i = 0; i < run.logits.size(); ++i)
-                        worst = std::fmax(
-                            worst, std::fabs(double{run.logits[i]} - double{plain.logits[i]}));
+                        worst =
+                            std::fmax(worst, std::fabs(static_cast<double>(run.logits[i]) -
+                                                       static_cast<double>(plain.logits[i])));
                     return worst <= 1e-2;
                 }));
     std::printf("%s equality %s\n", name, verdict([&] {
