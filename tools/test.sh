@@ -201,9 +201,7 @@ stage_install() { # cmake --install, and a project of its own that uses what is 
 }
 
 plain_stages=(release)
-all_stages=(smollm2 ci clang format mutants)
-# Run by name until each has been seen green as a whole; then they join the list above.
-more_stages=(gcc_o0 clang_o0 scalar student tsan prefixes headers tidy install fuzz)
+all_stages=(smollm2 format prefixes ci install headers scalar clang gcc_o0 clang_o0 student tsan fuzz tidy mutants)
 all_packages=(clang clang-format-14 clang-tidy util-linux)
 
 # --- running stages -----------------------------------------------------------------------------
@@ -239,11 +237,11 @@ while [ $# -gt 0 ]; do
     case $1 in
         --all) chosen=("${all_stages[@]}") ;;
         --stages)
-            printf '%s\n' "${plain_stages[@]}" "${all_stages[@]}" "${more_stages[@]}"
+            printf '%s\n' "${plain_stages[@]}" "${all_stages[@]}"
             exit 0
             ;;
         --stage)
-            [[ " ${plain_stages[*]} ${all_stages[*]} ${more_stages[*]} " == *" ${2-} "* ]] || {
+            [[ " ${plain_stages[*]} ${all_stages[*]} " == *" ${2-} "* ]] || {
                 echo "test.sh: there is no stage '${2-}'" >&2
                 exit 2
             }
