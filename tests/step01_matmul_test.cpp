@@ -5,6 +5,7 @@
 #include <vector>
 
 #include <kvlab/tensor/checksum.hpp>
+#include <kvlab/tensor/ladder.hpp>
 #include <kvlab/tensor/matmul.hpp>
 #include <kvlab/tensor/numerics.hpp>
 #include <kvlab/tensor/random.hpp>
@@ -83,6 +84,25 @@ TEST_CASE("1.4 matmul: one row and many rows add the blocks of a long sum in the
                         0);
                 }
         }
+}
+
+TEST_CASE("1.4 ladder: the slow rungs equal the plain loop in every bit") {
+    for (const Index K : {1, 63, 64, 65, 150}) {
+        const Index T = 3, N = 37;
+        const Tensor x = random_tensor({T, K}, 51), w = random_tensor({N, K}, 52);
+        Tensor wt({K, N}), expected({T, N}), sums({N});
+        for (Index n = 0; n < N; ++n)
+            for (Index k = 0; k < K; ++k) wt(k, n) = w(n, k);
+        matmul_plain(x.view(), w.view(), expected.view());
+        for (SimdLevel level : supported_simd_levels()) {
+            const LadderKernels& rungs = ladder_kernels(level);
+            Tensor plain({T, N}), reordered({T, N});
+            rungs.plain(T, K, N, x.data(), w.data(), plain.data());
+            rungs.reordered(T, K, N, x.data(), wt.data(), sums.data(), reordered.data());
+            CHECK(compare_bits(plain.flat(), expected.flat()).differ == 0);
+            CHECK(compare_bits(reordered.flat(), expected.flat()).differ == 0);
+        }
+    }
 }
 
 TEST_SUITE_END();

@@ -38,8 +38,9 @@ using namespace kvlab;
 
 int run(const CLI::App& cli, Index threads, const std::string& json) {
     const auto wanted = [&](const char* name) {
-        return cli.get_subcommands().empty() ? std::string(name) != "goldens"
-                                             : cli.got_subcommand(name);
+        const std::string part = name;
+        return cli.get_subcommands().empty() ? part != "goldens" && part != "ladder"
+                                             : cli.got_subcommand(part);
     };
     Json report = new_report("step01_tensor", app::kSeed);
     std::string result;
@@ -47,6 +48,7 @@ int run(const CLI::App& cli, Index threads, const std::string& json) {
     if (wanted("contract")) ok = app::run_contract(report, result) && ok;
     if (wanted("goldens")) ok = app::run_goldens(report, result) && ok;
     if (wanted("matmul")) ok = app::run_matmul(report, result) && ok;
+    if (wanted("ladder")) ok = app::run_ladder(threads, report, result) && ok;
     if (wanted("roofline")) ok = app::run_roofline(threads, report, result) && ok;
     report["ok"] = ok;
     if (!json.empty()) write_json(json, report);
@@ -64,7 +66,8 @@ int main(int argc, char** argv) {
         "Exit codes: 0 all claims hold, 1 one does not (or an error), 2 wrong usage."};
     Index threads = 2;
     std::string json;
-    cli.add_option("--threads", threads, "threads of the roofline's second column")
+    cli.add_option("--threads", threads,
+                   "threads of the roofline's second column and of the ladder's last rung")
         ->check(CLI::Range(1, 256))
         ->capture_default_str();
     cli.add_option("--json", json, "also write the figures to this file");
@@ -72,6 +75,7 @@ int main(int argc, char** argv) {
     cli.add_subcommand("contract", "one product by all paths, and reassociated");
     cli.add_subcommand("goldens", "the golden values of chapter 1 (exact on every machine)");
     cli.add_subcommand("matmul", "GFLOP/s of the plain and of the packed product");
+    cli.add_subcommand("ladder", "from the plain product to the fast one, rung by rung");
     cli.add_subcommand("roofline", "peak fma and memory bandwidth of this machine");
     cli.require_subcommand(0, 1);
     try {

@@ -72,6 +72,7 @@ struct Q4_0 {
     }
 };
 
+// ANCHOR: q4_1
 struct Q4_1 {
     static constexpr Index kBytes = 2 * kScales + kGroup * kPanel / 2;
 
@@ -86,6 +87,8 @@ struct Q4_1 {
                     [&](Index k, int v, Vec q) { use(k, v, fma(d[v], q, m[v])); });
     }
 };
+
+// ANCHOR_END: q4_1
 
 Index smaller_of(Index a, Index b) {
     return a < b ? a : b;
