@@ -80,7 +80,8 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
 endif()
 
 # kvlab_step(<number> <name> SOURCES ... [SIMD ...] [LINKS ...])
-#   the step's library kvlab::<name>, and its executable step<number>_<name> from app/*.cpp.
+#   the step's library kvlab::<name>, its executable step<number>_<name> from app/*.cpp, and with
+#   KVLAB_BENCH its benchmark step<number>_<name>_bench from bench.cpp.
 function(kvlab_step number name)
     kvlab_library(${name} ${ARGN})
     find_package(CLI11 REQUIRED)
@@ -93,4 +94,11 @@ function(kvlab_step number name)
     target_compile_definitions(step${number}_${name} PRIVATE
         KVLAB_SOURCE_WEIGHTS="${PROJECT_SOURCE_DIR}/weights")
     set_property(GLOBAL APPEND PROPERTY KVLAB_APPS step${number}_${name})
+    if(KVLAB_BENCH)
+        find_package(benchmark REQUIRED)
+        add_executable(step${number}_${name}_bench bench.cpp)
+        target_link_libraries(step${number}_${name}_bench PRIVATE
+            kvlab::${name} benchmark::benchmark_main)
+        target_compile_options(step${number}_${name}_bench PRIVATE ${KVLAB_WARNINGS})
+    endif()
 endfunction()
