@@ -24,7 +24,7 @@ extern const PeakKernels kPeakKernels;
 }
 
 const PeakKernels& peak_kernels(SimdLevel level) {
-    parse_simd_level(simd_level_name(level));  // throws unless supported here
+    check_simd_level(level);
 #ifdef KVLAB_HAS_avx512
     if (level == SimdLevel::avx512) return avx512::kPeakKernels;
 #endif

@@ -55,12 +55,17 @@ const std::vector<SimdLevel>& supported_simd_levels() {
     return levels;
 }
 
+void check_simd_level(SimdLevel level) {
+    const auto& levels = supported_simd_levels();
+    if (std::find(levels.begin(), levels.end(), level) == levels.end()) [[unlikely]]
+        throw Error(concat("SIMD level ", simd_level_name(level),
+                           " is not supported by this processor or not built in"));
+}
+
 SimdLevel parse_simd_level(std::string_view name) {
     for (SimdLevel level : {SimdLevel::portable, SimdLevel::avx2, SimdLevel::avx512}) {
         if (name != simd_level_name(level)) continue;
-        const auto& levels = supported_simd_levels();
-        check(std::find(levels.begin(), levels.end(), level) != levels.end(), "SIMD level ",
-              name, " is not supported by this processor or not built in");
+        check_simd_level(level);
         return level;
     }
     throw Error(concat("SIMD level must be portable, avx2 or avx512, found '", name, "'"));

@@ -19,7 +19,7 @@ extern const TensorKernels kTensorKernels;
 }
 
 const TensorKernels& tensor_kernels(SimdLevel level) {
-    parse_simd_level(simd_level_name(level));  // throws unless supported here
+    check_simd_level(level);
 #ifdef KVLAB_HAS_avx512
     if (level == SimdLevel::avx512) return avx512::kTensorKernels;
 #endif

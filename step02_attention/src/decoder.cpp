@@ -98,17 +98,21 @@ void Decoder::start(std::span<const SequenceStep> batch) {
         }
         wanted += step.logits == LogitsOf::all ? T : 1;
     }
-    R_ = static_cast<Index>(tokens_.size());
-    reserve(R_, wanted);
+    const Index R = static_cast<Index>(tokens_.size());
+    reserve(R, wanted);
+    if (R != R_) {
+        R_ = R;
+        look_at_rows();
+    }
     for (const SequenceStep& step : batch)
         step.store->begin(static_cast<Index>(step.tokens.size()));
 }
 
 void Decoder::embed() {
-    const View<float> x = rows(*x_, R_, config().dim);
+    const View<float>& x = x_rows_;
     engine_.gather(*model_->embedding, tokens_, x);
     if (model_->positions) {
-        const View<float> learned = rows(*branch_, R_, config().dim);
+        const View<float>& learned = branch_rows_;
         position_rows_.assign(positions_.begin(), positions_.end());
         engine_.gather(*model_->positions, position_rows_, learned);
         engine_.add(learned, x);
@@ -128,37 +132,48 @@ void Decoder::norm(const Norm& weights, View<const float> x, View<float> y) {
 void Decoder::attention(Index layer, std::span<const SequenceStep> batch) {
     const Config& c = config();
     const LayerWeights& w = model_->layers[static_cast<std::size_t>(layer)];
-    const View<float> x = rows(*x_, R_, c.dim), normed = rows(*normed_, R_, c.dim);
+    const View<float>&x = x_rows_, &normed = normed_rows_;
     norm(w.attention_norm, x, normed);
     observe(Op::attention_norm, layer, normed);
 
-    const View<float> qkv = rows(*qkv_, R_, c.qkv_width());
+    const View<float>& qkv = qkv_rows_;
     engine_.linear(*w.qkv.weight, w.qkv.bias ? w.qkv.bias->data() : nullptr, normed, qkv);
-    const auto heads = [&](Index first, Index count) {  // a look at some heads: [R, count, D]
-        return View<float>(qkv.data() + first * c.head_dim, {R_, count, c.head_dim},
-                           {qkv.stride(0), c.head_dim, 1, 0});
-    };
-    const View<float> q = heads(0, c.heads), k = heads(c.heads, c.kv_heads),
-                      v = heads(c.heads + c.kv_heads, c.kv_heads);
-    const View<float> mixed = View<float>(mixed_->data(), {R_, c.heads, c.head_dim});
     const float scale = log2e_over(std::sqrt(static_cast<double>(c.head_dim)));
 
-    Index first = 0;  // row of the sequence's first token
-    for (const SequenceStep& step : batch) {
-        const Index end = first + static_cast<Index>(step.tokens.size());
+    const bool rotated_here = c.architecture == Architecture::llama;
+    const auto each_sequence = [&](auto&& work) {  // work(step, rows of its tokens)
+        Index first = 0;
+        for (const SequenceStep& step : batch) {
+            const Index end = first + static_cast<Index>(step.tokens.size());
+            work(step, first, end);
+            first = end;
+        }
+    };
+    each_sequence([&](const SequenceStep& step, Index first, Index end) {
         const std::span<const Index> positions(positions_.data() + first,
                                                static_cast<std::size_t>(end - first));
+        const View<float> k = keys_.slice(0, first, end), v = values_.slice(0, first, end);
         if (step.store->key_form() == KeyForm::rotated) {
-            const RopeTable* rope =
-                c.architecture == Architecture::llama ? &model_->rope : nullptr;
-            engine_.rotate(q.slice(0, first, end), rope, positions, scale);
-            if (rope != nullptr) engine_.rotate(k.slice(0, first, end), rope, positions, 1.0f);
+            const RopeTable* rope = rotated_here ? &model_->rope : nullptr;
+            engine_.rotate(queries_.slice(0, first, end), rope, positions, scale);
+            if (rope != nullptr) engine_.rotate(k, rope, positions, 1.0f);
         }
-        step.store->append(layer, k.slice(0, first, end), v.slice(0, first, end));
-        step.store->attend(layer, q.slice(0, first, end), mixed.slice(0, first, end),
-                           engine_.pool());
-        first = end;
-    }
+        step.store->append(layer, k, v);
+    });
+    const auto attend = [&](const SequenceStep& step, Index first, Index end,
+                            ThreadPool& pool) {
+        step.store->attend(layer, queries_.slice(0, first, end),
+                           mixed_heads_.slice(0, first, end), pool);
+    };
+    const Index sequences = static_cast<Index>(batch.size());
+    if (sequences > 1 && R_ == sequences)  // one token each: the threads share the sequences
+        engine_.pool().run(sequences, [&](Index s) {
+            attend(batch[static_cast<std::size_t>(s)], s, s + 1, alone_);
+        });
+    else
+        each_sequence([&](const SequenceStep& step, Index first, Index end) {
+            attend(step, first, end, engine_.pool());
+        });
     const auto columns = [&](Index begin, Index count) {
         return qkv.slice(1, begin * c.head_dim, (begin + count) * c.head_dim);
     };
@@ -166,8 +181,7 @@ void Decoder::attention(Index layer, std::span<const SequenceStep> batch) {
     observe(Op::key, layer, columns(c.heads, c.kv_heads));
     observe(Op::value, layer, columns(c.heads + c.kv_heads, c.kv_heads));
 
-    const View<float> flat = rows(*mixed_, R_, c.heads * c.head_dim),
-                      branch = rows(*branch_, R_, c.dim);
+    const View<float>&flat = mixed_rows_, &branch = branch_rows_;
     observe(Op::attention, layer, flat);
     engine_.linear(*w.out.weight, w.out.bias ? w.out.bias->data() : nullptr, flat, branch);
     observe(Op::attention_out, layer, branch);
@@ -181,12 +195,11 @@ void Decoder::attention(Index layer, std::span<const SequenceStep> batch) {
 void Decoder::feed_forward(Index layer) {
     const Config& c = config();
     const LayerWeights& w = model_->layers[static_cast<std::size_t>(layer)];
-    const View<float> x = rows(*x_, R_, c.dim), normed = rows(*normed_, R_, c.dim);
+    const View<float>&x = x_rows_, &normed = normed_rows_;
     norm(w.ffn_norm, x, normed);
     observe(Op::ffn_norm, layer, normed);
 
-    const View<float> wide = rows(*gate_up_, R_, w.gate_up.weight->outputs()),
-                      hidden = rows(*hidden_, R_, c.ffn);
+    const View<float>&wide = wide_rows_, &hidden = hidden_rows_;
     engine_.linear(*w.gate_up.weight, w.gate_up.bias ? w.gate_up.bias->data() : nullptr, normed,
                    wide);
     if (c.architecture == Architecture::gpt2)
@@ -195,7 +208,7 @@ void Decoder::feed_forward(Index layer) {
         engine_.swiglu(wide, hidden);
     observe(Op::ffn_hidden, layer, hidden);
 
-    const View<float> branch = rows(*branch_, R_, c.dim);
+    const View<float>& branch = branch_rows_;
     engine_.linear(*w.down.weight, w.down.bias ? w.down.bias->data() : nullptr, hidden, branch);
     observe(Op::ffn_out, layer, branch);
     engine_.add(branch, x);
@@ -207,7 +220,7 @@ void Decoder::feed_forward(Index layer) {
 // The final norm and the head, for the rows that want logits only.
 View<const float> Decoder::head(std::span<const SequenceStep> batch) {
     const Config& c = config();
-    const View<float> x = rows(*x_, R_, c.dim);
+    const View<float>& x = x_rows_;
     Index n = 0, first = 0;
     for (const SequenceStep& step : batch) {
         const Index end = first + static_cast<Index>(step.tokens.size());
@@ -217,15 +230,35 @@ View<const float> Decoder::head(std::span<const SequenceStep> batch) {
         n += end - begin;
         first = end;
     }
-    const View<float> wanted = rows(*wanted_, n, c.dim), logits = rows(*logits_, n, c.vocab);
+    const View<float> wanted(wanted_->data(), {n, c.dim}),
+        logits(logits_->data(), {n, c.vocab});
     observe(Op::final_norm, -1, wanted);
     engine_.linear(model_->head_matrix(), nullptr, wanted, logits);
     observe(Op::logits, -1, logits);
     return logits;
 }
 
-View<float> Decoder::rows(Buffer& buffer, Index count, Index width) {
-    return {buffer.data(), {count, width}};
+void Decoder::look_at_rows() {
+    const Config& c = config();
+    const Index wide = (c.architecture == Architecture::gpt2 ? 1 : 2) * c.ffn;
+    const auto rows = [&](Buffer& buffer, Index width) {
+        return View<float>(buffer.data(), {R_, width});
+    };
+    x_rows_ = rows(*x_, c.dim);
+    normed_rows_ = rows(*normed_, c.dim);
+    qkv_rows_ = rows(*qkv_, c.qkv_width());
+    mixed_rows_ = rows(*mixed_, c.heads * c.head_dim);
+    branch_rows_ = rows(*branch_, c.dim);
+    wide_rows_ = rows(*gate_up_, wide);
+    hidden_rows_ = rows(*hidden_, c.ffn);
+    const auto heads = [&](Index first, Index count) {  // some heads of qkv
+        return View<float>(qkv_->data() + first * c.head_dim, {R_, count, c.head_dim},
+                           {c.qkv_width(), c.head_dim, 1, 0});
+    };
+    queries_ = heads(0, c.heads);
+    keys_ = heads(c.heads, c.kv_heads);
+    values_ = heads(c.heads + c.kv_heads, c.kv_heads);
+    mixed_heads_ = View<float>(mixed_->data(), {R_, c.heads, c.head_dim});
 }
 
 void Decoder::reserve(Index R, Index n) {
@@ -243,6 +276,7 @@ void Decoder::reserve(Index R, Index n) {
         gate_up_ = engine_.allocate(R * wide);
         hidden_ = engine_.allocate(R * c.ffn);
         capacity_ = R;
+        R_ = 0;  // the looks have to be taken again
     }
     if (n > logits_capacity_) {
         wanted_ = engine_.allocate(n * c.dim);

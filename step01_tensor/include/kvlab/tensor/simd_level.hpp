@@ -18,6 +18,9 @@ const std::vector<SimdLevel>& supported_simd_levels();
 // Throws Error when that name is unknown or not supported here.
 SimdLevel default_simd_level();
 
+// Throws Error unless the level is built in and supported by this processor.
+void check_simd_level(SimdLevel level);
+
 // Throws Error when the name is unknown or the level is not supported here.
 SimdLevel parse_simd_level(std::string_view name);
 

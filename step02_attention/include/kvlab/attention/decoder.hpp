@@ -62,19 +62,26 @@ private:
     void feed_forward(Index layer);
     View<const float> head(std::span<const SequenceStep> batch);
     void norm(const Norm& weights, View<const float> x, View<float> y);
-    View<float> rows(Buffer& buffer, Index count, Index width);
+    void look_at_rows();
     void reserve(Index R, Index n);
     void observe(Op op, Index layer, View<const float> rows);
 
     std::shared_ptr<const Model> model_;
     Engine& engine_;
     Observer* observer_ = nullptr;
+    ThreadPool alone_{1};  // for work that is one thread's share already
 
     // The current step: R tokens of all sequences, one behind the other.
     Index R_ = 0;
     std::vector<Token> tokens_;         // [R]
     std::vector<Index> positions_;      // [R]
     std::vector<Token> position_rows_;  // [R] gpt2: the same, as rows of the table of positions
+
+    // Looks at the R rows of the activations below.
+    View<float> x_rows_, normed_rows_, qkv_rows_, mixed_rows_, branch_rows_, wide_rows_,
+        hidden_rows_;
+    View<float> queries_, keys_, values_;  // [R, heads, D] inside of qkv
+    View<float> mixed_heads_;              // [R, Hq, D]
 
     // Activations, grown as needed.
     Index capacity_ = 0, logits_capacity_ = 0;

@@ -75,7 +75,8 @@ public:
 
     // Attention of the step's queries: token t sees every held slot of earlier tokens and the
     // step's tokens 0..t. Scores are q . k as they stand, since q comes scaled by log2(e) /
-    // sqrt(D) (contract, rule 3).
+    // sqrt(D) (contract, rule 3). Different stores may be asked at the same time, by threads of
+    // the decoder; everything else comes from one thread.
     virtual void attend(Index layer,
                         View<const float> q,  // [T, Hq, D], in key_form()
                         View<float> out,      // [T, Hq, D]
