@@ -49,7 +49,9 @@ function(kvlab_library name)
     set(target kvlab_${name})
     add_library(${target} STATIC ${ARG_SOURCES})
     add_library(kvlab::${name} ALIAS ${target})
-    set_target_properties(${target} PROPERTIES EXPORT_NAME ${name} POSITION_INDEPENDENT_CODE ON)
+    # Never compiled together: each source has names of its own, such as kBlock.
+    set_target_properties(${target} PROPERTIES EXPORT_NAME ${name} POSITION_INDEPENDENT_CODE ON
+        UNITY_BUILD OFF)
     target_include_directories(${target} PUBLIC
         $<BUILD_INTERFACE:${CMAKE_CURRENT_SOURCE_DIR}/include> $<INSTALL_INTERFACE:include>)
     target_link_libraries(${target} PUBLIC kvlab_flags ${ARG_LINKS} PRIVATE Threads::Threads)
@@ -62,7 +64,7 @@ function(kvlab_library name)
         target_include_directories(${target}_${level} PRIVATE
             $<TARGET_PROPERTY:${target},INCLUDE_DIRECTORIES>)
         target_link_libraries(${target}_${level} PRIVATE kvlab_flags)
-        set_target_properties(${target}_${level} PROPERTIES POSITION_INDEPENDENT_CODE ON)
+        set_target_properties(${target}_${level} PROPERTIES POSITION_INDEPENDENT_CODE ON UNITY_BUILD OFF)
         target_compile_definitions(${target}_${level} PRIVATE KVLAB_SIMD=${level})
         target_compile_options(${target}_${level} PRIVATE ${KVLAB_WARNINGS} ${KVLAB_FLAGS_${level}})
         target_sources(${target} PRIVATE $<TARGET_OBJECTS:${target}_${level}>)

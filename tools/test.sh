@@ -183,7 +183,7 @@ stage_format() { # clang-format 14: other versions format otherwise
     done < <(sources)
 }
 
-stage_tidy() { # clang-tidy on every source of the libraries and programs
+stage_tidy() { # clang-tidy on every source of the libraries
     cmake -S . -B build/tidy -DCMAKE_CXX_COMPILER=clang++ -DCMAKE_BUILD_TYPE=Release -DKVLAB_TESTS=OFF
     python3 tests/tools/tidy.py build/tidy "$counts"
 }

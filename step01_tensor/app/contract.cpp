@@ -107,7 +107,7 @@ private:
 
 bool all_paths(Table& table, const Tensor& x, const Tensor& w) {
     const PackedMatrix packed = PackedMatrix::pack(w.view());
-    const auto supported = supported_simd_levels();
+    const auto& supported = supported_simd_levels();
     bool equal = true;
     for (SimdLevel level : {SimdLevel::portable, SimdLevel::avx2, SimdLevel::avx512})
         for (Index threads : {Index{1}, Index{2}}) {

@@ -33,7 +33,7 @@ struct Halves {
     }
 };
 
-struct Q8_0 {
+struct Q80 {
     static constexpr Index kBytes = kScales + kGroup * kPanel;
 
     template <class Use>
@@ -60,7 +60,7 @@ KVLAB_INLINE void for_nibbles(const std::byte* words, Use use) {
     }
 }
 
-struct Q4_0 {
+struct Q40 {
     static constexpr Index kBytes = kScales + kGroup * kPanel / 2;
 
     template <class Use>
@@ -73,7 +73,7 @@ struct Q4_0 {
 };
 
 // ANCHOR: q4_1
-struct Q4_1 {
+struct Q41 {
     static constexpr Index kBytes = 2 * kScales + kGroup * kPanel / 2;
 
     template <class Use>
@@ -143,6 +143,6 @@ inline constexpr PanelKernels kKernels = {multiply<Format>, expand<Format>};
 
 extern const PanelKernels kF16, kBf16, kQ8_0, kQ4_0, kQ4_1;
 const PanelKernels kF16 = kKernels<Halves<load_f16>>, kBf16 = kKernels<Halves<load_bf16>>,
-                   kQ8_0 = kKernels<Q8_0>, kQ4_0 = kKernels<Q4_0>, kQ4_1 = kKernels<Q4_1>;
+                   kQ8_0 = kKernels<Q80>, kQ4_0 = kKernels<Q40>, kQ4_1 = kKernels<Q41>;
 
 }  // namespace kvlab::KVLAB_SIMD

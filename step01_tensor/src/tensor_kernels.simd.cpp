@@ -236,7 +236,7 @@ static void rms_norm(Index rows,
                      Index n,
                      float* y,
                      Index y_stride) {
-    float sums[8];
+    float sums[8] = {};
     for (Index row = 0; row < rows; ++row, x += x_stride, y += y_stride) {
         if (row % 8 == 0 && rows - row >= 8) sums_of_squares(x, x_stride, n, sums);
         const float sum = rows - row / 8 * 8 >= 8 ? sums[row % 8] : sum_of_squares(x, n);

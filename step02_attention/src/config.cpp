@@ -48,7 +48,7 @@ void Config::validate(const std::string& source) const {
 
 Config Config::from_metadata(const Metadata& metadata) {
     Config config;
-    const std::string arch = metadata.get_string("general.architecture");
+    const std::string& arch = metadata.get_string("general.architecture");
     check(arch == "llama" || arch == "gpt2", metadata.source(),
           ": general.architecture: expected llama or gpt2, found '", arch, "'");
     config.architecture = arch == "gpt2" ? Architecture::gpt2 : Architecture::llama;

@@ -24,6 +24,7 @@ public:
                                     const std::vector<std::pair<std::string, Index>>& parts,
                                     Index depth) {
         std::vector<const TensorInfo*> tensors;
+        tensors.reserve(parts.size());
         for (const auto& [name, outputs] : parts)
             tensors.push_back(&source_.tensor(prefix + name + ".weight", {outputs, depth}));
         return load(tensors);

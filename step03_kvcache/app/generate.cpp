@@ -132,7 +132,7 @@ int run_generate(const GenerateFlags& flags) {
     const auto one = [&](bool cached) {
         std::cout << (cached ? "\nwith the cache\n" : "\nwithout a cache\n") << prompt_text
                   << std::flush;
-        const Run run = generate(session, prompt, flags, cached ? with_cache : without_cache);
+        Run run = generate(session, prompt, flags, cached ? with_cache : without_cache);
         print_run(run, static_cast<Index>(prompt.size()), cached);
         report[cached ? "cached" : "uncached"] = to_json(run);
         return run;

@@ -62,7 +62,7 @@ struct BpeTokenizer::Workspace {
     std::vector<Candidate> queue;
 };
 
-BpeTokenizer::BpeTokenizer(TokenizerData data)
+BpeTokenizer::BpeTokenizer(const TokenizerData& data)
     : Tokenizer(data), pre_(pre_tokenizer_by_name(data.pre, data.source)) {
     load_pieces(data.tokens);
     load_merges(data.tokens, data.merges);

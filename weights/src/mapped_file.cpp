@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstdint>
 #include <cstring>
 
 #include <kvlab/tensor/error.hpp>
@@ -40,11 +39,12 @@ MappedFile::~MappedFile() {
 }
 
 void MappedFile::release(std::span<const std::byte> part) const {
-    const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
-    const auto begin = reinterpret_cast<std::uintptr_t>(part.data());
-    const std::uintptr_t first = (begin + page - 1) / page * page,
-                         last = (begin + part.size()) / page * page;
-    if (first < last) ::madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
+    const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+    auto* const base = static_cast<std::byte*>(data_);  // where a page begins
+    const auto begin = static_cast<std::size_t>(part.data() - base);
+    const std::size_t first = (begin + page - 1) / page * page,
+                      last = (begin + part.size()) / page * page;
+    if (first < last) ::madvise(base + first, last - first, MADV_DONTNEED);
 }
 
 }  // namespace kvlab

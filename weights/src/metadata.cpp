@@ -220,22 +220,26 @@ bool Metadata::get_bool_or(std::string_view key, bool fallback) const {
 }
 
 std::string Metadata::get_string_or(std::string_view key, std::string fallback) const {
-    return contains(key) ? get_string(key) : std::move(fallback);
+    if (!contains(key)) return fallback;
+    return get_string(key);
 }
 
 std::vector<std::string> Metadata::get_strings_or(std::string_view key,
                                                   std::vector<std::string> fallback) const {
-    return contains(key) ? get_strings(key) : std::move(fallback);
+    if (!contains(key)) return fallback;
+    return get_strings(key);
 }
 
 std::vector<std::int32_t> Metadata::get_i32s_or(std::string_view key,
                                                 std::vector<std::int32_t> fallback) const {
-    return contains(key) ? get_i32s(key) : std::move(fallback);
+    if (!contains(key)) return fallback;
+    return get_i32s(key);
 }
 
 std::vector<float> Metadata::get_f32s_or(std::string_view key,
                                          std::vector<float> fallback) const {
-    return contains(key) ? get_f32s(key) : std::move(fallback);
+    if (!contains(key)) return fallback;
+    return get_f32s(key);
 }
 
 }  // namespace kvlab

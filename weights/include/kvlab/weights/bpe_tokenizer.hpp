@@ -20,7 +20,7 @@ class BpeTokenizer final : public Tokenizer {
 public:
     // Checks every merge: two parts, both tokens, and joined a token. A merge therefore always
     // makes a longer token out of two shorter ones, and merging ends.
-    explicit BpeTokenizer(TokenizerData data);
+    explicit BpeTokenizer(const TokenizerData& data);
 
     // The merge loop as its definition says it, one list of symbols before the first merge and
     // one after each: to look at, and to test encode() against, which does the same in less
