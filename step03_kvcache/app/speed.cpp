@@ -215,6 +215,10 @@ void Speed::finish(Measured& prompt, Measured& text) {
 }  // namespace
 
 int run_speed(const SpeedFlags& flags) {
+    if (flags.prefill == 0 && flags.tokens == 0) {
+        std::cerr << "speed: --prefill 0 and --tokens 0 leave nothing to measure\n";
+        return cli::kUsage;
+    }
     // With the report on standard output, what people read goes to the other stream.
     Speed(flags, flags.json == "-" ? stderr : stdout).run();
     return cli::kHolds;
