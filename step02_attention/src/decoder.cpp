@@ -128,52 +128,67 @@ void Decoder::norm(const Norm& weights, View<const float> x, View<float> y) {
         engine_.rms_norm(x, weights.weight->data(), config().norm_eps, y);
 }
 
-// ANCHOR: attention
-void Decoder::attention(Index layer, std::span<const SequenceStep> batch) {
+namespace {
+
+// Calls work(step, first, end) with the rows of each sequence's tokens.
+template <class Work>
+void for_sequences(std::span<const SequenceStep> batch, Work&& work) {
+    Index first = 0;
+    for (const SequenceStep& step : batch) {
+        const Index end = first + static_cast<Index>(step.tokens.size());
+        work(step, first, end);
+        first = end;
+    }
+}
+
+}  // namespace
+
+// ANCHOR: store
+// Hands the new keys and values over to the stores, in the form that each wants.
+void Decoder::append(Index layer, std::span<const SequenceStep> batch) {
     const Config& c = config();
-    const LayerWeights& w = model_->layers[static_cast<std::size_t>(layer)];
-    const View<float>&x = x_rows_, &normed = normed_rows_;
-    norm(w.attention_norm, x, normed);
-    observe(Op::attention_norm, layer, normed);
-
-    const View<float>& qkv = qkv_rows_;
-    engine_.linear(*w.qkv.weight, w.qkv.bias ? w.qkv.bias->data() : nullptr, normed, qkv);
     const float scale = log2e_over(std::sqrt(static_cast<double>(c.head_dim)));
-
-    const bool rotated_here = c.architecture == Architecture::llama;
-    const auto each_sequence = [&](auto&& work) {  // work(step, rows of its tokens)
-        Index first = 0;
-        for (const SequenceStep& step : batch) {
-            const Index end = first + static_cast<Index>(step.tokens.size());
-            work(step, first, end);
-            first = end;
-        }
-    };
-    each_sequence([&](const SequenceStep& step, Index first, Index end) {
+    const RopeTable* rope = c.architecture == Architecture::llama ? &model_->rope : nullptr;
+    for_sequences(batch, [&](const SequenceStep& step, Index first, Index end) {
         const std::span<const Index> positions(positions_.data() + first,
                                                static_cast<std::size_t>(end - first));
-        const View<float> k = keys_.slice(0, first, end), v = values_.slice(0, first, end);
+        const View<float> q = queries_.slice(0, first, end), k = keys_.slice(0, first, end);
         if (step.store->key_form() == KeyForm::rotated) {
-            const RopeTable* rope = rotated_here ? &model_->rope : nullptr;
-            engine_.rotate(queries_.slice(0, first, end), rope, positions, scale);
+            engine_.rotate(q, rope, positions, scale);
             if (rope != nullptr) engine_.rotate(k, rope, positions, 1.0f);
         }
-        step.store->append(layer, k, v);
+        step.store->append(layer, k, values_.slice(0, first, end));
     });
-    const auto attend = [&](const SequenceStep& step, Index first, Index end,
-                            ThreadPool& pool) {
+}
+
+void Decoder::attend(Index layer, std::span<const SequenceStep> batch) {
+    const auto one = [&](const SequenceStep& step, Index first, Index end, ThreadPool& pool) {
         step.store->attend(layer, queries_.slice(0, first, end),
                            mixed_heads_.slice(0, first, end), pool);
     };
     const Index sequences = static_cast<Index>(batch.size());
     if (sequences > 1 && R_ == sequences)  // one token each: the threads share the sequences
         engine_.pool().run(sequences, [&](Index s) {
-            attend(batch[static_cast<std::size_t>(s)], s, s + 1, alone_);
+            one(batch[static_cast<std::size_t>(s)], s, s + 1, alone_);
         });
     else
-        each_sequence([&](const SequenceStep& step, Index first, Index end) {
-            attend(step, first, end, engine_.pool());
+        for_sequences(batch, [&](const SequenceStep& step, Index first, Index end) {
+            one(step, first, end, engine_.pool());
         });
+}
+
+// ANCHOR_END: store
+
+// ANCHOR: attention
+void Decoder::attention(Index layer, std::span<const SequenceStep> batch) {
+    const Config& c = config();
+    const LayerWeights& w = model_->layers[static_cast<std::size_t>(layer)];
+    const View<float>&x = x_rows_, &normed = normed_rows_, &qkv = qkv_rows_;
+    norm(w.attention_norm, x, normed);
+    observe(Op::attention_norm, layer, normed);
+    engine_.linear(*w.qkv.weight, w.qkv.bias ? w.qkv.bias->data() : nullptr, normed, qkv);
+    append(layer, batch);
+    attend(layer, batch);
     const auto columns = [&](Index begin, Index count) {
         return qkv.slice(1, begin * c.head_dim, (begin + count) * c.head_dim);
     };

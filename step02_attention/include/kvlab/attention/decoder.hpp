@@ -59,6 +59,8 @@ private:
     [[noreturn]] void report_non_finite(std::span<const SequenceStep> batch);
     void embed();
     void attention(Index layer, std::span<const SequenceStep> batch);
+    void append(Index layer, std::span<const SequenceStep> batch);
+    void attend(Index layer, std::span<const SequenceStep> batch);
     void feed_forward(Index layer);
     View<const float> head(std::span<const SequenceStep> batch);
     void norm(const Norm& weights, View<const float> x, View<float> y);
