@@ -9,14 +9,6 @@
 
 namespace kvlab {
 
-const char* op_name(Op op) {
-    static constexpr const char* kNames[] = {
-        "embedding", "attention_norm", "query",         "key",      "value",
-        "attention", "attention_out",  "attention_add", "ffn_norm", "ffn_hidden",
-        "ffn_out",   "ffn_add",        "final_norm",    "logits"};
-    return kNames[static_cast<std::size_t>(op)];
-}
-
 Decoder::Decoder(std::shared_ptr<const Model> model, Engine& engine)
     : model_(std::move(model)), engine_(engine) {
     check(model_ != nullptr, "decoder: no model");
@@ -251,61 +243,6 @@ View<const float> Decoder::head(std::span<const SequenceStep> batch) {
     engine_.linear(model_->head_matrix(), nullptr, wanted, logits);
     observe(Op::logits, -1, logits);
     return logits;
-}
-
-void Decoder::look_at_rows() {
-    const Config& c = config();
-    const Index wide = (c.architecture == Architecture::gpt2 ? 1 : 2) * c.ffn;
-    const auto rows = [&](Buffer& buffer, Index width) {
-        return View<float>(buffer.data(), {R_, width});
-    };
-    x_rows_ = rows(*x_, c.dim);
-    normed_rows_ = rows(*normed_, c.dim);
-    qkv_rows_ = rows(*qkv_, c.qkv_width());
-    mixed_rows_ = rows(*mixed_, c.heads * c.head_dim);
-    branch_rows_ = rows(*branch_, c.dim);
-    wide_rows_ = rows(*gate_up_, wide);
-    hidden_rows_ = rows(*hidden_, c.ffn);
-    const auto heads = [&](Index first, Index count) {  // some heads of qkv
-        return View<float>(qkv_->data() + first * c.head_dim, {R_, count, c.head_dim},
-                           {c.qkv_width(), c.head_dim, 1, 0});
-    };
-    queries_ = heads(0, c.heads);
-    keys_ = heads(c.heads, c.kv_heads);
-    values_ = heads(c.heads + c.kv_heads, c.kv_heads);
-    mixed_heads_ = View<float>(mixed_->data(), {R_, c.heads, c.head_dim});
-}
-
-void Decoder::reserve(Index R, Index n) {
-    const Config& c = config();
-    const Index wide = (c.architecture == Architecture::gpt2 ? 1 : 2) * c.ffn;
-    if (R > capacity_) {
-        // A text that is run again for every token grows by one: room for 64 more saves growing
-        // each time. A decoder that only ever sees single tokens keeps one row.
-        if (R > 1) R = (R + 63) / 64 * 64;
-        x_ = engine_.allocate(R * c.dim);
-        normed_ = engine_.allocate(R * c.dim);
-        qkv_ = engine_.allocate(R * c.qkv_width());
-        mixed_ = engine_.allocate(R * c.heads * c.head_dim);
-        branch_ = engine_.allocate(R * c.dim);
-        gate_up_ = engine_.allocate(R * wide);
-        hidden_ = engine_.allocate(R * c.ffn);
-        capacity_ = R;
-        R_ = 0;  // the looks have to be taken again
-    }
-    if (n > logits_capacity_) {
-        wanted_ = engine_.allocate(n * c.dim);
-        logits_ = engine_.allocate(n * c.vocab);
-        logits_capacity_ = n;
-    }
-}
-
-Index Decoder::activation_bytes() const {
-    Index floats = 0;
-    for (const auto* buffer :
-         {&x_, &normed_, &qkv_, &mixed_, &branch_, &gate_up_, &hidden_, &wanted_, &logits_})
-        if (*buffer) floats += (*buffer)->size();
-    return floats * Index{sizeof(float)};
 }
 
 void Decoder::observe(Op op, Index layer, View<const float> view) {
