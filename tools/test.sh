@@ -58,7 +58,7 @@ build() {
 # same but for a few files. The programs go first: none of another stage may be left behind.
 build_ci() {
     rm -rf build/ci/bin
-    build ci --preset ci -DKVLAB_LAST_STEP=3 -DKVLAB_SCALAR=OFF "$@"
+    build ci --preset ci -DKVLAB_LAST_STEP=3 -DKVLAB_SCALAR=OFF -DKVLAB_BENCH=OFF "$@"
 }
 
 # What ctest is started with; the stage tsan needs something.
@@ -86,9 +86,13 @@ stage_smollm2() { # fetches the real model, so that its tests run in what follow
     if get_smollm2; then count 1 0 0; else skip "SmolLM2 could not be fetched"; fi
 }
 
-stage_ci() { # g++ -O3, warnings are errors
-    build_ci
+stage_ci() { # g++ -O3, warnings are errors; the benchmarks run, too, but their speed is not judged
+    build_ci -DKVLAB_BENCH=ON
     run_ctest ci
+    local bench
+    for bench in build/ci/bin/*_bench; do
+        check "$bench" --benchmark_min_time=0.001
+    done
 }
 
 stage_clang() { # clang++ -O3, warnings are errors: the same golden checksums
@@ -202,7 +206,7 @@ stage_install() { # cmake --install, and a project of its own that uses what is 
 
 plain_stages=(release)
 all_stages=(smollm2 format prefixes ci install headers scalar clang gcc_o0 clang_o0 student tsan fuzz tidy mutants)
-all_packages=(clang clang-format-14 clang-tidy util-linux)
+all_packages=(clang clang-format-14 clang-tidy libbenchmark-dev util-linux)
 
 # --- running stages -----------------------------------------------------------------------------
 
