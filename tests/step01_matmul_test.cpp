@@ -11,18 +11,10 @@
 #include <kvlab/tensor/random.hpp>
 #include <kvlab/tensor/simd_level.hpp>
 
+#include "random_data.hpp"
+
 using namespace kvlab;
-
-namespace {
-
-Tensor random_tensor(Shape shape, std::uint64_t seed) {
-    Tensor t(shape);
-    Rng rng(seed);
-    for (float& x : t.flat()) x = rng.normal();
-    return t;
-}
-
-}  // namespace
+using namespace kvlab::test;
 
 TEST_SUITE_BEGIN("step01");
 

@@ -16,18 +16,12 @@
 #include <kvlab/tensor/numerics.hpp>
 
 #include "models.hpp"
+#include "random_data.hpp"
 
 using namespace kvlab;
 using namespace kvlab::test;
 
 namespace {
-
-Tensor random_tensor(Shape shape, std::uint64_t seed, float scale = 1.0f) {
-    Tensor t(shape);
-    Rng rng(seed);
-    for (float& x : t.flat()) x = rng.normal() * scale;
-    return t;
-}
 
 // Logits of the whole text by Decoder at one level and thread count.
 std::vector<float> fast_logits(const WeightSource& source,

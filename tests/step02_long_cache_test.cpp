@@ -5,18 +5,10 @@
 #include <kvlab/tensor/checksum.hpp>
 #include <kvlab/tensor/random.hpp>
 
+#include "random_data.hpp"
+
 using namespace kvlab;
-
-namespace {
-
-Tensor random_tensor(Shape shape, std::uint64_t seed, float scale = 1.0f) {
-    Tensor t(shape);
-    Rng rng(seed);
-    for (float& x : t.flat()) x = rng.normal() * scale;
-    return t;
-}
-
-}  // namespace
+using namespace kvlab::test;
 
 TEST_SUITE_BEGIN("step02");
 

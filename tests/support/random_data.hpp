@@ -17,6 +17,13 @@ inline std::vector<float> normals(Index n, std::uint64_t seed, float scale = 1.0
     return values;
 }
 
+inline Tensor random_tensor(Shape shape, std::uint64_t seed, float scale = 1.0f) {
+    Tensor t(shape);
+    Rng rng(seed);
+    for (float& x : t.flat()) x = rng.normal() * scale;
+    return t;
+}
+
 // Finite values of every kind: ordinary, large, tiny, subnormal, +0, -0, whole numbers, halves.
 inline std::vector<float> extremes(Index n, std::uint64_t seed) {
     const float special[] = {0.0f,
