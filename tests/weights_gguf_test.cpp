@@ -1,6 +1,8 @@
 // The GGUF reader: what it accepts, and what it says about files that are wrong.
 #include <doctest/doctest.h>
 
+#include <algorithm>
+
 #include <kvlab/weights/gguf_file.hpp>
 #include <kvlab/weights/quantize.hpp>
 #include "gguf_samples.hpp"
@@ -29,6 +31,15 @@ TEST_CASE("W.1 gguf: a file of the reference package is read to the last value")
     }
     CHECK(to_f32(file.tensor("f32.weight"))(2, 63) == 2.0f + 63 * 0.25f);
     CHECK(to_f32(file.tensor("vector", {3}))(2) == 3.0f);
+}
+
+TEST_CASE("W.1 gguf: a tensor that was released reads the same again") {
+    const GgufFile file = GgufFile::open(KVLAB_SOURCE_DIR "/weights/deep.gguf");
+    for (const TensorInfo& info : file.tensors()) {
+        const std::vector<std::byte> before(info.bytes.begin(), info.bytes.end());
+        file.release(info);
+        REQUIRE(std::equal(before.begin(), before.end(), info.bytes.begin()));
+    }
 }
 
 TEST_CASE("W.1 gguf: extents are turned round and offsets count from the aligned data") {

@@ -1,0 +1,68 @@
+// What decoding a real model adds: a cache so long that threads share one token's tiles, and
+// files that mix formats of weights.
+#include <doctest/doctest.h>
+
+#include <vector>
+
+#include <kvlab/attention/attention.hpp>
+#include <kvlab/attention/cpu_engine.hpp>
+#include <kvlab/tensor/checksum.hpp>
+#include <kvlab/weights/quantize.hpp>
+
+#include "random_data.hpp"
+
+using namespace kvlab;
+using namespace kvlab::test;
+
+TEST_SUITE_BEGIN("step02");
+
+TEST_CASE("2.1 attention: one token over a long cache equals the plain loop with any threads") {
+    ThreadPool one(1), two(2), three(3);
+    for (const Index heads : {6, 7})  // groups of 6 rows, and of 7: more than a kernel takes
+        for (const Index past : {511, 512, 513, 575, 576, 1000}) {
+            CAPTURE(heads);
+            CAPTURE(past);
+            const Index D = 20, S = past + 1;
+            const Tensor q = random_tensor({1, 2 * heads, D}, 4, 3.0f);
+            const Tensor k = random_tensor({S, 2, D}, 5), v = random_tensor({S, 2, D}, 6);
+            KvTiles tiles(S, 2, D);
+            tiles.write(0, k.view(), v.view());
+            Tensor expected({1, 2 * heads, D});
+            for (Index h = 0; h < 2 * heads; ++h)
+                attention_plain(q.view()[0][h], k.view().transposed(0, 1)[h / heads],
+                                v.view().transposed(0, 1)[h / heads], expected.view()[0][h]);
+            for (const SimdLevel level : supported_simd_levels())
+                for (ThreadPool* pool : {&one, &two, &three}) {
+                    Tensor out({1, 2 * heads, D});
+                    attend_tiles(level, *pool, q.view(), tiles, past, out.view());
+                    REQUIRE(compare_bits(out.flat(), expected.flat()).differ == 0);
+                }
+        }
+}
+
+TEST_CASE("2.2 engine: matrices of different formats in one have the bits of each alone") {
+    // q in F32 beside k in Q8_0: files may mix formats, and the engine lays both in one matrix.
+    const Index K = 64, N = 70;
+    const std::vector<float> weights = normals(N * K, 7);
+    std::vector<std::byte> codes(static_cast<std::size_t>(N * bytes_for(TensorType::q8_0, K)));
+    quantize(TensorType::q8_0, weights, codes);
+    const TensorInfo plain{"plain", TensorType::f32, {N, K}, std::as_bytes(std::span(weights))};
+    const TensorInfo coded{"coded", TensorType::q8_0, {N, K}, codes};
+    const auto engine = make_cpu_engine({2, default_simd_level()});
+    const Tensor x = random_tensor({3, K}, 8);
+    const auto product = [&](std::vector<const TensorInfo*> parts) {
+        const auto matrix = engine->load_matrix(parts);
+        Tensor y({3, matrix->outputs()});
+        engine->linear(*matrix, nullptr, x.view(), y.view());
+        return y;
+    };
+    const Tensor both = product({&plain, &coded}), first = product({&plain}),
+                 second = product({&coded});
+    for (Index r = 0; r < 3; ++r)
+        for (Index n = 0; n < N; ++n) {
+            REQUIRE(both(r, n) == first(r, n));
+            REQUIRE(both(r, N + n) == second(r, n));
+        }
+}
+
+TEST_SUITE_END();
