@@ -58,7 +58,7 @@ std::vector<std::byte> weight_bytes(TensorType type, Index outputs, Index depth)
 }
 
 // A product has no speed before it has the plain loop's bits.
-bool same_bits(const PackedMatrix& w, View<const float> x, View<const float> y) {
+bool same_bits(const PackedMatrix& w, const View<const float>& x, const View<const float>& y) {
     const Index n = std::min(w.outputs(), Index{8}), K = w.depth();
     Tensor rows({n, K}), expected({1, n});
     for (Index i = 0; i < n; ++i)

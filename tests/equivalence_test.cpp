@@ -143,7 +143,7 @@ TEST_CASE("E.4 batch: neighbours of any length do not change a sequence") {
         KvCache cache = rig.cache(120);
         Generator generator(rig.decoder);
         generator.add(cache, prompts[static_cast<std::size_t>(i)], 10 + i);
-        generator.set_on_token([&](Index, Token, View<const float> logits) {
+        generator.set_on_token([&](Index, Token, const View<const float>& logits) {
             rows[static_cast<std::size_t>(i)].insert(rows[static_cast<std::size_t>(i)].end(),
                                                      logits.flat().begin(),
                                                      logits.flat().end());
@@ -160,7 +160,7 @@ TEST_CASE("E.4 batch: neighbours of any length do not change a sequence") {
             caches.push_back(std::make_unique<KvCache>(rig.decoder.kv_shape(), 120));
             generator.add(*caches.back(), prompts[static_cast<std::size_t>(i)], 10 + i);
         }
-        generator.set_on_token([&](Index n, Token, View<const float> logits) {
+        generator.set_on_token([&](Index n, Token, const View<const float>& logits) {
             auto& to = found[static_cast<std::size_t>(order[static_cast<std::size_t>(n)])];
             to.insert(to.end(), logits.flat().begin(), logits.flat().end());
         });
@@ -233,7 +233,10 @@ TEST_CASE("E.8 one ulp in one activation of the past reaches the next logits") {
     rig.logits(good, std::span(text).first(19));
 
     struct Flip final : Observer {
-        void on(Op op, Index layer, View<const float> rows, std::span<const Index>) override {
+        void on(Op op,
+                Index layer,
+                const View<const float>& rows,
+                std::span<const Index>) override {
             if (op != Op::attention_norm || layer != 0) return;
             float& x = const_cast<float&>(rows(3, 5));
             x = std::nextafter(x, 10.0f);

@@ -34,7 +34,7 @@ std::vector<float> read_floats(const std::string& path) {
 }
 
 // The largest difference; infinity if a value is not finite.
-double worst_of(View<const float> logits,
+double worst_of(const View<const float>& logits,
                 const json& sidecar,
                 const json& prompt,
                 std::span<const float> expected) {

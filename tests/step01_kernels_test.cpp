@@ -176,11 +176,12 @@ TEST_CASE("1.4 kernels: panels equals one dot per column") {
                     expected[static_cast<std::size_t>(c)] =
                         dot(x.data(), 1, b.data() + c / kPanel * depth * kPanel + c % kPanel,
                             kPanel, depth);
-                check_row(expected, [&](float* out) {
-                    tensor_kernels(level).f32->multiply(
-                        panels, depth, x.data(), reinterpret_cast<const std::byte*>(b.data()),
-                        out);
-                });
+                for (const Source source : {Source::cache, Source::memory})
+                    check_row(expected, [&](float* out) {
+                        tensor_kernels(level).f32->multiply(
+                            panels, depth, x.data(),
+                            reinterpret_cast<const std::byte*>(b.data()), out, source);
+                    });
             }
 }
 

@@ -71,6 +71,28 @@ TEST_CASE("1.4 panels: reading an output gives back its row in every format") {
         }
 }
 
+TEST_CASE("1.4 panels: a row times a matrix too large for the cache equals the plain loop") {
+    constexpr Index kN = 1000, kK = 256;  // 144 KB in the smallest format: asked for ahead
+    ThreadPool one(1), two(2);
+    Rng rng(25);
+    Tensor x({1, kK}), expected({1, kN}), y({1, kN});
+    for (float& v : x.flat()) v = rng.normal();
+    for (TensorType type : kTensorTypes) {
+        const auto bytes = random_rows(type, kN, kK, rng);
+        const Tensor w = dequantized(type, bytes, kN, kK);
+        matmul_plain(x.view(), w.view(), expected.view());
+        PackedMatrix packed(kN, kK, type);
+        packed.set_outputs(0, bytes);
+        for (SimdLevel level : supported_simd_levels())
+            for (ThreadPool* pool : {&one, &two}) {
+                CAPTURE(type_name(type));
+                CAPTURE(simd_level_name(level));
+                matmul(tensor_kernels(level), *pool, x.view(), packed, y.view());
+                REQUIRE(compare_bits(y.flat(), expected.flat()).differ == 0);
+            }
+    }
+}
+
 TEST_CASE("1.4 panels: every format equals the plain loop on its defined values bit for bit") {
     ThreadPool one(1), two(2);
     Rng rng(22);

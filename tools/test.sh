@@ -205,9 +205,7 @@ stage_install() { # cmake --install, and a project of its own that uses what is 
 }
 
 plain_stages=(release)
-all_stages=(smollm2 format prefixes ci install headers scalar clang gcc_o0 clang_o0 student tsan fuzz mutants)
-# Run by name until each has been seen green as a whole; then they join the list above.
-more_stages=(tidy)
+all_stages=(smollm2 format prefixes ci install headers scalar clang gcc_o0 clang_o0 student tsan fuzz mutants tidy)
 all_packages=(clang clang-format-14 clang-tidy libbenchmark-dev util-linux)
 
 # --- running stages -----------------------------------------------------------------------------
@@ -243,11 +241,11 @@ while [ $# -gt 0 ]; do
     case $1 in
         --all) chosen=("${all_stages[@]}") ;;
         --stages)
-            printf '%s\n' "${plain_stages[@]}" "${all_stages[@]}" "${more_stages[@]}"
+            printf '%s\n' "${plain_stages[@]}" "${all_stages[@]}"
             exit 0
             ;;
         --stage)
-            [[ " ${plain_stages[*]} ${all_stages[*]} ${more_stages[*]} " == *" ${2-} "* ]] || {
+            [[ " ${plain_stages[*]} ${all_stages[*]} " == *" ${2-} "* ]] || {
                 echo "test.sh: there is no stage '${2-}'" >&2
                 exit 2
             }

@@ -74,23 +74,24 @@ bool run_ladder(Index threads, Json& report, std::string& result) {
               << processor_name() << ", " << compiler_name() << "\n"
               << "  rung                              level     GFLOP/s   faster   checksum\n";
     Ladder ladder(report["ladder"]);
-    ladder.rung("plain: one output, one chain", best,
-                [&](View<float> y) { ladder_kernels(best).plain(kT, kK, kN, x, w, y.data()); });
+    ladder.rung("plain: one output, one chain", best, [&](const View<float>& y) {
+        ladder_kernels(best).plain(kT, kK, kN, x, w, y.data());
+    });
     std::vector<float> sums(kN);
-    ladder.rung("reordered: a row of outputs", best, [&](View<float> y) {
+    ladder.rung("reordered: a row of outputs", best, [&](const View<float>& y) {
         ladder_kernels(best).reordered(kT, kK, kN, x, wt, sums.data(), y.data());
     });
-    ladder.rung("packed: sums stay in registers", best, [&](View<float> y) {
+    ladder.rung("packed: sums stay in registers", best, [&](const View<float>& y) {
         for (Index t = 0; t < kT; ++t)
             tensor_kernels(best).f32->multiply(in.packed.panels(), kK, x + t * kK,
-                                               in.packed.panel(0), &y(t, 0));
+                                               in.packed.panel(0), &y(t, 0), Source::memory);
     });
     ThreadPool one(1), many(threads);
     for (const SimdLevel level : supported_simd_levels())
-        ladder.rung("blocked: a weight serves six rows", level, [&](View<float> y) {
+        ladder.rung("blocked: a weight serves six rows", level, [&](const View<float>& y) {
             matmul(tensor_kernels(level), one, in.x.view(), in.packed, y);
         });
-    ladder.rung(concat("threads: ", threads), best, [&](View<float> y) {
+    ladder.rung(concat("threads: ", threads), best, [&](const View<float>& y) {
         matmul(tensor_kernels(best), many, in.x.view(), in.packed, y);
     });
     std::cout << "  one checksum: " << verdict(ladder.ok()) << "\n\n";

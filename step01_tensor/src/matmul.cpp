@@ -39,7 +39,7 @@ void prefetch(const std::byte* next, Index lines) {
 // in pieces of one block (64 x 64 floats, 16 KB: half of L1), each used for all rows before the
 // next; a format other than f32 is expanded once per piece, not once per row.
 void panel_rows(const TensorKernels& kernels,
-                View<const float> x,
+                const View<const float>& x,
                 const PackedMatrix& w,
                 Index p,
                 Index first,
@@ -87,7 +87,7 @@ Index row_chunks(Index T, Index K) {
 // The last panel when N is not a multiple of 16: through a buffer, so that nothing is written
 // beyond column N.
 void padded_panel(const TensorKernels& kernels,
-                  View<const float> x,
+                  const View<const float>& x,
                   const PackedMatrix& w,
                   Index p,
                   Index first,
@@ -109,33 +109,44 @@ void padded_panel(const TensorKernels& kernels,
 // whole panels go to the kernel in a few long runs.
 void matrix_vector(const TensorKernels& kernels,
                    ThreadPool& pool,
-                   View<const float> x,
+                   const View<const float>& x,
                    const PackedMatrix& w,
-                   View<float> y) {
+                   const View<float>& y) {
+    constexpr Index kSmall = Index{128} * 1024;
     const PanelKernels& format = kernels_of(kernels, w.type());
     const Index whole = w.outputs() / kPanel, rest = w.outputs() % kPanel;
-    const Index runs = std::min(whole, pool.threads() == 1 ? Index{1} : pool.threads() * 4);
-    const auto task = [&](Index i) {
-        if (i < runs) {
-            const Index begin = whole * i / runs, end = whole * (i + 1) / runs;
-            format.multiply(end - begin, w.depth(), x.data(), w.panel(begin),
-                            y.data() + begin * kPanel);
-            return;
-        }
+    // A model of such small matrices lies in the second-level cache as a whole.
+    const Source source = w.bytes() <= kSmall ? Source::cache : Source::memory;
+    const auto run = [&](Index begin, Index end) {
+        format.multiply(end - begin, w.depth(), x.data(), w.panel(begin),
+                        y.data() + begin * kPanel, source);
+    };
+    const auto narrow = [&] {
         alignas(kAlignment) float last[kPanel];  // a panel is always whole, y may be narrower
-        format.multiply(1, w.depth(), x.data(), w.panel(whole), last);
+        format.multiply(1, w.depth(), x.data(), w.panel(whole), last, source);
         std::copy_n(last, rest, y.data() + whole * kPanel);
     };
-    pool.run(runs + (rest > 0 ? 1 : 0), task);
+    if (pool.threads() == 1) {
+        run(0, whole);
+        if (rest > 0) narrow();
+        return;
+    }
+    const Index runs = std::min(whole, pool.threads() * 4);
+    pool.run(runs + (rest > 0 ? 1 : 0), [&](Index i) {
+        if (i < runs)
+            run(whole * i / runs, whole * (i + 1) / runs);
+        else
+            narrow();
+    });
 }
 
 }  // namespace
 
 void matmul(const TensorKernels& kernels,
             ThreadPool& pool,
-            View<const float> x,
+            const View<const float>& x,
             const PackedMatrix& w,
-            View<float> y) {
+            const View<float>& y) {
     const Index T = x.rank() == 2 ? x.dim(0) : 0;
     check_shape(x, {T, w.depth()}, "matmul: x");
     check_shape(y, {T, w.outputs()}, "matmul: y");

@@ -1,5 +1,7 @@
 #include <kvlab/tensor/numerics.hpp>
 
+#include <algorithm>
+
 namespace kvlab {
 
 // ANCHOR: softmax
@@ -41,7 +43,9 @@ void layer_norm(
 }
 
 // ANCHOR: matmul_plain
-void matmul_plain(View<const float> x, View<const float> w, View<float> y) {
+void matmul_plain(const View<const float>& x,
+                  const View<const float>& w,
+                  const View<float>& y) {
     const Index T = x.dim(0), K = x.dim(1), N = w.dim(0);
     check_shape(w, {N, K}, "matmul: w");
     check_shape(y, {T, N}, "matmul: y");
@@ -54,10 +58,25 @@ void matmul_plain(View<const float> x, View<const float> w, View<float> y) {
 
 Index argmax(std::span<const float> values) {
     check(!values.empty(), "argmax: no values");
+    constexpr std::size_t kBlock = 64;
     std::size_t best = 0;
-    for (std::size_t i = 1; i < values.size(); ++i)
-        if (values[i] > values[best]) best = i;
+    for (std::size_t begin = 0; begin < values.size(); begin += kBlock) {
+        // Most blocks hold nothing larger, which many values at a time can be asked.
+        const std::span block = values.subspan(begin, std::min(kBlock, values.size() - begin));
+        const float largest = values[best];
+        std::uint32_t any = 0;
+        for (const float value : block) any |= static_cast<std::uint32_t>(value > largest);
+        if (any == 0) continue;
+        for (std::size_t i = begin; i < begin + block.size(); ++i)
+            if (values[i] > values[best]) best = i;
+    }
     return static_cast<Index>(best);
+}
+
+bool all_finite(std::span<const float> values) {
+    std::uint32_t bad = 0;  // no early return: many values at a time
+    for (const float value : values) bad |= static_cast<std::uint32_t>(!is_finite(value));
+    return bad == 0;
 }
 
 }  // namespace kvlab

@@ -109,7 +109,7 @@ PackedMatrix::PackedMatrix(Index outputs, Index depth, TensorType type, MemoryPo
         std::fill_n(data_.get() + (panels() - 1) * panel_bytes_, panel_bytes_, std::byte{0});
 }
 
-PackedMatrix PackedMatrix::pack(View<const float> w) {
+PackedMatrix PackedMatrix::pack(const View<const float>& w) {
     check(w.rank() == 2, "packed matrix: expected a matrix [N, K], found ", w.shape());
     PackedMatrix packed(w.dim(0), w.dim(1));
     std::vector<float> row(static_cast<std::size_t>(w.dim(1)));

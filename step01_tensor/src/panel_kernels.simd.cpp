@@ -98,8 +98,8 @@ Index smaller_of(Index a, Index b) {
 // near enough not to be driven out of the cache before its turn.
 inline constexpr Index kAhead = 8192;
 
-template <class Format>
-void multiply(Index panels, Index depth, const float* x, const std::byte* b, float* y) {
+template <class Format, Source From>
+void multiply_from(Index panels, Index depth, const float* x, const std::byte* b, float* y) {
     const Index groups = (depth + kGroup - 1) / kGroup;
     // The last group of a plain format may be short.
     const Index panel_bytes = depth * (Format::kBytes / kGroup);
@@ -114,7 +114,7 @@ void multiply(Index panels, Index depth, const float* x, const std::byte* b, flo
                     const float* in = x + i * kGroup;
                     Format::weights(smaller_of(kGroup, depth - i * kGroup), group, c,
                                     [&](Index k, int v, Vec w) {
-                                        if (v == 0)
+                                        if (From == Source::memory && v == 0)
                                             __builtin_prefetch(group + kAhead +
                                                                k * (Format::kBytes / kGroup));
                                         acc[v] = fma(fill(in[k]), w, acc[v]);
@@ -125,6 +125,15 @@ void multiply(Index panels, Index depth, const float* x, const std::byte* b, flo
             }
             for (int v = 0; v < kVecs; ++v) store(y + c + v * kLanes, total[v]);
         }
+}
+
+template <class Format>
+void multiply(
+    Index panels, Index depth, const float* x, const std::byte* b, float* y, Source source) {
+    if (source == Source::memory)
+        multiply_from<Format, Source::memory>(panels, depth, x, b, y);
+    else
+        multiply_from<Format, Source::cache>(panels, depth, x, b, y);
 }
 
 template <class Format>

@@ -8,6 +8,16 @@
 
 namespace kvlab {
 
+namespace {
+
+[[noreturn]] void refuse_logits(std::span<const float> logits) {
+    const auto bad = std::find_if_not(logits.begin(), logits.end(), is_finite);
+    throw Error(concat("sampling: logit ", bad - logits.begin(), " is ", *bad,
+                       ", expected a finite number"));
+}
+
+}  // namespace
+
 Sampler::Sampler(const SamplingOptions& options) : options_(options), rng_(options.seed) {
     // Below that, a logit times log2(e) / temperature could leave the range of a float.
     check(options.temperature == 0 || options.temperature >= 0x1p-20f,
@@ -20,9 +30,8 @@ Sampler::Sampler(const SamplingOptions& options) : options_(options), rng_(optio
 // ANCHOR: sample
 Index Sampler::sample(std::span<const float> logits) {
     check(!logits.empty(), "sampling: no logits");
-    for (std::size_t i = 0; i < logits.size(); ++i)
-        check(std::isfinite(logits[i]), "sampling: logit ", i, " is ", logits[i],
-              ", expected a finite number");
+    if (!all_finite(logits)) [[unlikely]]
+        refuse_logits(logits);
     if (options_.temperature == 0) return argmax(logits);
     order_.resize(logits.size());
     std::iota(order_.begin(), order_.end(), Index{0});

@@ -27,6 +27,10 @@ std::string Shape::to_string() const {
     return text + "]";
 }
 
+void refuse_shape(const Shape& found, const Shape& expected, const char* what) {
+    throw Error(concat(what, ": expected shape ", expected, ", found ", found));
+}
+
 Tensor::Tensor(Shape shape)
     : shape_(shape),
       data_(shape_.size() * static_cast<Index>(sizeof(float)), Memory::Fill::zeros) {}

@@ -93,14 +93,24 @@ inline constexpr int kPanelVecs = static_cast<int>(kPanel / kLanes);
 inline constexpr int kHalf =
     4;  // registers of one stream: a whole panel with AVX-512, else a part
 
+// How far ahead of what is being used the hardware should be reading, in floats: 8 KB.
+inline constexpr Index kAhead = 2048;
+
+template <Source From>
+KVLAB_INLINE void ask_ahead(const float* b) {
+    if (From == Source::memory)
+        for (int line = 0; line < kHalf * kLanes; line += 16)
+            __builtin_prefetch(b + kAhead + line);
+}
+
 // Two independent chains side by side: a chain waits 4 cycles for each fma, so one alone would
-// leave the multipliers idle. `ahead` is where the hardware should be reading already.
+// leave the multipliers idle.
+template <Source From>
 KVLAB_INLINE void two_streams(Index depth,
                               const float* xa,
                               const float* a,
                               const float* xb,
                               const float* b,
-                              Index ahead,
                               Vec* acc_a,
                               Vec* acc_b) {
     for (int v = 0; v < kHalf; ++v) acc_a[v] = acc_b[v] = fill(0.0f);
@@ -110,40 +120,37 @@ KVLAB_INLINE void two_streams(Index depth,
             acc_a[v] = fma(va, load(a + k * kPanel + v * kLanes), acc_a[v]);
             acc_b[v] = fma(vb, load(b + k * kPanel + v * kLanes), acc_b[v]);
         }
-        for (int line = 0; line < kHalf * kLanes; line += 16) {
-            __builtin_prefetch(a + k * kPanel + ahead + line);
-            __builtin_prefetch(b + k * kPanel + ahead + line);
-        }
+        ask_ahead<From>(a + k * kPanel);
+        ask_ahead<From>(b + k * kPanel);
     }
 }
 
-KVLAB_INLINE void one_stream(
-    Index depth, const float* x, const float* b, Index ahead, Vec* acc) {
+template <Source From>
+KVLAB_INLINE void one_stream(Index depth, const float* x, const float* b, Vec* acc) {
     for (int v = 0; v < kHalf; ++v) acc[v] = fill(0.0f);
     for (Index k = 0; k < depth; ++k) {
         const Vec xk = fill(x[k]);
         for (int v = 0; v < kHalf; ++v)
             acc[v] = fma(xk, load(b + k * kPanel + v * kLanes), acc[v]);
-        for (int line = 0; line < kHalf * kLanes; line += 16)
-            __builtin_prefetch(b + k * kPanel + ahead + line);
+        ask_ahead<From>(b + k * kPanel);
     }
 }
 
 inline constexpr Index kBlock = 64;
 
 // One panel (or half of one, where registers are few): blocks two at a time, added in order.
-static void one_panel(Index depth, const float* x, const float* b, Index ahead, float* y) {
+template <Source From>
+static void one_panel(Index depth, const float* x, const float* b, float* y) {
     Vec total[kHalf] = {}, even[kHalf], odd[kHalf];
     for (Index k = 0; k < depth; k += 2 * kBlock) {
         const Index left = depth - k;
         if (left >= 2 * kBlock) {
-            two_streams(kBlock, x + k, b + k * kPanel, x + k + kBlock,
-                        b + (k + kBlock) * kPanel, ahead, even, odd);
+            two_streams<From>(kBlock, x + k, b + k * kPanel, x + k + kBlock,
+                              b + (k + kBlock) * kPanel, even, odd);
         } else {
-            one_stream(left < kBlock ? left : kBlock, x + k, b + k * kPanel, ahead, even);
+            one_stream<From>(left < kBlock ? left : kBlock, x + k, b + k * kPanel, even);
             if (left > kBlock)
-                one_stream(left - kBlock, x + k + kBlock, b + (k + kBlock) * kPanel, ahead,
-                           odd);
+                one_stream<From>(left - kBlock, x + k + kBlock, b + (k + kBlock) * kPanel, odd);
         }
         for (int v = 0; v < kHalf; ++v) {
             total[v] = k == 0 ? even[v] : add(total[v], even[v]);
@@ -153,9 +160,8 @@ static void one_panel(Index depth, const float* x, const float* b, Index ahead, 
     for (int v = 0; v < kHalf; ++v) store(y + v * kLanes, total[v]);
 }
 
-static void panels(Index count, Index depth, const float* x, const std::byte* bytes, float* y) {
-    const float* b = reinterpret_cast<const float*>(bytes);
-    const Index ahead = 8192 / static_cast<Index>(sizeof(float));
+template <Source From>
+static void panels(Index count, Index depth, const float* x, const float* b, float* y) {
     Index p = 0;
     if (depth <=
         kBlock) {  // a single block: take two panels side by side instead of two blocks
@@ -163,7 +169,7 @@ static void panels(Index count, Index depth, const float* x, const std::byte* by
             for (int part = 0; part < kPanelVecs; part += kHalf) {
                 Vec first[kHalf], second[kHalf];
                 const float* a = b + p * depth * kPanel + part * kLanes;
-                two_streams(depth, x, a, x, a + depth * kPanel, 256, first, second);
+                two_streams<From>(depth, x, a, x, a + depth * kPanel, first, second);
                 for (int v = 0; v < kHalf; ++v) {
                     store(y + p * kPanel + (part + v) * kLanes, first[v]);
                     store(y + (p + 1) * kPanel + (part + v) * kLanes, second[v]);
@@ -172,8 +178,17 @@ static void panels(Index count, Index depth, const float* x, const std::byte* by
     }
     for (; p < count; ++p)
         for (int part = 0; part < kPanelVecs; part += kHalf)
-            one_panel(depth, x, b + p * depth * kPanel + part * kLanes, ahead,
-                      y + p * kPanel + part * kLanes);
+            one_panel<From>(depth, x, b + p * depth * kPanel + part * kLanes,
+                            y + p * kPanel + part * kLanes);
+}
+
+static void multiply(
+    Index count, Index depth, const float* x, const std::byte* bytes, float* y, Source source) {
+    const float* b = reinterpret_cast<const float*>(bytes);
+    if (source == Source::memory)
+        panels<Source::memory>(count, depth, x, b, y);
+    else
+        panels<Source::cache>(count, depth, x, b, y);
 }
 
 // The sum of squares by rule 2. The blocks are independent until they are added, so eight of
@@ -268,7 +283,7 @@ static void add_to(const float* x, Index n, float* y) {
     elementwise(y, x, n, y, [](Vec a, Vec b) { return add(a, b); });
 }
 
-static const PanelKernels kF32 = {panels, nullptr};
+static const PanelKernels kF32 = {multiply, nullptr};
 extern const PanelKernels kF16, kBf16, kQ8_0, kQ4_0, kQ4_1;  // panel_kernels.simd.cpp
 
 extern const TensorKernels kTensorKernels;

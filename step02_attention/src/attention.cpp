@@ -9,10 +9,10 @@
 namespace kvlab {
 
 // ANCHOR: attention_plain
-void attention_plain(View<const float> q,
-                     View<const float> k,
-                     View<const float> v,
-                     View<float> out) {
+void attention_plain(const View<const float>& q,
+                     const View<const float>& k,
+                     const View<const float>& v,
+                     const View<float>& out) {
     check(q.rank() == 1 && k.rank() == 2, "attention: expected q [D] and k [S, D], found ",
           q.shape(), " and ", k.shape());
     const Index D = q.dim(0), S = k.dim(0);
@@ -121,7 +121,7 @@ namespace {
 // Decoding: the rows are the heads of one group, and all see the same slots.
 class OneToken {
 public:
-    OneToken(SimdLevel level, View<const float> q, const KvTiles& tiles, Index slots)
+    OneToken(SimdLevel level, const View<const float>& q, const KvTiles& tiles, Index slots)
         : level_(level),
           q_(q),
           tiles_(tiles),
@@ -130,12 +130,12 @@ public:
           group_(q.dim(1) / tiles.kv_heads()),
           row_floats_(tiles.padded_dim() + kBeside) {}
 
-    static bool fits(View<const float> q, const KvTiles& tiles) {
+    static bool fits(const View<const float>& q, const KvTiles& tiles) {
         return q.dim(0) == 1 && q.dim(1) / tiles.kv_heads() <= kMaxKernelRows;
     }
 
     // Tiles side by side, then their results in slot order: the same additions as one by one.
-    void attend_shared(ThreadPool& pool, View<float> out) {
+    void attend_shared(ThreadPool& pool, const View<float>& out) {
         // As large as the cache will ever need it, so that the next tokens allocate nothing.
         thread_local std::vector<float> results;
         results.resize(std::max(
@@ -181,7 +181,7 @@ private:
         }
     }
 
-    void add_up(Index head, float* all, View<float> out) const {
+    void add_up(Index head, float* all, const View<float>& out) const {
         AttentionRows rows = start(head);
         for (Index tile = 0; tile < count_; ++tile)
             for (Index r = 0; r < group_; ++r) {
@@ -201,10 +201,10 @@ private:
 
 void attend_tiles(SimdLevel level,
                   ThreadPool& pool,
-                  View<const float> q,
+                  const View<const float>& q,
                   const KvTiles& tiles,
                   Index past,
-                  View<float> out) {
+                  const View<float>& out) {
     const Index T = q.dim(0), Hq = q.dim(1), D = tiles.head_dim(), Hkv = tiles.kv_heads();
     check_shape(q, {T, Hq, D}, "attend: q");
     check_shape(out, {T, Hq, D}, "attend: out");
@@ -218,15 +218,18 @@ void attend_tiles(SimdLevel level,
     const Index group = Hq / Hkv, rows = T * group;  // row = (token, head of the group)
     const Index pieces = (rows + kMaxKernelRows - 1) / kMaxKernelRows;
     const auto task = [&](Index i) {
-        const Index kv_head = i / pieces, first = i % pieces * kMaxKernelRows;
+        const Index kv_head = pieces == 1 ? i : i / pieces;
+        const Index first = (i - kv_head * pieces) * kMaxKernelRows;
         const Index count = std::min(kMaxKernelRows, rows - first);
         AttentionRows state(level, D, tiles.padded_dim());
         state.start(count);
-        Index sees[kMaxKernelRows] = {};
-        for (Index r = 0; r < count; ++r) {
-            const Index t = (first + r) / group, head = kv_head * group + (first + r) % group;
-            std::copy_n(&q(t, head, 0), D, state.query(r));
+        Index token[kMaxKernelRows], head[kMaxKernelRows], sees[kMaxKernelRows] = {};
+        for (Index r = 0, t = first / group, h = first - t * group; r < count; ++r, ++h) {
+            if (h == group) h = 0, ++t;  // counted, for a division costs as much as this loop
+            token[r] = t;
+            head[r] = kv_head * group + h;
             sees[r] = past + t + 1;
+            std::copy_n(&q(t, head[r], 0), D, state.query(r));
         }
         for (Index tile = 0; tile * kTile < sees[count - 1]; ++tile) {
             Index visible[kMaxKernelRows], first_row = 0;
@@ -237,9 +240,7 @@ void attend_tiles(SimdLevel level,
             state.tile(tiles.key_tile(kv_head, tile), tiles.value_tile(kv_head, tile), visible,
                        first_row);
         }
-        for (Index r = 0; r < count; ++r)
-            state.finish(r,
-                         &out((first + r) / group, kv_head * group + (first + r) % group, 0));
+        for (Index r = 0; r < count; ++r) state.finish(r, &out(token[r], head[r], 0));
     };
     pool.run(Hkv * pieces, task);
 }

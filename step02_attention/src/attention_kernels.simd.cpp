@@ -22,8 +22,9 @@ static float softmax_tile(float* scores, Index visible) {
     return M;
 }
 
-// Some rows and registers of columns; the totals go along once, with the first columns. Each
-// chain waits 4 cycles for its last addition, so they have to run side by side.
+// Some rows and registers of columns; the totals go along once, with the first columns, each in
+// all lanes of a register of its own: a weight is broadcast anyway. Each chain waits 4 cycles
+// for its last addition, so they have to run side by side.
 template <int Rows, int Columns, bool WithTotals>
 KVLAB_INLINE void weigh_tile(Index slots,
                              const float* weights,
@@ -34,21 +35,21 @@ KVLAB_INLINE void weigh_tile(Index slots,
                              float* totals,
                              bool resume) {
     Vec acc[Rows][Columns];
-    float total[Rows];
+    Vec total[Rows];
     for (int r = 0; r < Rows; ++r) {
-        total[r] = WithTotals && resume ? totals[r] : 0.0f;
+        total[r] = fill(WithTotals && resume ? totals[r] : 0.0f);
         for (int c = 0; c < Columns; ++c)
             acc[r][c] = resume ? load(sums + r * stride + c * kLanes) : fill(0.0f);
     }
     for (Index j = 0; j < slots; ++j)
         for (int r = 0; r < Rows; ++r) {
-            const float weight = weights[r * kTile + j];
-            if (WithTotals) total[r] += weight;
+            const Vec weight = fill(weights[r * kTile + j]);
+            if (WithTotals) total[r] = add(total[r], weight);
             for (int c = 0; c < Columns; ++c)
-                acc[r][c] = fma(fill(weight), load(values + j * width + c * kLanes), acc[r][c]);
+                acc[r][c] = fma(weight, load(values + j * width + c * kLanes), acc[r][c]);
         }
     for (int r = 0; r < Rows; ++r) {
-        if (WithTotals) totals[r] = total[r];
+        if (WithTotals) totals[r] = first_lane(total[r]);
         for (int c = 0; c < Columns; ++c) store(sums + r * stride + c * kLanes, acc[r][c]);
     }
 }

@@ -73,24 +73,29 @@ public:
     }
 
     std::unique_ptr<Matrix> load_matrix(std::span<const TensorInfo* const> parts) override;
-    void gather(const Matrix& table, std::span<const Token> tokens, View<float> x) override;
+    void gather(const Matrix& table,
+                std::span<const Token> tokens,
+                const View<float>& x) override;
     void linear(const Matrix& w,
                 const float* bias,
-                View<const float> x,
-                View<float> y) override;
-    void rms_norm(View<const float> x, const float* weight, float eps, View<float> y) override;
-    void layer_norm(View<const float> x,
+                const View<const float>& x,
+                const View<float>& y) override;
+    void rms_norm(const View<const float>& x,
+                  const float* weight,
+                  float eps,
+                  const View<float>& y) override;
+    void layer_norm(const View<const float>& x,
                     const float* weight,
                     const float* bias,
                     float eps,
-                    View<float> y) override;
-    void rotate(View<float> heads,
+                    const View<float>& y) override;
+    void rotate(const View<float>& heads,
                 const RopeTable* table,
                 std::span<const Index> positions,
                 float factor) override;
-    void add(View<const float> x, View<float> y) override;
-    void swiglu(View<const float> gate_up, View<float> hidden) override;
-    void gelu(View<const float> x, View<float> y) override;
+    void add(const View<const float>& x, const View<float>& y) override;
+    void swiglu(const View<const float>& gate_up, const View<float>& hidden) override;
+    void gelu(const View<const float>& x, const View<float>& y) override;
 
 private:
     // Calls task(r) for R rows of `work` floats each; small work is not worth waking threads
@@ -142,7 +147,9 @@ std::unique_ptr<Matrix> CpuEngine::load_matrix(std::span<const TensorInfo* const
     return matrix;
 }
 
-void CpuEngine::gather(const Matrix& table, std::span<const Token> tokens, View<float> x) {
+void CpuEngine::gather(const Matrix& table,
+                       std::span<const Token> tokens,
+                       const View<float>& x) {
     const PackedMatrix& rows = packed(table);
     const Index K = rows.depth();
     check_shape(x, {static_cast<Index>(tokens.size()), K}, "gather: x");
@@ -153,13 +160,19 @@ void CpuEngine::gather(const Matrix& table, std::span<const Token> tokens, View<
         rows.read(tokens[static_cast<std::size_t>(r)], x[r].flat());
 }
 
-void CpuEngine::linear(const Matrix& w, const float* bias, View<const float> x, View<float> y) {
+void CpuEngine::linear(const Matrix& w,
+                       const float* bias,
+                       const View<const float>& x,
+                       const View<float>& y) {
     matmul(kernels_, pool_, x, packed(w), y);
     if (bias == nullptr) return;
     for_rows(y.dim(0), y.dim(1), [&](Index r) { kernels_.add(bias, y.dim(1), &y(r, 0)); });
 }
 
-void CpuEngine::rms_norm(View<const float> x, const float* weight, float eps, View<float> y) {
+void CpuEngine::rms_norm(const View<const float>& x,
+                         const float* weight,
+                         float eps,
+                         const View<float>& y) {
     check_shape(y, x.shape(), "rms_norm: y");
     constexpr Index kRows = 8;  // that the kernel likes to have together
     const Index R = x.dim(0);
@@ -170,15 +183,18 @@ void CpuEngine::rms_norm(View<const float> x, const float* weight, float eps, Vi
     });
 }
 
-void CpuEngine::layer_norm(
-    View<const float> x, const float* weight, const float* bias, float eps, View<float> y) {
+void CpuEngine::layer_norm(const View<const float>& x,
+                           const float* weight,
+                           const float* bias,
+                           float eps,
+                           const View<float>& y) {
     check_shape(y, x.shape(), "layer_norm: y");
     for_rows(x.dim(0), x.dim(1), [&](Index r) {
         kvlab::layer_norm(&x(r, 0), weight, bias, eps, x.dim(1), &y(r, 0));
     });
 }
 
-void CpuEngine::rotate(View<float> heads,
+void CpuEngine::rotate(const View<float>& heads,
                        const RopeTable* table,
                        std::span<const Index> positions,
                        float factor) {
@@ -199,12 +215,12 @@ void CpuEngine::rotate(View<float> heads,
     });
 }
 
-void CpuEngine::add(View<const float> x, View<float> y) {
+void CpuEngine::add(const View<const float>& x, const View<float>& y) {
     check_shape(y, x.shape(), "add: y");
     for_rows(x.dim(0), x.dim(1), [&](Index r) { kernels_.add(&x(r, 0), x.dim(1), &y(r, 0)); });
 }
 
-void CpuEngine::swiglu(View<const float> gate_up, View<float> hidden) {
+void CpuEngine::swiglu(const View<const float>& gate_up, const View<float>& hidden) {
     const Index F = hidden.dim(1);
     check_shape(gate_up, {hidden.dim(0), 2 * F}, "swiglu: gate_up");
     for_rows(hidden.dim(0), F, [&](Index r) {
@@ -212,7 +228,7 @@ void CpuEngine::swiglu(View<const float> gate_up, View<float> hidden) {
     });
 }
 
-void CpuEngine::gelu(View<const float> x, View<float> y) {
+void CpuEngine::gelu(const View<const float>& x, const View<float>& y) {
     check_shape(y, x.shape(), "gelu: y");
     for_rows(x.dim(0), x.dim(1), [&](Index r) { kernels_.gelu(&x(r, 0), x.dim(1), &y(r, 0)); });
 }

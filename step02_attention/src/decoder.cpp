@@ -112,7 +112,7 @@ void Decoder::embed() {
     observe(Op::embedding, -1, x);
 }
 
-void Decoder::norm(const Norm& weights, View<const float> x, View<float> y) {
+void Decoder::norm(const Norm& weights, const View<const float>& x, const View<float>& y) {
     if (weights.bias)
         engine_.layer_norm(x, weights.weight->data(), weights.bias->data(), config().norm_eps,
                            y);
@@ -181,12 +181,14 @@ void Decoder::attention(Index layer, std::span<const SequenceStep> batch) {
     engine_.linear(*w.qkv.weight, w.qkv.bias ? w.qkv.bias->data() : nullptr, normed, qkv);
     append(layer, batch);
     attend(layer, batch);
-    const auto columns = [&](Index begin, Index count) {
-        return qkv.slice(1, begin * c.head_dim, (begin + count) * c.head_dim);
-    };
-    observe(Op::query, layer, columns(0, c.heads));
-    observe(Op::key, layer, columns(c.heads, c.kv_heads));
-    observe(Op::value, layer, columns(c.heads + c.kv_heads, c.kv_heads));
+    if (observer_ != nullptr) {
+        const auto columns = [&](Index begin, Index count) {
+            return qkv.slice(1, begin * c.head_dim, (begin + count) * c.head_dim);
+        };
+        observe(Op::query, layer, columns(0, c.heads));
+        observe(Op::key, layer, columns(c.heads, c.kv_heads));
+        observe(Op::value, layer, columns(c.heads + c.kv_heads, c.kv_heads));
+    }
 
     const View<float>&flat = mixed_rows_, &branch = branch_rows_;
     observe(Op::attention, layer, flat);
@@ -245,7 +247,7 @@ View<const float> Decoder::head(std::span<const SequenceStep> batch) {
     return logits;
 }
 
-void Decoder::observe(Op op, Index layer, View<const float> view) {
+void Decoder::observe(Op op, Index layer, const View<const float>& view) {
     if (observer_ != nullptr) observer_->on(op, layer, view, positions_);
 }
 

@@ -56,7 +56,7 @@ bool Generator::step() {
 
 // ANCHOR_END: step
 
-void Generator::take_token(Sequence& s, Index number, View<const float> logits) {
+void Generator::take_token(Sequence& s, Index number, const View<const float>& logits) {
     checksum_.add(logits.flat());
     const auto token = static_cast<Token>(s.sampler.sample(logits.flat()));
     s.tokens.push_back(token);

@@ -17,7 +17,7 @@ KvTiles::KvTiles(Index slots, Index kv_heads, Index head_dim)
 }
 
 // ANCHOR: write
-void KvTiles::write(Index first, View<const float> k, View<const float> v) {
+void KvTiles::write(Index first, const View<const float>& k, const View<const float>& v) {
     check(k.rank() == 3, "kv tiles: expected keys [T, Hkv, D], found ", k.shape());
     const Index T = k.dim(0);
     check_shape(k, {T, kv_heads_, head_dim_}, "kv tiles: keys");

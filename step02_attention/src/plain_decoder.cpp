@@ -31,7 +31,7 @@ Tensor part(const Tensor& whole, Index begin, Index end) {
 }
 
 // y = x w^T + bias; the bias is added after the complete sum (contract, rule 2).
-Tensor linear(View<const float> x, const Tensor& w, const Tensor& bias) {
+Tensor linear(const View<const float>& x, const Tensor& w, const Tensor& bias) {
     Tensor y({x.dim(0), w.dim(0)});
     matmul_plain(x, w.view(), y.view());
     if (bias.size() > 0)
@@ -119,7 +119,7 @@ Tensor PlainDecoder::forward(std::span<const Token> tokens) const {
 // ANCHOR_END: forward
 
 // ANCHOR: attention
-Tensor PlainDecoder::attention(Index layer, View<const float> normed) const {
+Tensor PlainDecoder::attention(Index layer, const View<const float>& normed) const {
     const Config& c = config_;
     const Layer& w = layers_[static_cast<std::size_t>(layer)];
     const Index T = normed.dim(0), D = c.head_dim;
@@ -151,7 +151,7 @@ Tensor PlainDecoder::attention(Index layer, View<const float> normed) const {
 // ANCHOR_END: attention
 
 // ANCHOR: feed_forward
-Tensor PlainDecoder::feed_forward(const Layer& w, View<const float> normed) const {
+Tensor PlainDecoder::feed_forward(const Layer& w, const View<const float>& normed) const {
     Tensor hidden = linear(normed, w.up, w.up_bias);
     if (config_.architecture == Architecture::gpt2) {
         for (float& x : hidden.flat()) x = gelu(x);
@@ -165,7 +165,9 @@ Tensor PlainDecoder::feed_forward(const Layer& w, View<const float> normed) cons
 
 // ANCHOR_END: feed_forward
 
-Tensor PlainDecoder::norm(View<const float> x, const Tensor& weight, const Tensor& bias) const {
+Tensor PlainDecoder::norm(const View<const float>& x,
+                          const Tensor& weight,
+                          const Tensor& bias) const {
     Tensor y({x.dim(0), x.dim(1)});
     for (Index t = 0; t < x.dim(0); ++t) {
         if (bias.size() > 0)

@@ -73,7 +73,10 @@ public:
     SinkObserver(const Config& config, Index from)
         : mass(static_cast<std::size_t>(config.layers)), c_(config), from_(from) {}
 
-    void on(Op op, Index layer, View<const float> rows, std::span<const Index>) override {
+    void on(Op op,
+            Index layer,
+            const View<const float>& rows,
+            std::span<const Index>) override {
         if (op == Op::query) queries_ = rows;
         if (op == Op::key) add(layer, rows);
     }
@@ -81,7 +84,7 @@ public:
     std::vector<double> mass;
 
 private:
-    void add(Index layer, View<const float> keys) {
+    void add(Index layer, const View<const float>& keys) {
         const Index T = keys.dim(0), D = c_.head_dim;
         std::vector<float> scores, weights;
         double sum = 0;

@@ -17,13 +17,16 @@ void WholeSequence::begin(Index T) {
 }
 
 // ANCHOR: no_cache
-void WholeSequence::append(Index, View<const float> k, View<const float> v) {
+void WholeSequence::append(Index, const View<const float>& k, const View<const float>& v) {
     check(k.rank() == 3 && k.dim(0) == T_, "no cache: a step of ", T_, " tokens, found ",
           k.shape());
     tiles_.write(0, k, v);
 }
 
-void WholeSequence::attend(Index, View<const float> q, View<float> out, ThreadPool& pool) {
+void WholeSequence::attend(Index,
+                           const View<const float>& q,
+                           const View<float>& out,
+                           ThreadPool& pool) {
     attend_tiles(level_, pool, q, tiles_, 0, out);
 }
 

@@ -19,7 +19,7 @@ void KvCache::begin(Index T) {
 }
 
 // ANCHOR: append
-void KvCache::append(Index layer, View<const float> k, View<const float> v) {
+void KvCache::append(Index layer, const View<const float>& k, const View<const float>& v) {
     check(k.rank() == 3 && k.dim(0) == pending_, "kv cache: a step of ", pending_,
           " tokens, found ", k.shape());
     check(layer == appended_ && layer < shape_.layers, "kv cache: expected layer ", appended_,
@@ -28,7 +28,10 @@ void KvCache::append(Index layer, View<const float> k, View<const float> v) {
     ++appended_;
 }
 
-void KvCache::attend(Index layer, View<const float> q, View<float> out, ThreadPool& pool) {
+void KvCache::attend(Index layer,
+                     const View<const float>& q,
+                     const View<float>& out,
+                     ThreadPool& pool) {
     check(layer >= 0 && layer < appended_, "kv cache: layer ", layer, " has no keys yet");
     attend_tiles(level_, pool, q, layers_[static_cast<std::size_t>(layer)], length_, out);
 }

@@ -21,7 +21,10 @@ namespace {
 // Keys and values of all layers as the decoder hands them to its store.
 class KeyValueRecorder final : public Observer {
 public:
-    void on(Op op, Index layer, View<const float> rows, std::span<const Index>) override {
+    void on(Op op,
+            Index layer,
+            const View<const float>& rows,
+            std::span<const Index>) override {
         if (op == Op::key) keep(keys, layer, rows);
         if (op == Op::value) keep(values, layer, rows);
     }
@@ -29,7 +32,7 @@ public:
     std::vector<Tensor> keys, values;  // [L] of [T, Hkv * D]
 
 private:
-    static void keep(std::vector<Tensor>& to, Index layer, View<const float> rows) {
+    static void keep(std::vector<Tensor>& to, Index layer, const View<const float>& rows) {
         to.resize(std::max(to.size(), static_cast<std::size_t>(layer) + 1));
         Tensor copy(rows.shape());
         for (Index t = 0; t < rows.dim(0); ++t)
@@ -116,11 +119,11 @@ void compare_runs(Generator& cached, Generator& uncached, VerifyReport& report) 
     };
 
     std::vector<Row> rows;  // of the cached step
-    cached.set_on_token([&](Index sequence, Token token, View<const float> logits) {
+    cached.set_on_token([&](Index sequence, Token token, const View<const float>& logits) {
         rows.push_back({sequence, token, {logits.flat().begin(), logits.flat().end()}});
     });
     std::size_t next = 0;
-    uncached.set_on_token([&](Index sequence, Token token, View<const float> logits) {
+    uncached.set_on_token([&](Index sequence, Token token, const View<const float>& logits) {
         const Row& row = rows[next++];
         check(row.sequence == sequence, "verify: the runs lost step");
         const Difference difference = compare_bits(row.logits, logits.flat());

@@ -75,7 +75,7 @@ Run generate(Decoder& decoder, KvStore& store, std::span<const Token> prompt) {
     Run run;
     Generator generator(decoder);
     generator.add(store, prompt, kSteps);
-    generator.set_on_token([&](Index, Token token, View<const float> logits) {
+    generator.set_on_token([&](Index, Token token, const View<const float>& logits) {
         run.tokens.push_back(token);
         const auto row = logits.flat();
         run.logits.insert(run.logits.end(), row.begin(), row.end());

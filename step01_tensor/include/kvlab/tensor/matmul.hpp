@@ -12,8 +12,8 @@ namespace kvlab {
 // gives, whatever their format. Rows of x and y must be contiguous.
 void matmul(const TensorKernels& kernels,
             ThreadPool& pool,
-            View<const float> x,
+            const View<const float>& x,
             const PackedMatrix& w,
-            View<float> y);
+            const View<float>& y);
 
 }  // namespace kvlab

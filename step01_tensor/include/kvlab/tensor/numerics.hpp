@@ -118,9 +118,17 @@ void layer_norm(
     const float* x, const float* weight, const float* bias, float eps, Index n, float* y);
 
 // y[T, N] = x[T, K] * w[N, K] transposed: the plain loop, one dot() per output.
-void matmul_plain(View<const float> x, View<const float> w, View<float> y);
+void matmul_plain(const View<const float>& x, const View<const float>& w, const View<float>& y);
 
 // Rule 7: the lowest index among the largest values. Throws Error for an empty span.
 Index argmax(std::span<const float> values);
+
+// NaN and infinity are outside of the contract. Judged by the exponent's bits, which no
+// compiler option can optimise away.
+inline bool is_finite(float value) {
+    return (std::bit_cast<std::uint32_t>(value) & 0x7f800000u) != 0x7f800000u;
+}
+
+bool all_finite(std::span<const float> values);
 
 }  // namespace kvlab

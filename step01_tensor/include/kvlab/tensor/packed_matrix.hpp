@@ -41,7 +41,7 @@ public:
     PackedMatrix& operator=(PackedMatrix&&) noexcept = default;
 
     // Packs a whole matrix w [N, K] as f32.
-    static PackedMatrix pack(View<const float> w);
+    static PackedMatrix pack(const View<const float>& w);
 
     // Sets the outputs [first, first + n) from n rows of this type's bytes: for reading a file
     // in pieces, and for laying several matrices with the same input one behind the other.

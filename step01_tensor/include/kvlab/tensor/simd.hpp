@@ -98,6 +98,10 @@ KVLAB_INLINE float largest_lane(Vec a) {
     return _mm512_reduce_max_ps(a);
 }
 
+KVLAB_INLINE float first_lane(Vec a) {
+    return _mm512_cvtss_f32(a);
+}
+
 KVLAB_INLINE Vec load_f16(const std::byte* p) {
     return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
 }
@@ -189,6 +193,10 @@ KVLAB_INLINE float largest_lane(Vec a) {
     __m128 four = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
     four = _mm_max_ps(four, _mm_movehl_ps(four, four));
     return _mm_cvtss_f32(_mm_max_ss(four, _mm_movehdup_ps(four)));
+}
+
+KVLAB_INLINE float first_lane(Vec a) {
+    return _mm256_cvtss_f32(a);
 }
 
 KVLAB_INLINE Vec load_f16(const std::byte* p) {
@@ -296,6 +304,10 @@ KVLAB_INLINE float largest_lane(Vec a) {
     float largest = a.lane[0];
     for (Index i = 1; i < kLanes; ++i) largest = a.lane[i] > largest ? a.lane[i] : largest;
     return largest;
+}
+
+KVLAB_INLINE float first_lane(Vec a) {
+    return a.lane[0];
 }
 
 template <class T>

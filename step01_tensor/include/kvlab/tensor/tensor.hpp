@@ -76,15 +76,19 @@ inline std::ostream& operator<<(std::ostream& out, const Shape& shape) {
     return out << shape.to_string();
 }
 
-// A strided look at somebody else's numbers: pointer, shape, strides in elements. Copying a
-// View copies the look, not the numbers. T is float or const float (or another plain type).
 template <class T>
-class View {
+class View;
+
+// A strided look at somebody else's numbers: pointer, shape, strides in elements. Copying a
+// View copies the look, not the numbers; a look is eleven words, so functions take it by const
+// reference. View<const float> reads, View<float> writes too.
+template <class T>
+class View<const T> {
 public:
     View() = default;
 
     // Row-major over contiguous memory.
-    View(T* data, Shape shape) : data_(data), shape_(shape) {
+    View(const T* data, Shape shape) : data_(data), shape_(shape) {
         Index stride = 1;
         for (Index axis = shape_.rank() - 1; axis >= 0; --axis) {
             strides_[static_cast<std::size_t>(axis)] = stride;
@@ -92,16 +96,10 @@ public:
         }
     }
 
-    View(T* data, Shape shape, std::array<Index, kMaxRank> strides)
+    View(const T* data, Shape shape, std::array<Index, kMaxRank> strides)
         : data_(data), shape_(shape), strides_(strides) {}
 
-    // View<float> reads as View<const float>.
-    template <class U>
-
-    requires std::is_same_v<T, const U> View(View<U> other)
-        : data_(other.data()), shape_(other.shape()), strides_(other.strides()) {}
-
-    T* data() const { return data_; }
+    const T* data() const { return data_; }
 
     const Shape& shape() const { return shape_; }
 
@@ -117,7 +115,7 @@ public:
 
     // The element at the given indices, one per axis.
     template <class... Indices>
-    T& operator()(Indices... indices) const {
+    const T& operator()(Indices... indices) const {
         KVLAB_DCHECK(static_cast<Index>(sizeof...(indices)) == rank());
         Index offset = 0, axis = 0;
         ((offset += checked(indices, axis) * strides_[static_cast<std::size_t>(axis)], ++axis),
@@ -126,7 +124,7 @@ public:
     }
 
     // View of index `i` along the first axis: one rank less.
-    View<T> operator[](Index i) const {
+    View<const T> operator[](Index i) const {
         check(rank() >= 1 && i >= 0 && i < dim(0), "view: index ", i, " outside of ", shape_);
         std::array<Index, kMaxRank> extents{}, strides{};
         for (Index axis = 1; axis < rank(); ++axis) {
@@ -140,7 +138,7 @@ public:
     }
 
     // View of the indices [begin, end) along `axis`: same rank.
-    View<T> slice(Index axis, Index begin, Index end) const {
+    View<const T> slice(Index axis, Index begin, Index end) const {
         check(axis >= 0 && axis < rank(), "view: axis ", axis, " outside of ", shape_);
         check(0 <= begin && begin <= end && end <= dim(axis), "view: slice [", begin, ", ", end,
               ") of axis ", axis, " outside of ", shape_);
@@ -153,7 +151,7 @@ public:
     }
 
     // Axes a and b exchanged: a transposed look, nothing moves.
-    View<T> transposed(Index a, Index b) const {
+    View<const T> transposed(Index a, Index b) const {
         check(a >= 0 && a < rank() && b >= 0 && b < rank(), "view: axes ", a, ", ", b,
               " outside of ", shape_);
         std::array<Index, kMaxRank> extents{}, strides = strides_;
@@ -177,7 +175,7 @@ public:
     }
 
     // The elements as a span. Throws Error unless contiguous().
-    std::span<T> flat() const {
+    std::span<const T> flat() const {
         check(contiguous(), "view: flat() of a strided view ", shape_);
         return {data_, static_cast<std::size_t>(size())};
     }
@@ -188,9 +186,44 @@ private:
         return i;
     }
 
-    T* data_ = nullptr;
+    const T* data_ = nullptr;
     Shape shape_;
     std::array<Index, kMaxRank> strides_{};
+};
+
+// A look that may write. It IS one that reads, so it goes wherever that is asked for without
+// being copied; the numbers were not const when it was made, so const is cast away only in
+// name.
+template <class T>
+class View : public View<const T> {
+    using Reads = View<const T>;
+
+    explicit View(const Reads& same) : Reads(same) {}
+
+public:
+    View() = default;
+
+    View(T* data, Shape shape) : Reads(data, shape) {}
+
+    View(T* data, Shape shape, std::array<Index, kMaxRank> strides)
+        : Reads(data, shape, strides) {}
+
+    T* data() const { return const_cast<T*>(Reads::data()); }
+
+    template <class... Indices>
+    T& operator()(Indices... indices) const {
+        return const_cast<T&>(Reads::operator()(indices...));
+    }
+
+    View operator[](Index i) const { return View(Reads::operator[](i)); }
+
+    View slice(Index axis, Index begin, Index end) const {
+        return View(Reads::slice(axis, begin, end));
+    }
+
+    View transposed(Index a, Index b) const { return View(Reads::transposed(a, b)); }
+
+    std::span<T> flat() const { return {data(), Reads::flat().size()}; }
 };
 
 // Owns a 64-byte aligned, row-major block of float32, zeroed at construction. Moves, and copies
@@ -240,10 +273,22 @@ private:
 };
 
 // Throws Error "<what>: expected [..], found [..]" unless the view has exactly this shape.
+[[noreturn]] void refuse_shape(const Shape& found, const Shape& expected, const char* what);
+
 template <class T>
 void check_shape(const View<T>& view, const Shape& expected, const char* what) {
     if (!(view.shape() == expected)) [[unlikely]]
-        throw Error(concat(what, ": expected shape ", expected, ", found ", view.shape()));
+        refuse_shape(view.shape(), expected, what);
+}
+
+// The same for extents written on the spot, which need not become a Shape to be compared.
+template <class T>
+void check_shape(const View<T>& view, std::initializer_list<Index> expected, const char* what) {
+    bool same = view.rank() == static_cast<Index>(expected.size());
+    for (Index axis = 0; const Index extent : expected)
+        same = same && view.dim(axis++) == extent;
+    if (!same) [[unlikely]]
+        refuse_shape(view.shape(), expected, what);
 }
 
 }  // namespace kvlab

@@ -17,11 +17,16 @@ enum class BlockMode {
     resume,  // y = chain that goes on from y: the later part of one block
 };
 
+// Where the weights of a matrix-vector product come from. Memory has to be asked long before a
+// number is needed; of the second-level cache, asking only costs the time of asking.
+enum class Source { cache, memory };
+
 // What a product needs to know of one format of packed weights (packed_matrix.hpp).
 struct PanelKernels {
     // y[p * 64 + c] = x . column c of panel p, for `panels` whole panels of `depth` inputs that
     // follow one another: the matrix-vector product of decoding.
-    void (*multiply)(Index panels, Index depth, const float* x, const std::byte* b, float* y);
+    void (*multiply)(
+        Index panels, Index depth, const float* x, const std::byte* b, float* y, Source source);
 
     // The weights of one block of a sum, `depth` at most 64, as floats [depth][64]. Null for
     // f32, where they are that already.

@@ -12,10 +12,10 @@ namespace kvlab {
 
 // One query over S slots, in slot order: the definition (contract, rule 3), in two passes.
 // q is scaled by log2(e) / sqrt(D). Throws Error for wrong shapes or S = 0.
-void attention_plain(View<const float> q,  // [D]
-                     View<const float> k,  // [S, D]
-                     View<const float> v,  // [S, D]
-                     View<float> out);     // [D]
+void attention_plain(const View<const float>& q,  // [D]
+                     const View<const float>& k,  // [S, D]
+                     const View<const float>& v,  // [S, D]
+                     const View<float>& out);     // [D]
 
 // The running state of up to kMaxKernelRows queries of one KV head while tiles go by: the
 // online softmax (Milakov and Gimelshein 2018; FlashAttention, Dao et al. 2022). Because the
@@ -79,9 +79,9 @@ private:
 // heads and tiles.
 void attend_tiles(SimdLevel level,
                   ThreadPool& pool,
-                  View<const float> q,  // [T, Hq, D], scaled
+                  const View<const float>& q,  // [T, Hq, D], scaled
                   const KvTiles& tiles,
-                  Index past,        // slots before the step's first token
-                  View<float> out);  // [T, Hq, D]
+                  Index past,               // slots before the step's first token
+                  const View<float>& out);  // [T, Hq, D]
 
 }  // namespace kvlab

@@ -63,10 +63,10 @@ private:
     void attend(Index layer, std::span<const SequenceStep> batch);
     void feed_forward(Index layer);
     View<const float> head(std::span<const SequenceStep> batch);
-    void norm(const Norm& weights, View<const float> x, View<float> y);
+    void norm(const Norm& weights, const View<const float>& x, const View<float>& y);
     void look_at_rows();
     void reserve(Index R, Index n);
-    void observe(Op op, Index layer, View<const float> rows);
+    void observe(Op op, Index layer, const View<const float>& rows);
 
     std::shared_ptr<const Model> model_;
     Engine& engine_;

@@ -53,39 +53,41 @@ public:
     virtual std::unique_ptr<Matrix> load_matrix(std::span<const TensorInfo* const> parts) = 0;
 
     // x[r] = row tokens[r] of the table. Throws Error for a token outside of it.
-    virtual void gather(const Matrix& table, std::span<const Token> tokens, View<float> x) = 0;
+    virtual void gather(const Matrix& table,
+                        std::span<const Token> tokens,
+                        const View<float>& x) = 0;
 
     // y[R, N] = x[R, K] * w transposed, plus bias [N] unless null (after the complete sum).
     virtual void linear(const Matrix& w,
                         const float* bias,
-                        View<const float> x,
-                        View<float> y) = 0;
+                        const View<const float>& x,
+                        const View<float>& y) = 0;
 
     // y[r] = norm of x[r], both [R, C].
-    virtual void rms_norm(View<const float> x,
+    virtual void rms_norm(const View<const float>& x,
                           const float* weight,
                           float eps,
-                          View<float> y) = 0;
-    virtual void layer_norm(View<const float> x,
+                          const View<float>& y) = 0;
+    virtual void layer_norm(const View<const float>& x,
                             const float* weight,
                             const float* bias,
                             float eps,
-                            View<float> y) = 0;
+                            const View<float>& y) = 0;
 
     // In place on heads [R, heads, D]: RoPE at positions [R], none if table is null; then
     // times `factor`.
-    virtual void rotate(View<float> heads,
+    virtual void rotate(const View<float>& heads,
                         const RopeTable* table,
                         std::span<const Index> positions,
                         float factor) = 0;
 
     // y[R, n] += x[R, n]
-    virtual void add(View<const float> x, View<float> y) = 0;
+    virtual void add(const View<const float>& x, const View<float>& y) = 0;
 
     // hidden[R, F] = silu(gate) * up, with gate_up [R, 2F] holding both, gate first.
-    virtual void swiglu(View<const float> gate_up, View<float> hidden) = 0;
+    virtual void swiglu(const View<const float>& gate_up, const View<float>& hidden) = 0;
     // y[R, F] = gelu(x)
-    virtual void gelu(View<const float> x, View<float> y) = 0;
+    virtual void gelu(const View<const float>& x, const View<float>& y) = 0;
 };
 
 }  // namespace kvlab

@@ -1,5 +1,4 @@
-// finite.hpp - chapter 2: NaN and infinity are outside the contract, so they are caught and
-// located.
+// finite.hpp - chapter 2: NaN and infinity are outside the contract, so they are located.
 #pragma once
 
 #include <span>
@@ -9,15 +8,12 @@
 
 namespace kvlab {
 
-// Judged by the exponent's bits, which no compiler option can optimise away.
-bool all_finite(std::span<const float> values);
-
 // Watches a step and keeps the first place where a number is not finite.
 class FirstNonFinite final : public Observer {
 public:
     void on(Op op,
             Index layer,
-            View<const float> rows,
+            const View<const float>& rows,
             std::span<const Index> positions) override;
 
     // "layer 3, query, position 17, element 5: inf"; empty if all were finite.

@@ -24,7 +24,8 @@ const char* finish_name(Finish finish);
 class Generator {
 public:
     // What has just been generated, and from which row of logits [V].
-    using OnToken = std::function<void(Index sequence, Token token, View<const float> logits)>;
+    using OnToken =
+        std::function<void(Index sequence, Token token, const View<const float>& logits)>;
     using IsEnd = std::function<bool(Token)>;
 
     explicit Generator(Decoder& decoder) : decoder_(decoder) {}
@@ -74,7 +75,7 @@ private:
     };
 
     const Sequence& at(Index sequence) const;
-    void take_token(Sequence& sequence, Index number, View<const float> logits);
+    void take_token(Sequence& sequence, Index number, const View<const float>& logits);
 
     Decoder& decoder_;
     IsEnd is_end_;

@@ -70,16 +70,16 @@ public:
 
     // The step's keys and values of one layer; once per layer, in order, after begin(T).
     virtual void append(Index layer,
-                        View<const float> k,       // [T, Hkv, D], in key_form()
-                        View<const float> v) = 0;  // [T, Hkv, D]
+                        const View<const float>& k,       // [T, Hkv, D], in key_form()
+                        const View<const float>& v) = 0;  // [T, Hkv, D]
 
     // Attention of the step's queries: token t sees every held slot of earlier tokens and the
     // step's tokens 0..t. Scores are q . k as they stand, since q comes scaled by log2(e) /
     // sqrt(D) (contract, rule 3). Different stores may be asked at the same time, by threads of
     // the decoder; everything else comes from one thread.
     virtual void attend(Index layer,
-                        View<const float> q,  // [T, Hq, D], in key_form()
-                        View<float> out,      // [T, Hq, D]
+                        const View<const float>& q,  // [T, Hq, D], in key_form()
+                        const View<float>& out,      // [T, Hq, D]
                         ThreadPool& pool) = 0;
 
     // Ends the step.

@@ -40,7 +40,7 @@ public:
 
     // Writes the T rows k, v [T, Hkv, D] into slots [first, first + T). Throws Error when they
     // do not fit.
-    void write(Index first, View<const float> k, View<const float> v);
+    void write(Index first, const View<const float>& k, const View<const float>& v);
 
     // Copies slots [0, count) from other, which has the same heads and enough slots.
     void copy_from(const KvTiles& other, Index count);

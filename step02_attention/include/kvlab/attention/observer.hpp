@@ -41,7 +41,7 @@ public:
     // their texts.
     virtual void on(Op op,
                     Index layer,
-                    View<const float> rows,
+                    const View<const float>& rows,
                     std::span<const Index> positions) = 0;
 };
 

@@ -34,9 +34,10 @@ public:
 
 private:
     struct Layer;
-    Tensor attention(Index layer, View<const float> normed) const;        // [T, C] -> [T, C]
-    Tensor feed_forward(const Layer& w, View<const float> normed) const;  // [T, C] -> [T, C]
-    Tensor norm(View<const float> x, const Tensor& weight, const Tensor& bias) const;
+    Tensor attention(Index layer, const View<const float>& normed) const;  // [T, C] -> [T, C]
+    Tensor feed_forward(const Layer& w,
+                        const View<const float>& normed) const;  // [T, C] -> [T, C]
+    Tensor norm(const View<const float>& x, const Tensor& weight, const Tensor& bias) const;
 
     Config config_;
     Tensor embedding_, positions_, final_weight_, final_bias_, head_;

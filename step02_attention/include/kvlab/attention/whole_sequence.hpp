@@ -23,8 +23,11 @@ public:
     bool remembers() const override { return false; }
 
     void begin(Index T) override;
-    void append(Index layer, View<const float> k, View<const float> v) override;
-    void attend(Index layer, View<const float> q, View<float> out, ThreadPool& pool) override;
+    void append(Index layer, const View<const float>& k, const View<const float>& v) override;
+    void attend(Index layer,
+                const View<const float>& q,
+                const View<float>& out,
+                ThreadPool& pool) override;
 
     void commit() override {}
 

@@ -33,8 +33,11 @@ public:
     Index room() const override { return capacity_ - length_; }
 
     void begin(Index T) override;
-    void append(Index layer, View<const float> k, View<const float> v) override;
-    void attend(Index layer, View<const float> q, View<float> out, ThreadPool& pool) override;
+    void append(Index layer, const View<const float>& k, const View<const float>& v) override;
+    void attend(Index layer,
+                const View<const float>& q,
+                const View<float>& out,
+                ThreadPool& pool) override;
     void commit() override;
     void truncate(Index length) override;
     std::unique_ptr<KvStore> fork() const override;
