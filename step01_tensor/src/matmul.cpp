@@ -28,11 +28,13 @@ const PanelKernels& kernels_of(const TensorKernels& kernels, TensorType type) {
     }
 }
 
-// Asks for `lines` cache lines, so that they are on their way from the memory while what lies
+// Asks for some cache lines, so that they are on their way from the memory while what lies
 // before them is being used.
 void prefetch(const std::byte* next, Index lines) {
     for (Index line = 0; line < lines; ++line) __builtin_prefetch(next + line * 64, 0, 2);
 }
+
+constexpr Index kFew = 16;  // about as many lines as can be on their way at once
 
 // ANCHOR: panel_rows
 // Rows [first, last) of y for panel p, `width` columns wide. The panel goes through the cache
@@ -50,11 +52,12 @@ void panel_rows(const TensorKernels& kernels,
     alignas(kAlignment) float expanded[kSumBlock * kPanel];
     const PanelKernels& format = kernels_of(kernels, w.type());
     const Index K = x.dim(1), rows = last - first;
-    // Groups of nearly equal size: 64 rows are 9 x 6 + 2 x 5. Each asks for its share of the
-    // panel's next piece.
+    // Groups of nearly equal size: 64 rows are 9 x 6 + 2 x 5. Each asks the memory for its
+    // share of the panel's next piece: a small one at once, a large one line by line.
     const Index groups = (rows + kMaxKernelRows - 1) / kMaxKernelRows;
     const Index shorter = rows / groups, longer_groups = rows % groups;
-    const Index piece = w.panel(p, kSumBlock) - w.panel(p), lines = piece / 64 / groups + 1;
+    const Index piece = w.panel(p, kSumBlock) - w.panel(p);
+    const Index share = piece / 64 / groups + 1;  // in lines
     for (Index k = 0; k < K; k += kSumBlock) {
         const Index depth = std::min(kSumBlock, K - k);
         const BlockMode mode = k == 0 ? BlockMode::first : BlockMode::add;
@@ -64,11 +67,18 @@ void panel_rows(const TensorKernels& kernels,
             b = expanded;
         }
         const std::byte* next = w.panel(p, k) + piece;
-        for (Index g = 0, row = 0; g < groups; ++g, next += lines * 64) {
+        for (Index g = 0, row = 0; g < groups; ++g, next += share * 64) {
             const Index count = g < longer_groups ? shorter + 1 : shorter;
-            prefetch(next, lines);
-            kernels.block(count, depth, &x(first + row, k), x.stride(0), b, kPanel, width,
-                          y + row * y_stride, y_stride, mode);
+            const float* from = &x(first + row, k);
+            float* to = y + row * y_stride;
+            if (share <= kFew) {
+                prefetch(next, share);
+                kernels.block(count, depth, from, x.stride(0), b, kPanel, width, to, y_stride,
+                              mode);
+            } else {
+                kernels.block_ahead(count, depth, from, x.stride(0), b, kPanel, width, to,
+                                    y_stride, mode, {next, (share + depth - 1) / depth});
+            }
             row += count;
         }
     }

@@ -7,88 +7,6 @@
 
 namespace kvlab::KVLAB_SIMD {
 
-// rows x columns accumulators stay in registers while k runs: each load of b serves all rows,
-// each broadcast of x all columns. 6 x 4 of AVX-512's 32 registers, 6 x 2 of the 16 that AVX2
-// has.
-template <int Rows, int Columns>
-KVLAB_INLINE void block_tile(Index depth,
-                             const float* x,
-                             Index x_stride,
-                             const float* b,
-                             Index b_stride,
-                             float* y,
-                             Index y_stride,
-                             BlockMode mode) {
-    Vec acc[Rows][Columns];
-    for (int r = 0; r < Rows; ++r)
-        for (int c = 0; c < Columns; ++c)
-            acc[r][c] =
-                mode == BlockMode::resume ? load(y + r * y_stride + c * kLanes) : fill(0.0f);
-    for (Index k = 0; k < depth; ++k) {
-        Vec column[Columns];
-        for (int c = 0; c < Columns; ++c) column[c] = load(b + k * b_stride + c * kLanes);
-        for (int r = 0; r < Rows; ++r) {
-            const Vec xk = fill(x[r * x_stride + k]);
-            for (int c = 0; c < Columns; ++c) acc[r][c] = fma(xk, column[c], acc[r][c]);
-        }
-    }
-    for (int r = 0; r < Rows; ++r)
-        for (int c = 0; c < Columns; ++c) {
-            float* out = y + r * y_stride + c * kLanes;
-            store(out, mode == BlockMode::add ? add(load(out), acc[r][c]) : acc[r][c]);
-        }
-}
-
-// Columns per tile: as many as the registers hold beside the rows.
-template <int Rows>
-inline constexpr int kTileColumns = kLanes == 16  ? 4
-                                    : kLanes == 8 ? (Rows <= 2 ? 4 : 2)
-                                                  : 2;
-
-template <int Rows>
-static void block_rows(Index depth,
-                       const float* x,
-                       Index x_stride,
-                       const float* b,
-                       Index b_stride,
-                       Index width,
-                       float* y,
-                       Index y_stride,
-                       BlockMode mode) {
-    constexpr int columns = kTileColumns<Rows>;
-    Index c = 0;
-    for (; c + columns * kLanes <= width; c += columns * kLanes)
-        block_tile<Rows, columns>(depth, x, x_stride, b + c, b_stride, y + c, y_stride, mode);
-    for (; c < width; c += kLanes)
-        block_tile<Rows, 1>(depth, x, x_stride, b + c, b_stride, y + c, y_stride, mode);
-}
-
-static void block(Index rows,
-                  Index depth,
-                  const float* x,
-                  Index x_stride,
-                  const float* b,
-                  Index b_stride,
-                  Index width,
-                  float* y,
-                  Index y_stride,
-                  BlockMode mode) {
-    switch (rows) {
-        case 1:
-            return block_rows<1>(depth, x, x_stride, b, b_stride, width, y, y_stride, mode);
-        case 2:
-            return block_rows<2>(depth, x, x_stride, b, b_stride, width, y, y_stride, mode);
-        case 3:
-            return block_rows<3>(depth, x, x_stride, b, b_stride, width, y, y_stride, mode);
-        case 4:
-            return block_rows<4>(depth, x, x_stride, b, b_stride, width, y, y_stride, mode);
-        case 5:
-            return block_rows<5>(depth, x, x_stride, b, b_stride, width, y, y_stride, mode);
-        default:
-            return block_rows<6>(depth, x, x_stride, b, b_stride, width, y, y_stride, mode);
-    }
-}
-
 inline constexpr int kPanelVecs = static_cast<int>(kPanel / kLanes);
 inline constexpr int kHalf =
     4;  // registers of one stream: a whole panel with AVX-512, else a part
@@ -285,9 +203,12 @@ static void add_to(const float* x, Index n, float* y) {
 
 static const PanelKernels kF32 = {multiply, nullptr};
 extern const PanelKernels kF16, kBf16, kQ8_0, kQ4_0, kQ4_1;  // panel_kernels.simd.cpp
+Block block;                                                 // block_kernels.simd.cpp
+BlockAhead block_ahead;
 
 extern const TensorKernels kTensorKernels;
-const TensorKernels kTensorKernels = {block,  &kF32,    &kF16,  &kBf16, &kQ8_0,   &kQ4_0,
-                                      &kQ4_1, rms_norm, swiglu, gelu,   exp2_all, add_to};
+const TensorKernels kTensorKernels = {block,  block_ahead, &kF32,  &kF16,    &kBf16,
+                                      &kQ8_0, &kQ4_0,      &kQ4_1, rms_norm, swiglu,
+                                      gelu,   exp2_all,    add_to};
 
 }  // namespace kvlab::KVLAB_SIMD

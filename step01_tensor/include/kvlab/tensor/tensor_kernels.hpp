@@ -17,6 +17,13 @@ enum class BlockMode {
     resume,  // y = chain that goes on from y: the later part of one block
 };
 
+// What the memory is asked for while a block is computed: so many cache lines from `next` on
+// for each of its inputs. More at once than the processor keeps track of would make it wait.
+struct Ahead {
+    const std::byte* next = nullptr;
+    Index lines = 0;
+};
+
 // Where the weights of a matrix-vector product come from. Memory has to be asked long before a
 // number is needed; of the second-level cache, asking only costs the time of asking.
 enum class Source { cache, memory };
@@ -33,20 +40,36 @@ struct PanelKernels {
     void (*expand)(Index depth, const std::byte* b, float* out);
 };
 
+// One block of a matrix product: for r < rows (at most kMaxKernelRows) and c < width
+//   chain over k < depth of fma(x[r * x_stride + k], b[k * b_stride + c], chain)
+// goes to y[r * y_stride + c] as `mode` says. width is a multiple of 16, depth <= 64.
+using Block = void(Index rows,
+                   Index depth,
+                   const float* x,
+                   Index x_stride,
+                   const float* b,
+                   Index b_stride,
+                   Index width,
+                   float* y,
+                   Index y_stride,
+                   BlockMode mode);
+
+// The same, asking the memory for something meanwhile.
+using BlockAhead = void(Index rows,
+                        Index depth,
+                        const float* x,
+                        Index x_stride,
+                        const float* b,
+                        Index b_stride,
+                        Index width,
+                        float* y,
+                        Index y_stride,
+                        BlockMode mode,
+                        Ahead ahead);
+
 struct TensorKernels {
-    // One block of a matrix product: for r < rows (at most kMaxKernelRows) and c < width
-    //   chain over k < depth of fma(x[r * x_stride + k], b[k * b_stride + c], chain)
-    // goes to y[r * y_stride + c] as `mode` says. width is a multiple of 16, depth <= 64.
-    void (*block)(Index rows,
-                  Index depth,
-                  const float* x,
-                  Index x_stride,
-                  const float* b,
-                  Index b_stride,
-                  Index width,
-                  float* y,
-                  Index y_stride,
-                  BlockMode mode);
+    Block* block;
+    BlockAhead* block_ahead;
 
     // By format of the weights.
     const PanelKernels *f32, *f16, *bf16, *q8_0, *q4_0, *q4_1;
