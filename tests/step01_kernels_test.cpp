@@ -156,8 +156,8 @@ TEST_CASE("1.4 kernels: block in its three modes for every number of rows and wi
                         tensor_kernels(level).block_ahead(
                             rows, depth, x.data(), xs, b.data(), bs, width, asking.data(), ys,
                             mode, {reinterpret_cast<const std::byte*>(b.data()), 2});
-                        CAPTURE(concat(simd_level_name(level), ": ", rows, " rows, ", width,
-                                       " columns of ", depth));
+                        CAPTURE(
+                            concat(simd_level_name(level), ' ', rows, ' ', width, ' ', depth));
                         REQUIRE(compare_bits(y, expected).differ == 0);
                         REQUIRE(compare_bits(asking, expected).differ == 0);
                     }

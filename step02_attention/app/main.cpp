@@ -4,6 +4,7 @@
 #include <vector>
 
 #include <kvlab/attention/command_line.hpp>
+#include <kvlab/attention/cost.hpp>
 #include <kvlab/attention/generate.hpp>
 #include <kvlab/attention/whole_sequence.hpp>
 #include <kvlab/tensor/measure.hpp>
@@ -77,7 +78,8 @@ int run(const Flags& flags) {
     Stopwatch watch;
     generator.set_on_token([&](Index, Token token, View<const float>) {
         const Index length = static_cast<Index>(generator.tokens(0).size()) - 1;
-        costs.push_back({length, watch.seconds(), step_flops(config, 0, length)});
+        costs.push_back({length, watch.seconds(),
+                         static_cast<double>(step_flops(config, 0, length).total())});
         text.push(token);
         watch.restart();
     });

@@ -1,6 +1,7 @@
 #include <kvlab/attention/attention.hpp>
 
 #include <algorithm>
+#include <atomic>
 #include <limits>
 #include <vector>
 
@@ -47,14 +48,14 @@ void AttentionRows::start(Index rows) {
     std::fill_n(started_, rows, false);
 }
 
-void AttentionRows::weigh(const float* keys,
-                          const float* values,
-                          const Index* visible,
-                          Index first_row,
-                          float* maxima,
-                          float* totals,
-                          float* sums,
-                          Index stride) const {
+Index AttentionRows::weigh(const float* keys,
+                           const float* values,
+                           const Index* visible,
+                           Index first_row,
+                           float* maxima,
+                           float* totals,
+                           float* sums,
+                           Index stride) const {
     const Index rows = rows_ - first_row;
     alignas(64) float weights[kMaxKernelRows * kTile];
     for (Index i = 0; i < head_dim_; i += kSumBlock)
@@ -68,11 +69,15 @@ void AttentionRows::weigh(const float* keys,
     // each going on with its own chain: a masked slot is not visited.
     const Index common = visible[first_row];
     attention_.weigh(rows, common, weights, values, padded_dim_, sums, stride, totals, false);
+    Index pairs = rows * common;
     for (Index r = 0; r < rows; ++r)
-        if (const Index more = visible[first_row + r] - common; more > 0)
+        if (const Index more = visible[first_row + r] - common; more > 0) {
             attention_.weigh(1, more, weights + r * kTile + common,
                              values + common * padded_dim_, padded_dim_, sums + r * stride,
                              stride, &totals[r], true);
+            pairs += more;
+        }
+    return pairs;
 }
 
 // ANCHOR: online
@@ -101,15 +106,17 @@ void AttentionRows::add(Index row, float maximum, float total, float* sums) {
 
 // ANCHOR_END: online
 
-void AttentionRows::tile(const float* keys,
-                         const float* values,
-                         const Index* visible,
-                         Index first_row) {
+Index AttentionRows::tile(const float* keys,
+                          const float* values,
+                          const Index* visible,
+                          Index first_row) {
     float maxima[kMaxKernelRows], totals[kMaxKernelRows];
     alignas(64) float sums[kMaxKernelRows * kMaxHeadDim];
-    weigh(keys, values, visible, first_row, maxima, totals, sums, kMaxHeadDim);
+    const Index pairs =
+        weigh(keys, values, visible, first_row, maxima, totals, sums, kMaxHeadDim);
     for (Index r = 0; r < rows_ - first_row; ++r)
         add(first_row + r, maxima[r], totals[r], sums + r * kMaxHeadDim);
+    return pairs;
 }
 
 void AttentionRows::finish(Index row, float* out) const {
@@ -118,10 +125,35 @@ void AttentionRows::finish(Index row, float* out) const {
 
 namespace {
 
+// The tiles of one KV head, one at a time, and where they are written if they do not lie in
+// memory as floats: room that each thread keeps, so that tokens allocate nothing.
+class HeadTiles {
+public:
+    HeadTiles(const TileReader& tiles, Index kv_head) : tiles_(tiles), kv_head_(kv_head) {
+        if (!tiles.needs_room()) return;
+        thread_local std::vector<float> room;
+        const Index floats = kTile * tiles.padded_dim();
+        room.resize(std::max(room.size(), static_cast<std::size_t>(2 * floats)));
+        keys_ = room.data();
+        values_ = keys_ + floats;
+    }
+
+    const float* keys(Index tile) const { return tiles_.read_keys(kv_head_, tile, keys_); }
+
+    const float* values(Index tile) const {
+        return tiles_.read_values(kv_head_, tile, values_);
+    }
+
+private:
+    const TileReader& tiles_;
+    Index kv_head_;
+    float *keys_ = nullptr, *values_ = nullptr;
+};
+
 // Decoding: the rows are the heads of one group, and all see the same slots.
 class OneToken {
 public:
-    OneToken(SimdLevel level, const View<const float>& q, const KvTiles& tiles, Index slots)
+    OneToken(SimdLevel level, const View<const float>& q, const TileReader& tiles, Index slots)
         : level_(level),
           q_(q),
           tiles_(tiles),
@@ -130,12 +162,13 @@ public:
           group_(q.dim(1) / tiles.kv_heads()),
           row_floats_(tiles.padded_dim() + kBeside) {}
 
-    static bool fits(const View<const float>& q, const KvTiles& tiles) {
+    static bool fits(const View<const float>& q, const TileReader& tiles) {
         return q.dim(0) == 1 && q.dim(1) / tiles.kv_heads() <= kMaxKernelRows;
     }
 
     // Tiles side by side, then their results in slot order: the same additions as one by one.
-    void attend_shared(ThreadPool& pool, const View<float>& out) {
+    // Returns the pairs.
+    Index attend_shared(ThreadPool& pool, const View<float>& out) {
         // As large as the cache will ever need it, so that the next tokens allocate nothing.
         thread_local std::vector<float> results;
         results.resize(std::max(
@@ -143,11 +176,13 @@ public:
                                                      kTile * kMaxKernelRows * row_floats_)));
         float* const all = results.data();
         const Index parts = (count_ + kTilesPerTask - 1) / kTilesPerTask;
+        std::atomic<Index> pairs{0};
         pool.run(tiles_.kv_heads() * parts, [&](Index i) {
             const Index head = i / parts, first = i % parts * kTilesPerTask;
-            weigh(head, first, std::min(first + kTilesPerTask, count_), all);
+            pairs += weigh(head, first, std::min(first + kTilesPerTask, count_), all);
         });
         for (Index head = 0; head < tiles_.kv_heads(); ++head) add_up(head, all, out);
+        return pairs;
     }
 
 private:
@@ -166,19 +201,22 @@ private:
         return rows;
     }
 
-    void weigh(Index head, Index first, Index last, float* all) const {
+    Index weigh(Index head, Index first, Index last, float* all) const {
         const AttentionRows rows = start(head);
+        const HeadTiles tiles(tiles_, head);
+        Index pairs = 0;
         for (Index tile = first; tile < last; ++tile) {
             Index visible[kMaxKernelRows];
             std::fill_n(visible, group_, std::min(kTile, slots_ - tile * kTile));
             float maxima[kMaxKernelRows], totals[kMaxKernelRows];
-            rows.weigh(tiles_.key_tile(head, tile), tiles_.value_tile(head, tile), visible, 0,
-                       maxima, totals, result(all, head, tile, 0) + kBeside, row_floats_);
+            pairs += rows.weigh(tiles.keys(tile), tiles.values(tile), visible, 0, maxima,
+                                totals, result(all, head, tile, 0) + kBeside, row_floats_);
             for (Index r = 0; r < group_; ++r) {
                 result(all, head, tile, r)[0] = maxima[r];
                 result(all, head, tile, r)[1] = totals[r];
             }
         }
+        return pairs;
     }
 
     void add_up(Index head, float* all, const View<float>& out) const {
@@ -193,18 +231,18 @@ private:
 
     SimdLevel level_;
     View<const float> q_;
-    const KvTiles& tiles_;
+    const TileReader& tiles_;
     Index slots_, count_, group_, row_floats_;
 };
 
 }  // namespace
 
-void attend_tiles(SimdLevel level,
-                  ThreadPool& pool,
-                  const View<const float>& q,
-                  const KvTiles& tiles,
-                  Index past,
-                  const View<float>& out) {
+AttentionWork attend_tiles(SimdLevel level,
+                           ThreadPool& pool,
+                           const View<const float>& q,
+                           const TileReader& tiles,
+                           Index past,
+                           const View<float>& out) {
     const Index T = q.dim(0), Hq = q.dim(1), D = tiles.head_dim(), Hkv = tiles.kv_heads();
     check_shape(q, {T, Hq, D}, "attend: q");
     check_shape(out, {T, Hq, D}, "attend: out");
@@ -212,9 +250,12 @@ void attend_tiles(SimdLevel level,
     check(Hq % Hkv == 0, "attend: ", Hq, " query heads do not share ", Hkv, " KV heads evenly");
     check(past >= 0 && past + T <= tiles.slots(), "attend: slots [0, ", past + T,
           ") are outside of ", tiles.slots());
+    const Index read = Hkv * (past + T) * tiles.slot_bytes();
+    const Index written = Hkv * T * tiles.slot_bytes();
     constexpr Index kLong = 8;  // tiles: fewer are not worth sharing out
     if (pool.threads() > 1 && past >= kLong * kTile && OneToken::fits(q, tiles))
-        return OneToken(level, q, tiles, past + 1).attend_shared(pool, out);
+        return {OneToken(level, q, tiles, past + 1).attend_shared(pool, out), read, written};
+    std::atomic<Index> pairs{0};
     const Index group = Hq / Hkv, rows = T * group;  // row = (token, head of the group)
     const Index pieces = (rows + kMaxKernelRows - 1) / kMaxKernelRows;
     const auto task = [&](Index i) {
@@ -231,18 +272,22 @@ void attend_tiles(SimdLevel level,
             sees[r] = past + t + 1;
             std::copy_n(&q(t, head[r], 0), D, state.query(r));
         }
+        const HeadTiles head_tiles(tiles, kv_head);
+        Index weighed = 0;
         for (Index tile = 0; tile * kTile < sees[count - 1]; ++tile) {
             Index visible[kMaxKernelRows], first_row = 0;
             for (Index r = 0; r < count; ++r)
                 visible[r] = std::min(kTile, sees[r] - tile * kTile);
             while (visible[first_row] <= 0)
                 ++first_row;  // tokens before this tile's first slot
-            state.tile(tiles.key_tile(kv_head, tile), tiles.value_tile(kv_head, tile), visible,
-                       first_row);
+            weighed +=
+                state.tile(head_tiles.keys(tile), head_tiles.values(tile), visible, first_row);
         }
         for (Index r = 0; r < count; ++r) state.finish(r, &out(token[r], head[r], 0));
+        pairs += weighed;
     };
     pool.run(Hkv * pieces, task);
+    return {pairs, read, written};
 }
 
 }  // namespace kvlab

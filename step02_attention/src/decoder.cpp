@@ -1,6 +1,7 @@
 #include <kvlab/attention/decoder.hpp>
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <utility>
 
@@ -154,9 +155,13 @@ void Decoder::append(Index layer, std::span<const SequenceStep> batch) {
 }
 
 void Decoder::attend(Index layer, std::span<const SequenceStep> batch) {
+    std::atomic<Index> pairs{0}, read{0}, written{0};
     const auto one = [&](const SequenceStep& step, Index first, Index end, ThreadPool& pool) {
-        step.store->attend(layer, queries_.slice(0, first, end),
-                           mixed_heads_.slice(0, first, end), pool);
+        const AttentionWork work = step.store->attend(layer, queries_.slice(0, first, end),
+                                                      mixed_heads_.slice(0, first, end), pool);
+        pairs += work.pairs;
+        read += work.bytes_read;
+        written += work.bytes_written;
     };
     const Index sequences = static_cast<Index>(batch.size());
     if (sequences > 1 && R_ == sequences)  // one token each: the threads share the sequences
@@ -167,6 +172,7 @@ void Decoder::attend(Index layer, std::span<const SequenceStep> batch) {
         for_sequences(batch, [&](const SequenceStep& step, Index first, Index end) {
             one(step, first, end, engine_.pool());
         });
+    if (observer_ != nullptr) observer_->attended(layer, {pairs, read, written});
 }
 
 // ANCHOR_END: store

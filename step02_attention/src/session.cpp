@@ -69,16 +69,4 @@ std::string describe_model(const Model& model) {
     return out.str();
 }
 
-double step_flops(const Config& c, Index past, Index T) {
-    const Index matrices = (c.architecture == Architecture::gpt2 ? 2 : 3) * c.ffn * c.dim +
-                           c.qkv_width() * c.dim + c.dim * c.heads * c.head_dim;
-    // Token t of the step sees past + t + 1 slots: 2 D flops for its score, 2 D for its value.
-    const double slots = static_cast<double>(past) * static_cast<double>(T) +
-                         static_cast<double>(T) * static_cast<double>(T + 1) / 2;
-    return static_cast<double>(c.layers) *
-               (2.0 * static_cast<double>(matrices * T) +
-                4.0 * static_cast<double>(c.heads * c.head_dim) * slots) +
-           2.0 * static_cast<double>(c.vocab * c.dim);
-}
-
 }  // namespace kvlab

@@ -23,11 +23,11 @@ void WholeSequence::append(Index, const View<const float>& k, const View<const f
     tiles_.write(0, k, v);
 }
 
-void WholeSequence::attend(Index,
-                           const View<const float>& q,
-                           const View<float>& out,
-                           ThreadPool& pool) {
-    attend_tiles(level_, pool, q, tiles_, 0, out);
+AttentionWork WholeSequence::attend(Index,
+                                    const View<const float>& q,
+                                    const View<float>& out,
+                                    ThreadPool& pool) {
+    return attend_tiles(level_, pool, q, tiles_, 0, out);
 }
 
 // ANCHOR_END: no_cache

@@ -28,12 +28,13 @@ void KvCache::append(Index layer, const View<const float>& k, const View<const f
     ++appended_;
 }
 
-void KvCache::attend(Index layer,
-                     const View<const float>& q,
-                     const View<float>& out,
-                     ThreadPool& pool) {
+AttentionWork KvCache::attend(Index layer,
+                              const View<const float>& q,
+                              const View<float>& out,
+                              ThreadPool& pool) {
     check(layer >= 0 && layer < appended_, "kv cache: layer ", layer, " has no keys yet");
-    attend_tiles(level_, pool, q, layers_[static_cast<std::size_t>(layer)], length_, out);
+    return attend_tiles(level_, pool, q, layers_[static_cast<std::size_t>(layer)], length_,
+                        out);
 }
 
 void KvCache::commit() {

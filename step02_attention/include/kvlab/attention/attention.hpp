@@ -3,6 +3,7 @@
 #pragma once
 
 #include <kvlab/attention/attention_kernels.hpp>
+#include <kvlab/attention/kv_store.hpp>
 #include <kvlab/attention/kv_tiles.hpp>
 #include <kvlab/tensor/simd_level.hpp>
 #include <kvlab/tensor/tensor_kernels.hpp>
@@ -39,23 +40,23 @@ public:
 
     // The next tile in slot order: keys [D][64], values [64][Dp]; row r sees its first
     // visible[r] slots, 1 to 64 and not falling from row to row; a row that sees none of it
-    // must not be in [first_row, rows).
-    void tile(const float* keys,
-              const float* values,
-              const Index* visible,
-              Index first_row = 0);
+    // must not be in [first_row, rows). Returns how many (row, slot) pairs it weighed.
+    Index tile(const float* keys,
+               const float* values,
+               const Index* visible,
+               Index first_row = 0);
 
     // The two halves of tile(), for tiles that are computed side by side. First: one tile for
     // rows [first_row, rows), its weights relative to its own maximum; results from index 0,
-    // sums `stride` floats apart and padded_dim long.
-    void weigh(const float* keys,
-               const float* values,
-               const Index* visible,
-               Index first_row,
-               float* maxima,
-               float* totals,
-               float* sums,
-               Index stride) const;
+    // sums `stride` floats apart and padded_dim long. Returns the pairs, as tile() does.
+    Index weigh(const float* keys,
+                const float* values,
+                const Index* visible,
+                Index first_row,
+                float* maxima,
+                float* totals,
+                float* sums,
+                Index stride) const;
     // Second: adds a tile's result to a row, in slot order. Overwrites `sums`.
     void add(Index row, float maximum, float total, float* sums);
 
@@ -74,14 +75,14 @@ private:
     alignas(64) float sums_[kMaxKernelRows * kMaxHeadDim];
 };
 
-// Causal attention of T new tokens over KvTiles whose slots are positions: token t sees the
+// Causal attention of T new tokens over tiles whose slots are positions: token t sees the
 // slots [0, past + t]. Work is shared over KV heads and tokens; of a single token, over KV
 // heads and tiles.
-void attend_tiles(SimdLevel level,
-                  ThreadPool& pool,
-                  const View<const float>& q,  // [T, Hq, D], scaled
-                  const KvTiles& tiles,
-                  Index past,               // slots before the step's first token
-                  const View<float>& out);  // [T, Hq, D]
+AttentionWork attend_tiles(SimdLevel level,
+                           ThreadPool& pool,
+                           const View<const float>& q,  // [T, Hq, D], scaled
+                           const TileReader& tiles,
+                           Index past,               // slots before the step's first token
+                           const View<float>& out);  // [T, Hq, D]
 
 }  // namespace kvlab

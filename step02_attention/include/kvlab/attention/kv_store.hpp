@@ -47,6 +47,13 @@ struct KvBytes {
     Index allocated = 0;  // what was asked of the allocator for them
 };
 
+// What attend() did, counted where it was done.
+struct AttentionWork {
+    Index pairs = 0;  // (query head, slot) pairs: each is D fma for its score, D for its value
+    Index bytes_read = 0;     // of keys and values, each once however often it was looked at
+    Index bytes_written = 0;  // of the step's new keys and values
+};
+
 class KvStore {
 public:
     virtual ~KvStore() = default;
@@ -77,10 +84,10 @@ public:
     // step's tokens 0..t. Scores are q . k as they stand, since q comes scaled by log2(e) /
     // sqrt(D) (contract, rule 3). Different stores may be asked at the same time, by threads of
     // the decoder; everything else comes from one thread.
-    virtual void attend(Index layer,
-                        const View<const float>& q,  // [T, Hq, D], in key_form()
-                        const View<float>& out,      // [T, Hq, D]
-                        ThreadPool& pool) = 0;
+    virtual AttentionWork attend(Index layer,
+                                 const View<const float>& q,  // [T, Hq, D], in key_form()
+                                 const View<float>& out,      // [T, Hq, D]
+                                 ThreadPool& pool) = 0;
 
     // Ends the step.
     virtual void commit() = 0;

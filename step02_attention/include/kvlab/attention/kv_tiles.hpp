@@ -20,19 +20,53 @@
 
 namespace kvlab {
 
-class KvTiles {
+// What attention reads: tiles of keys and values as above, from wherever they are kept.
+class TileReader {
+public:
+    virtual ~TileReader() = default;
+
+    virtual Index slots() const = 0;  // a multiple of 64
+    virtual Index kv_heads() const = 0;
+    virtual Index head_dim() const = 0;
+
+    Index padded_dim() const { return (head_dim() + 15) / 16 * 16; }
+
+    // One tile as floats: where it lies, or written into `room`, which has space for 64 Dp.
+    // Several threads may ask at once, each with a room of its own.
+    virtual const float* read_keys(Index kv_head, Index tile, float* room) const = 0;
+    virtual const float* read_values(Index kv_head, Index tile, float* room) const = 0;
+
+    // False if tiles lie there as floats: then `room` may be null.
+    virtual bool needs_room() const { return true; }
+
+    // Of one slot of one KV head, key and value, as they are kept.
+    virtual Index slot_bytes() const = 0;
+};
+
+// The plain one: floats, in one block of memory.
+class KvTiles final : public TileReader {
 public:
     KvTiles() = default;
     // Room for `slots`, rounded up to whole tiles. Throws Error unless all are positive.
     KvTiles(Index slots, Index kv_heads, Index head_dim);
 
-    Index slots() const { return tiles_ * 64; }
+    Index slots() const override { return tiles_ * 64; }
 
-    Index kv_heads() const { return kv_heads_; }
+    Index kv_heads() const override { return kv_heads_; }
 
-    Index head_dim() const { return head_dim_; }
+    Index head_dim() const override { return head_dim_; }
 
-    Index padded_dim() const { return padded_dim_; }
+    Index slot_bytes() const override { return 2 * head_dim_ * Index{sizeof(float)}; }
+
+    bool needs_room() const override { return false; }
+
+    const float* read_keys(Index kv_head, Index tile, float*) const override {
+        return key_tile(kv_head, tile);
+    }
+
+    const float* read_values(Index kv_head, Index tile, float*) const override {
+        return value_tile(kv_head, tile);
+    }
 
     Index allocated_bytes() const {
         return (keys_.size() + values_.size()) * Index{sizeof(float)};
@@ -62,7 +96,8 @@ public:
     }
 
 private:
-    Index tiles_ = 0, kv_heads_ = 0, head_dim_ = 0, padded_dim_ = 0;
+    Index tiles_ = 0, kv_heads_ = 0, head_dim_ = 0;
+    Index padded_dim_ = 0;  // padded_dim(), at hand
     Tensor keys_, values_;
 };
 

@@ -4,6 +4,7 @@
 
 #include <span>
 
+#include <kvlab/attention/kv_store.hpp>
 #include <kvlab/tensor/tensor.hpp>
 
 namespace kvlab {
@@ -43,6 +44,9 @@ public:
                     Index layer,
                     const View<const float>& rows,
                     std::span<const Index> positions) = 0;
+
+    // What all sequences' attention of one layer did, before on(Op::attention) of that layer.
+    virtual void attended(Index /*layer*/, const AttentionWork& /*work*/) {}
 };
 
 }  // namespace kvlab

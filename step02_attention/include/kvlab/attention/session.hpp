@@ -39,8 +39,4 @@ struct Session {
 // The table that describes a model: "layers  2" and so on, one line each.
 std::string describe_model(const Model& model);
 
-// Floating-point operations (a multiply and an add are two) of one step over T new tokens
-// behind `past` others, with logits of the last token alone: all matrix products and attention.
-double step_flops(const Config& config, Index past, Index T);
-
 }  // namespace kvlab

@@ -24,10 +24,10 @@ public:
 
     void begin(Index T) override;
     void append(Index layer, const View<const float>& k, const View<const float>& v) override;
-    void attend(Index layer,
-                const View<const float>& q,
-                const View<float>& out,
-                ThreadPool& pool) override;
+    AttentionWork attend(Index layer,
+                         const View<const float>& q,
+                         const View<float>& out,
+                         ThreadPool& pool) override;
 
     void commit() override {}
 
