@@ -1,17 +1,20 @@
 #include <kvlab/kvcache/kv_cache.hpp>
 
 #include <kvlab/attention/attention.hpp>
+#include <kvlab/kvcache/narrow_tiles.hpp>
 
 namespace kvlab {
 
-KvCache::KvCache(const KvShape& shape, Index capacity, SimdLevel level)
+template <class Tiles>
+TileCache<Tiles>::TileCache(const KvShape& shape, Index capacity, SimdLevel level)
     : shape_(shape), capacity_(capacity), level_(level) {
     check(capacity > 0, "kv cache: capacity must be positive, found ", capacity);
     for (Index layer = 0; layer < shape.layers; ++layer)
         layers_.emplace_back(capacity, shape.kv_heads, shape.head_dim);
 }
 
-void KvCache::begin(Index T) {
+template <class Tiles>
+void TileCache<Tiles>::begin(Index T) {
     check(T >= 1 && T <= room(), "kv cache: ", T, " tokens do not fit: ", length_, " of ",
           capacity_, " slots are taken");
     pending_ = T;
@@ -19,7 +22,10 @@ void KvCache::begin(Index T) {
 }
 
 // ANCHOR: append
-void KvCache::append(Index layer, const View<const float>& k, const View<const float>& v) {
+template <class Tiles>
+void TileCache<Tiles>::append(Index layer,
+                              const View<const float>& k,
+                              const View<const float>& v) {
     check(k.rank() == 3 && k.dim(0) == pending_, "kv cache: a step of ", pending_,
           " tokens, found ", k.shape());
     check(layer == appended_ && layer < shape_.layers, "kv cache: expected layer ", appended_,
@@ -28,16 +34,18 @@ void KvCache::append(Index layer, const View<const float>& k, const View<const f
     ++appended_;
 }
 
-AttentionWork KvCache::attend(Index layer,
-                              const View<const float>& q,
-                              const View<float>& out,
-                              ThreadPool& pool) {
+template <class Tiles>
+AttentionWork TileCache<Tiles>::attend(Index layer,
+                                       const View<const float>& q,
+                                       const View<float>& out,
+                                       ThreadPool& pool) {
     check(layer >= 0 && layer < appended_, "kv cache: layer ", layer, " has no keys yet");
     return attend_tiles(level_, pool, q, layers_[static_cast<std::size_t>(layer)], length_,
                         out);
 }
 
-void KvCache::commit() {
+template <class Tiles>
+void TileCache<Tiles>::commit() {
     check(pending_ > 0 && appended_ == shape_.layers, "kv cache: a step ends with ", appended_,
           " of ", shape_.layers, " layers");
     length_ += pending_;
@@ -47,15 +55,17 @@ void KvCache::commit() {
 // ANCHOR_END: append
 
 // ANCHOR: fork
-void KvCache::truncate(Index length) {
+template <class Tiles>
+void TileCache<Tiles>::truncate(Index length) {
     check(length >= 0 && length <= length_, "kv cache: cannot truncate ", length_,
           " tokens to ", length);
     length_ = length;
     pending_ = 0;
 }
 
-std::unique_ptr<KvStore> KvCache::fork() const {
-    auto copy = std::make_unique<KvCache>(shape_, capacity_, level_);
+template <class Tiles>
+std::unique_ptr<KvStore> TileCache<Tiles>::fork() const {
+    auto copy = std::make_unique<TileCache>(shape_, capacity_, level_);
     for (std::size_t layer = 0; layer < layers_.size(); ++layer)
         copy->layers_[layer].copy_from(layers_[layer], length_);
     copy->length_ = length_;
@@ -65,17 +75,21 @@ std::unique_ptr<KvStore> KvCache::fork() const {
 // ANCHOR_END: fork
 
 // ANCHOR: bytes
-KvBytes KvCache::bytes() const {
+template <class Tiles>
+KvBytes TileCache<Tiles>::bytes() const {
     KvBytes bytes;
-    bytes.logical =
-        2 * shape_.layers * shape_.kv_heads * shape_.head_dim * length_ * Index{sizeof(float)};
-    for (const KvTiles& tiles : layers_) bytes.allocated += tiles.allocated_bytes();
+    bytes.logical = shape_.layers * shape_.kv_heads * length_ * layers_[0].slot_bytes();
+    for (const Tiles& tiles : layers_) bytes.allocated += tiles.allocated_bytes();
     return bytes;
 }
 
 // ANCHOR_END: bytes
 
-const KvTiles& KvCache::checked(Index layer, Index kv_head, Index position, Index i) const {
+template <class Tiles>
+const Tiles& TileCache<Tiles>::checked(Index layer,
+                                       Index kv_head,
+                                       Index position,
+                                       Index i) const {
     check(layer >= 0 && layer < shape_.layers && kv_head >= 0 && kv_head < shape_.kv_heads &&
               position >= 0 && position < length_ && i >= 0 && i < shape_.head_dim,
           "kv cache: there is no element [", layer, ", ", kv_head, ", ", position, ", ", i,
@@ -83,12 +97,18 @@ const KvTiles& KvCache::checked(Index layer, Index kv_head, Index position, Inde
     return layers_[static_cast<std::size_t>(layer)];
 }
 
-float KvCache::key(Index layer, Index kv_head, Index position, Index i) const {
+template <class Tiles>
+float TileCache<Tiles>::key(Index layer, Index kv_head, Index position, Index i) const {
     return checked(layer, kv_head, position, i).key(kv_head, position, i);
 }
 
-float KvCache::value(Index layer, Index kv_head, Index position, Index i) const {
+template <class Tiles>
+float TileCache<Tiles>::value(Index layer, Index kv_head, Index position, Index i) const {
     return checked(layer, kv_head, position, i).value(kv_head, position, i);
 }
+
+template class TileCache<KvTiles>;
+template class TileCache<F16Tiles>;
+template class TileCache<Int8Tiles>;
 
 }  // namespace kvlab

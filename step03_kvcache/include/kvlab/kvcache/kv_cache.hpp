@@ -21,10 +21,13 @@
 
 namespace kvlab {
 
-class KvCache final : public KvStore {
+// Tiles is how one layer keeps its numbers: KvTiles as floats, or fewer bits
+// (narrow_tiles.hpp).
+template <class Tiles>
+class TileCache final : public KvStore {
 public:
     // Room for `capacity` tokens. Throws Error unless it is positive.
-    KvCache(const KvShape& shape, Index capacity, SimdLevel level = default_simd_level());
+    TileCache(const KvShape& shape, Index capacity, SimdLevel level = default_simd_level());
 
     const KvShape& shape() const override { return shape_; }
 
@@ -45,12 +48,13 @@ public:
 
     Index capacity() const { return capacity_; }
 
-    // One kept number, to look at and to compare. Throws Error unless it is there.
+    // One kept number as attention sees it, to look at and to compare. Throws Error unless it
+    // is there.
     float key(Index layer, Index kv_head, Index position, Index i) const;
     float value(Index layer, Index kv_head, Index position, Index i) const;
 
 private:
-    const KvTiles& checked(Index layer, Index kv_head, Index position, Index i) const;
+    const Tiles& checked(Index layer, Index kv_head, Index position, Index i) const;
 
     // Fixed at construction.
     KvShape shape_;
@@ -59,7 +63,10 @@ private:
     // Slots [0, length_) are committed; [length_, length_ + pending_) belong to the open step.
     // Of the open step, the layers [0, appended_) have their rows.
     Index length_ = 0, pending_ = 0, appended_ = 0;
-    std::vector<KvTiles> layers_;  // [L]
+    std::vector<Tiles> layers_;  // [L]
 };
+
+// The cache of this chapter: every number as it was computed.
+using KvCache = TileCache<KvTiles>;
 
 }  // namespace kvlab

@@ -1,0 +1,102 @@
+// narrow_tiles.hpp - chapter 3: keys and values in fewer bits than a float's 32.
+//
+// They lie as KvTiles draws them, each number as an f16 or as a byte; attention expands a tile
+// at a time and goes on in floats. What is kept is rounded once, when it is written: with such
+// a cache, cached = uncached still holds between equals, but not against the float cache.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include <kvlab/attention/kv_tiles.hpp>
+#include <kvlab/kvcache/kv_cache.hpp>
+
+namespace kvlab {
+
+// Nearest f16, ties to even; a magnitude of 65520 or more would become infinite: Error.
+class F16Tiles final : public TileReader {
+public:
+    // Room for `slots`, rounded up to whole tiles. Throws Error unless all are positive.
+    F16Tiles(Index slots, Index kv_heads, Index head_dim);
+
+    Index slots() const override { return tiles_ * 64; }
+
+    Index kv_heads() const override { return kv_heads_; }
+
+    Index head_dim() const override { return head_dim_; }
+
+    Index slot_bytes() const override { return 2 * head_dim_ * 2; }
+
+    const float* read_keys(Index kv_head, Index tile, float* room) const override;
+    const float* read_values(Index kv_head, Index tile, float* room) const override;
+
+    // As KvTiles.
+    void write(Index first, const View<const float>& k, const View<const float>& v);
+    void copy_from(const F16Tiles& other, Index count);
+    Index allocated_bytes() const;
+    float key(Index kv_head, Index slot, Index i) const;
+    float value(Index kv_head, Index slot, Index i) const;
+
+private:
+    std::uint16_t* keys(Index kv_head, Index tile) const;    // [D][64]
+    std::uint16_t* values(Index kv_head, Index tile) const;  // [64][Dp]
+
+    Index tiles_, kv_heads_, head_dim_;
+    Memory memory_;  // [Hkv][tiles] of keys, then of values
+};
+
+// One byte per number and one float per key and per value of a head: scale = max|x| / 127,
+// q = x / scale rounded to the nearest whole number, ties to even. A scale in f16 would
+// underflow for |x| < 1e-5 and divide by 0.
+class Int8Tiles final : public TileReader {
+public:
+    Int8Tiles(Index slots, Index kv_heads, Index head_dim);
+
+    Index slots() const override { return tiles_ * 64; }
+
+    Index kv_heads() const override { return kv_heads_; }
+
+    Index head_dim() const override { return head_dim_; }
+
+    Index slot_bytes() const override { return 2 * (head_dim_ + Index{sizeof(float)}); }
+
+    const float* read_keys(Index kv_head, Index tile, float* room) const override;
+    const float* read_values(Index kv_head, Index tile, float* room) const override;
+
+    void write(Index first, const View<const float>& k, const View<const float>& v);
+    void copy_from(const Int8Tiles& other, Index count);
+    Index allocated_bytes() const;
+    float key(Index kv_head, Index slot, Index i) const;
+    float value(Index kv_head, Index slot, Index i) const;
+
+private:
+    struct Tile {
+        float *key_scales, *value_scales;  // [64]
+        std::int8_t* keys;                 // [D][64]
+        std::int8_t* values;               // [64][Dp]
+    };
+
+    Tile tile(Index kv_head, Index tile) const;
+    Index tile_bytes() const;
+
+    Index tiles_, kv_heads_, head_dim_;
+    Memory memory_;  // [Hkv][tiles] of Tile
+};
+
+using F16Cache = TileCache<F16Tiles>;
+using Int8Cache = TileCache<Int8Tiles>;
+
+enum class KvFormat { f32, f16, int8 };
+
+inline constexpr KvFormat kKvFormats[] = {KvFormat::f32, KvFormat::f16, KvFormat::int8};
+
+const char* kv_format_name(KvFormat format);        // "f32"
+KvFormat parse_kv_format(const std::string& name);  // Throws Error for another name.
+
+std::unique_ptr<KvStore> make_cache(KvFormat format,
+                                    const KvShape& shape,
+                                    Index capacity,
+                                    SimdLevel level = default_simd_level());
+
+}  // namespace kvlab
