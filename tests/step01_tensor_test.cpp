@@ -58,4 +58,23 @@ TEST_CASE("1.1 ulp distance") {
           std::numeric_limits<std::uint64_t>::max());
 }
 
+TEST_CASE("1.1 memory: what is used, and the most that was") {
+    const MemoryUse before = memory_use();
+    {
+        Tensor kept({100});  // 400 bytes: seven cache lines
+        CHECK(memory_use().bytes == before.bytes + 448);
+        reset_memory_peak();
+        CHECK(memory_use().peak == before.bytes + 448);
+        {
+            const Tensor large({3, 1 << 20});
+            Tensor moved = std::move(kept);
+            CHECK(memory_use().bytes == before.bytes + 448 + (12 << 20));
+        }
+        CHECK(memory_use().bytes == before.bytes);
+        CHECK(memory_use().peak == before.bytes + 448 + (12 << 20));
+    }
+    CHECK(memory_use().bytes == before.bytes);
+    CHECK(memory_use().blocks == before.blocks + 2);
+}
+
 TEST_SUITE_END();

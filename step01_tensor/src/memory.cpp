@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <new>
 
@@ -12,7 +13,30 @@ namespace {
 
 constexpr std::size_t kHugePage = std::size_t{2} << 20;
 
+// Blocks are large and few: counting them costs nothing.
+std::atomic<Index> used{0}, most{0}, taken{0};
+
+void count_block(Index bytes) {
+    ++taken;
+    const Index now = used += bytes;
+    for (Index peak = most; now > peak && !most.compare_exchange_weak(peak, now);) {
+    }
+}
+
 }  // namespace
+
+MemoryUse memory_use() {
+    return {used, most, taken};
+}
+
+void reset_memory_peak() {
+    most = used.load();
+}
+
+void AlignedDelete::operator()(std::byte* p) const {
+    ::operator delete[](p, alignment);
+    used -= bytes;
+}
 
 Memory::Memory(Index bytes, Fill fill) {
     const auto wanted = static_cast<std::size_t>(bytes);
@@ -21,7 +45,8 @@ Memory::Memory(Index bytes, Fill fill) {
     const bool large = size >= 2 * kHugePage;
     const std::align_val_t alignment{large ? kHugePage : kAlignment};
     auto* p = static_cast<std::byte*>(::operator new[](size, alignment));
-    data_ = {p, AlignedDelete{alignment}};
+    data_ = {p, AlignedDelete{alignment, static_cast<Index>(size)}};
+    count_block(static_cast<Index>(size));
 #ifdef MADV_HUGEPAGE
     if (large) ::madvise(p, size / kHugePage * kHugePage, MADV_HUGEPAGE);  // a wish, no promise
 #endif

@@ -1,5 +1,6 @@
 // step03_kvcache - chapter 3: generation with a cache, and the proof that it changes no bit.
 #include "app.hpp"
+#include "commands.hpp"
 
 namespace {
 
@@ -99,6 +100,7 @@ int run(int argc, char** argv) {
     CLI::App* const generating = add_generate(app, generate);
     CLI::App* const speeding = add_speed(app, speed);
     add_verify(app, verify);
+    const app::Command experiments[] = {app::add_count(app), app::add_memory(app)};
     app.require_subcommand(0, 1);
     return cli::run(app, argc, argv, [&] {
         generate.session.source_weights = verify.session.source_weights =
@@ -106,6 +108,8 @@ int run(int argc, char** argv) {
         if (generating->parsed())
             return generate.chat ? app::run_chat(generate) : app::run_generate(generate);
         if (speeding->parsed()) return app::run_speed(speed);
+        for (const app::Command& experiment : experiments)
+            if (experiment.app->parsed()) return experiment.run();
         return app::run_verify(verify);
     });
 }

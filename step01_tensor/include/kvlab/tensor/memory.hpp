@@ -14,9 +14,20 @@ inline constexpr std::size_t kAlignment = 64;  // bytes: one cache line, one AVX
 // Memory has to be given back with the alignment that it was asked for with.
 struct AlignedDelete {
     std::align_val_t alignment{kAlignment};
+    Index bytes = 0;
 
-    void operator()(std::byte* p) const { ::operator delete[](p, alignment); }
+    void operator()(std::byte* p) const;
 };
+
+// All the Memory of this program: weights, caches and activations are made of nothing else.
+struct MemoryUse {
+    Index bytes = 0;   // now
+    Index peak = 0;    // the most since the start, or since reset_memory_peak()
+    Index blocks = 0;  // that were ever taken
+};
+
+MemoryUse memory_use();
+void reset_memory_peak();
 
 // Owns bytes, rounded up to whole cache lines so that a kernel may read the last line to its
 // end. Large blocks ask the system for pages of 2 MB: a stream of weights then needs 512 times

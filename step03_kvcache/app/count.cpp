@@ -1,0 +1,155 @@
+// count.cpp - chapter 3, experiment D2: the work of a generation, counted while it is done and
+// predicted by closed form, with the cache and without; and what that means for a 7B model.
+#include <cstdio>
+#include <memory>
+
+#include <kvlab/attention/generate.hpp>
+#include <kvlab/attention/whole_sequence.hpp>
+#include <kvlab/kvcache/closed_forms.hpp>
+#include <kvlab/kvcache/counters.hpp>
+#include <kvlab/kvcache/kv_cache.hpp>
+#include <kvlab/tensor/report.hpp>
+
+#include "app.hpp"
+#include "commands.hpp"
+#include "subject.hpp"
+
+namespace kvlab::app {
+
+namespace {
+
+struct CountFlags {
+    SessionOptions session;
+    Index prompt = 60, steps = 100;
+    std::string json;
+};
+
+// The whole run in counters.
+Work count_run(Subject& subject, const CountFlags& flags, bool cached) {
+    Counters counters(subject.model());
+    Decoder& decoder = subject.decoder();
+    decoder.set_observer(&counters);
+    const Index capacity = flags.prompt + flags.steps;
+    std::unique_ptr<KvStore> store;
+    if (cached)
+        store = std::make_unique<KvCache>(decoder.kv_shape(), capacity, subject.level());
+    else
+        store = std::make_unique<WholeSequence>(decoder.kv_shape(), capacity, subject.level());
+    Generator generator(decoder);
+    generator.add(*store, subject.random_text(flags.prompt), flags.steps);
+    generator.run();
+    decoder.set_observer(nullptr);
+    return counters.work();
+}
+
+// What the closed forms say. Weights that are not floats are as large as the file says, so
+// their bytes are those of the matrices that were loaded.
+Work predict_run(const Subject& subject, const CountFlags& flags, bool cached) {
+    Work work = CostModel(subject.config()).generate(flags.prompt, flags.steps, cached);
+    const Model& model = *subject.model();
+    Index bytes = model.head_matrix().bytes();
+    for (const LayerWeights& w : model.layers)
+        bytes += w.qkv.weight->bytes() + w.out.weight->bytes() + w.gate_up.weight->bytes() +
+                 w.down.weight->bytes();
+    work.weight_bytes = work.steps * bytes;
+    return work;
+}
+
+Json to_json(const Work& work) {
+    Json json;
+    for (const auto& [name, value] : work_lines(work)) json[name] = value;
+    return json;
+}
+
+void print_table(const Work& cached, const Work& uncached) {
+    const auto with = work_lines(cached), without = work_lines(uncached);
+    std::printf("  %-32s %18s %18s %9s\n", "counted", "with the cache", "without", "ratio");
+    for (std::size_t i = 0; i < with.size(); ++i)
+        std::printf(
+            "  %-32s %18td %18td %8.2fx\n", with[i].first.c_str(), with[i].second,
+            without[i].second,
+            static_cast<double>(without[i].second) / static_cast<double>(with[i].second));
+}
+
+// The figures that every text about the cache quotes, exact.
+void seven_billion(Json& report) {
+    constexpr Index P = 512, n = 4096, L = 32, d = 4096, heads = 32, head_dim = 128;
+    std::printf(
+        "\nA 7B model (32 layers, width 4096), a prompt of 512 tokens and 4096 more:\n");
+    for (const LastToken last : {LastToken::fed, LastToken::not_fed}) {
+        const Index without = tokens_processed(P, n, false, last),
+                    with = tokens_processed(P, n, true, last);
+        const double ratio = static_cast<double>(without) / static_cast<double>(with);
+        const char* what = last == LastToken::fed ? "every token fed" : "the last one not fed";
+        std::printf("  %-22s %td tokens pass without the cache, %td with it: %.1fx\n", what,
+                    without, with, ratio);
+        report["tokens_processed"].push_back({{"last_token_fed", last == LastToken::fed},
+                                              {"without", without},
+                                              {"with", with},
+                                              {"ratio", ratio}});
+    }
+    for (const Index kv_heads : {32, 8, 1}) {
+        const Index one = projection_flops(L, d, heads, kv_heads, head_dim);
+        std::printf(
+            "  projections, %2td KV heads: %.4g FLOP a token; %.4g without, %.4g with\n",
+            kv_heads, static_cast<double>(one),
+            static_cast<double>(one * tokens_processed(P, n, false)),
+            static_cast<double>(one * tokens_processed(P, n, true)));
+        report["projection_flops_per_token"].push_back(
+            {{"kv_heads", kv_heads}, {"flops", one}});
+    }
+}
+
+int run_count(const CountFlags& flags) {
+    Subject subject(flags.session);
+    const Index last = flags.prompt + flags.steps - 1, context = subject.config().context;
+    check(last <= context, "--prompt and --steps: ", last,
+          " tokens are fed, the model's context is ", context);
+    std::printf("%s, %s: %td tokens behind a prompt of %td\n", subject.config().name.c_str(),
+                subject.engine_name().c_str(), flags.steps, flags.prompt);
+    std::fflush(stdout);
+    Json report = new_report("step03_kvcache count", 42);
+    report["model"] = subject.config().name;
+    report["prompt"] = flags.prompt;
+    report["steps"] = flags.steps;
+    bool equal = true;
+    Work counted[2];
+    for (const bool cached : {true, false}) {
+        Work& work = counted[cached ? 0 : 1];
+        work = count_run(subject, flags, cached);
+        const Work predicted = predict_run(subject, flags, cached);
+        equal = equal && work == predicted;
+        report[cached ? "cached" : "uncached"] = {{"counted", to_json(work)},
+                                                  {"predicted", to_json(predicted)}};
+    }
+    print_table(counted[0], counted[1]);
+    std::cout << "  counted = predicted, as whole numbers: " << cli::verdict(equal)
+              << std::endl;
+    seven_billion(report);
+    report["equal"] = equal;
+    if (!flags.json.empty()) write_json(flags.json, report);
+    std::cout << "\nRESULT equal=" << (equal ? "yes" : "no")
+              << " flops_with=" << counted[0].flops.total()
+              << " flops_without=" << counted[1].flops.total() << std::endl;
+    return equal ? cli::kHolds : cli::kFails;
+}
+
+}  // namespace
+
+Command add_count(CLI::App& parent) {
+    CLI::App* sub = parent.add_subcommand(
+        "count", "the work with and without the cache: counted, predicted, compared");
+    const auto flags = std::make_shared<CountFlags>();
+    cli::add_model_flags(*sub, flags->session);
+    sub->add_option("--prompt", flags->prompt, "tokens of the prompt")
+        ->check(CLI::Range(1, 1 << 24))
+        ->capture_default_str();
+    sub->add_option("-n,--steps", flags->steps, "tokens to generate")
+        ->check(CLI::Range(1, 1 << 24))
+        ->capture_default_str();
+    sub->add_option("--json", flags->json, "also write the figures to this file");
+    flags->session.source_weights = KVLAB_SOURCE_WEIGHTS;
+    return {sub, [flags] { return run_count(*flags); }};
+}
+
+}  // namespace kvlab::app

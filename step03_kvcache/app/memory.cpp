@@ -1,0 +1,224 @@
+// memory.cpp - chapter 3, experiments L4, D3 and D6: what the cache holds by formula, by its
+// own account and by the allocator's; and where it outgrows the weights of a 7B model.
+#include <sys/resource.h>
+
+#include <cstdio>
+#include <memory>
+#include <vector>
+
+#include <kvlab/attention/generate.hpp>
+#include <kvlab/attention/whole_sequence.hpp>
+#include <kvlab/kvcache/closed_forms.hpp>
+#include <kvlab/kvcache/narrow_tiles.hpp>
+#include <kvlab/tensor/report.hpp>
+
+#include "app.hpp"
+#include "commands.hpp"
+#include "subject.hpp"
+
+namespace kvlab::app {
+
+namespace {
+
+constexpr Index kGB = Index{1} << 30, kMB = Index{1} << 20;
+
+struct MemoryFlags {
+    SessionOptions session;
+    Index prompt = 4;
+    std::vector<Index> steps = {32, 64, 128, 256};
+    std::string cache = "f32";
+    std::string json;
+};
+
+double in_mb(Index bytes) {
+    return static_cast<double>(bytes) / static_cast<double>(kMB);
+}
+
+// One length: the cache after it, and the most that was allocated besides the weights.
+struct Line {
+    Index steps = 0, rows = 0;  // rows: tokens held when the last token has been generated
+    Index formula = 0;          // of those rows
+    KvBytes cache;              // the store's own account
+    Index counted = 0;          // by the allocator, of the store alone
+    Index peak_with = 0, peak_without = 0;
+    Index activations_with = 0, activations_without = 0;
+};
+
+// Peak of everything but the weights while `work` runs with a new decoder, whose activations
+// grow as far as this run needs and no farther.
+template <class Work>
+Index peak_of(Subject& subject, Index& activations, Work&& work) {
+    const Index before = memory_use().bytes;
+    reset_memory_peak();
+    Decoder decoder(subject.model(), subject.engine());
+    work(decoder);
+    activations = decoder.activation_bytes();
+    return memory_use().peak - before;
+}
+
+Line measure(Subject& subject, const MemoryFlags& flags, Index steps) {
+    const KvShape shape = subject.decoder().kv_shape();
+    const KvFormat format = parse_kv_format(flags.cache);
+    const std::vector<Token> prompt = subject.random_text(flags.prompt);
+    Line line;
+    line.steps = steps;
+    line.rows = flags.prompt + steps - 1;  // the last token is never fed
+    line.peak_with = peak_of(subject, line.activations_with, [&](Decoder& decoder) {
+        const Index before = memory_use().bytes;
+        const auto store = make_cache(format, shape, line.rows, subject.level());
+        line.counted = memory_use().bytes - before;
+        Generator generator(decoder);
+        generator.add(*store, prompt, steps);
+        generator.run();
+        line.cache = store->bytes();
+    });
+    // Without a cache the last step is the longest: it alone sets the peak.
+    line.peak_without = peak_of(subject, line.activations_without, [&](Decoder& decoder) {
+        WholeSequence store(shape, line.rows, subject.level());
+        decoder.forward(store, subject.random_text(line.rows));
+    });
+    const Index number = format == KvFormat::f32 ? 4 : format == KvFormat::f16 ? 2 : 1;
+    line.formula =
+        CacheShape{shape.layers, shape.kv_heads, shape.head_dim, number}.total(line.rows);
+    if (format == KvFormat::int8)  // and a float for each key and each value of a head
+        line.formula += 2 * shape.layers * shape.kv_heads * 4 * line.rows;
+    return line;
+}
+
+void print_lines(const std::vector<Line>& lines, Index prompt) {
+    std::printf("  %6s %6s %14s %14s %11s %14s %16s\n", "tokens", "rows", "formula, bytes",
+                "held, bytes", "difference", "allocated", "as P + n rows");
+    for (const Line& line : lines) {
+        const auto percent = [&](Index found, Index expected) {
+            return 100.0 * static_cast<double>(found - expected) /
+                   static_cast<double>(expected);
+        };
+        const Index one_more = line.formula / line.rows * (prompt + line.steps);
+        std::printf("  %6td %6td %14td %14td %10.2f%% %14td %+15.2f%%\n", line.steps, line.rows,
+                    line.formula, line.cache.logical, percent(line.cache.logical, line.formula),
+                    line.cache.allocated, percent(line.cache.logical, one_more));
+    }
+    std::printf("\n  %6s %14s %14s %20s %20s\n", "tokens", "peak with, MB", "without, MB",
+                "activations with, MB", "without, MB");
+    for (const Line& line : lines)
+        std::printf("  %6td %14.2f %14.2f %20.2f %20.2f\n", line.steps, in_mb(line.peak_with),
+                    in_mb(line.peak_without), in_mb(line.activations_with),
+                    in_mb(line.activations_without));
+}
+
+Json to_json(const Line& line) {
+    return {{"steps", line.steps},
+            {"rows", line.rows},
+            {"formula", line.formula},
+            {"logical", line.cache.logical},
+            {"allocated", line.cache.allocated},
+            {"counted_by_allocator", line.counted},
+            {"peak_with", line.peak_with},
+            {"peak_without", line.peak_without},
+            {"activations_with", line.activations_with},
+            {"activations_without", line.activations_without}};
+}
+
+// D3 and D6: 32 layers, width 4096, FP16. 14 GB of weights are decimal; ours is 2^30 bytes.
+void seven_billion(Json& report) {
+    constexpr Index kWeights = Index{7'000'000'000} * 2;
+    const CacheShape shapes[] = {{32, 32, 128}, {32, 8, 128}, {32, 1, 128}};
+    const char* names[] = {"MHA", "GQA", "MQA"};
+    std::printf(
+        "\nA 7B model in FP16: weights %.2f GB (14 decimal ones), %td bytes of cache a token\n",
+        static_cast<double>(kWeights) / static_cast<double>(kGB), shapes[0].per_token());
+    std::printf("  %8s %6s", "context", "batch");
+    for (const char* name : names) std::printf(" %7s, GB", name);
+    std::printf(" %15s %14s\n", "MHA and weights", "MHA : weights");
+    for (const auto& [context, batch] : {std::pair<Index, Index>{4096, 1},
+                                         {32768, 1},
+                                         {131072, 1},
+                                         {4096, 8},
+                                         {4096, 16},
+                                         {4096, 32},
+                                         {8192, 32}}) {
+        std::printf("  %8td %6td", context, batch);
+        for (const CacheShape& shape : shapes)
+            std::printf(" %11.3f", static_cast<double>(shape.total(context, batch)) /
+                                       static_cast<double>(kGB));
+        const Index cache = shapes[0].total(context, batch);
+        std::printf(" %15.2f %14.3f\n",
+                    static_cast<double>(cache + kWeights + kGB) / static_cast<double>(kGB),
+                    static_cast<double>(cache) / static_cast<double>(kWeights));
+        report["seven_billion"].push_back({{"context", context},
+                                           {"batch", batch},
+                                           {"mha_bytes", cache},
+                                           {"weight_bytes", kWeights}});
+    }
+    std::printf(
+        "  (the sum counts 1 GB of activations.) The cache is as large as the weights at a "
+        "context of\n ");
+    for (std::size_t i = 0; i < std::size(shapes); ++i) {
+        const Index crossover = shapes[i].crossover(kWeights);
+        std::printf(" %s %td", names[i], crossover);
+        report["crossover"].push_back({{"heads", names[i]}, {"context", crossover}});
+    }
+    std::printf(" tokens, or that divided by the batch.\n");
+}
+
+int run_memory(const MemoryFlags& flags) {
+    Subject subject(flags.session);
+    std::printf("%s: a prompt of %td, cache in %s; weights %.2f MB\n",
+                subject.config().name.c_str(), flags.prompt, flags.cache.c_str(),
+                in_mb(subject.model()->weight_bytes()));
+    std::vector<Line> lines;
+    bool exact = true;
+    for (const Index steps : flags.steps) {
+        lines.push_back(measure(subject, flags, steps));
+        const Line& line = lines.back();
+        exact =
+            exact && line.cache.logical == line.formula && line.counted == line.cache.allocated;
+    }
+    print_lines(lines, flags.prompt);
+    std::printf(
+        "  The last token that is generated is never fed: a text of P + n tokens holds P + n - "
+        "1 rows.\n");
+    rusage usage{};
+    getrusage(RUSAGE_SELF, &usage);
+    std::printf("  The process: at most %.2f MB resident\n",
+                static_cast<double>(usage.ru_maxrss) / 1024);
+    std::cout << "  formula = bytes held, allocated = counted by the allocator: "
+              << cli::verdict(exact) << std::endl;
+    Json report = new_report("step03_kvcache memory", 42);
+    report["model"] = subject.config().name;
+    report["prompt"] = flags.prompt;
+    report["cache"] = flags.cache;
+    report["weight_bytes"] = subject.model()->weight_bytes();
+    for (const Line& line : lines) report["lengths"].push_back(to_json(line));
+    seven_billion(report);
+    report["exact"] = exact;
+    if (!flags.json.empty()) write_json(flags.json, report);
+    std::cout << "\nRESULT exact=" << (exact ? "yes" : "no") << " rows=" << lines.back().rows
+              << " bytes=" << lines.back().cache.logical << std::endl;
+    return exact ? cli::kHolds : cli::kFails;
+}
+
+}  // namespace
+
+Command add_memory(CLI::App& parent) {
+    CLI::App* sub =
+        parent.add_subcommand("memory", "bytes of the cache: formula, held, allocated, peak");
+    const auto flags = std::make_shared<MemoryFlags>();
+    cli::add_model_flags(*sub, flags->session);
+    sub->add_option("--prompt", flags->prompt, "tokens of the prompt")
+        ->check(CLI::Range(1, 1 << 24))
+        ->capture_default_str();
+    sub->add_option("-n,--steps", flags->steps, "tokens to generate, a list")
+        ->delimiter(',')
+        ->check(CLI::Range(1, 1 << 24))
+        ->capture_default_str();
+    sub->add_option("--cache", flags->cache, "f32, f16 or int8")
+        ->check(CLI::IsMember({"f32", "f16", "int8"}))
+        ->capture_default_str();
+    sub->add_option("--json", flags->json, "also write the figures to this file");
+    flags->session.source_weights = KVLAB_SOURCE_WEIGHTS;
+    flags->session.model = "distilgpt2";
+    return {sub, [flags] { return run_memory(*flags); }};
+}
+
+}  // namespace kvlab::app
