@@ -16,5 +16,6 @@ struct Command {
 // Each adds itself to `parent`.
 Command add_count(CLI::App& parent);
 Command add_memory(CLI::App& parent);
+Command add_clock(CLI::App& parent);
 
 }  // namespace kvlab::app
