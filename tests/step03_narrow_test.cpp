@@ -99,9 +99,10 @@ TEST_SUITE_BEGIN("step03");
 TEST_CASE("3.7 narrow caches: attention equals attention over the numbers held") {
     for (const KvShape& shape : {KvShape{1, 4, 2, 16}, KvShape{1, 3, 1, 64},
                                  KvShape{1, 2, 2, 22}, KvShape{1, 9, 3, 128}})
-        for (const auto& [past, T] :
+        for (const auto& lengths :
              {std::pair<Index, Index>{0, 1}, {0, 65}, {63, 1}, {64, 7}, {600, 1}})
             for (const Index threads : {1, 3}) {
+                const Index past = lengths.first, T = lengths.second;
                 CAPTURE(concat(shape.heads, "/", shape.kv_heads, " heads of ", shape.head_dim,
                                ", ", past, " + ", T, ", ", threads, " threads"));
                 check_attention<F16Cache>(shape, past, T, threads);

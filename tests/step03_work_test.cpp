@@ -63,8 +63,9 @@ TEST_CASE(
     for (const Index kv_heads : {1, 2, 4}) configs.push_back(small_config(4, kv_heads));
     for (const Config& config : configs)
         for (const bool cached : {true, false})
-            for (const auto& [P, n] :
+            for (const auto& lengths :
                  {std::pair<Index, Index>{1, 1}, {1, 5}, {63, 3}, {70, 9}}) {
+                const Index P = lengths.first, n = lengths.second;
                 CAPTURE(concat(config.name, ", ", config.kv_heads, " KV heads, ", P, " + ", n,
                                cached ? " cached" : " uncached"));
                 Counted run(config);
