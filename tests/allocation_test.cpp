@@ -8,7 +8,7 @@
 #include <kvlab/attention/cpu_engine.hpp>
 #include <kvlab/attention/generate.hpp>
 #include <kvlab/attention/synthetic.hpp>
-#include <kvlab/kvcache/kv_cache.hpp>
+#include <kvlab/kvcache/narrow_tiles.hpp>
 
 #include "models.hpp"
 
@@ -112,6 +112,22 @@ TEST_CASE("3.5 allocations: none per decoded token, greedy or sampled, alone or 
                     for (int i = 0; i < 140; ++i) generator.step();
                     CHECK(allocations == before);
                 }
+}
+
+TEST_CASE("3.7 allocations: none per decoded token with a cache of fewer bits") {
+    for (const KvFormat format : kKvFormats) {
+        CAPTURE(kv_format_name(format));
+        auto engine = make_cpu_engine({1, default_simd_level()});
+        Decoder decoder(load_model(*make_synthetic(tiny_config(), 1), *engine), *engine);
+        const auto cache = make_cache(format, decoder.kv_shape(), 200);
+        Generator generator(decoder);
+        generator.add(*cache, random_tokens(5, 256, 2), 150);
+        generator.step();
+        generator.step();
+        const long before = allocations;
+        for (int i = 0; i < 140; ++i) generator.step();
+        CHECK(allocations == before);
+    }
 }
 
 TEST_SUITE_END();

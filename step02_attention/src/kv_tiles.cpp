@@ -4,7 +4,7 @@
 
 namespace kvlab {
 
-KvTiles::KvTiles(Index slots, Index kv_heads, Index head_dim)
+TileReader::TileReader(Index slots, Index kv_heads, Index head_dim)
     : tiles_((slots + 63) / 64),
       kv_heads_(kv_heads),
       head_dim_(head_dim),
@@ -12,18 +12,35 @@ KvTiles::KvTiles(Index slots, Index kv_heads, Index head_dim)
     check(slots > 0 && kv_heads > 0 && head_dim > 0,
           "kv tiles: slots, kv_heads and head_dim must be positive, found ", slots, ", ",
           kv_heads, ", ", head_dim);
-    keys_ = Tensor({kv_heads, tiles_, head_dim, 64});
-    values_ = Tensor({kv_heads, tiles_, 64, padded_dim_});
 }
 
-// ANCHOR: write
-void KvTiles::write(Index first, const View<const float>& k, const View<const float>& v) {
+Index TileReader::check_rows(Index first,
+                             const View<const float>& k,
+                             const View<const float>& v) const {
     check(k.rank() == 3, "kv tiles: expected keys [T, Hkv, D], found ", k.shape());
     const Index T = k.dim(0);
     check_shape(k, {T, kv_heads_, head_dim_}, "kv tiles: keys");
     check_shape(v, {T, kv_heads_, head_dim_}, "kv tiles: values");
     check(first >= 0 && first + T <= slots(), "kv tiles: slots [", first, ", ", first + T,
           ") are outside of ", slots());
+    return T;
+}
+
+void TileReader::check_copy(const TileReader& other, Index count) const {
+    check(other.kv_heads_ == kv_heads_ && other.head_dim_ == head_dim_,
+          "kv tiles: copy between different shapes");
+    check(count >= 0 && count <= slots() && count <= other.slots(), "kv tiles: cannot copy ",
+          count, " slots");
+}
+
+KvTiles::KvTiles(Index slots, Index kv_heads, Index head_dim)
+    : TileReader(slots, kv_heads, head_dim),
+      keys_({kv_heads_, tiles_, head_dim_, 64}),
+      values_({kv_heads_, tiles_, 64, padded_dim_}) {}
+
+// ANCHOR: write
+void KvTiles::write(Index first, const View<const float>& k, const View<const float>& v) {
+    const Index T = check_rows(first, k, v);
     for (Index h = 0; h < kv_heads_; ++h)
         for (Index t = 0; t < T; ++t) {
             const Index tile = h * tiles_ + (first + t) / 64, place = (first + t) % 64;
@@ -37,10 +54,7 @@ void KvTiles::write(Index first, const View<const float>& k, const View<const fl
 // ANCHOR_END: write
 
 void KvTiles::copy_from(const KvTiles& other, Index count) {
-    check(other.kv_heads_ == kv_heads_ && other.head_dim_ == head_dim_,
-          "kv tiles: copy between different shapes");
-    check(count >= 0 && count <= slots() && count <= other.slots(), "kv tiles: cannot copy ",
-          count, " slots");
+    check_copy(other, count);
     const Index tiles = (count + 63) / 64;
     for (Index h = 0; h < kv_heads_; ++h) {
         std::copy_n(other.key_tile(h, 0), tiles * head_dim_ * 64,

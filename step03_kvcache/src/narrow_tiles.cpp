@@ -14,34 +14,6 @@ namespace {
 
 constexpr Index kSlots = 64;  // of a tile
 
-// Checked like KvTiles: positive sizes; as many tiles as the slots need.
-Index tiles_for(Index slots, Index kv_heads, Index head_dim) {
-    check(slots > 0 && kv_heads > 0 && head_dim > 0,
-          "kv tiles: slots, kv_heads and head_dim must be positive, found ", slots, ", ",
-          kv_heads, ", ", head_dim);
-    return (slots + kSlots - 1) / kSlots;
-}
-
-Index check_rows(const TileReader& tiles,
-                 Index first,
-                 const View<const float>& k,
-                 const View<const float>& v) {
-    check(k.rank() == 3, "kv tiles: expected keys [T, Hkv, D], found ", k.shape());
-    const Index T = k.dim(0);
-    check_shape(k, {T, tiles.kv_heads(), tiles.head_dim()}, "kv tiles: keys");
-    check_shape(v, {T, tiles.kv_heads(), tiles.head_dim()}, "kv tiles: values");
-    check(first >= 0 && first + T <= tiles.slots(), "kv tiles: slots [", first, ", ", first + T,
-          ") are outside of ", tiles.slots());
-    return T;
-}
-
-void check_copy(const TileReader& to, const TileReader& from, Index count) {
-    check(from.kv_heads() == to.kv_heads() && from.head_dim() == to.head_dim(),
-          "kv tiles: copy between different shapes");
-    check(count >= 0 && count <= to.slots() && count <= from.slots(), "kv tiles: cannot copy ",
-          count, " slots");
-}
-
 std::uint16_t to_f16(float value) {
     const std::uint16_t half = f32_to_f16(value);
     check((half & 0x7c00u) != 0x7c00u, "f16 cache: ", value, " does not fit");
@@ -51,10 +23,9 @@ std::uint16_t to_f16(float value) {
 }  // namespace
 
 F16Tiles::F16Tiles(Index slots, Index kv_heads, Index head_dim)
-    : tiles_(tiles_for(slots, kv_heads, head_dim)),
-      kv_heads_(kv_heads),
-      head_dim_(head_dim),
-      memory_(allocated_bytes(), Memory::Fill::zeros) {}
+    : TileReader(slots, kv_heads, head_dim),
+      memory_(allocated_bytes(), Memory::Fill::zeros),
+      expand_(tensor_kernels(default_simd_level()).f16->expand) {}
 
 Index F16Tiles::allocated_bytes() const {
     return kv_heads_ * tiles_ * kSlots * (head_dim_ + padded_dim()) * 2;
@@ -71,7 +42,7 @@ std::uint16_t* F16Tiles::values(Index kv_head, Index tile) const {
 
 // ANCHOR: f16
 void F16Tiles::write(Index first, const View<const float>& k, const View<const float>& v) {
-    const Index T = check_rows(*this, first, k, v);
+    const Index T = check_rows(first, k, v);
     for (Index h = 0; h < kv_heads_; ++h)
         for (Index t = 0; t < T; ++t) {
             const Index tile = (first + t) / kSlots, place = (first + t) % kSlots;
@@ -84,30 +55,25 @@ void F16Tiles::write(Index first, const View<const float>& k, const View<const f
 
 // ANCHOR_END: f16
 
-namespace {
-
 // A tile is rows of 64 numbers, as a panel of weights is: the kernel that expands those, at
 // most 64 rows at a time, does.
-const float* expand_f16(const std::uint16_t* from, Index rows, float* room) {
-    const auto expand = tensor_kernels(default_simd_level()).f16->expand;
+const float* F16Tiles::expand(const std::uint16_t* from, Index rows, float* room) const {
     for (Index row = 0; row < rows; row += kSlots)
-        expand(std::min(kSlots, rows - row),
-               reinterpret_cast<const std::byte*>(from + row * kSlots), room + row * kSlots);
+        expand_(std::min(kSlots, rows - row),
+                reinterpret_cast<const std::byte*>(from + row * kSlots), room + row * kSlots);
     return room;
 }
 
-}  // namespace
-
 const float* F16Tiles::read_keys(Index kv_head, Index tile, float* room) const {
-    return expand_f16(keys(kv_head, tile), head_dim_, room);
+    return expand(keys(kv_head, tile), head_dim_, room);
 }
 
 const float* F16Tiles::read_values(Index kv_head, Index tile, float* room) const {
-    return expand_f16(values(kv_head, tile), padded_dim(), room);
+    return expand(values(kv_head, tile), padded_dim(), room);
 }
 
 void F16Tiles::copy_from(const F16Tiles& other, Index count) {
-    check_copy(*this, other, count);
+    check_copy(other, count);
     const Index tiles = (count + kSlots - 1) / kSlots;
     for (Index h = 0; h < kv_heads_; ++h) {
         std::copy_n(other.keys(h, 0), tiles * kSlots * head_dim_, keys(h, 0));
@@ -124,10 +90,7 @@ float F16Tiles::value(Index kv_head, Index slot, Index i) const {
 }
 
 Int8Tiles::Int8Tiles(Index slots, Index kv_heads, Index head_dim)
-    : tiles_(tiles_for(slots, kv_heads, head_dim)),
-      kv_heads_(kv_heads),
-      head_dim_(head_dim),
-      memory_(allocated_bytes(), Memory::Fill::zeros) {}
+    : TileReader(slots, kv_heads, head_dim), memory_(allocated_bytes(), Memory::Fill::zeros) {}
 
 Index Int8Tiles::tile_bytes() const {
     return kSlots * (2 * Index{sizeof(float)} + head_dim_ + padded_dim());
@@ -168,7 +131,7 @@ float quantize(const float* x, Index x_stride, Index D, std::int8_t* codes, Inde
 }  // namespace
 
 void Int8Tiles::write(Index first, const View<const float>& k, const View<const float>& v) {
-    const Index T = check_rows(*this, first, k, v);
+    const Index T = check_rows(first, k, v);
     for (Index h = 0; h < kv_heads_; ++h)
         for (Index t = 0; t < T; ++t) {
             const Tile at = tile(h, (first + t) / kSlots);
@@ -203,7 +166,7 @@ const float* Int8Tiles::read_values(Index kv_head, Index tile_index, float* room
 }
 
 void Int8Tiles::copy_from(const Int8Tiles& other, Index count) {
-    check_copy(*this, other, count);
+    check_copy(other, count);
     const Index tiles = (count + kSlots - 1) / kSlots;
     for (Index h = 0; h < kv_heads_; ++h)
         std::copy_n(other.memory_.data() + h * other.tiles_ * tile_bytes(),

@@ -25,11 +25,13 @@ class TileReader {
 public:
     virtual ~TileReader() = default;
 
-    virtual Index slots() const = 0;  // a multiple of 64
-    virtual Index kv_heads() const = 0;
-    virtual Index head_dim() const = 0;
+    Index slots() const { return tiles_ * 64; }
 
-    Index padded_dim() const { return (head_dim() + 15) / 16 * 16; }
+    Index kv_heads() const { return kv_heads_; }
+
+    Index head_dim() const { return head_dim_; }
+
+    Index padded_dim() const { return padded_dim_; }
 
     // One tile as floats: where it lies, or written into `room`, which has space for 64 Dp.
     // Several threads may ask at once, each with a room of its own.
@@ -41,20 +43,28 @@ public:
 
     // Of one slot of one KV head, key and value, as they are kept.
     virtual Index slot_bytes() const = 0;
+
+protected:
+    TileReader() = default;
+    // Room for `slots`, rounded up to whole tiles. Throws Error unless all are positive.
+    TileReader(Index slots, Index kv_heads, Index head_dim);
+    TileReader(TileReader&&) = default;
+    TileReader& operator=(TileReader&&) = default;
+
+    // What every way of keeping tiles has to refuse: rows k, v other than [T, Hkv, D], or that
+    // do not fit into slots [first, first + T). Returns T.
+    Index check_rows(Index first, const View<const float>& k, const View<const float>& v) const;
+    // Slots [0, count) of other, for tiles that have not the same heads, or not so many slots.
+    void check_copy(const TileReader& other, Index count) const;
+
+    Index tiles_ = 0, kv_heads_ = 0, head_dim_ = 0, padded_dim_ = 0;
 };
 
 // The plain one: floats, in one block of memory.
 class KvTiles final : public TileReader {
 public:
     KvTiles() = default;
-    // Room for `slots`, rounded up to whole tiles. Throws Error unless all are positive.
     KvTiles(Index slots, Index kv_heads, Index head_dim);
-
-    Index slots() const override { return tiles_ * 64; }
-
-    Index kv_heads() const override { return kv_heads_; }
-
-    Index head_dim() const override { return head_dim_; }
 
     Index slot_bytes() const override { return 2 * head_dim_ * Index{sizeof(float)}; }
 
@@ -96,8 +106,6 @@ public:
     }
 
 private:
-    Index tiles_ = 0, kv_heads_ = 0, head_dim_ = 0;
-    Index padded_dim_ = 0;  // padded_dim(), at hand
     Tensor keys_, values_;
 };
 

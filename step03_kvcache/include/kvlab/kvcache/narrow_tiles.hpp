@@ -17,14 +17,7 @@ namespace kvlab {
 // Nearest f16, ties to even; a magnitude of 65520 or more would become infinite: Error.
 class F16Tiles final : public TileReader {
 public:
-    // Room for `slots`, rounded up to whole tiles. Throws Error unless all are positive.
     F16Tiles(Index slots, Index kv_heads, Index head_dim);
-
-    Index slots() const override { return tiles_ * 64; }
-
-    Index kv_heads() const override { return kv_heads_; }
-
-    Index head_dim() const override { return head_dim_; }
 
     Index slot_bytes() const override { return 2 * head_dim_ * 2; }
 
@@ -42,8 +35,10 @@ private:
     std::uint16_t* keys(Index kv_head, Index tile) const;    // [D][64]
     std::uint16_t* values(Index kv_head, Index tile) const;  // [64][Dp]
 
-    Index tiles_, kv_heads_, head_dim_;
+    const float* expand(const std::uint16_t* from, Index rows, float* room) const;
+
     Memory memory_;  // [Hkv][tiles] of keys, then of values
+    void (*expand_)(Index depth, const std::byte* halves, float* out);  // of 64 columns
 };
 
 // One byte per number and one float per key and per value of a head: scale = max|x| / 127,
@@ -52,12 +47,6 @@ private:
 class Int8Tiles final : public TileReader {
 public:
     Int8Tiles(Index slots, Index kv_heads, Index head_dim);
-
-    Index slots() const override { return tiles_ * 64; }
-
-    Index kv_heads() const override { return kv_heads_; }
-
-    Index head_dim() const override { return head_dim_; }
 
     Index slot_bytes() const override { return 2 * (head_dim_ + Index{sizeof(float)}); }
 
@@ -80,7 +69,6 @@ private:
     Tile tile(Index kv_head, Index tile) const;
     Index tile_bytes() const;
 
-    Index tiles_, kv_heads_, head_dim_;
     Memory memory_;  // [Hkv][tiles] of Tile
 };
 
