@@ -3,6 +3,17 @@
 
 namespace kvlab {
 
+namespace {
+
+// Rows lie an odd number of cache lines apart: at a multiple of 4 KB the rows of a tile would
+// all fall into the same few sets of the cache and push each other out.
+Index row_stride(Index width) {
+    constexpr Index line = 64 / sizeof(float);
+    return ((width + line - 1) / line | 1) * line;
+}
+
+}  // namespace
+
 void Decoder::look_at_rows() {
     const Config& c = config();
     const Index wide = (c.architecture == Architecture::gpt2 ? 1 : 2) * c.ffn;
@@ -14,8 +25,11 @@ void Decoder::look_at_rows() {
     qkv_rows_ = rows(*qkv_, c.qkv_width());
     mixed_rows_ = rows(*mixed_, c.heads * c.head_dim);
     branch_rows_ = rows(*branch_, c.dim);
-    wide_rows_ = rows(*gate_up_, wide);
-    hidden_rows_ = rows(*hidden_, c.ffn);
+    const auto spread = [&](Buffer& buffer, Index width) {
+        return View<float>(buffer.data(), {R_, width}, {row_stride(width), 1, 0, 0});
+    };
+    wide_rows_ = spread(*gate_up_, wide);
+    hidden_rows_ = spread(*hidden_, c.ffn);
     const auto heads = [&](Index first, Index count) {  // some heads of qkv
         return View<float>(qkv_->data() + first * c.head_dim, {R_, count, c.head_dim},
                            {c.qkv_width(), c.head_dim, 1, 0});
@@ -38,8 +52,8 @@ void Decoder::reserve(Index R, Index n) {
         qkv_ = engine_.allocate(R * c.qkv_width());
         mixed_ = engine_.allocate(R * c.heads * c.head_dim);
         branch_ = engine_.allocate(R * c.dim);
-        gate_up_ = engine_.allocate(R * wide);
-        hidden_ = engine_.allocate(R * c.ffn);
+        gate_up_ = engine_.allocate(R * row_stride(wide));
+        hidden_ = engine_.allocate(R * row_stride(c.ffn));
         capacity_ = R;
         R_ = 0;  // the looks have to be taken again
     }

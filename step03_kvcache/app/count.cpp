@@ -72,7 +72,7 @@ void print_table(const Work& cached, const Work& uncached) {
 }
 
 // The figures that every text about the cache quotes, exact.
-void seven_billion(Json& report) {
+void work_at_7b(Json& report) {
     constexpr Index P = 512, n = 4096, L = 32, d = 4096, heads = 32, head_dim = 128;
     std::printf(
         "\nA 7B model (32 layers, width 4096), a prompt of 512 tokens and 4096 more:\n");
@@ -125,7 +125,7 @@ int run_count(const CountFlags& flags) {
     print_table(counted[0], counted[1]);
     std::cout << "  counted = predicted, as whole numbers: " << cli::verdict(equal)
               << std::endl;
-    seven_billion(report);
+    work_at_7b(report);
     report["equal"] = equal;
     if (!flags.json.empty()) write_json(flags.json, report);
     std::cout << "\nRESULT equal=" << (equal ? "yes" : "no")

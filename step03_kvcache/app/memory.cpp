@@ -120,7 +120,7 @@ Json to_json(const Line& line) {
 }
 
 // D3 and D6: 32 layers, width 4096, FP16. 14 GB of weights are decimal; ours is 2^30 bytes.
-void seven_billion(Json& report) {
+void memory_at_7b(Json& report) {
     constexpr Index kWeights = Index{7'000'000'000} * 2;
     const CacheShape shapes[] = {{32, 32, 128}, {32, 8, 128}, {32, 1, 128}};
     const char* names[] = {"MHA", "GQA", "MQA"};
@@ -145,7 +145,7 @@ void seven_billion(Json& report) {
         std::printf(" %15.2f %14.3f\n",
                     static_cast<double>(cache + kWeights + kGB) / static_cast<double>(kGB),
                     static_cast<double>(cache) / static_cast<double>(kWeights));
-        report["seven_billion"].push_back({{"context", context},
+        report["memory_at_7b"].push_back({{"context", context},
                                            {"batch", batch},
                                            {"mha_bytes", cache},
                                            {"weight_bytes", kWeights}});
@@ -191,7 +191,7 @@ int run_memory(const MemoryFlags& flags) {
     report["cache"] = flags.cache;
     report["weight_bytes"] = subject.model()->weight_bytes();
     for (const Line& line : lines) report["lengths"].push_back(to_json(line));
-    seven_billion(report);
+    memory_at_7b(report);
     report["exact"] = exact;
     if (!flags.json.empty()) write_json(flags.json, report);
     std::cout << "\nRESULT exact=" << (exact ? "yes" : "no") << " rows=" << lines.back().rows
