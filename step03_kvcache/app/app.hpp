@@ -17,7 +17,7 @@ struct GenerateFlags {
     Index batch = 1;
     Index chunk = 512;
     bool no_cache = false, compare = false, chat = false, ignore_end = false;
-    std::string json;
+    std::string json, trace;
 };
 
 struct VerifyFlags {

@@ -1,6 +1,7 @@
 // clock.cpp - chapter 3, experiments D4, L2, L3, R1, R2, R3: the time that each token takes,
 // with the cache and without, by length and by batch.
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <memory>
 #include <vector>
@@ -83,24 +84,26 @@ double step_percentile(const Row& row, double p) {
 }
 
 void print_rows(const std::vector<Row>& rows) {
-    std::printf("  %-5s %5s %6s %10s %17s %9s %9s %9s %9s %9s\n", "cache", "batch", "tokens",
-                "tokens/s", "quartiles", "P50, ms", "P95, ms", "last, ms", "held, MB",
-                "peak, MB");
+    // "per MB": tokens/s for each MB of the peak.
+    std::printf("  %-5s %5s %6s %10s %17s %9s %9s %9s %9s %9s %8s\n", "cache", "batch",
+                "tokens", "tokens/s", "quartiles", "P50, ms", "P95, ms", "last, ms", "held, MB",
+                "peak, MB", "per MB");
     for (const Row& row : rows) {
         const Quartiles q = quartiles(row.seconds);
         const auto mb = [](Index bytes) { return static_cast<double>(bytes) / (1 << 20); };
         const std::string spread = concat(format_number(row.tokens() / q.high), " - ",
                                           format_number(row.tokens() / q.low));
-        std::printf("  %-5s %5td %6td %10s %17s %9.3f %9.3f %9.3f %9.4f %9.2f\n",
+        std::printf("  %-5s %5td %6td %10s %17s %9.3f %9.3f %9.3f %9.4f %9.2f %8s\n",
                     row.store.c_str(), row.batch, row.steps,
                     format_number(row.tokens() / q.median).c_str(), spread.c_str(),
                     step_percentile(row, 0.5) * 1e3, step_percentile(row, 0.95) * 1e3,
                     quartiles(row.step_times.back()).median * 1e3, mb(row.cache_bytes),
-                    mb(row.peak_bytes));
+                    mb(row.peak_bytes),
+                    format_number(row.tokens() / q.median / mb(row.peak_bytes)).c_str());
     }
 }
 
-Json to_json(const Row& row) {
+Json to_json(const Row& row, Index prompt) {
     Json json;
     json["cache"] = row.store;
     json["batch"] = row.batch;
@@ -113,6 +116,7 @@ Json to_json(const Row& row) {
         json["median_step_seconds"].push_back(quartiles(times).median);
     json["cache_bytes"] = row.cache_bytes;
     json["peak_bytes"] = row.peak_bytes;
+    json["tokens_held"] = row.cache_bytes == 0 ? 0 : prompt + row.steps - 1;
     json["checksum"] = row.checksum;
     return json;
 }
@@ -132,6 +136,28 @@ bool same_bits(const std::vector<Row>& rows) {
                 same = same && a.checksum == b.checksum;
             }
     return same;
+}
+
+// R3: bytes held against tokens held, a straight line for each format: slope by least squares,
+// and the correlation r.
+void print_fits(const ClockFlags& flags, const std::vector<Row>& rows, Json& report) {
+    for (const std::string& cache : flags.caches) {
+        double n = 0, x = 0, y = 0, xx = 0, xy = 0, yy = 0;
+        for (const Row& row : rows) {
+            if (row.store != cache || row.batch != 1) continue;
+            const auto held = static_cast<double>(flags.prompt + row.steps - 1),
+                       bytes = static_cast<double>(row.cache_bytes);
+            n += 1, x += held, y += bytes, xx += held * held, xy += held * bytes,
+                yy += bytes * bytes;
+        }
+        const double spread = n * xx - x * x;
+        if (n < 2 || spread == 0) continue;
+        const double slope = (n * xy - x * y) / spread;
+        const double r = (n * xy - x * y) / std::sqrt(spread * (n * yy - y * y));
+        std::printf("  cache %s: %.1f bytes (%.4f MB) for each token held, r = %.4f\n",
+                    cache.c_str(), slope, slope / (1 << 20), r);
+        report["fits"].push_back({{"cache", cache}, {"bytes_per_token", slope}, {"r", r}});
+    }
 }
 
 int run_clock(const ClockFlags& flags) {
@@ -161,7 +187,8 @@ int run_clock(const ClockFlags& flags) {
     report["model"] = subject.config().name;
     report["engine"] = subject.engine_name();
     report["prompt"] = flags.prompt;
-    for (const Row& row : rows) report["rows"].push_back(to_json(row));
+    for (const Row& row : rows) report["rows"].push_back(to_json(row, flags.prompt));
+    print_fits(flags, rows, report);
     report["same_bits"] = same;
     if (!flags.json.empty()) write_json(flags.json, report);
     std::cout << "RESULT rows=" << rows.size() << " identical=" << (same ? "yes" : "no")

@@ -8,6 +8,7 @@
 #include <kvlab/kvcache/closed_forms.hpp>
 #include <kvlab/kvcache/counters.hpp>
 #include <kvlab/kvcache/kv_cache.hpp>
+#include <kvlab/tensor/memory.hpp>
 #include <kvlab/tensor/report.hpp>
 
 #include "app.hpp"
@@ -24,10 +25,15 @@ struct CountFlags {
     std::string json;
 };
 
-// The whole run in counters.
-Work count_run(Subject& subject, const CountFlags& flags, bool cached) {
+// The whole run in counters, and the blocks of memory that tensors took after the first step.
+struct CountedRun {
+    Work work;
+    Index blocks = 0;
+};
+
+CountedRun count_run(Subject& subject, const CountFlags& flags, bool cached) {
     Counters counters(subject.model());
-    Decoder& decoder = subject.decoder();
+    Decoder decoder(subject.model(), subject.engine());  // with buffers of its own
     decoder.set_observer(&counters);
     const Index capacity = flags.prompt + flags.steps;
     std::unique_ptr<KvStore> store;
@@ -37,9 +43,10 @@ Work count_run(Subject& subject, const CountFlags& flags, bool cached) {
         store = std::make_unique<WholeSequence>(decoder.kv_shape(), capacity, subject.level());
     Generator generator(decoder);
     generator.add(*store, subject.random_text(flags.prompt), flags.steps);
+    generator.step();
+    const Index before = memory_use().blocks;
     generator.run();
-    decoder.set_observer(nullptr);
-    return counters.work();
+    return {counters.work(), memory_use().blocks - before};
 }
 
 // What the closed forms say. Weights that are not floats are as large as the file says, so
@@ -61,14 +68,16 @@ Json to_json(const Work& work) {
     return json;
 }
 
-void print_table(const Work& cached, const Work& uncached) {
-    const auto with = work_lines(cached), without = work_lines(uncached);
+void print_table(const CountedRun& cached, const CountedRun& uncached) {
+    const auto with = work_lines(cached.work), without = work_lines(uncached.work);
     std::printf("  %-32s %18s %18s %9s\n", "counted", "with the cache", "without", "ratio");
     for (std::size_t i = 0; i < with.size(); ++i)
         std::printf(
             "  %-32s %18td %18td %8.2fx\n", with[i].first.c_str(), with[i].second,
             without[i].second,
             static_cast<double>(without[i].second) / static_cast<double>(with[i].second));
+    std::printf("  %-32s %18td %18td\n", "blocks allocated after the prompt", cached.blocks,
+                uncached.blocks);
 }
 
 // The figures that every text about the cache quotes, exact.
@@ -113,14 +122,16 @@ int run_count(const CountFlags& flags) {
     report["prompt"] = flags.prompt;
     report["steps"] = flags.steps;
     bool equal = true;
-    Work counted[2];
+    CountedRun counted[2];
     for (const bool cached : {true, false}) {
-        Work& work = counted[cached ? 0 : 1];
-        work = count_run(subject, flags, cached);
+        CountedRun& run = counted[cached ? 0 : 1];
+        run = count_run(subject, flags, cached);
+        const Work& work = run.work;
         const Work predicted = predict_run(subject, flags, cached);
         equal = equal && work == predicted;
         report[cached ? "cached" : "uncached"] = {{"counted", to_json(work)},
-                                                  {"predicted", to_json(predicted)}};
+                                                  {"predicted", to_json(predicted)},
+                                                  {"blocks_after_the_prompt", run.blocks}};
     }
     print_table(counted[0], counted[1]);
     std::cout << "  counted = predicted, as whole numbers: " << cli::verdict(equal)
@@ -129,8 +140,8 @@ int run_count(const CountFlags& flags) {
     report["equal"] = equal;
     if (!flags.json.empty()) write_json(flags.json, report);
     std::cout << "\nRESULT equal=" << (equal ? "yes" : "no")
-              << " flops_with=" << counted[0].flops.total()
-              << " flops_without=" << counted[1].flops.total() << std::endl;
+              << " flops_with=" << counted[0].work.flops.total()
+              << " flops_without=" << counted[1].work.flops.total() << std::endl;
     return equal ? cli::kHolds : cli::kFails;
 }
 

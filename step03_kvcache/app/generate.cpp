@@ -12,6 +12,7 @@
 #include <kvlab/tensor/report.hpp>
 
 #include "app.hpp"
+#include "trace.hpp"
 
 namespace kvlab::app {
 
@@ -38,7 +39,8 @@ using MakeStore = std::function<std::unique_ptr<KvStore>(Index capacity)>;
 Run generate(Session& session,
              const std::vector<Token>& prompt,
              const GenerateFlags& flags,
-             const MakeStore& make_store) {
+             const MakeStore& make_store,
+             TraceWriter* trace) {
     const Index P = static_cast<Index>(prompt.size());
     const Index capacity = std::min(session.model->config.context, P + flags.steps);
     check(P <= capacity, "the prompt has ", P, " tokens, the model's context ",
@@ -50,7 +52,8 @@ Run generate(Session& session,
     for (Index i = 0; i < flags.batch; ++i) {
         stores.push_back(make_store(capacity));
         // All but the prompt's last token in pieces; the generator feeds what is left.
-        if (flags.chunk > 0 && P > flags.chunk && stores.back()->remembers())
+        if (flags.chunk > 0 && P > flags.chunk && stores.back()->remembers() &&
+            trace == nullptr)
             prefill(session.decoder, *stores.back(), std::span(prompt).first(prompt.size() - 1),
                     flags.chunk);
         SamplingOptions sampling = flags.sampling;
@@ -60,14 +63,21 @@ Run generate(Session& session,
     if (!flags.ignore_end)
         generator.set_is_end([&](Token token) { return session.tokenizer->is_end(token); });
     cli::TextStream text(*session.tokenizer);
+    Stopwatch step_watch;
     generator.set_on_token([&](Index sequence, Token token, View<const float>) {
         if (sequence == 0) text.push(token);
+        if (trace == nullptr) return;
+        trace->end_step(token, std::string(session.tokenizer->piece(token)),
+                        stores[0]->bytes().logical, step_watch.seconds());
+        step_watch.restart();
     });
+    session.decoder.set_observer(trace);
     if (!generator.step()) check(flags.steps == 0, "nothing was generated");
     run.prefill_seconds = watch.seconds();
     watch.restart();
     generator.run();
     run.decode_seconds = watch.seconds();
+    session.decoder.set_observer(nullptr);
     text.finish();
     for (Index i = 0; i < flags.batch; ++i) {
         const auto tokens = generator.generated(i);
@@ -108,6 +118,18 @@ Json to_json(const Run& run) {
     return json;
 }
 
+// The recorder of --trace, or null.
+std::unique_ptr<TraceWriter> open_trace(const Session& session,
+                                        std::span<const Token> prompt,
+                                        const GenerateFlags& flags) {
+    if (flags.trace.empty()) return nullptr;
+    check(flags.batch == 1, "--trace records one sequence, not a batch of ", flags.batch);
+    std::vector<std::pair<std::string, std::string>> runs;
+    if (!flags.no_cache) runs.emplace_back("cached", "f32");
+    if (flags.no_cache || flags.compare) runs.emplace_back("uncached", "none");
+    return std::make_unique<TraceWriter>(flags.trace, session, prompt, runs);
+}
+
 }  // namespace
 
 int run_generate(const GenerateFlags& flags) {
@@ -129,10 +151,13 @@ int run_generate(const GenerateFlags& flags) {
     Json report = new_report("step03_kvcache generate", flags.sampling.seed);
     report["model"] = session.model->config.name;
     report["engine"] = session.engine->name();
+    const std::unique_ptr<TraceWriter> trace = open_trace(session, prompt, flags);
     const auto one = [&](bool cached) {
+        if (trace) trace->start(cached ? "cached" : "uncached");
         std::cout << (cached ? "\nwith the cache\n" : "\nwithout a cache\n") << prompt_text
                   << std::flush;
-        Run run = generate(session, prompt, flags, cached ? with_cache : without_cache);
+        Run run =
+            generate(session, prompt, flags, cached ? with_cache : without_cache, trace.get());
         print_run(run, static_cast<Index>(prompt.size()), cached);
         report[cached ? "cached" : "uncached"] = to_json(run);
         return run;
@@ -152,6 +177,7 @@ int run_generate(const GenerateFlags& flags) {
         more = concat(" uncached_tokens_per_second=", second.tokens_per_second(),
                       " ratio=", ratio, " identical=", identical ? "yes" : "no");
     }
+    if (trace) trace->finish();
     if (!flags.json.empty()) write_json(flags.json, report);
     std::cout << "RESULT tokens=" << first.texts[0].size()
               << " tokens_per_second=" << first.tokens_per_second()

@@ -33,6 +33,9 @@ CLI::App* add_generate(CLI::App& app, app::GenerateFlags& flags) {
         ->excludes("--no-cache");
     sub->add_flag("--ignore-end", flags.ignore_end, "go on after the model's end of text");
     sub->add_option("--json", flags.json, "also write the figures to this file");
+    sub->add_option("--trace", flags.trace,
+                    "record every number of the run in this file, for diverge and viewer.py")
+        ->excludes("--chat");
     return sub;
 }
 
@@ -101,7 +104,7 @@ int run(int argc, char** argv) {
     CLI::App* const speeding = add_speed(app, speed);
     add_verify(app, verify);
     const app::Command experiments[] = {app::add_count(app), app::add_memory(app),
-                                        app::add_clock(app)};
+                                        app::add_clock(app), app::add_diverge(app)};
     app.require_subcommand(0, 1);
     return cli::run(app, argc, argv, [&] {
         generate.session.source_weights = verify.session.source_weights =

@@ -13,6 +13,7 @@
 #include <kvlab/tensor/report.hpp>
 
 #include "app.hpp"
+#include "at_scale.hpp"
 #include "commands.hpp"
 #include "subject.hpp"
 
@@ -20,7 +21,7 @@ namespace kvlab::app {
 
 namespace {
 
-constexpr Index kGB = Index{1} << 30, kMB = Index{1} << 20;
+constexpr Index kMB = Index{1} << 20;
 
 struct MemoryFlags {
     SessionOptions session;
@@ -119,53 +120,11 @@ Json to_json(const Line& line) {
             {"activations_without", line.activations_without}};
 }
 
-// D3 and D6: 32 layers, width 4096, FP16. 14 GB of weights are decimal; ours is 2^30 bytes.
-void memory_at_7b(Json& report) {
-    constexpr Index kWeights = Index{7'000'000'000} * 2;
-    const CacheShape shapes[] = {{32, 32, 128}, {32, 8, 128}, {32, 1, 128}};
-    const char* names[] = {"MHA", "GQA", "MQA"};
-    std::printf(
-        "\nA 7B model in FP16: weights %.2f GB (14 decimal ones), %td bytes of cache a token\n",
-        static_cast<double>(kWeights) / static_cast<double>(kGB), shapes[0].per_token());
-    std::printf("  %8s %6s", "context", "batch");
-    for (const char* name : names) std::printf(" %7s, GB", name);
-    std::printf(" %15s %14s\n", "MHA and weights", "MHA : weights");
-    for (const auto& [context, batch] : {std::pair<Index, Index>{4096, 1},
-                                         {32768, 1},
-                                         {131072, 1},
-                                         {4096, 8},
-                                         {4096, 16},
-                                         {4096, 32},
-                                         {8192, 32}}) {
-        std::printf("  %8td %6td", context, batch);
-        for (const CacheShape& shape : shapes)
-            std::printf(" %11.3f", static_cast<double>(shape.total(context, batch)) /
-                                       static_cast<double>(kGB));
-        const Index cache = shapes[0].total(context, batch);
-        std::printf(" %15.2f %14.3f\n",
-                    static_cast<double>(cache + kWeights + kGB) / static_cast<double>(kGB),
-                    static_cast<double>(cache) / static_cast<double>(kWeights));
-        report["memory_at_7b"].push_back({{"context", context},
-                                           {"batch", batch},
-                                           {"mha_bytes", cache},
-                                           {"weight_bytes", kWeights}});
-    }
-    std::printf(
-        "  (the sum counts 1 GB of activations.) The cache is as large as the weights at a "
-        "context of\n ");
-    for (std::size_t i = 0; i < std::size(shapes); ++i) {
-        const Index crossover = shapes[i].crossover(kWeights);
-        std::printf(" %s %td", names[i], crossover);
-        report["crossover"].push_back({{"heads", names[i]}, {"context", crossover}});
-    }
-    std::printf(" tokens, or that divided by the batch.\n");
-}
-
 int run_memory(const MemoryFlags& flags) {
     Subject subject(flags.session);
-    std::printf("%s: a prompt of %td, cache in %s; weights %.2f MB\n",
-                subject.config().name.c_str(), flags.prompt, flags.cache.c_str(),
-                in_mb(subject.model()->weight_bytes()));
+    std::printf("%s", describe_model(*subject.model()).c_str());
+    std::printf("\nA prompt of %td, cache in %s; weights %.2f MB\n", flags.prompt,
+                flags.cache.c_str(), in_mb(subject.model()->weight_bytes()));
     std::vector<Line> lines;
     bool exact = true;
     for (const Index steps : flags.steps) {
@@ -191,7 +150,7 @@ int run_memory(const MemoryFlags& flags) {
     report["cache"] = flags.cache;
     report["weight_bytes"] = subject.model()->weight_bytes();
     for (const Line& line : lines) report["lengths"].push_back(to_json(line));
-    memory_at_7b(report);
+    print_memory_at_scale(report);
     report["exact"] = exact;
     if (!flags.json.empty()) write_json(flags.json, report);
     std::cout << "\nRESULT exact=" << (exact ? "yes" : "no") << " rows=" << lines.back().rows

@@ -11,6 +11,9 @@ In a chapter (stepNN_*/README.md, weights/README.md):
     <!-- output: step01_tensor contract -->          the next block is what that program prints
                                                      (exact output only; a line "not on this processor"
                                                      stands for any line that begins alike)
+    <!-- measured: wall_clock -->                    the next block is the file results/wall_clock.txt of the
+                                                     chapter's folder: tools/experiments.sh --publish wrote it
+    ![...](pictures/x.svg)                           that picture is there
 
     snippets.py --check [--bin DIR]   fails on any difference and on any ```cpp block without a marker;
                                       outputs are checked if --bin names the folder of the executables
@@ -26,7 +29,7 @@ import subprocess
 import sys
 import tempfile
 
-MARKER = re.compile(r"^<!-- (snippet|output): (.+?) -->\s*$|^<!-- (sketch) -->\s*$")
+MARKER = re.compile(r"^<!-- (snippet|output|measured): (.+?) -->\s*$|^<!-- (sketch) -->\s*$")
 ELSEWHERE = "not on this processor"
 
 
@@ -72,6 +75,25 @@ def output(root, binaries, command):
     return run.stdout.rstrip("\n").split("\n")
 
 
+def measured(folder, name):
+    """What an experiment printed when it was last published."""
+    path = os.path.join(folder, "results", name + ".txt")
+    if not os.path.isfile(path):
+        raise Broken(f"measured '{name}': no file {path}")
+    with open(path, encoding="utf-8") as file:
+        return file.read().rstrip("\n").split("\n")
+
+
+def missing_pictures(path, lines):
+    """Pictures of this project that a page shows and that are not there."""
+    problems = []
+    for number, line in enumerate(lines, 1):
+        for target in re.findall(r"!\[[^\]]*\]\(([^)#?]+)", line):
+            if "://" not in target and not os.path.isfile(os.path.join(os.path.dirname(path), target)):
+                problems.append(f"{path}:{number}: no picture {target}")
+    return problems
+
+
 def masked(line):
     """The line with its times and rates taken out."""
     return re.sub(r"\d+(\.\d+)?(e[+-]\d+)?( ?(ms|us|ns|s|GFLOP/s|GB/s|tokens/s)\b)", r"#\3", line)
@@ -96,6 +118,7 @@ def process(path, binaries, write):
     folder, problems, result = os.path.dirname(path), [], []
     with open(path, encoding="utf-8") as file:
         lines = file.read().split("\n")
+    problems += missing_pictures(path, lines)
     marker, marker_line, i = None, 0, 0
     while i < len(lines):
         match = MARKER.match(lines[i])
@@ -103,7 +126,7 @@ def process(path, binaries, write):
             if marker:
                 problems.append(f"{path}:{marker_line}: marker without a fenced block")
             marker, marker_line = (match[1] or match[3], match[2]), i + 1
-        elif re.match(r"<!-- *(snippet|output|sketch)", lines[i].lstrip()):
+        elif re.match(r"<!-- *(snippet|output|measured|sketch)", lines[i].lstrip()):
             problems.append(f"{path}:{i + 1}: malformed marker: {lines[i].strip()}")
         result.append(lines[i])
         fence = re.match(r"^(```+)(\w*)\s*$", lines[i])
@@ -142,7 +165,10 @@ def judge(folder, binaries, language, marker, body, write):
     try:
         if kind == "sketch" or (kind == "output" and not binaries):
             return None, body
-        expected = snippet(folder, what) if kind == "snippet" else output(os.path.dirname(folder), binaries, what)
+        if kind == "output":
+            expected = output(os.path.dirname(folder), binaries, what)
+        else:
+            expected = snippet(folder, what) if kind == "snippet" else measured(folder, what)
     except Broken as error:
         return str(error), body
     if expected is None or body == expected or (kind == "output" and same(body, expected)):
@@ -157,7 +183,7 @@ def judge(folder, binaries, language, marker, body, write):
 
 def run(root, binaries, write):
     chapters = sorted(glob.glob(os.path.join(root, "step*", "README.md"))) + \
-        glob.glob(os.path.join(root, "weights", "README.md"))
+        glob.glob(os.path.join(root, "weights", "README.md")) + glob.glob(os.path.join(root, "README.md"))
     problems = [p for path in chapters for p in process(path, binaries, write)]
     for problem in problems:
         print("FAILED", problem)
@@ -205,6 +231,12 @@ def self_test():
         ("<!-- output: none -->\n```\nhello\n```\n", 1),
         ("<!-- output: step02_y all -->\n```\nhello\n```\n", 0),
         ("<!-- output: fail -->\n```\nhello\n```\n", 1),
+        ("<!-- measured: fast -->\n```\n12 ms\n```\n", 0),
+        ("<!-- measured: fast -->\n```\n11 ms\n```\n", 1),
+        ("<!-- measured: slow -->\n```\n12 ms\n```\n", 1),
+        ("![it](results/fast.txt)\n", 0),
+        ("text ![it](pictures/none.svg)\n", 1),
+        ("![it](https://example.org/x.svg)\n", 0),
     ]
     with tempfile.TemporaryDirectory() as root:
         step = os.path.join(root, "step01_x")
@@ -215,6 +247,9 @@ def self_test():
             with open(os.path.join(step, name), "w") as file:
                 file.write(text)
             os.chmod(os.path.join(step, name), 0o755)
+        os.mkdir(os.path.join(step, "results"))
+        with open(os.path.join(step, "results", "fast.txt"), "w") as file:
+            file.write("12 ms\n")
         chapter = os.path.join(step, "README.md")
         for number, (text, expected) in enumerate(cases):
             with open(chapter, "w") as file:

@@ -1,0 +1,235 @@
+// diverge.cpp - chapter 3: two runs in lock-step and the first number in which they differ; and
+// why bits change, by breaking the contract in one way at a time.
+#include <kvlab/kvcache/diverge.hpp>
+
+#include <algorithm>
+#include <cstdio>
+#include <memory>
+
+#include <kvlab/attention/whole_sequence.hpp>
+#include <kvlab/kvcache/loose_engine.hpp>
+#include <kvlab/kvcache/narrow_tiles.hpp>
+#include <kvlab/kvcache/split_store.hpp>
+#include <kvlab/tensor/report.hpp>
+
+#include "app.hpp"
+#include "commands.hpp"
+#include "trace.hpp"
+
+namespace kvlab::app {
+
+namespace {
+
+struct DivergeFlags {
+    SessionOptions session;
+    SamplingOptions sampling;
+    std::string prompt = "In the beginning God created the heaven and the earth.";
+    Index steps = 24;
+    std::string a = "f32", b = "none", which = "none";
+    std::vector<std::string> traces;
+    std::string json;
+};
+
+// One comparison, ready to be printed.
+struct Compared {
+    std::string which, a, b;
+    Comparison comparison;
+    Index fork_step;
+};
+
+std::unique_ptr<KvStore> diverge_store(const std::string& cache,
+                                       Switch which,
+                                       const KvShape& shape,
+                                       Index capacity,
+                                       SimdLevel level) {
+    const bool none = cache == "none";
+    if (which == Switch::split) {
+        check(none || cache == "f32", "--switch split: a cache in f32 or none, not ", cache);
+        return std::make_unique<SplitStore>(shape, capacity, !none);
+    }
+    if (none) return std::make_unique<WholeSequence>(shape, capacity, level);
+    return make_cache(parse_kv_format(cache), shape, capacity, level);
+}
+
+Compared run_pair(const Session& session, const DivergeFlags& flags, Switch which) {
+    const auto engine = make_loose_engine(
+        make_cpu_engine({session.engine->pool().threads(), session.level}), which);
+    // With the contract kept, the session's own model will do; a loose engine wants its own.
+    const auto model =
+        which == Switch::none ? session.model : load_model(session.file, *engine);
+    Engine& used = which == Switch::none ? *session.engine : *engine;
+    Decoder decoder_a(model, used), decoder_b(model, used);
+    const auto prompt = session.encode(flags.prompt);
+    const Index capacity = static_cast<Index>(prompt.size()) + flags.steps;
+    const auto store = [&](const std::string& cache) {
+        return diverge_store(cache, which, decoder_a.kv_shape(), capacity, session.level);
+    };
+    const auto a = store(flags.a), b = store(flags.b);
+    DivergeReport report =
+        diverge({decoder_a, *a}, {decoder_b, *b}, prompt, flags.steps, flags.sampling);
+    return {switch_name(which), flags.a, flags.b, std::move(report.comparison),
+            report.fork_step};
+}
+
+// FILE, or FILE#run for another than the first.
+TraceRun read_run(const std::string& argument, Index& head_dim) {
+    const auto mark = argument.rfind('#');
+    Trace trace = read_trace(argument.substr(0, mark));
+    head_dim = trace.head_dim;
+    if (mark == std::string::npos) return std::move(trace.runs.front());
+    for (TraceRun& run : trace.runs)
+        if (run.name == argument.substr(mark + 1)) return std::move(run);
+    throw Error(concat(argument, ": no such run in this trace"));
+}
+
+Compared compare_traces(const DivergeFlags& flags) {
+    Index head_dim_a = 0, head_dim_b = 0;
+    const TraceRun a = read_run(flags.traces[0], head_dim_a),
+                   b = read_run(flags.traces[1], head_dim_b);
+    check(head_dim_a == head_dim_b, "--traces: head_dim is ", head_dim_a, " in one and ",
+          head_dim_b, " in the other");
+    if (a.steps.size() != b.steps.size())
+        std::cerr << "note: " << a.steps.size() << " steps and " << b.steps.size()
+                  << "; the longer rest is not compared\n";
+    Comparison comparison(head_dim_a);
+    for (std::size_t i = 0; i < std::min(a.steps.size(), b.steps.size()); ++i)
+        comparison.add(a.steps[i], b.steps[i]);
+    return {"recorded", flags.traces[0], flags.traces[1], std::move(comparison), -1};
+}
+
+void print_compared(const std::vector<Compared>& all) {
+    std::printf("  %-12s %10s %10s %8s %12s %12s %6s\n", "switch", "floats", "differ",
+                "max ulp", "logits, 1st", "logits, max", "forks");
+    for (const Compared& one : all) {
+        const Difference& d = one.comparison.all();
+        double first = 0, most = 0;
+        for (const double gap : one.comparison.max_abs_logits()) {
+            if (first == 0) first = gap;
+            most = std::max(most, gap);
+        }
+        const std::string fork = one.fork_step < 0 ? "-" : concat(one.fork_step);
+        std::printf("  %-12s %10td %10td %8llu %12.3g %12.3g %6s\n", one.which.c_str(), d.count,
+                    d.differ, static_cast<unsigned long long>(d.max_ulp), first, most,
+                    fork.c_str());
+    }
+    for (const Compared& one : all) {
+        const auto& first = one.comparison.first();
+        if (!first) continue;
+        std::printf("\n  %s: first difference at %s\n", one.which.c_str(),
+                    describe(*first).c_str());
+        std::printf("    %a and %a, %llu ulp apart; %.2g of the row's largest\n",
+                    static_cast<double>(first->a), static_cast<double>(first->b),
+                    static_cast<unsigned long long>(first->ulp), first->relative);
+        std::printf("    likely: %s\n", likely_cause(*first).c_str());
+    }
+}
+
+Json to_json(const Compared& one) {
+    const Comparison& c = one.comparison;
+    Json json;
+    json["a"] = one.a;
+    json["b"] = one.b;
+    json["switch"] = one.which;
+    json["steps"] = c.steps();
+    json["floats"] = c.all().count;
+    json["differ"] = c.all().differ;
+    json["first"] = nullptr;
+    if (const auto& d = c.first())
+        json["first"] = {{"step", d->step},
+                         {"layer", d->layer},
+                         {"op", op_name(d->op)},
+                         {"head", d->head},
+                         {"position", d->position},
+                         {"index", d->index},
+                         {"a", d->a},
+                         {"b", d->b},
+                         {"ulp", d->ulp},
+                         {"likely", likely_cause(*d)}};
+    json["labels"] = c.labels();
+    json["max_ulp"] = c.max_ulp();
+    json["max_abs_logits"] = c.max_abs_logits();
+    json["fork_step"] = nullptr;
+    if (one.fork_step >= 0) json["fork_step"] = one.fork_step;
+    return json;
+}
+
+// What each comparison must show: the contract, that nothing differs; all others together, that
+// they do (a switch that changes nothing would prove nothing).
+bool as_expected(const std::vector<Compared>& all) {
+    bool expected = true;
+    for (const Compared& one : all) {
+        const bool differs = one.comparison.all().differ > 0;
+        expected = expected && differs == (all.size() > 1 && one.which != "none");
+    }
+    return expected;
+}
+
+int run_diverge(const DivergeFlags& flags) {
+    std::vector<Compared> all;
+    Json report = new_report("step03_kvcache diverge", flags.sampling.seed);
+    if (!flags.traces.empty()) {
+        all.push_back(compare_traces(flags));
+        std::printf("%s and %s\n", all[0].a.c_str(), all[0].b.c_str());
+    } else {
+        const Session session(flags.session);
+        report["model"] = session.model->config.name;
+        report["engine"] = session.engine->name();
+        // Without the engine: with the contract, and with each switch, all give the same bits.
+        std::printf("%s: cache %s and cache %s, %td steps\n",
+                    session.model->config.name.c_str(), flags.a.c_str(), flags.b.c_str(),
+                    flags.steps);
+        std::fflush(stdout);
+        if (flags.which == "all")
+            for (const Switch which : kSwitches) all.push_back(run_pair(session, flags, which));
+        else
+            all.push_back(run_pair(session, flags, parse_switch(flags.which)));
+    }
+    print_compared(all);
+    Difference total;
+    for (const Compared& one : all) {
+        report["runs"].push_back(to_json(one));
+        total.merge(one.comparison.all());
+    }
+    const bool expected = as_expected(all);
+    if (all.size() == 1)
+        std::printf("\n  %td of %td floats differ\n", total.differ, total.count);
+    if (!flags.json.empty()) write_json(flags.json, report);
+    std::cout << "\nRESULT runs=" << all.size() << " floats=" << total.count
+              << " differ=" << total.differ << " as_expected=" << (expected ? "yes" : "no")
+              << std::endl;
+    return expected ? cli::kHolds : cli::kFails;
+}
+
+}  // namespace
+
+Command add_diverge(CLI::App& parent) {
+    CLI::App* sub = parent.add_subcommand(
+        "diverge", "two runs in lock-step: the first number that differs, and why bits change");
+    const auto flags = std::make_shared<DivergeFlags>();
+    cli::add_model_flags(*sub, flags->session);
+    cli::add_sampling_flags(*sub, flags->sampling);
+    sub->add_option("-p,--prompt", flags->prompt, "text to go on with")->capture_default_str();
+    sub->add_option("-n,--steps", flags->steps, "tokens to generate")
+        ->check(CLI::Range(1, 1 << 24))
+        ->capture_default_str();
+    const auto cache = CLI::IsMember({"none", "f32", "f16", "int8"});
+    sub->add_option("-a,--cache-a", flags->a, "of the first run: none, f32, f16 or int8")
+        ->check(cache)
+        ->capture_default_str();
+    sub->add_option("-b,--cache-b", flags->b, "of the second run")
+        ->check(cache)
+        ->capture_default_str();
+    sub->add_option("--switch", flags->which,
+                    "break the contract in both: none, order, contraction, f16, split; or all, "
+                    "one after the other")
+        ->check(CLI::IsMember({"none", "order", "contraction", "f16", "split", "all"}))
+        ->capture_default_str();
+    sub->add_option("--traces", flags->traces,
+                    "compare two recorded runs (generate --trace) instead: FILE or FILE#run")
+        ->expected(2);
+    sub->add_option("--json", flags->json, "also write the figures to this file");
+    flags->session.source_weights = KVLAB_SOURCE_WEIGHTS;
+    return {sub, [flags] { return run_diverge(*flags); }};
+}
+
+}  // namespace kvlab::app

@@ -1,0 +1,97 @@
+// diverge.hpp - chapter 3: two runs side by side, and the first number in which they differ.
+//
+// "The logits are not equal" says nothing about why. The first operator, layer, head and
+// position that differ nearly always do.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <kvlab/attention/decoder.hpp>
+#include <kvlab/kvcache/recorder.hpp>
+#include <kvlab/tensor/checksum.hpp>
+#include <kvlab/tensor/sampling.hpp>
+
+namespace kvlab {
+
+// One number that differs, and where.
+struct Divergence {
+    Index step, layer, position;
+    Op op;
+    Index head;   // of query, key, value and attention; -1 elsewhere
+    Index index;  // inside of the head, or of the row
+    float a, b;
+    std::uint64_t ulp;
+    double relative;  // largest |a - b| of the row over the row's largest |a|
+    bool value_too;   // for a query or key: whether this layer's values differ in this step too
+};
+
+// In words: "step 3, layer 1, attention, head 2, position 17, element 5".
+std::string describe(const Divergence& d);
+
+// What usually makes this operator the first to differ. A guess, by place and size.
+std::string likely_cause(const Divergence& d);
+
+// Compares two runs, step after step. Only positions that both computed in the same step are
+// compared: an uncached run computes all, a cached one the newest.
+class Comparison {
+public:
+    // head_dim tells the heads of a row apart.
+    explicit Comparison(Index head_dim) : head_dim_(head_dim) {}
+
+    // The next step. Throws Error when the two did not run the same operators in the same
+    // order with rows of the same width.
+    void add(const StepRecord& a, const StepRecord& b);
+
+    const Difference& all() const { return all_; }
+
+    const std::optional<Divergence>& first() const { return first_; }
+
+    // "embedding", "0 attention_norm", ... one for each operator of a step.
+    const std::vector<std::string>& labels() const { return labels_; }
+
+    // [steps][labels] the largest distance of each operator in each step.
+    const std::vector<std::vector<std::uint64_t>>& max_ulp() const { return max_ulp_; }
+
+    // [steps] the largest |a - b| of a logit.
+    const std::vector<double>& max_abs_logits() const { return max_abs_logits_; }
+
+    Index steps() const { return static_cast<Index>(max_ulp_.size()); }
+
+private:
+    Difference compare(const OpRecord& a, const OpRecord& b);
+    void note_first(const OpRecord& a, const OpRecord& b, Index row_a, Index row_b, Index i);
+
+    Index head_dim_;
+    Difference all_;
+    std::optional<Divergence> first_;
+    std::vector<std::string> labels_;
+    std::vector<std::vector<std::uint64_t>> max_ulp_;
+    std::vector<double> max_abs_logits_;
+};
+
+// One of the two runs. The store decides how: a cache, or WholeSequence for none.
+struct Side {
+    Decoder& decoder;
+    KvStore& store;
+};
+
+struct DivergeReport {
+    Comparison comparison;
+    std::vector<Token> text;  // with the prompt
+    // The first step in which the second run would have chosen another token, -1 if none. Both
+    // are fed the first one's choice all the same, so that the drift stays a drift of numbers.
+    Index fork_step = -1;
+};
+
+// Generates `steps` tokens from the prompt in both runs, in lock-step. Throws Error for an
+// empty prompt, steps < 1, stores that have seen something, or no room.
+DivergeReport diverge(const Side& a,
+                      const Side& b,
+                      std::span<const Token> prompt,
+                      Index steps,
+                      const SamplingOptions& sampling);
+
+}  // namespace kvlab

@@ -1,0 +1,169 @@
+#include <kvlab/kvcache/diverge.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+namespace kvlab {
+
+namespace {
+
+bool has_heads(Op op) {
+    return op == Op::query || op == Op::key || op == Op::value || op == Op::attention;
+}
+
+std::string label_of(const OpRecord& record) {
+    return record.layer < 0 ? std::string(op_name(record.op))
+                            : concat(record.layer, " ", op_name(record.op));
+}
+
+// Largest |a - b| over the largest |a|; infinity where that says nothing.
+double relative_difference(std::span<const float> a, std::span<const float> b) {
+    double most = 0, scale = 0;
+    for (std::size_t i = 0; i < a.size(); ++i) {
+        most = std::max(most, std::fabs(static_cast<double>(a[i]) - static_cast<double>(b[i])));
+        scale = std::max(scale, std::fabs(static_cast<double>(a[i])));
+    }
+    return scale > 0 ? most / scale : std::numeric_limits<double>::infinity();
+}
+
+}  // namespace
+
+std::string describe(const Divergence& d) {
+    return concat("step ", d.step, d.layer < 0 ? std::string() : concat(", layer ", d.layer),
+                  ", ", op_name(d.op), d.head < 0 ? std::string() : concat(", head ", d.head),
+                  ", position ", d.position, ", element ", d.index);
+}
+
+// ANCHOR: likely_cause
+std::string likely_cause(const Divergence& d) {
+    // Another order of the same sum is off by a few rounding errors of the largest terms; a
+    // number kept in 16 or 8 bits by a hundred or ten thousand times as much.
+    const bool rounding = d.relative < 1e-5, few_bits = !rounding && d.relative < 2e-2;
+    switch (d.op) {
+        case Op::embedding:
+            return "another token was fed, or it was given another position";
+        case Op::query:
+        case Op::key:
+            if (d.value_too) break;  // then it was the product that all three come from
+            return rounding ? "RoPE: angles or their products are rounded in another way"
+                            : "RoPE: rotated by another position, twice, or not at all";
+        case Op::attention:
+            // This step's queries, keys and values were equal, or they would have come first.
+            if (rounding) return "the order of attention's sums over the slots";
+            return few_bits
+                       ? "earlier keys or values are kept in fewer bits"
+                       : "earlier keys or values: a slot too many, too few or wrong; a mask; "
+                         "or a head that reads another head's";
+        case Op::attention_norm:
+        case Op::ffn_norm:
+        case Op::final_norm:
+            return "the norm's sum of squares, its epsilon or its weights";
+        case Op::attention_add:
+        case Op::ffn_add:
+            return "the residual stream: something was added twice, or not";
+        default:
+            break;
+    }
+    if (rounding)
+        return "a matrix product that adds in another order, or rounds between its steps (no "
+               "fma): often because one row takes another kernel than many rows";
+    return few_bits ? "a matrix product that adds up in fewer bits"
+                    : "a matrix product with other weights, or of other rows";
+}
+
+// ANCHOR_END: likely_cause
+
+void Comparison::note_first(
+    const OpRecord& a, const OpRecord& b, Index row_a, Index row_b, Index i) {
+    const auto of_a = a.row(row_a), of_b = b.row(row_b);
+    const float left = of_a[static_cast<std::size_t>(i)],
+                right = of_b[static_cast<std::size_t>(i)];
+    const bool heads = has_heads(a.op);
+    first_ = Divergence{steps() - 1,
+                        a.layer,
+                        a.positions[static_cast<std::size_t>(row_a)],
+                        a.op,
+                        heads ? i / head_dim_ : -1,
+                        heads ? i % head_dim_ : i,
+                        left,
+                        right,
+                        ulp_distance(left, right),
+                        relative_difference(of_a, of_b),
+                        false};
+}
+
+Difference Comparison::compare(const OpRecord& a, const OpRecord& b) {
+    Difference total;
+    std::size_t next = 0;  // positions rise in both
+    for (std::size_t r = 0; r < a.positions.size(); ++r) {
+        while (next < b.positions.size() && b.positions[next] < a.positions[r]) ++next;
+        if (next == b.positions.size() || b.positions[next] != a.positions[r]) continue;
+        const Index row_a = static_cast<Index>(r), row_b = static_cast<Index>(next);
+        const Difference difference = compare_bits(a.row(row_a), b.row(row_b));
+        if (difference.differ > 0 && !first_) note_first(a, b, row_a, row_b, difference.first);
+        total.merge(difference);
+    }
+    return total;
+}
+
+// ANCHOR: lock_step
+void Comparison::add(const StepRecord& a, const StepRecord& b) {
+    check(a.size() == b.size(), "diverge: step ", steps(), ": one run has ", a.size(),
+          " operators, the other ", b.size());
+    const bool differed_before = first_.has_value();
+    max_ulp_.emplace_back();
+    max_abs_logits_.push_back(0);
+    for (std::size_t i = 0; i < a.size(); ++i) {
+        check(a[i].op == b[i].op && a[i].layer == b[i].layer && a[i].width == b[i].width,
+              "diverge: step ", steps() - 1, ": one run does ", label_of(a[i]), " [",
+              a[i].width, "] where the other does ", label_of(b[i]), " [", b[i].width, "]");
+        if (steps() == 1) labels_.push_back(label_of(a[i]));
+        const Difference difference = compare(a[i], b[i]);
+        max_ulp_.back().push_back(difference.max_ulp);
+        if (a[i].op == Op::logits) max_abs_logits_.back() = difference.max_abs;
+        if (first_ && !differed_before && a[i].op == Op::value && a[i].layer == first_->layer)
+            first_->value_too = difference.differ > 0;
+        all_.merge(difference);
+    }
+}
+
+namespace {
+
+// Feeds what the store has not seen of the text; returns the last token's logits.
+std::span<const float> feed(const Side& side, std::span<const Token> text, Recorder& recorder) {
+    const auto seen = static_cast<std::size_t>(side.store.next_position());
+    side.decoder.set_observer(&recorder);
+    const auto logits = side.decoder.forward(side.store, text.subspan(seen)).flat();
+    side.decoder.set_observer(nullptr);
+    return logits;
+}
+
+}  // namespace
+
+DivergeReport diverge(const Side& a,
+                      const Side& b,
+                      std::span<const Token> prompt,
+                      Index steps,
+                      const SamplingOptions& sampling) {
+    check(!prompt.empty(), "diverge: an empty prompt");
+    check(steps >= 1, "diverge: ", steps, " steps");
+    check(a.store.next_position() == 0 && b.store.next_position() == 0,
+          "diverge: a store has seen tokens already");
+    DivergeReport report{
+        Comparison(a.decoder.config().head_dim), {prompt.begin(), prompt.end()}, -1};
+    Recorder recorder_a, recorder_b;
+    Sampler sampler_a(sampling), sampler_b(sampling);  // the same numbers for both
+    for (Index step = 0; step < steps; ++step) {
+        const Index chosen_a = sampler_a.sample(feed(a, report.text, recorder_a));
+        const Index chosen_b = sampler_b.sample(feed(b, report.text, recorder_b));
+        report.comparison.add(recorder_a.take(), recorder_b.take());
+        if (chosen_a != chosen_b && report.fork_step < 0) report.fork_step = step;
+        report.text.push_back(static_cast<Token>(chosen_a));
+    }
+    return report;
+}
+
+// ANCHOR_END: lock_step
+
+}  // namespace kvlab

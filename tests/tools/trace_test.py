@@ -1,0 +1,132 @@
+#!/usr/bin/env python3
+"""Recorded runs: what generate --trace writes, and what diverge --traces makes of it.
+
+    python3 tests/tools/trace_test.py BIN_FOLDER
+
+Exit codes: 0 all hold, 1 not. A trace against itself has no difference; a flipped bit is found where it is;
+a damaged file is refused with its line.
+"""
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+BIN = Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else Path("build/release/bin")
+PROGRAM = BIN / "step03_kvcache"
+failures = 0
+
+
+def expect(what: str, ok: bool, detail: str = "") -> None:
+    global failures
+    if not ok:
+        failures += 1
+        print(f"FAILED: {what} {detail}")
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([str(PROGRAM), *arguments], capture_output=True, text=True, timeout=600)
+
+
+def fnv(bits: str, start: int = 0xCBF29CE484222325) -> str:
+    """The checksum of chapter 1, written a second time."""
+    value = start
+    for i in range(0, len(bits), 8):
+        value = (value ^ int(bits[i : i + 8], 16)) * 1099511628211 % 2**64
+    return f"{value:016x}"
+
+
+def check_lines(lines: list[dict]) -> None:
+    """Every position has bits, the sums are theirs, and an uncached run repeats no row."""
+    known: dict[tuple, str] = {}
+    rows = {"cached": 0, "uncached": 0}
+    computed = {"cached": 0, "uncached": 0}
+    for line in lines[1:]:
+        if "op" not in line:
+            continue
+        size = line["width"] * 8
+        expect("length of bits", len(line["bits"]) == size * len(line["fresh"]))
+        for i, position in enumerate(line["fresh"]):
+            known[line["run"], line["op"], line["layer"], position] = line["bits"][i * size : (i + 1) * size]
+        everything = "".join(known[line["run"], line["op"], line["layer"], p] for p in line["positions"])
+        expect("sum of all rows", fnv(everything) == line["sum"], str(line["step"]))
+        rows[line["run"]] += len(line["fresh"])
+        computed[line["run"]] += len(line["positions"])
+    expect("an uncached run computes more", computed["uncached"] > 2 * computed["cached"])
+    expect("and records the same rows, since their bits are the same", rows["cached"] == rows["uncached"])
+
+
+def main() -> int:
+    with tempfile.TemporaryDirectory() as folder:
+        trace = Path(folder) / "run.jsonl"
+        done = run("generate", "-m", "tiny", "-p", "In the beginning", "-n", "12", "--compare", "--trace", str(trace))
+        expect("generate --trace", done.returncode == 0, done.stderr)
+        text = trace.read_text(encoding="utf-8").splitlines()
+        lines = [json.loads(line) for line in text]
+        expect("header", lines[0]["kvlab_trace"] == 1 and [r["name"] for r in lines[0]["runs"]] == ["cached", "uncached"])
+        check_lines(lines)
+        ends = [line for line in lines if "token" in line]
+        expect("a line for each step of each run", len(ends) == 24)
+        expect("the runs chose the same tokens", [e["token"] for e in ends[:12]] == [e["token"] for e in ends[12:]])
+        expect("one new key and value a step", ends[5]["work"]["kv_projections"] == 2)
+        expect("all of them without a cache", ends[17]["work"]["kv_projections"] == 2 * (16 + 5))
+
+        done = run("diverge", "--traces", str(trace), f"{trace}#uncached")
+        expect("cached and uncached, recorded", done.returncode == 0 and " 0 of " in done.stdout, done.stdout)
+
+        # One bit of one number: layer 1, value, KV head 1 (of 16 numbers each), element 3.
+        where = next(i for i, l in enumerate(lines) if l.get("op") == "value" and l["layer"] == 1 and l["step"] == 4)
+        flipped = dict(lines[where])
+        digit = (16 + 3) * 8 + 7
+        old = flipped["bits"]
+        flipped["bits"] = old[:digit] + f"{int(old[digit], 16) ^ 1:x}" + old[digit + 1 :]
+        flipped["sum"] = fnv(flipped["bits"])
+        other = Path(folder) / "other.jsonl"
+
+        def write(replacement: dict[int, str], length: int | None = None) -> None:
+            new = [replacement.get(i, line) for i, line in enumerate(text)][:length]
+            other.write_text("\n".join(new) + "\n", encoding="utf-8")
+
+        write({where: json.dumps(flipped)})
+        done = run("diverge", "--traces", str(trace), str(other))
+        expect("a flipped bit: exit code", done.returncode == 1, done.stderr)
+        expect("a flipped bit: its place", "step 4, layer 1, value, head 1, position 19, element 3" in done.stdout, done.stdout)
+        expect("a flipped bit: how far", ", 1 ulp apart" in done.stdout and " 1 of " in done.stdout, done.stdout)
+
+        # Each damage must be refused, with the line. (Lines count from 1.)
+        broken = dict(flipped, sum=lines[where]["sum"])
+        damages = {
+            "wrong checksum": ({where: json.dumps(broken)}, None, f"line {where + 1}"),
+            "no header": ({0: text[1]}, None, "line 1"),
+            "cut in a line": ({where: text[where][:50]}, None, f"line {where + 1}"),
+            "cut in a step": ({}, where, "middle of a step"),
+            "too few bits": ({where: json.dumps(dict(flipped, bits=old[8:]))}, None, f"line {where + 1}"),
+            "no digits": ({where: json.dumps(dict(flipped, bits="g" + old[1:]))}, None, f"line {where + 1}"),
+            "unknown operator": ({where: json.dumps(dict(flipped, op="frobnicate"))}, None, "frobnicate"),
+            "unknown run": ({where: json.dumps(dict(flipped, run="third"))}, None, "third"),
+            "steps out of order": ({where: json.dumps(dict(flipped, step=9))}, None, f"line {where + 1}"),
+            "a position without bits": ({where: json.dumps(dict(flipped, positions=[400]))}, None, "position 400"),
+            "negative width": ({where: json.dumps(dict(flipped, width=-1))}, None, f"line {where + 1}"),
+        }
+        for name, (replacement, length, words) in damages.items():
+            write(replacement, length)
+            done = run("diverge", "--traces", str(trace), str(other))
+            expect(name, done.returncode == 1 and words in done.stderr and done.stderr.count("\n") == 1, done.stderr)
+        for empty in (Path(folder) / "none.jsonl", Path("/dev/null")):
+            done = run("diverge", "--traces", str(trace), str(empty))
+            expect("no file or an empty one", done.returncode == 1 and str(empty) in done.stderr, done.stderr)
+        done = run("diverge", "--traces", str(trace), f"{trace}#third")
+        expect("no such run", done.returncode == 1 and "third" in done.stderr, done.stderr)
+        done = run("generate", "-m", "tiny", "-n", "2", "--trace", str(Path(folder) / "no" / "x.jsonl"))
+        expect("no such folder", done.returncode == 1 and "cannot write" in done.stderr, done.stderr)
+        done = run("generate", "-m", "tiny", "-n", "2", "--batch", "2", "--trace", str(other))
+        expect("a batch", done.returncode == 1 and "--trace" in done.stderr, done.stderr)
+        expect("nothing half-written is left", not list(Path(folder).glob("*.part")))
+    print("trace: " + ("all as it should be" if failures == 0 else f"{failures} not as they should be"))
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

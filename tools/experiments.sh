@@ -1,0 +1,164 @@
+#!/usr/bin/env bash
+# Every table and picture of chapter 3, measured on this machine.
+#
+#   tools/experiments.sh                 all of them, in about half an hour
+#   tools/experiments.sh --only NAME     those whose name contains NAME
+#   tools/experiments.sh --quick         small ones on the tiny model, in a minute: to see that all works
+#   tools/experiments.sh --publish       afterwards: results and pictures into the chapter, whose tables
+#                                        and README's follow them (tests/tools/snippets.py)
+#   tools/experiments.sh --list
+#
+# Writes build/experiments/NAME.txt (what the program printed), NAME.json, and the pictures. Models that
+# are not here, and pictures without matplotlib, are named as left out. Best on a machine that does
+# nothing else. Exit code 0: every experiment ran and holds.
+set -euo pipefail
+# shellcheck source=tools/setup.sh
+. "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
+
+quick=no publish=no list=no only= out=$root/build/experiments
+program=$root/build/release/bin/step03_kvcache
+smollm2_f32=$root/weights/downloads/SmolLM2-135M-Instruct-F32.gguf
+while [ $# -gt 0 ]; do
+    case $1 in
+        --quick) quick=yes ;;
+        --publish) publish=yes ;;
+        --list) list=yes ;;
+        --only) only=${2?--only needs a name}; shift ;;
+        --out) out=${2?--out needs a folder}; shift ;;
+        --program) program=${2?--program needs a file}; shift ;;  # of a build that is there already
+        --help) sed -n '2,/^set/{/^#/s/^# \{0,1\}//p}' "$0"; exit 0 ;;
+        *) echo "experiments.sh: unknown option $1" >&2; exit 2 ;;
+    esac
+    shift
+done
+
+failed=0 left_out=0 done_=0
+
+# experiment NAME ARGUMENTS...: one subcommand of step03_kvcache, with its text and its JSON. A name
+# that ends in _smollm2 needs that model.
+experiment() {
+    local name=$1
+    shift
+    [[ $name == *"$only"* ]] || return 0
+    if [ $list = yes ]; then
+        echo "$name: step03_kvcache $*"
+        return 0
+    fi
+    if [[ $name == *_smollm2* ]] && [ ! -e "$smollm2_f32" ]; then
+        echo "left out: $name (no SmolLM2: see weights/README.md)"
+        left_out=$((left_out + 1))
+        return 0
+    fi
+    echo "running: $name"
+    local begin=$SECONDS
+    if NO_COLOR=1 "$program" "$@" --json "$out/$name.json" >"$out/$name.out" 2>"$out/$name.err"; then
+        done_=$((done_ + 1))
+    else
+        echo "FAILED: $name (exit code $?): $(tail -n 1 "$out/$name.err")"
+        failed=$((failed + 1))
+        return 0
+    fi
+    # What the chapter shows: the command, what it printed, and where.
+    {
+        echo "\$ step03_kvcache $*"
+        cat "$out/$name.out"
+        python3 - "$out/$name.json" <<'PY'
+import json, sys
+report = json.load(open(sys.argv[1], encoding="utf-8"))
+print(f"({report['processor']}, {report['compiler']})")
+PY
+    } >"$out/$name.txt"
+    rm "$out/$name.out"
+    echo "    $((SECONDS - begin)) s"
+}
+
+# picture NAME EXPERIMENT...: drawn from the JSON of these, if they are there.
+picture() {
+    local name=$1 files=() one
+    shift
+    [ $list = no ] || return 0
+    for one in "$@"; do
+        [ -e "$out/$one.json" ] || return 0
+        files+=("$out/$one.json")
+    done
+    if ! "$python" "$root/tools/plot.py" "$name" --json "${files[@]}" -o "$out/$name.svg" >"$out/$name.plot.log" 2>&1; then
+        echo "FAILED: picture $name: $(tail -n 1 "$out/$name.plot.log")"
+        failed=$((failed + 1))
+    fi
+}
+
+if [ $list = no ]; then
+    mkdir -p "$out"
+    if [ "$program" = "$root/build/release/bin/step03_kvcache" ]; then
+        install_packages "${build_packages[@]}" python3-matplotlib
+        echo "building (log: build/logs/experiments-build.log) ..."
+        (cd "$root" && cmake --preset release && cmake --build --preset release --target step03_kvcache kvlab_weights) \
+            >"$logs/experiments-build.log" 2>&1
+        # Some experiments want floats: the same model, expanded.
+        if [ $quick = no ] && get_smollm2 && [ ! -e "$smollm2_f32" ]; then
+            "$root/build/release/bin/kvlab_weights" convert SmolLM2-135M-Instruct-Q4_1 "$smollm2_f32" --type f32
+        fi
+    fi
+fi
+# The system's Python, or one that has matplotlib.
+python=${KVLAB_PYTHON:-python3}
+
+if [ $quick = yes ]; then
+    experiment verify verify -m tiny -n 8
+    experiment count count
+    experiment memory memory -m tiny
+    experiment wall_clock clock -m tiny -n 16,32 --rounds 2 --cache f32,f16,int8
+    experiment batch clock -m tiny --prompt 8 -n 16 --batch 1,2,4 --rounds 2 --no-uncached
+    experiment lengths clock -m tiny --prompt 8 -n 17,33,65 --rounds 2 --cache f32,f16 --no-uncached
+    experiment quality quality -m tiny --quick
+    experiment why diverge -m tiny --switch all -t 0.8 -n 32
+    experiment regimes regimes -m tiny --quick
+    experiment ablation ablate -m tiny --quick
+else
+    experiment verify verify -m tiny -m deep
+    experiment count count
+    experiment memory memory
+    experiment wall_clock clock -m tiny --prompt 16 -n 32,128,448 --threads 1
+    experiment wall_clock_smollm2 clock -m SmolLM2-135M-Instruct-Q4_1 --prompt 16 -n 64 --rounds 5
+    experiment lab3 clock -m distilgpt2 --prompt 4 -n 32,64,128,256 --cache f32,f16,int8
+    experiment report_r1 clock -m distilgpt2 --prompt 4 -n 100
+    experiment batch clock -m distilgpt2 --prompt 50 -n 64 --batch 1,2,4 --no-uncached
+    experiment lengths clock -m distilgpt2 --prompt 50 -n 33,65,129,257,513 --cache f32,f16 --no-uncached
+    experiment quality_smollm2 quality
+    experiment why diverge -m tiny --switch all -t 0.8 -n 200
+    experiment why_smollm2 diverge -m SmolLM2-135M-Instruct-Q4_1 --switch all -t 0.8 -n 32
+    experiment regimes_distilgpt2 regimes -m distilgpt2
+    experiment regimes_smollm2 regimes -m SmolLM2-135M-Instruct-F32
+    experiment ablation_smollm2 ablate
+fi
+
+picture equivalence verify why
+picture flops count
+picture memory_breakdown memory
+picture crossover memory
+picture wall_clock wall_clock
+picture cache_memory lengths
+picture batch batch
+picture quality "quality$([ $quick = yes ] || echo _smollm2)"
+picture drift why
+picture ulp_heat why
+picture regimes "regimes$([ $quick = yes ] || echo _smollm2)"
+picture contexts "regimes$([ $quick = yes ] || echo _smollm2)"
+picture ablation "ablation$([ $quick = yes ] || echo _smollm2)"
+[ $list = no ] || exit 0
+
+if [ -z "$only" ] || [[ viewer == *"$only"* ]]; then
+    echo "running: viewer"
+    "$program" generate -m tiny -p "In the beginning" -n 24 --compare --trace "$out/run.jsonl" >"$out/viewer.out"
+    python3 "$root/tools/viewer.py" "$out/run.jsonl" -o "$out/run.html"
+fi
+
+if [ $publish = yes ]; then
+    mkdir -p "$root/step03_kvcache/results" "$root/step03_kvcache/pictures"
+    cp "$out"/*.txt "$root/step03_kvcache/results/"
+    cp "$out"/*.svg "$root/step03_kvcache/pictures/"
+    python3 "$root/tests/tools/snippets.py" --write
+fi
+echo "in $out"
+echo "$done_ passed, $failed failed, $left_out left out"
+[ $failed -eq 0 ]
