@@ -5,7 +5,7 @@ get_property(libraries GLOBAL PROPERTY KVLAB_LIBRARIES)
 get_property(apps GLOBAL PROPERTY KVLAB_APPS)
 install(TARGETS kvlab_flags ${libraries} EXPORT kvlabTargets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(TARGETS ${apps} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
-foreach(dir step01_tensor weights step02_attention step03_kvcache)
+foreach(dir step01_tensor weights step02_attention step03_kvcache step04_cuda)
     install(DIRECTORY ${PROJECT_SOURCE_DIR}/${dir}/include/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
             OPTIONAL FILES_MATCHING PATTERN "*.hpp")
 endforeach()
@@ -13,8 +13,12 @@ install(DIRECTORY ${PROJECT_SOURCE_DIR}/weights/ DESTINATION ${CMAKE_INSTALL_DAT
         FILES_MATCHING PATTERN "*.gguf" PATTERN "heldout.txt"
         PATTERN "downloads" EXCLUDE PATTERN "include" EXCLUDE PATTERN "src" EXCLUDE PATTERN "logs" EXCLUDE)
 install(EXPORT kvlabTargets NAMESPACE kvlab:: DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/kvlab)
+set(boost)
+if(KVLAB_LAST_STEP GREATER_EQUAL 4)
+    set(boost "find_dependency(Boost COMPONENTS context)\n")
+endif()
 file(WRITE ${CMAKE_BINARY_DIR}/kvlabConfig.cmake
-"include(CMakeFindDependencyMacro)\nfind_dependency(Threads)\ninclude(\${CMAKE_CURRENT_LIST_DIR}/kvlabTargets.cmake)\n")
+"include(CMakeFindDependencyMacro)\nfind_dependency(Threads)\n${boost}include(\${CMAKE_CURRENT_LIST_DIR}/kvlabTargets.cmake)\n")
 write_basic_package_version_file(${CMAKE_BINARY_DIR}/kvlabConfigVersion.cmake COMPATIBILITY SameMinorVersion)
 install(FILES ${CMAKE_BINARY_DIR}/kvlabConfig.cmake ${CMAKE_BINARY_DIR}/kvlabConfigVersion.cmake
         DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/kvlab)

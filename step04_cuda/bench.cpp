@@ -1,0 +1,29 @@
+// bench.cpp - chapter 4: what the executor costs: a thread, a barrier, a shuffle, an access.
+#include <benchmark/benchmark.h>
+
+#include <kvlab/cuda/device_memory.hpp>
+#include <kvlab/cuda/simt.hpp>
+
+#include "app/transpose.cuh"
+
+using namespace kvlab;
+
+namespace {
+
+// Argument: 1 if checked. 8192 threads with one barrier each, 65536 numbers.
+void transpose_256(benchmark::State& state) {
+    const bool checked = state.range(0) != 0;
+    if (checked && !simt::has_checked_kernels())
+        return state.SkipWithError("no checked kernels");
+    const simt::Use use(
+        {checked ? simt::Mode::checked : simt::Mode::raw, simt::Order::forward, 1, nullptr});
+    const std::vector<float> values(65536, 1.0f);
+    const DeviceArray<float> in(values), out(65536);
+    for (auto _ : state)
+        launch(transpose, dim3(8, 8), dim3(32, 8), 0, in.get(), out.get(), 256, 256);
+    state.SetItemsProcessed(state.iterations() * 65536);
+}
+
+}  // namespace
+
+BENCHMARK(transpose_256)->Arg(0)->Arg(1);

@@ -1,0 +1,56 @@
+// device_calls.hpp - chapter 4: what CUDA's words call when a CPU runs them. Kernels use the
+// words (kernel.hpp), never these.
+#pragma once
+
+#include <cstdint>
+
+#include <kvlab/cuda/vector_types.hpp>
+
+namespace kvlab::simt {
+
+// Fixed while a kernel's thread runs, so the compiler may ask once ("const").
+uint3 thread_index() __attribute__((const));
+uint3 block_index() __attribute__((const));
+dim3 block_size() __attribute__((const));
+dim3 grid_size() __attribute__((const));
+void* dynamic_shared() __attribute__((const));
+
+void barrier();
+
+enum class WarpCall : std::uint8_t {
+    sync,
+    ballot,
+    shuffle,
+    shuffle_xor,
+    shuffle_down,
+    shuffle_up
+};
+
+// Waits for the lanes of `mask`; the bits of the source lane's value, or the ballot.
+std::uint64_t warp_call(
+    WarpCall call, unsigned mask, std::uint64_t bits, int operand, int width);
+
+template <class T>
+KVLAB_INLINE T shuffle(WarpCall call, unsigned mask, T value, int operand, int width) {
+    static_assert(sizeof(T) == 4 || sizeof(T) == 8, "a shuffle moves 4 or 8 bytes");
+    if constexpr (sizeof(T) == 4) {
+        const auto bits = __builtin_bit_cast(std::uint32_t, value);
+        const auto got =
+            static_cast<std::uint32_t>(warp_call(call, mask, bits, operand, width));
+        return __builtin_bit_cast(T, got);
+    } else {
+        const auto bits = __builtin_bit_cast(std::uint64_t, value);
+        return __builtin_bit_cast(T, warp_call(call, mask, bits, operand, width));
+    }
+}
+
+template <class T>
+T atomic_add(T* address, T value);
+template <class T>
+T atomic_max(T* address, T value);
+
+void count_fma();
+void count_add();
+void count_mul();
+
+}  // namespace kvlab::simt

@@ -1,0 +1,76 @@
+// device_memory.hpp - chapter 4: memory that kernels use. With a GPU it is the GPU's; without,
+// it is host memory whose bounds, contents and accesses the executor knows.
+#pragma once
+
+#include <span>
+#include <type_traits>
+#include <vector>
+
+#include <kvlab/tensor/tensor.hpp>
+
+namespace kvlab {
+
+// Aligned to 256 bytes. Without a GPU it is full of NaN, and reading it before anything was
+// written is an error in checked mode. `granule`: bytes of the smallest access that kernels
+// make. The name shows up in reports. Throws Error unless bytes is positive.
+void* device_alloc_bytes(Index bytes, Index granule, const char* name);
+
+// Throws Error unless `pointer` came from device_alloc_bytes; null is ignored.
+void device_free(void* pointer);
+
+// Both throw Error, without a GPU, if the device side is not inside of one allocation.
+void copy_bytes_to_device(void* device, const void* host, Index bytes);
+void copy_bytes_to_host(void* host, const void* device, Index bytes);
+
+// From now on kernels only read this allocation, which then costs no memory for bookkeeping:
+// for weights. A kernel that writes to it is an error in checked mode. Nothing on a GPU.
+void device_freeze(const void* pointer);
+
+// `count` elements on the device.
+template <class T>
+class DeviceArray {
+    static_assert(std::is_trivially_copyable_v<T> || alignof(T) == sizeof(T),
+                  "kernels get plain data");
+
+public:
+    explicit DeviceArray(Index count, const char* name = "unnamed")
+        : count_(count),
+          data_(static_cast<T*>(device_alloc_bytes(
+              count * kSize, kSize < kLargestGranule ? kSize : kLargestGranule, name))) {}
+
+    explicit DeviceArray(std::span<const T> values, const char* name = "unnamed")
+        : DeviceArray(static_cast<Index>(values.size()), name) {
+        copy_from(values);
+    }
+
+    DeviceArray(const DeviceArray&) = delete;
+    DeviceArray& operator=(const DeviceArray&) = delete;
+
+    ~DeviceArray() { device_free(data_); }
+
+    T* get() const { return data_; }
+
+    Index size() const { return count_; }
+
+    // Throws Error unless there are size() values.
+    void copy_from(std::span<const T> values) {
+        check(static_cast<Index>(values.size()) == count_, "device array: expected ", count_,
+              " values, found ", values.size());
+        copy_bytes_to_device(data_, values.data(), count_ * kSize);
+    }
+
+    std::vector<T> to_host() const {
+        std::vector<T> values(static_cast<std::size_t>(count_));
+        copy_bytes_to_host(values.data(), data_, count_ * kSize);
+        return values;
+    }
+
+private:
+    static constexpr Index kSize = Index{sizeof(T)};
+    static constexpr Index kLargestGranule = 4;  // of a float4 a kernel may write one float
+
+    Index count_;
+    T* data_;
+};
+
+}  // namespace kvlab

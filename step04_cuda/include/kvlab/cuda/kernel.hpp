@@ -1,0 +1,157 @@
+// kernel.hpp - chapter 4: what a kernel file (.cu) includes. On a CPU it defines the words of
+// CUDA; nvcc knows them already, so there it defines three macros and nothing else.
+//
+// A kernel file holds kernels and device functions, no host code, inside of
+//
+//   namespace kvlab::KVLAB_KERNELS { __global__ void scale(float* x, int n) { ... } }
+//
+// nvcc compiles it once (namespace gpu). On a CPU it is compiled twice, and both results are in
+// the program: namespace raw, optimised; and namespace checked, without optimisation and with
+// -fsanitize=thread, which calls one of our functions (simt/hooks.cpp) before every access to
+// memory. The namespace keeps the two apart for the linker. A kernel that is a template gets an
+// ordinary kernel around it: host code calls kernels by name.
+#pragma once
+
+#include <kvlab/cuda/vector_types.hpp>
+
+#if KVLAB_GPU
+#define KVLAB_KERNELS gpu
+// Dynamic shared memory, the third figure of a launch, as a pointer `name` to Type.
+#define KVLAB_DYNAMIC_SHARED(Type, name)                                  \
+    extern __shared__ __align__(16) unsigned char kvlab_dynamic_shared[]; \
+    Type* const name = reinterpret_cast<Type*>(kvlab_dynamic_shared)
+#else
+
+#include <cmath>
+
+#include <kvlab/cuda/device_calls.hpp>
+
+#ifndef KVLAB_KERNELS  // set by kvlab_kernels() in cmake/KvlabKernels.cmake
+#define KVLAB_KERNELS raw
+#define KVLAB_IS_CHECKED 0
+#endif
+#define KVLAB_STRING_(text) #text
+#define KVLAB_STRING(text) KVLAB_STRING_(text)
+
+#define __global__
+#define __device__
+#define __host__
+#define __forceinline__ KVLAB_INLINE
+#define __launch_bounds__(...)
+// Blocks run one after another, so a static variable is a block's memory. Its section tells the
+// executor where shared memory is. An array has at most 48 KiB: aligned to 64 KiB, each is
+// followed by a gap, and an index that is too large never falls into the next array.
+#if KVLAB_IS_CHECKED
+#define KVLAB_SHARED_ALIGNMENT 65536
+#else
+#define KVLAB_SHARED_ALIGNMENT 256
+#endif
+#define __shared__                                                              \
+    static __attribute__((section("kvlab_shared_" KVLAB_STRING(KVLAB_KERNELS)), \
+                          aligned(KVLAB_SHARED_ALIGNMENT)))
+#define KVLAB_DYNAMIC_SHARED(Type, name) \
+    Type* const name = static_cast<Type*>(::kvlab::simt::dynamic_shared())
+
+#define threadIdx (::kvlab::simt::thread_index())
+#define blockIdx (::kvlab::simt::block_index())
+#define blockDim (::kvlab::simt::block_size())
+#define gridDim (::kvlab::simt::grid_size())
+inline constexpr int warpSize = 32;
+
+KVLAB_INLINE void __syncthreads() {
+    ::kvlab::simt::barrier();
+}
+
+// Orders memory between blocks on a GPU. Here blocks run one after another; no race that it
+// would excuse is excused.
+KVLAB_INLINE void __threadfence() {}
+
+KVLAB_INLINE void __syncwarp(unsigned mask = 0xffffffffu) {
+    ::kvlab::simt::warp_call(::kvlab::simt::WarpCall::sync, mask, 0, 0, 32);
+}
+
+KVLAB_INLINE unsigned __ballot_sync(unsigned mask, int predicate) {
+    return static_cast<unsigned>(::kvlab::simt::warp_call(::kvlab::simt::WarpCall::ballot, mask,
+                                                          predicate != 0 ? 1 : 0, 0, 32));
+}
+
+KVLAB_INLINE int __any_sync(unsigned mask, int predicate) {
+    return __ballot_sync(mask, predicate) != 0 ? 1 : 0;
+}
+
+KVLAB_INLINE int __all_sync(unsigned mask, int predicate) {
+    return __ballot_sync(mask, predicate) == mask ? 1 : 0;
+}
+
+template <class T>
+KVLAB_INLINE T __shfl_sync(unsigned mask, T value, int lane, int width = 32) {
+    return ::kvlab::simt::shuffle(::kvlab::simt::WarpCall::shuffle, mask, value, lane, width);
+}
+
+template <class T>
+KVLAB_INLINE T __shfl_xor_sync(unsigned mask, T value, int lanes, int width = 32) {
+    return ::kvlab::simt::shuffle(::kvlab::simt::WarpCall::shuffle_xor, mask, value, lanes,
+                                  width);
+}
+
+template <class T>
+KVLAB_INLINE T __shfl_down_sync(unsigned mask, T value, unsigned by, int width = 32) {
+    return ::kvlab::simt::shuffle(::kvlab::simt::WarpCall::shuffle_down, mask, value,
+                                  static_cast<int>(by), width);
+}
+
+template <class T>
+KVLAB_INLINE T __shfl_up_sync(unsigned mask, T value, unsigned by, int width = 32) {
+    return ::kvlab::simt::shuffle(::kvlab::simt::WarpCall::shuffle_up, mask, value,
+                                  static_cast<int>(by), width);
+}
+
+// For int, unsigned, unsigned long long and, in demonstrations and mutants alone, float: the
+// order of a float sum is part of its value. All return what was there before.
+template <class T>
+KVLAB_INLINE T atomicAdd(T* address, T value) {
+    return ::kvlab::simt::atomic_add(address, value);
+}
+
+// For int and unsigned.
+template <class T>
+KVLAB_INLINE T atomicMax(T* address, T value) {
+    return ::kvlab::simt::atomic_max(address, value);
+}
+
+KVLAB_INLINE int min(int a, int b) {
+    return a < b ? a : b;
+}
+
+KVLAB_INLINE int max(int a, int b) {
+    return a > b ? a : b;
+}
+
+// Spelled out operations: never contracted by nvcc, and counted here in checked mode. Those of
+// a plain a * b + c are not: nothing tells the executor about them.
+KVLAB_INLINE float __fadd_rn(float a, float b) {
+    if (KVLAB_IS_CHECKED) ::kvlab::simt::count_add();
+    return a + b;
+}
+
+KVLAB_INLINE float __fmul_rn(float a, float b) {
+    if (KVLAB_IS_CHECKED) ::kvlab::simt::count_mul();
+    return a * b;
+}
+
+KVLAB_INLINE float __fmaf_rn(float a, float b, float c) {
+    if (KVLAB_IS_CHECKED) ::kvlab::simt::count_fma();
+    return __builtin_fmaf(a, b, c);
+}
+
+#if KVLAB_IS_CHECKED
+namespace kvlab::checked {
+
+// Found before the library's fmaf by every kernel of this namespace.
+KVLAB_INLINE float fmaf(float a, float b, float c) {
+    return __fmaf_rn(a, b, c);
+}
+
+}  // namespace kvlab::checked
+#endif
+#endif

@@ -1,0 +1,94 @@
+// vector_types.hpp - chapter 4: dim3, float4 and their like: CUDA's own, or the same on a CPU.
+//
+// There are two worlds. With nvcc (or KVLAB_CUDA_RUNTIME) KVLAB_GPU is 1 and CUDA's headers say
+// what these words mean. Without, KVLAB_GPU is 0 and this file does.
+#pragma once
+
+#if defined(__CUDACC__) || defined(KVLAB_CUDA_RUNTIME)
+#define KVLAB_GPU 1
+#include <cuda_runtime.h>
+#else
+#define KVLAB_GPU 0
+
+#include <cstdint>
+
+// Inlined even without optimisation: a call would hide the line of the kernel that made it.
+#define KVLAB_INLINE inline __attribute__((always_inline))
+
+struct uint3 {
+    unsigned x, y, z;
+};
+
+struct dim3 {
+    unsigned x, y, z;
+
+    // Not explicit, as in CUDA: launch(kernel, 4, 128, ...) means one-dimensional ones.
+    constexpr dim3(unsigned x_ = 1, unsigned y_ = 1, unsigned z_ = 1) : x(x_), y(y_), z(z_) {}
+};
+
+namespace kvlab::simt {
+
+// What a GPU moves in one instruction; may_alias, because the numbers inside are T.
+using Eight = std::uint64_t __attribute__((may_alias));
+using Sixteen = long long __attribute__((vector_size(16), may_alias));
+
+template <class T>
+struct alignas(2 * sizeof(T)) Vector2 {
+    T x, y;
+
+    Vector2() = default;
+
+    KVLAB_INLINE Vector2(T x_, T y_) : x(x_), y(y_) {}
+
+    // Copied by one access of 8 bytes, as on a GPU: it must be aligned, and it counts as one.
+    KVLAB_INLINE Vector2(const Vector2& other) { *this = other; }
+
+    KVLAB_INLINE Vector2& operator=(const Vector2& other) {
+        *reinterpret_cast<Eight*>(this) = *reinterpret_cast<const Eight*>(&other);
+        return *this;
+    }
+};
+
+template <class T>
+struct alignas(4 * sizeof(T)) Vector4 {
+    T x, y, z, w;
+
+    Vector4() = default;
+
+    KVLAB_INLINE Vector4(T x_, T y_, T z_, T w_) : x(x_), y(y_), z(z_), w(w_) {}
+
+    // By one access of 16 bytes.
+    KVLAB_INLINE Vector4(const Vector4& other) { *this = other; }
+
+    KVLAB_INLINE Vector4& operator=(const Vector4& other) {
+        *reinterpret_cast<Sixteen*>(this) = *reinterpret_cast<const Sixteen*>(&other);
+        return *this;
+    }
+};
+
+}  // namespace kvlab::simt
+
+using float2 = kvlab::simt::Vector2<float>;
+using float4 = kvlab::simt::Vector4<float>;
+using int2 = kvlab::simt::Vector2<int>;
+using int4 = kvlab::simt::Vector4<int>;
+using uint2 = kvlab::simt::Vector2<unsigned>;
+using uint4 = kvlab::simt::Vector4<unsigned>;
+
+KVLAB_INLINE float2 make_float2(float x, float y) {
+    return {x, y};
+}
+
+KVLAB_INLINE float4 make_float4(float x, float y, float z, float w) {
+    return {x, y, z, w};
+}
+
+KVLAB_INLINE int2 make_int2(int x, int y) {
+    return {x, y};
+}
+
+KVLAB_INLINE int4 make_int4(int x, int y, int z, int w) {
+    return {x, y, z, w};
+}
+
+#endif
