@@ -26,28 +26,49 @@ std::string hex(std::uintptr_t address) {
 
 }  // namespace
 
+// What is found is thrown no farther than this: a kernel cannot be unwound. All strings are
+// gone from the thread's stack when it stops, because nobody will ever go on with it.
 void Machine::access(std::uintptr_t address, std::size_t bytes, Access kind, const void* pc) {
     if (fibers_.owns(address)) return;  // a local variable
+    try {
+        judge(address, bytes, kind, pc);
+        return;
+    } catch (const Finding& finding) {
+        finding_ = std::make_unique<Finding>(finding);
+    }
+    halt();
+}
+
+void Machine::judge(std::uintptr_t address, std::size_t bytes, Access kind, const void* pc) {
     Region* found = MemoryMap::instance().find(address);
     if (found == nullptr && kind == Access::read &&
         ProgramImage::instance().is_constant(address, bytes))
         return;
     const char* verb = verb_of(kind);
     if (found == nullptr || bytes > found->end - address)
-        stop_outside(found, address, bytes, verb, pc);
+        throw_outside(found, address, bytes, verb, pc);
     Region& region = *found;
     const bool natural = bytes <= 16 && (bytes & (bytes - 1)) == 0;
     if (natural && address % bytes != 0)
-        stop({FaultKind::misaligned,
-              concat(bytes_at(verb, bytes), " at ", region.describe(address), ", address ",
-                     hex(address), ", which is not a multiple of ", bytes),
-              region.name, current, pc, nullptr, thread().calls});
+        throw Finding{
+            FaultKind::misaligned,
+            concat(bytes_at(verb, bytes), " at ", region.describe(address), ", address ",
+                   hex(address), ", which is not a multiple of ", bytes),
+            region.name,
+            current,
+            pc,
+            nullptr,
+            thread().calls};
     if (region.frozen && kind != Access::read)
-        stop({FaultKind::write_to_frozen,
-              concat(bytes_at(verb, bytes), " at ", region.describe(address),
-                     ", which kernels may only read"),
-              region.name, current, pc, nullptr, thread().calls});
-    if (too_early_ && ++accesses_since_ > kPatience) stop(*too_early_);
+        throw Finding{FaultKind::write_to_frozen,
+                      concat(bytes_at(verb, bytes), " at ", region.describe(address),
+                             ", which kernels may only read"),
+                      region.name,
+                      current,
+                      pc,
+                      nullptr,
+                      thread().calls};
+    if (too_early_ && ++accesses_since_ > kPatience) throw Finding(*too_early_);
     if (!region.frozen) {
         const std::size_t granules = (region.bytes() + region.granule - 1) / region.granule;
         if (!region.shadow) region.shadow = std::make_unique<Shadow>(granules);
@@ -63,11 +84,11 @@ void Machine::access(std::uintptr_t address, std::size_t bytes, Access kind, con
                                          kind == Access::write, address, bytes);
 }
 
-void Machine::stop_outside(const Region* region,
-                           std::uintptr_t address,
-                           std::size_t bytes,
-                           const char* verb,
-                           const void* pc) {
+void Machine::throw_outside(const Region* region,
+                            std::uintptr_t address,
+                            std::size_t bytes,
+                            const char* verb,
+                            const void* pc) {
     const MemoryMap& map = MemoryMap::instance();
     Finding finding{FaultKind::out_of_bounds, {}, {}, current, pc, nullptr, thread().calls};
     const std::string* freed = map.find_freed(address);
@@ -86,7 +107,7 @@ void Machine::stop_outside(const Region* region,
         finding.text = concat(bytes_at(verb, bytes), " at address ", hex(address),
                               ", where there is no device memory");
     }
-    stop(std::move(finding));
+    throw finding;
 }
 
 // Global memory remembers what was written since it was allocated; shared memory begins anew
@@ -109,7 +130,7 @@ void Machine::check_written(
                 pc,
                 nullptr,
                 thread().calls};
-            if (!region.shared) stop(std::move(finding));
+            if (!region.shared) throw finding;
             if (too_early_) continue;
             too_early_ = std::make_unique<Finding>(std::move(finding));
             accesses_since_ = 0;
@@ -135,10 +156,14 @@ void Machine::check_race(
             other.thread = other.other_thread;
             other.pc = other.other_pc;
         }
-        stop({FaultKind::race,
-              concat(bytes_at(verb_of(kind), bytes), " at ", region.describe(address),
-                     ", which ", who(other, before)),
-              region.name, current, pc, ProgramImage::instance().at(other.pc), thread().calls});
+        throw Finding{FaultKind::race,
+                      concat(bytes_at(verb_of(kind), bytes), " at ", region.describe(address),
+                             ", which ", who(other, before)),
+                      region.name,
+                      current,
+                      pc,
+                      ProgramImage::instance().at(other.pc),
+                      thread().calls};
     }
 }
 

@@ -11,9 +11,7 @@ namespace kvlab {
 namespace {
 
 constexpr std::size_t kPointerAlignment = 256;  // cudaMalloc's
-// So far apart that an index a little too large falls between two allocations.
-constexpr std::size_t kGap = 4096;
-constexpr int kPoison = 0xff;  // four of these are a NaN
+constexpr int kPoison = 0xff;                   // four of these are a NaN
 
 // Marks the granules of [pointer, pointer + bytes) as written.
 void note_written(simt::Region& region, const void* pointer, std::size_t bytes) {
@@ -29,10 +27,11 @@ void* device_alloc_bytes(Index bytes, Index granule, const char* name) {
     check(bytes > 0 && granule > 0, "device memory '", name,
           "': expected at least one byte, found ", bytes);
     const auto size = static_cast<std::size_t>(bytes);
-    const std::size_t whole =
-        (size + kGap + kPointerAlignment - 1) / kPointerAlignment * kPointerAlignment;
-    void* memory = std::aligned_alloc(kPointerAlignment, whole);
-    check(memory != nullptr, "device memory '", name, "': no room for ", bytes, " bytes");
+    const std::size_t rounded =
+        (size + kPointerAlignment - 1) / kPointerAlignment * kPointerAlignment;
+    void* whole = std::aligned_alloc(kPointerAlignment, simt::kGap + rounded + simt::kGap);
+    check(whole != nullptr, "device memory '", name, "': no room for ", bytes, " bytes");
+    void* memory = static_cast<char*>(whole) + simt::kGap;
     std::memset(memory, kPoison, size);
     simt::MemoryMap::instance().add(memory, size, static_cast<std::size_t>(granule), name);
     return memory;
@@ -41,7 +40,7 @@ void* device_alloc_bytes(Index bytes, Index granule, const char* name) {
 void device_free(void* pointer) {
     if (pointer == nullptr) return;
     simt::MemoryMap::instance().remove(pointer);
-    std::free(pointer);
+    std::free(static_cast<char*>(pointer) - simt::kGap);
 }
 
 void copy_bytes_to_device(void* device, const void* host, Index bytes) {

@@ -7,6 +7,8 @@
 // checked kernel runs.
 #include "machine.hpp"
 
+#if KVLAB_SIMT_CHECKED  // otherwise the thread sanitizer is there, with its own
+
 namespace {
 
 using kvlab::simt::Access;
@@ -77,6 +79,8 @@ void __tsan_vptr_update(void**, void*) {}
 void __tsan_vptr_read(void**) {}
 
 }  // extern "C"
+
+#endif
 
 namespace kvlab::simt {
 

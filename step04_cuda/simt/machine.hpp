@@ -76,8 +76,7 @@ public:
     // Runs a whole launch. Throws Fault.
     void run(const LaunchShape& shape, const void* function, const std::function<void()>& body);
 
-    // --- called by kernels' threads
-    // -------------------------------------------------------------
+    // What kernels' threads call.
     void barrier(const void* pc);
     std::uint64_t warp_call(WarpCall call,
                             unsigned mask,
@@ -88,8 +87,6 @@ public:
     void access(std::uintptr_t address, std::size_t bytes, Access kind, const void* pc);
     void enter_function(const void* pc);
     void leave_function();
-    // Stops the thread for good; run() throws what was found.
-    [[noreturn]] void stop(Finding finding);
 
     Options options;
     LaunchShape shape{};
@@ -124,13 +121,17 @@ private:
     void give_results(unsigned warp, unsigned mask);
     [[noreturn]] void report_stuck_warp(unsigned thread);
 
+    // Stops the thread that runs for good; run() throws what was found.
+    [[noreturn]] void halt();
+
     // access.cpp
+    void judge(std::uintptr_t address, std::size_t bytes, Access kind, const void* pc);
     // `region` holds the first byte alone, or is null.
-    [[noreturn]] void stop_outside(const Region* region,
-                                   std::uintptr_t address,
-                                   std::size_t bytes,
-                                   const char* verb,
-                                   const void* pc);
+    [[noreturn]] void throw_outside(const Region* region,
+                                    std::uintptr_t address,
+                                    std::size_t bytes,
+                                    const char* verb,
+                                    const void* pc);
     void check_written(
         Region& region, std::uintptr_t address, std::size_t bytes, Access kind, const void* pc);
     void check_race(

@@ -72,10 +72,12 @@ const std::string* MemoryMap::find_freed(std::uintptr_t address) const {
 
 Region& MemoryMap::add(void* memory, std::size_t bytes, std::size_t granule, const char* name) {
     const auto begin = reinterpret_cast<std::uintptr_t>(memory);
-    // The allocator may give out again what was freed.
-    for (auto old = freed_.begin(); old != freed_.end();)
-        old = old->first < begin + bytes && begin < old->second.first ? freed_.erase(old)
-                                                                      : std::next(old);
+    // What was freed there is given out again, with the gaps: forget its name.
+    for (auto old = freed_.begin(); old != freed_.end();) {
+        const bool overlaps =
+            old->first < begin + bytes + kGap && begin - kGap < old->second.first;
+        old = overlaps ? freed_.erase(old) : std::next(old);
+    }
     Region& region = regions_[begin];
     region.begin = begin;
     region.end = begin + bytes;

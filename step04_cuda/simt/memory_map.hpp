@@ -27,6 +27,9 @@ struct Region {
     std::string describe(std::uintptr_t address) const;
 };
 
+// Bytes before and behind each allocation, so that an index a little off falls between two.
+inline constexpr std::size_t kGap = 4096;
+
 class MemoryMap {
 public:
     static MemoryMap& instance();

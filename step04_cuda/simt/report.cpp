@@ -53,8 +53,7 @@ std::string Machine::position(unsigned thread) const {
 }
 
 // The report is made on the host's stack: a thread's is too small for it.
-void Machine::stop(Finding finding) {
-    finding_ = std::make_unique<Finding>(std::move(finding));
+void Machine::halt() {
     for (;;) fibers_.yield(current);
 }
 

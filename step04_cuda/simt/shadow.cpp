@@ -17,6 +17,7 @@ Stamp* allocate(std::size_t count) {
 
 }  // namespace
 
+// ANCHOR: ordered
 bool Stamp::ordered_before(const Now& now, bool shared) const {
     if (by == By::nobody || interval < now.launch_begin) return true;
     // Nothing orders the blocks of a launch; but each has shared memory of its own.
@@ -27,6 +28,8 @@ bool Stamp::ordered_before(const Now& now, bool shared) const {
     if (by == By::thread && thread == now.thread) return true;
     return warp_syncs < now.warp_syncs;
 }
+
+// ANCHOR_END: ordered
 
 void Stamp::set(const Now& now) {
     *this = {};

@@ -56,15 +56,18 @@ std::string mask_text(unsigned mask) {
 std::uint64_t Machine::warp_call(
     WarpCall call, unsigned mask, std::uint64_t bits, int operand, int width, const void* pc) {
     Thread& self = thread();
-    if ((mask & bit(current % kLanes)) == 0)
-        stop({FaultKind::lane_not_in_mask,
-              concat("calls ", call_name(call), " as lane ", current % kLanes,
-                     " with the mask ", mask_text(mask), ", which leaves that lane out"),
-              {},
-              current,
-              pc,
-              nullptr,
-              self.calls});
+    if ((mask & bit(current % kLanes)) == 0) {
+        finding_ = std::make_unique<Finding>(
+            Finding{FaultKind::lane_not_in_mask,
+                    concat("calls ", call_name(call), " as lane ", current % kLanes,
+                           " with the mask ", mask_text(mask), ", which leaves that lane out"),
+                    {},
+                    current,
+                    pc,
+                    nullptr,
+                    self.calls});
+        halt();
+    }
     self.call = call;
     self.mask = mask;
     self.bits = bits;

@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 
 BIN = Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else Path("build/release/bin")
-LAST = 3 if (BIN / "step03_kvcache").exists() else 2 if (BIN / "step02_attention").exists() else 1
+LAST = max([1] + [n for n, name in ((2, "attention"), (3, "kvcache"), (4, "cuda")) if (BIN / f"step0{n}_{name}").exists()])
 
 # program, arguments, exit code, what its output must hold
 CASES = [
@@ -60,6 +60,10 @@ CASES = [
     ("step03_kvcache", ["speed", "--prefill", "0", "--tokens", "0"], 2, "leave nothing"),
     ("step03_kvcache", ["speed", "--prefill", "513"], 1, "context is 512"),
     ("step03_kvcache", ["speed", "--context", "400", "--tokens", "113"], 1, "context is 512"),
+    ("step04_cuda", ["--help"], 0, "Usage"),
+    ("step04_cuda", [], 0, "RESULT holds=yes"),
+    ("step04_cuda", ["simt", "--frobnicate"], 2, "frobnicate"),
+    ("step04_cuda", ["frobnicate"], 2, "frobnicate"),
 ]
 
 
