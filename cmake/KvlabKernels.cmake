@@ -44,11 +44,11 @@ endfunction()
 # kvlab_nvcc_objects(<name> <file>...)
 #   compiles the files with nvcc, to see that they are CUDA. Nothing is linked: no GPU is needed.
 find_program(KVLAB_NVCC nvcc HINTS $ENV{CUDA_PATH}/bin /usr/local/cuda/bin)
-if(KVLAB_NVCC AND NOT CMAKE_CUDA_COMPILER)
-    set(CMAKE_CUDA_COMPILER ${KVLAB_NVCC})
+if(KVLAB_NVCC AND NOT DEFINED ENV{CUDACXX})
+    set(ENV{CUDACXX} ${KVLAB_NVCC})  # it may not be on the path
 endif()
 include(CheckLanguage)
-check_language(CUDA)
+check_language(CUDA)  # whether it works, too
 if(CMAKE_CUDA_COMPILER)
     message(STATUS "kvlab: kernel files are also compiled by ${CMAKE_CUDA_COMPILER}, for sm_80 (none is run on a GPU)")
 else()

@@ -10,7 +10,7 @@ using namespace kvlab;
 
 namespace {
 
-// Argument: 1 if checked. 8192 threads with one barrier each, 65536 numbers.
+// Argument: 1 if checked. 16384 threads with one barrier each, 65536 numbers.
 void transpose_256(benchmark::State& state) {
     const bool checked = state.range(0) != 0;
     if (checked && !simt::has_checked_kernels())

@@ -119,7 +119,7 @@ void Machine::check_written(
     for (std::uintptr_t g = first; g <= last; ++g) {
         const bool written = region.shared
                                  ? region.shadow->last_write(g).interval >= block_begin_
-                                 : region.written[g];
+                                 : region.is_written(g);
         if (kind != Access::write && !written) {
             Finding finding{
                 FaultKind::uninitialised,
@@ -135,7 +135,7 @@ void Machine::check_written(
             too_early_ = std::make_unique<Finding>(std::move(finding));
             accesses_since_ = 0;
         }
-        if (kind != Access::read && !region.shared) region.written[g] = true;
+        if (kind != Access::read && !region.shared) region.set_written(g);
     }
 }
 

@@ -18,7 +18,7 @@ void note_written(simt::Region& region, const void* pointer, std::size_t bytes) 
     const auto first = reinterpret_cast<std::uintptr_t>(pointer) - region.begin;
     for (std::uintptr_t g = first / region.granule; g <= (first + bytes - 1) / region.granule;
          ++g)
-        region.written[g] = true;
+        region.set_written(g);
 }
 
 }  // namespace
@@ -49,7 +49,7 @@ void copy_bytes_to_device(void* device, const void* host, Index bytes) {
     simt::Region& region =
         simt::MemoryMap::instance().enclosing(device, size, "copy to device");
     std::memcpy(device, host, size);
-    if (!region.frozen) note_written(region, device, size);
+    note_written(region, device, size);
 }
 
 void copy_bytes_to_host(void* host, const void* device, Index bytes) {
@@ -63,7 +63,7 @@ void device_freeze(const void* pointer) {
     simt::Region& region = simt::MemoryMap::instance().enclosing(pointer, 1, "device_freeze");
     region.frozen = true;
     region.shadow = nullptr;
-    region.written.clear();
+    region.set_all_written();
 }
 
 }  // namespace kvlab

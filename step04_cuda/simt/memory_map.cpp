@@ -119,7 +119,8 @@ void MemoryMap::set_dynamic_shared(void* memory, std::size_t bytes) {
 }
 
 void MemoryMap::forget_uninitialised() {
-    for (auto& [begin, region] : regions_) region.written.assign(region.written.size(), true);
+    for (auto& [begin, region] : regions_)
+        if (!region.all_written) region.set_all_written();
 }
 
 }  // namespace kvlab::simt

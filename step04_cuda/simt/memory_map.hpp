@@ -18,10 +18,24 @@ struct Region {
     bool shared = false;
     bool frozen = false;         // device_freeze: bounds only
     std::uintptr_t granule = 1;  // bytes of one stamp
+    bool all_written = false;    // then `written` is empty
     std::vector<bool> written;   // by granule; of global memory
     std::unique_ptr<Shadow> shadow;
 
     std::size_t bytes() const { return end - begin; }
+
+    bool is_written(std::uintptr_t granule_index) const {
+        return all_written || written[granule_index];
+    }
+
+    void set_written(std::uintptr_t granule_index) {
+        if (!all_written) written[granule_index] = true;
+    }
+
+    void set_all_written() {
+        all_written = true;
+        written = {};
+    }
 
     // "byte 8 of 'tile' (64 bytes, shared memory)"; begins "12 bytes behind" outside of it.
     std::string describe(std::uintptr_t address) const;

@@ -110,10 +110,13 @@ void ProgramImage::read_symbols() {
 std::vector<Symbol> ProgramImage::shared_arrays_of(const void* function) const {
     const auto address = reinterpret_cast<std::uintptr_t>(function);
     std::vector<Symbol> arrays;
-    for (const Symbol& symbol : functions_) {
-        if (symbol.begin != address || !symbol.name.starts_with("_Z")) continue;
+    auto at = std::lower_bound(
+        functions_.begin(), functions_.end(), address,
+        [](const Symbol& symbol, std::uintptr_t begin) { return symbol.begin < begin; });
+    for (; at != functions_.end() && at->begin == address; ++at) {
+        if (!at->name.starts_with("_Z")) continue;
         // The Itanium ABI's name of a variable that is local to function _Zxyz: _ZZxyzE...
-        const std::string prefix = "_ZZ" + symbol.name.substr(2) + "E";
+        const std::string prefix = "_ZZ" + at->name.substr(2) + "E";
         for (const Symbol& array : shared_)
             if (array.name.starts_with(prefix)) arrays.push_back(array);
         break;

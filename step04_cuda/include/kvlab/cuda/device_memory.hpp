@@ -1,9 +1,9 @@
 // device_memory.hpp - chapter 4: memory that kernels use. With a GPU it is the GPU's; without,
-// it is host memory whose bounds, contents and accesses the executor knows.
+// it is host memory whose bounds, contents and accesses the executor knows. To be used from one
+// thread at a time, and not while a kernel runs.
 #pragma once
 
 #include <span>
-#include <type_traits>
 #include <vector>
 
 #include <kvlab/tensor/tensor.hpp>
@@ -29,9 +29,6 @@ void device_freeze(const void* pointer);
 // `count` elements on the device.
 template <class T>
 class DeviceArray {
-    static_assert(std::is_trivially_copyable_v<T> || alignof(T) == sizeof(T),
-                  "kernels get plain data");
-
 public:
     explicit DeviceArray(Index count, const char* name = "unnamed")
         : count_(count),

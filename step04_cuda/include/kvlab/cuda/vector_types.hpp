@@ -15,11 +15,11 @@
 // Inlined even without optimisation: a call would hide the line of the kernel that made it.
 #define KVLAB_INLINE inline __attribute__((always_inline))
 
-struct uint3 {
+struct uint3 {  // NOLINT(readability-identifier-naming): CUDA's names
     unsigned x, y, z;
 };
 
-struct dim3 {
+struct dim3 {  // NOLINT(readability-identifier-naming)
     unsigned x, y, z;
 
     // Not explicit, as in CUDA: launch(kernel, 4, 128, ...) means one-dimensional ones.
