@@ -112,7 +112,7 @@ if [ $quick = yes ]; then
     experiment lengths clock -m tiny --prompt 8 -n 17,33,65 --rounds 2 --cache f32,f16 --no-uncached
     experiment quality quality -m tiny --quick
     experiment why diverge -m tiny --switch all -t 0.8 -n 32
-    experiment regimes regimes -m tiny --quick
+    experiment regimes regimes -m tiny --prefill 16,64 --batch 1,2,4 --context 16 --contexts 0,64 --rounds 2 --seconds 0.01
     experiment ablation ablate -m tiny --quick
 else
     experiment verify verify -m tiny -m deep

@@ -53,12 +53,7 @@ CountedRun count_run(Subject& subject, const CountFlags& flags, bool cached) {
 // their bytes are those of the matrices that were loaded.
 Work predict_run(const Subject& subject, const CountFlags& flags, bool cached) {
     Work work = CostModel(subject.config()).generate(flags.prompt, flags.steps, cached);
-    const Model& model = *subject.model();
-    Index bytes = model.head_matrix().bytes();
-    for (const LayerWeights& w : model.layers)
-        bytes += w.qkv.weight->bytes() + w.out.weight->bytes() + w.gate_up.weight->bytes() +
-                 w.down.weight->bytes();
-    work.weight_bytes = work.steps * bytes;
+    work.weight_bytes = work.steps * subject.step_weight_bytes();
     return work;
 }
 

@@ -1,7 +1,5 @@
 // memory.cpp - chapter 3, experiments L4, D3 and D6: what the cache holds by formula, by its
 // own account and by the allocator's; and where it outgrows the weights of a 7B model.
-#include <sys/resource.h>
-
 #include <cstdio>
 #include <memory>
 #include <vector>
@@ -137,11 +135,9 @@ int run_memory(const MemoryFlags& flags) {
     std::printf(
         "  The last token that is generated is never fed: a text of P + n tokens holds P + n - "
         "1 rows.\n");
-    rusage usage{};
-    getrusage(RUSAGE_SELF, &usage);
     // Not the same from run to run, so not among the figures.
     std::fprintf(stderr, "the process: at most %.2f MB resident, code and file included\n",
-                 static_cast<double>(usage.ru_maxrss) / 1024);
+                 in_mb(resident_peak_bytes()));
     std::cout << "  formula = bytes held, allocated = counted by the allocator: "
               << cli::verdict(exact) << std::endl;
     Json report = new_report("step03_kvcache memory", 42);
