@@ -118,7 +118,6 @@ def process(path, binaries, write):
     folder, problems, result = os.path.dirname(path), [], []
     with open(path, encoding="utf-8") as file:
         lines = file.read().split("\n")
-    problems += missing_pictures(path, lines)
     marker, marker_line, i = None, 0, 0
     while i < len(lines):
         match = MARKER.match(lines[i])
@@ -152,7 +151,7 @@ def process(path, binaries, write):
         with open(path, "w", encoding="utf-8") as file:
             file.write("\n".join(result))
         print(f"wrote {path}")
-    return problems
+    return problems + missing_pictures(path, lines)
 
 
 def judge(folder, binaries, language, marker, body, write):
