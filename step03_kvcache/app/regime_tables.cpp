@@ -18,20 +18,23 @@ void print_roof(const Roofs& roofs) {
 }
 
 void print_points(const RegimesPlan& plan, const Roof& roof) {
-    std::printf("  %-8s %6s %6s %8s %10s %9s %9s %9s %9s %8s\n", "phase", "tokens", "batch",
-                "context", "FLOP/byte", "ms", "tokens/s", "GFLOP/s", "of roof", "bound by");
+    std::printf("  %-8s %6s %6s %8s %10s %9s %9s %9s %9s %9s %9s\n", "phase", "tokens", "batch",
+                "context", "FLOP/byte", "ms", "best, ms", "tokens/s", "GFLOP/s", "of roof",
+                "bound by");
     for (const auto* table : {&plan.prefill, &plan.decode})
         for (const std::size_t i : *table) {
             const StepPoint& p = plan.points[i];
-            std::printf("  %-8s %6td %6td %8td %10s %9s %9s %9s %8.1f%% %8s\n",
+            std::printf("  %-8s %6td %6td %8td %10s %9s %9s %9s %9s %8.1f%% %9s\n",
                         table == &plan.prefill ? "prefill" : "decode", p.T, p.batch, p.past,
                         format_number(p.intensity()).c_str(),
                         format_number(p.median_seconds() * 1e3).c_str(),
+                        format_number(quartiles(p.seconds).best * 1e3).c_str(),
                         format_number(p.tokens_per_second()).c_str(),
                         format_number(p.gflops()).c_str(), 100 * p.share_of_roof(roof),
                         p.memory_bound(roof) ? "memory" : "compute");
         }
     std::printf(
+        "  Rates and shares are those of the median.\n"
         "  Bytes: the weights once, keys and values read and written, activations written and "
         "read once\n  though they may never leave the processor's caches. The roof is main "
         "memory's: a model "
