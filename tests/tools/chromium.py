@@ -26,7 +26,7 @@ class Browser:
     """One tab. `failures` collects what the page threw or logged as an error, `requests` what it asked for."""
 
     def __init__(self, program: str, patience: float = 60):
-        self.patience, self.number, self.buffer, self.events = patience, 0, b"", []
+        self.patience, self.number, self.buffer = patience, 0, b""
         self.failures: list[str] = []
         self.requests: list[str] = []
         self.profile = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
@@ -76,7 +76,6 @@ class Browser:
             self.failures.append(of["entry"]["text"])
         if name == "Network.requestWillBeSent":
             self.requests.append(of["request"]["url"])
-        self.events.append(name)
 
     def call(self, method: str, **parameters) -> dict:
         self.number += 1
@@ -95,10 +94,14 @@ class Browser:
     def open(self, page: Path, fragment: str = "") -> None:
         """Loads the page anew, even where only the fragment is another."""
         self.call("Page.navigate", url="about:blank")
-        self.events.clear(), self.failures.clear(), self.requests.clear()
+        self.failures.clear(), self.requests.clear()
         self.call("Page.navigate", url=page.as_uri() + fragment)
-        while "Page.loadEventFired" not in self.events or self.evaluate("location.protocol") != "file:":
-            self.note(self.receive())
+        # Not the event of loading: that of the blank page may still be on its way.
+        end = time.monotonic() + self.patience
+        while self.evaluate("location.protocol + document.readyState") != "file:complete":
+            if time.monotonic() > end:
+                raise TimeoutError(f"{page} does not load")
+            time.sleep(0.01)
 
     def evaluate(self, expression: str):
         answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)

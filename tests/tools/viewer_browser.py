@@ -72,7 +72,7 @@ class Shows(InBrowser):
     def test_the_prompt_is_new_as_a_whole(self):
         self.show("#step=0")
         self.assertEqual(self.browser.evaluate("document.querySelectorAll('#table .fresh').length"), PROMPT)
-        self.assertIn("The cache was empty", self.text_of("#cached .work"))
+        self.assertIn("the cache was empty", self.text_of("#cached .work"))
 
     def test_the_text_and_its_newest_token(self):
         self.show("#step=5")
@@ -90,7 +90,7 @@ class Shows(InBrowser):
     def test_k_and_v_of_a_position(self):
         self.show("#step=5&layer=1&head=3&cell=4")
         key, value = (head_bits(op, 1, 1, 4, 32) for op in ("key", "value"))
-        shown = self.text_of("#inspector")
+        shown = self.text_of("#inspector-box")
         for bits in (key, value):
             self.assertEqual(shown.count(checksum(bits)), 2, "one checksum for each run")
             for i in range(0, len(bits), 8):
@@ -126,11 +126,11 @@ class Shows(InBrowser):
         flip = (3, "key", 1, 2, 5)  # float 5 belongs to KV head 0
         self.show("#step=2&layer=1&head=1&cell=2", flip=flip)
         self.assertIn("0 differ", self.text_of("#compared"))
-        self.assertIn("K: same bits", self.text_of("#inspector"))
+        self.assertIn("K: same bits", self.text_of("#inspector-box"))
         self.browser.key("ArrowRight")
         self.assertIn("1 differ", self.text_of("#compared"))
         self.assertIn("First difference: step 3, key, layer 1, position 2, float 5", self.text_of("#compared"))
-        shown = self.text_of("#inspector")
+        shown = self.text_of("#inspector-box")
         self.assertIn("K: 1 of 16 floats differ", shown)
         self.assertIn("V: same bits", shown)
         right = head_bits("key", 1, 0, 2, 32)[40:48]
@@ -138,7 +138,7 @@ class Shows(InBrowser):
             self.assertIn(bits, shown)
         self.assertEqual(self.browser.evaluate("document.querySelectorAll('.floats tbody tr').length"), 17)
         self.show("#step=3&layer=1&head=2&cell=2", flip=flip)
-        self.assertIn("K: same bits", self.text_of("#inspector"), "the other KV head")
+        self.assertIn("K: same bits", self.text_of("#inspector-box"), "the other KV head")
 
     def test_one_run_alone(self):
         for name, other in (("cached", "uncached"), ("uncached", "cached")):
@@ -147,7 +147,7 @@ class Shows(InBrowser):
             self.assertIn(f"holds the run “{name}” only", self.text_of(f"#{other}"))
             self.assertFalse(self.browser.evaluate(f"document.querySelector('#{other} canvas').offsetWidth"))
             self.assertTrue(self.browser.evaluate(f"document.querySelector('#{name} canvas').offsetWidth"))
-            self.assertIn(checksum(head_bits("key", 0, 0, 1, 32)), self.text_of("#inspector"))
+            self.assertIn(checksum(head_bits("key", 0, 0, 1, 32)), self.text_of("#inspector-box"))
 
     def test_text_of_a_trace_stays_text(self):
         evil = "</script><img src=x onerror=document.title='x'>"

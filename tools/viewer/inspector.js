@@ -31,7 +31,7 @@ function floatsTable(names, held) {
 }
 
 function floatsRow(ops, held, i, run, name) {
-    const row = element('tr', {}, element('th', {scope: 'row', textContent: name ? `${i} ${name}` : i}));
+    const row = element('tr', {}, element('th', {scope: 'row', textContent: name ? `${i} ${name.split(' ')[0]}` : i}));
     for (const op of ops) {
         const slice = held[op][run], differs = held[op].some((other) => other.bits[i] !== slice.bits[i]);
         for (const text of [decimal(slice.floats[i]), hex(slice.bits[i])])
@@ -51,15 +51,14 @@ function checksumsTable(names, held) {
     return table;
 }
 
-// Fills `place` with what the runs, [name, run], hold of `position`; returns what to say about it in one line.
+// Fills `place` with what the runs, [name, run], hold of `position`; returns the verdicts on K and V.
 function inspect(place, runs, view, position) {
     const held = {}, names = runs.map(([name]) => name);
     for (const op of ['key', 'value'])
         held[op] = runs.map(([, run]) => run.slice(op, view.layer, view.kvHead, position, view.step));
-    const verdicts = ['key', 'value'].map((op) => element('span', {
+    place.replaceChildren(checksumsTable(names, held), floatsTable(names, held));
+    return ['key', 'value'].map((op) => element('span', {
         className: verdict(held[op]) === 'same bits' ? 'verdict same' : 'verdict differs',
         textContent: `${op === 'key' ? 'K' : 'V'}: ${verdict(held[op])}`,
     }));
-    place.replaceChildren(element('p', {}, ...verdicts), checksumsTable(names, held), floatsTable(names, held));
-    return `K: ${verdict(held.key)}, V: ${verdict(held.value)}`;
 }

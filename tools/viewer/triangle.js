@@ -1,6 +1,8 @@
 // triangle.js - the causal square of attention weights: row = query, column = key, coloured by weight.
 'use strict';
 
+const MARGIN = 3; // CSS pixels round the cells, so that a frame has room at the border
+
 class Triangle {
     // `size` rows in all; `pick(query, key)` is called for a chosen cell, `say(query, key)` for a visited one.
     constructor(canvas, size, pick, say) {
@@ -12,8 +14,8 @@ class Triangle {
     }
 
     click(event) {
-        const side = this.canvas.clientWidth / this.size;
-        const query = Math.floor(event.offsetY / side), key = Math.floor(event.offsetX / side);
+        const side = (this.canvas.clientWidth - 2 * MARGIN) / this.size;
+        const query = Math.floor((event.offsetY - MARGIN) / side), key = Math.floor((event.offsetX - MARGIN) / side);
         if (query < 0 || key < 0 || query >= this.length || key > query) return;
         this.cursor = {query, key};
         this.pick(query, key);
@@ -45,10 +47,13 @@ class Triangle {
         if (this.cursor && this.cursor.query >= this.length) this.cursor = null;
         const {canvas} = this, pixels = Math.max(1, Math.round(canvas.clientWidth * devicePixelRatio));
         if (canvas.width !== pixels || canvas.height !== pixels) canvas.width = canvas.height = pixels;
-        const paint = canvas.getContext('2d'), side = pixels / this.size;
+        const paint = canvas.getContext('2d'), margin = MARGIN * devicePixelRatio, side = (pixels - 2 * margin) / this.size;
         const style = getComputedStyle(canvas), colour = (name) => style.getPropertyValue(name).trim();
         const weight = colour('--weight'), skipped = colour('--skipped');
+        paint.setTransform(1, 0, 0, 1, 0, 0);
         paint.clearRect(0, 0, pixels, pixels);
+        paint.translate(margin, margin);
+        this.outline(paint, side, colour('--line'));
         for (let query = 0; query < this.length; ++query) {
             const weights = shown.computed.has(query) ? shown.weights(query) : null;
             for (let key = 0; key <= query; ++key) {
@@ -59,10 +64,13 @@ class Triangle {
             }
         }
         paint.globalAlpha = 1;
-        if (shown.framed)
-            for (const query of shown.computed) this.frame(paint, query, 0, query + 1, side, colour('--fresh'));
-        if (shown.picked) this.column(paint, shown.picked.key, side, colour('--picked'));
-        if (this.cursor) this.frame(paint, this.cursor.query, this.cursor.key, 1, side, colour('--focus'));
+        if (shown.framed) {
+            const first = Math.min(...shown.computed), last = Math.max(...shown.computed);
+            this.frame(paint, first, 0, last - first + 1, last + 1, side, colour('--fresh'));
+        }
+        // All cells that read the chosen position's K and V.
+        if (shown.picked) this.frame(paint, shown.picked.key, shown.picked.key, this.length - shown.picked.key, 1, side, colour('--picked'));
+        if (this.cursor) this.frame(paint, this.cursor.query, this.cursor.key, 1, 1, side, colour('--focus'));
     }
 
     // Whole pixels, or the seams between cells would shine through; a skipped cell is a dot in its place.
@@ -72,18 +80,23 @@ class Triangle {
         paint.fillRect(x, y, Math.max(1, Math.round((key + 1) * side - gap) - x), Math.max(1, Math.round((query + 1) * side - gap) - y));
     }
 
-    frame(paint, query, key, columns, side, colour) {
-        const line = Math.max(1.5, devicePixelRatio * 1.5);
+    // What the whole text will fill.
+    outline(paint, side, colour) {
+        const end = this.size * side;
         paint.strokeStyle = colour;
-        paint.lineWidth = line;
-        paint.strokeRect(key * side + line / 2, query * side + line / 2, Math.max(columns * side - line, line), Math.max(side - line, line));
+        paint.lineWidth = devicePixelRatio;
+        paint.beginPath();
+        paint.moveTo(0, 0);
+        for (const [x, y] of [[0, end], [end, end]]) paint.lineTo(x, y);
+        paint.closePath();
+        paint.stroke();
     }
 
-    // All cells that read the chosen position's K and V.
-    column(paint, key, side, colour) {
-        const line = Math.max(1, devicePixelRatio);
+    // Round the cells, not on them: they can be as small as the line is wide.
+    frame(paint, query, key, rows, columns, side, colour) {
+        const line = 1.5 * devicePixelRatio;
         paint.strokeStyle = colour;
         paint.lineWidth = line;
-        paint.strokeRect(key * side + line / 2, key * side + line / 2, Math.max(side - line, 1), (this.length - key) * side - line);
+        paint.strokeRect(key * side - line / 2, query * side - line / 2, columns * side + line, rows * side + line);
     }
 }

@@ -43,8 +43,8 @@ function renderCompared() {
         return;
     }
     const sums = [uncached, cached].map((run) => run.steps[state.step].logits_sum);
-    let text = `${grouped(now.floats)} floats compared so far, ${grouped(now.differ)} differ: every row that the run without a cache computed, at every recorded operator. `;
-    text += sums[0] === sums[1] ? `Logits of this step, both runs: ${sums[0]}` : `Logits of this step: ${sums[0]} without, ${sums[1]} with the cache`;
+    let text = `${grouped(now.floats)} floats compared so far, ${grouped(now.differ)} differ (all rows of the run without a cache). `;
+    text += sums[0] === sums[1] ? `Logits, both runs: ${sums[0]}` : `Logits: ${sums[0]} without, ${sums[1]} with the cache`;
     const first = now.first;
     if (first) text += `. First difference: step ${first.step}, ${first.op}, layer ${first.layer}, position ${first.position}, float ${first.index}`;
     at('compared').textContent = text;
@@ -57,8 +57,8 @@ function renderRun(run, box, triangle) {
     const computed = new Set(run.steps[state.step].rows), n = length();
     const weights = [...computed].reduce((sum, row) => sum + row + 1, 0);
     const kept = n - computed.size;
-    box.querySelector('.work').textContent = `This step: ${plural(computed.size, 'row')} of q, k and v, ${plural(weights, 'weight')} a head. ` +
-        (run === uncached ? 'All is computed again.' : kept ? `${plural(kept, 'row')} of K and V from the cache.` : 'The cache was empty.');
+    box.querySelector('.work').textContent = `This step: ${plural(computed.size, 'row')} of q, k, v; ${plural(weights, 'weight')} a head` +
+        (run === uncached ? '' : kept ? `; ${plural(kept, 'row')} of K and V from the cache` : '; the cache was empty');
     triangle.canvas.setAttribute('aria-label', `${box.querySelector('h2').textContent}: step ${state.step}, layer ${state.layer}, query head ${state.head}, ` +
         `${n} rows, ${weights} weights computed in this step. Arrow keys choose a cell, Enter shows its K and V.`);
     triangle.draw({length: n, computed, framed: run === cached, picked: state.picked, weights: (query) => attention(run, view(), query).weights});
@@ -136,7 +136,7 @@ const COUNTERS = [['flops', 'FLOPs'], ['kv_projections', 'K/V projections'], ['w
     ['cache_read', 'K/V read, bytes'], ['cache_written', 'K/V written, bytes']];
 
 function renderCounters() {
-    const shown = [uncached, cached], cell = (text, small) => element('td', {}, text, element('small', {textContent: small ?? ''}));
+    const shown = [uncached, cached], cell = (text, small) => element('td', {}, text, ...(small ? [element('small', {textContent: small})] : []));
     const rows = [element('tr', {}, ...['', 'without', 'with the cache', 'ratio'].map((text) => element('th', {scope: 'col', textContent: text})))];
     for (const [name, label] of COUNTERS) {
         const sums = shown.map((run) => run?.sums[state.step][name]);
@@ -160,15 +160,16 @@ function renderInspector() {
     const {picked} = state;
     if (!picked || picked.key >= length() || picked.query >= length()) {
         at('cell').textContent = 'Choose a cell of a triangle or a row of the cache: its K and V are shown here.';
+        at('verdict').replaceChildren();
         at('inspector').replaceChildren();
         return;
     }
     const group = config.heads / config.kv_heads, first = kvHeadOf(state.head) * group;
-    const serves = group === 1 ? `query head ${first}` : `query heads ${first} to ${first + group - 1}`;
-    const said = inspect(at('inspector'), runs.map((run) => [called(run), run]), view(), picked.key);
+    const serves = group === 1 ? `query head ${first}` : `query heads ${first} ${group === 2 ? 'and' : 'to'} ${first + group - 1}`;
+    at('verdict').replaceChildren(...inspect(at('inspector'), runs.map((run) => [called(run), run]), view(), picked.key));
     const pair = picked.query === null ? '' : `${describe(picked.query, picked.key)} `;
     const when = picked.key < prompt ? 'fed with the prompt' : `fed in step ${picked.key - prompt + 1}`;
-    at('cell').textContent = `${pair}Position ${picked.key} ${visible(piece(picked.key))}, ${when}; layer ${state.layer}, KV head ${kvHeadOf(state.head)}, which serves ${serves}. ${said}.`;
+    at('cell').textContent = `${pair}Position ${picked.key} ${visible(piece(picked.key))}, ${when}; layer ${state.layer}, KV head ${kvHeadOf(state.head)}, which serves ${serves}.`;
 }
 
 // --- all of it
@@ -238,7 +239,9 @@ function start() {
         if (run) continue;
         at(id).querySelector('.shown').hidden = true;
         at(id).querySelector('.missing').hidden = false;
-        at(id).querySelector('.missing').textContent = `This trace holds the run “${any.name}” only. To see both, record both: step03_kvcache generate --compare --trace run.jsonl`;
+        const command = ['step03_kvcache', 'generate', '--compare', '--trace', 'run.jsonl'];
+        at(id).querySelector('.missing').replaceChildren(`This trace holds the run “${any.name}” only. To see both, record both: `,
+            ...command.flatMap((word) => [element('code', {textContent: word}), ' ']));
     }
     at('step').max = trace.steps - 1;
     for (const [id, count] of [['layer', layers], ['head', heads]])
