@@ -87,7 +87,7 @@ class Triangle {
         paint.lineWidth = devicePixelRatio;
         paint.beginPath();
         paint.moveTo(0, 0);
-        for (const [x, y] of [[0, end], [end, end]]) paint.lineTo(x, y);
+        for (const [x, y] of [[side, 0], [end, end - side], [end, end], [0, end]]) paint.lineTo(x, y);
         paint.closePath();
         paint.stroke();
     }
