@@ -1,6 +1,7 @@
 // app.hpp - chapter 3: what the subcommands of step03_kvcache share.
 #pragma once
 
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -37,6 +38,10 @@ struct SpeedFlags {
     bool all_logits = false, wait = false;
     std::string json;
 };
+
+// Those of `names` that are there; prints which are not.
+std::vector<std::string> present_models(const std::vector<std::string>& names,
+                                        const std::filesystem::path& source_weights);
 
 // Each returns an exit code.
 int run_generate(const GenerateFlags& flags);

@@ -17,5 +17,6 @@ struct Command {
 Command add_count(CLI::App& parent);
 Command add_memory(CLI::App& parent);
 Command add_clock(CLI::App& parent);
+Command add_quality(CLI::App& parent);
 
 }  // namespace kvlab::app

@@ -77,11 +77,7 @@ Line measure(Subject& subject, const MemoryFlags& flags, Index steps) {
         WholeSequence store(shape, line.rows, subject.level());
         decoder.forward(store, subject.random_text(line.rows));
     });
-    const Index number = format == KvFormat::f32 ? 4 : format == KvFormat::f16 ? 2 : 1;
-    line.formula =
-        CacheShape{shape.layers, shape.kv_heads, shape.head_dim, number}.total(line.rows);
-    if (format == KvFormat::int8)  // and a float for each key and each value of a head
-        line.formula += 2 * shape.layers * shape.kv_heads * 4 * line.rows;
+    line.formula = kv_bytes_per_token(format, shape) * line.rows;
     return line;
 }
 
@@ -146,9 +142,11 @@ void memory_at_7b(Json& report) {
                     static_cast<double>(cache + kWeights + kGB) / static_cast<double>(kGB),
                     static_cast<double>(cache) / static_cast<double>(kWeights));
         report["memory_at_7b"].push_back({{"context", context},
-                                           {"batch", batch},
-                                           {"mha_bytes", cache},
-                                           {"weight_bytes", kWeights}});
+                                          {"batch", batch},
+                                          {"mha_bytes", cache},
+                                          {"gqa_bytes", shapes[1].total(context, batch)},
+                                          {"mqa_bytes", shapes[2].total(context, batch)},
+                                          {"weight_bytes", kWeights}});
     }
     std::printf(
         "  (the sum counts 1 GB of activations.) The cache is as large as the weights at a "
