@@ -3,6 +3,7 @@
 
 #include <sys/resource.h>
 
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -46,6 +47,10 @@ inline Index resident_peak_bytes() {
     getrusage(RUSAGE_SELF, &usage);
     return static_cast<Index>(usage.ru_maxrss) * 1024;  // Linux counts in KiB
 }
+
+// Those of `names` that are there; prints which are not.
+std::vector<std::string> present_models(const std::vector<std::string>& names,
+                                        const std::filesystem::path& source_weights);
 
 // Each returns an exit code.
 int run_generate(const GenerateFlags& flags);

@@ -78,6 +78,7 @@ void print_table(const CountedRun& cached, const CountedRun& uncached) {
 // The figures that every text about the cache quotes, exact.
 void work_at_7b(Json& report) {
     constexpr Index P = 512, n = 4096, L = 32, d = 4096, heads = 32, head_dim = 128;
+    report["at_7b"] = {{"prompt", P}, {"steps", n}};
     std::printf(
         "\nA 7B model (32 layers, width 4096), a prompt of 512 tokens and 4096 more:\n");
     for (const LastToken last : {LastToken::fed, LastToken::not_fed}) {

@@ -76,11 +76,7 @@ Line measure(Subject& subject, const MemoryFlags& flags, Index steps) {
         WholeSequence store(shape, line.rows, subject.level());
         decoder.forward(store, subject.random_text(line.rows));
     });
-    const Index number = format == KvFormat::f32 ? 4 : format == KvFormat::f16 ? 2 : 1;
-    line.formula =
-        CacheShape{shape.layers, shape.kv_heads, shape.head_dim, number}.total(line.rows);
-    if (format == KvFormat::int8)  // and a float for each key and each value of a head
-        line.formula += 2 * shape.layers * shape.kv_heads * 4 * line.rows;
+    line.formula = kv_bytes_per_token(format, shape) * line.rows;
     return line;
 }
 
