@@ -106,6 +106,7 @@ python=${KVLAB_PYTHON:-python3}
 if [ $quick = yes ]; then
     experiment verify verify -m tiny -n 8
     experiment count count
+    experiment count_short count -n 16
     experiment memory memory -m tiny
     experiment wall_clock clock -m tiny -n 16,32 --rounds 2 --cache f32,f16,int8
     experiment batch clock -m tiny --prompt 8 -n 16 --batch 1,2,4 --rounds 2 --no-uncached
@@ -117,6 +118,9 @@ if [ $quick = yes ]; then
 else
     experiment verify verify -m tiny -m deep
     experiment count count
+    for n in 1 4 16 50 200 450; do
+        experiment count_$n count -n $n
+    done
     experiment memory memory
     experiment wall_clock clock -m tiny --prompt 16 -n 32,128,448 --threads 1
     experiment wall_clock_smollm2 clock -m SmolLM2-135M-Instruct-Q4_1 --prompt 16 -n 64 --rounds 5
@@ -133,7 +137,9 @@ else
 fi
 
 picture equivalence verify why
-picture flops count
+counts=(count count_1 count_4 count_16 count_50 count_200 count_450)
+[ $quick = no ] || counts=(count count_short)
+picture flops "${counts[@]}"
 picture memory_breakdown memory
 picture crossover memory
 picture wall_clock wall_clock
