@@ -27,7 +27,7 @@ def draw(reports: dict[str, list[dict]], figure) -> None:
         if fork is not None:
             forks = True
             axes.plot(fork + 1, values[fork], "X", color=color, markersize=10, markeredgecolor="white")
-        ends.append((values[-1], run["switch"] + ("" if max(values) > 0 else ": 0"), color))
+        ends.append((values[-1], style.SWITCHES.get(run["switch"], run["switch"]) + ("" if max(values) > 0 else ": 0"), color))
     axes.set_ylim(-threshold / 3, max(positive) * 3)
     ticks = [threshold * 10.0**i for i in range(int(log10(max(positive) * 3 / threshold)) + 1)]
     axes.set_yticks([0.0, *ticks], ["0", *(f"1e{round(log10(tick))}" for tick in ticks)])

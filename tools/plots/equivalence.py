@@ -11,6 +11,8 @@ NEEDS = ("step03_kvcache verify", "step03_kvcache diverge")
 def draw(reports: dict[str, list[dict]], figure) -> None:
     verified = [model for report in reports[NEEDS[0]] for model in report["models"]]
     drifting = [(report["model"], run) for report in reports[NEEDS[1]] for run in report["runs"] if max(run["max_abs_logits"], default=0) > 0]
+    # The sum in another order is the experiment; the other switches are drawn by drift.
+    drifting = [(model, run) for model, run in drifting if run["switch"] == "order"] or drifting
     if not verified or not drifting:
         raise style.Unfit("needs a verified model and a run of diverge whose logits differ")
     smallest = min(value for _, run in drifting for value in run["max_abs_logits"] if value > 0)
@@ -24,7 +26,7 @@ def draw(reports: dict[str, list[dict]], figure) -> None:
     for color, (model, run) in zip(style.CYCLE[1:] * len(drifting), drifting):
         values = run["max_abs_logits"]
         axes.plot(range(1, len(values) + 1), values, color=color, marker=".", markersize=4, linewidth=1.2)
-        ends.append((values[-1], f"{run['switch']}\n({model.removeprefix('kvlab-')})", color))
+        ends.append((values[-1], f"cached - uncached,\n{style.SWITCHES.get(run['switch'], run['switch'])}\n({model.removeprefix('kvlab-')})", color))
     for model, size in zip(verified, range(9, 0, -2)):  # one inside of the other, so that each can be seen
         values = model["max_abs_by_step"]
         axes.plot(range(1, len(values) + 1), values, color=style.WITH, marker="o", markersize=max(size, 3), markerfacecolor="none", linewidth=1.2)

@@ -12,6 +12,10 @@ WITH, WITHOUT = BLUE, VERMILION
 FORMATS = {"f32": BLUE, "f16": GREEN, "int8": ORANGE, "none": VERMILION}
 FORMAT_LABELS = {"f32": "cache, f32", "f16": "cache, f16", "int8": "cache, int8", "none": "no cache"}
 
+# The switches of diverge, in words; another one stands for itself.
+SWITCHES = {"none": "the contract kept", "order": "sums in another order", "contraction": "no fma", "f16": "sums rounded to f16",
+            "split": "attention in pieces"}
+
 WIDTH = 800 / 96  # inches: an SVG that browsers show 800 pixels wide, and a PNG of as many at 96 dpi
 MB = 1 << 20
 
