@@ -11,10 +11,12 @@ must exit 0 on the right program and 1 on every mutant that says `Verify: notice
 A mutant is a file NN_name.mutant:
 
     Bug: what is wrong; a line that begins with a space goes on
+    Short: the same in a few words, for the table in chapter 3 (museum.py)
     Stands for: the mistake, or the known issue, that it is an example of
     Caught by: program "name of the test case"
-    Weaker checks: name=notices|misses ...        (written by --measure)
-    Verify: notices|misses                        (written by --measure --verify)
+    Sharp weights: text=misses 1e-2=notices ... largest=0.0012   (written by --measure)
+    Flat weights: the same of the other weights                  (written by --measure)
+    Verify: notices|misses                                       (written by --measure --verify)
     FILE path from the root
     <<<<
     text that occurs exactly once in FILE (any white space matches any other)
@@ -24,7 +26,7 @@ A mutant is a file NN_name.mutant:
 
 Not a unified diff, because those drift: line numbers and context change with every edit nearby.
 Here only the changed text itself must still be there, and clang-format may break its lines as it
-likes. When it is gone, or occurs twice, the mutant fails loudly. `--diff NAME` prints the diff.
+likes. When it is gone, or occurs twice, the mutant fails loudly. `--diff` prints the diff.
 
 Standard library only. Exit code 0: every mutant is caught. 1: not. 2: usage.
 """
@@ -44,7 +46,10 @@ import xml.etree.ElementTree as ElementTree
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "tests" / "mutants"
 SKIPPED = {".git", "build", "downloads", "__pycache__", ".cache", ".venv", "logs"}
-FIELDS = ("Bug", "Stands for", "Caught by", "Weaker checks", "Verify")
+WEIGHTS = ("sharp", "flat")  # the models of tests/mutants/oracles.cpp, and the checks that it makes
+ORACLES = ("text", "1e-2", "1e-3", "1e-5", "bits", "itself")
+WEIGHT_FIELDS = {kind: f"{kind.capitalize()} weights" for kind in WEIGHTS}
+FIELDS = ("Bug", "Short", "Stands for", "Caught by", *WEIGHT_FIELDS.values(), "Verify")
 RUN_SECONDS = 120  # a case that runs longer hangs
 
 
@@ -83,7 +88,9 @@ class Mutant:
         if part or not self.edits or not caught or "Bug" not in self.fields:
             raise Failure(f"{path.name}: needs Bug, Caught by: program \"case\", FILE and a block")
         self.program, self.case = caught.groups()
-        self.weaker = dict(item.split("=") for item in self.fields.get("Weaker checks", "").split())
+        # {sharp | flat: {oracle: notices | misses, "largest": |difference| of the logits}}
+        self.weaker = {kind: dict(item.partition("=")[::2] for item in self.fields.get(field, "").split())
+                       for kind, field in WEIGHT_FIELDS.items()}
         self.verify = self.fields.get("Verify")
 
     def apply(self, read):
@@ -213,13 +220,16 @@ class Tree:
         return red
 
     def weaker_checks(self):
-        """{check: notices | misses} of the program as built."""
+        """As Mutant.weaker, of the program as built. A crash is noticed by everybody."""
         code, out = run([self.build / "bin" / "mutant_oracles"], self.log, RUN_SECONDS)
-        found = re.findall(r"^(\w+) (\w+) (same|differs|throws)$", out, re.M)
-        if code != 0 or not found:
-            return {"all": "crashes"}
-        return {f"{model}-{check}": "misses" if result == "same" else "notices"
-                for model, check, result in found}
+        if code != 0:
+            return {kind: {**dict.fromkeys(ORACLES, "notices"), "largest": "none"} for kind in WEIGHTS}
+        results = {(model, check): result for model, check, result in re.findall(r"^(\w+) (\S+) (\S+)$", out, re.M)}
+        missing = [f"{kind} {oracle}" for kind in WEIGHTS for oracle in ORACLES if (kind, oracle) not in results]
+        if missing:
+            raise Failure(f"mutant_oracles does not say: {', '.join(missing)}")
+        return {kind: {**{oracle: "misses" if results[kind, oracle] == "same" else "notices" for oracle in ORACLES},
+                       "largest": results.get((kind, "largest"), "none")} for kind in WEIGHTS}
 
     def run_verify(self):
         """notices | misses, of `step03_kvcache verify`."""
@@ -238,7 +248,8 @@ def clean_checks(tree, mutants):
     for program, case in sorted({(m.program, m.case) for m in mutants}):
         if not tree.test(program, case):
             raise Failure(f'{program} "{case}" fails on the right program')
-    noticed = [check for check, result in tree.weaker_checks().items() if result != "misses"]
+    noticed = [f"{kind} {check}" for kind, checks in tree.weaker_checks().items()
+               for check, result in checks.items() if result not in ("misses", "0")]
     if noticed:
         raise Failure(f"weaker checks see a bug in the right program: {', '.join(noticed)}")
     if tree.verify and tree.run_verify() != "misses":
@@ -257,10 +268,12 @@ def judge(tree, mutant, options):
         print("\n".join(f"    red: {case}" for case in tree.red_cases()))
     weaker = tree.weaker_checks()
     if options.measure:
-        mutant.write_field("Weaker checks", " ".join(f"{k}={v}" for k, v in weaker.items()))
-    elif weaker != mutant.weaker:
-        wrong += [f"{k}: {v}, its file says {mutant.weaker.get(k)}" for k, v in weaker.items()
-                  if mutant.weaker.get(k) != v]
+        for kind, checks in weaker.items():
+            mutant.write_field(WEIGHT_FIELDS[kind], " ".join(f"{k}={v}" for k, v in checks.items()))
+    else:
+        wrong += [f"{kind} {check}: {checks.get(check)}, its file says {mutant.weaker[kind].get(check)}"
+                  for kind, checks in weaker.items() for check in {**checks, **mutant.weaker[kind]}
+                  if checks.get(check) != mutant.weaker[kind].get(check)]
     mutant.weaker = weaker
     if tree.verify:
         seen = tree.run_verify()
@@ -315,10 +328,12 @@ def main():
         return 1
     cases = len({m.case for m in mutants})
     print(f"the right program: built, {cases} named cases green ({time.monotonic() - start:.0f} s)")
-    columns = ["sharp-text", "flat-text", "sharp-tolerance", "flat-tolerance", "sharp-equality", "flat-equality"]
+    columns = [(kind, oracle) for kind in WEIGHTS for oracle in ORACLES]
     print("who sees it: the named case; then the weaker checks of tests/mutants/oracles.cpp")
-    print(f"{'':37}{'-- text --':13}{'1e-2':13}cached = uncached")
-    print(f"{'mutant':<29}{'caught':<8}" + "sharp  flat  " * 3 + ("verify  " if options.verify else "") + "seconds")
+    print(f"{'':<37}" + "".join(f"{'-- ' + field.lower() + ' --':<{7 * len(ORACLES)}}"
+                                 for field in WEIGHT_FIELDS.values()))
+    print(f"{'mutant':<29}{'caught':<8}" + "".join(f"{oracle:<7}" for _, oracle in columns) +
+          ("verify  " if options.verify else "") + "seconds")
     failed = 0
     for mutant in mutants:
         start = time.monotonic()
@@ -330,15 +345,16 @@ def main():
             tree.write({file: tree.read(file) for file, _, _ in mutant.edits})
         sees = {"notices": "sees", "misses": "-"}
         line = f"{mutant.name:<29}{'NO' if wrong else 'yes':<8}"
-        line += "".join(f"{sees.get(mutant.weaker.get(c), '?'):<{7 - i % 2}}" for i, c in enumerate(columns))
+        line += "".join(f"{sees.get(mutant.weaker[kind].get(oracle), '?'):<7}" for kind, oracle in columns)
         if options.verify:
             line += f"{sees.get(mutant.verify, '?'):<8}"
         print(f"{line}{time.monotonic() - start:.1f}", flush=True)
         for reason in wrong:
             print(f"    {reason}")
         failed += bool(wrong)
-    missed = [sum(m.weaker.get(c) == "misses" for m in mutants) for c in columns]
-    print(f"{'missed, of ' + str(len(mutants)):<37}" + "".join(f"{n:<{7 - i % 2}}" for i, n in enumerate(missed)))
+    missed = [sum(m.weaker[kind].get(oracle) == "misses" for m in mutants) for kind, oracle in columns]
+    print(f"{'missed, of ' + str(len(mutants)):<37}" + "".join(f"{n:<7}" for n in missed) +
+          (str(sum(m.verify == "misses" for m in mutants)) if options.verify else ""))
     print(f"{len(mutants) - failed} passed, {failed} failed")
     return 1 if failed else 0
 
