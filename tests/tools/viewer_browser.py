@@ -80,6 +80,10 @@ class Shows(InBrowser):
         self.assertEqual(tokens, ["T", "h", "␣", *"etaoi", "n"])
         self.assertEqual(self.browser.evaluate("[...document.querySelectorAll('mark')].map((token) => token.textContent)"), ["n"])
 
+    def test_tokens_that_are_no_letters_can_be_seen(self):
+        self.show("#step=0", prompt=("\0", "\n", "", "\t "))
+        self.assertEqual(self.text_of("#text p").replace("\n", ""), "␀⏎∅␉␣e")
+
     def test_counters_run(self):
         self.show("#step=2")
         counters = self.browser.evaluate("document.querySelector('#counters').textContent").replace("\u202f", "")

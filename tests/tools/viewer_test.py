@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Tests tools/viewer.py: what it counts, what it refuses, what stands in the page.
 
-    viewer_test.py            the program, with hostile files
-    viewer_test.py --browser  the page in headless Chromium (exit code 77 where there is none)
+    viewer_test.py                    the program, with hostile files
+    viewer_test.py --recorder PROGRAM traces that step03_kvcache records
+    viewer_test.py --browser          the page in headless Chromium (exit code 77 where there is none)
 """
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from fake_trace import fake_trace, text
+from fake_trace import checksum, fake_trace, text
 
 VIEWER = Path(__file__).resolve().parents[2] / "tools" / "viewer.py"
 
@@ -78,7 +79,6 @@ class Counts(unittest.TestCase):
 
     def test_a_sign_of_zero_is_a_difference(self):
         lines = fake_trace(steps=1, prompt=("a",))
-        from fake_trace import checksum
         for run, zero in (("cached", "00000000"), ("uncached", "80000000")):
             line = lines[find(lines, run, 0, "query")]
             line["bits"] = zero + line["bits"][8:]
@@ -256,8 +256,38 @@ class Refuses(unittest.TestCase):
             self.assertEqual([path.name for path in Path(folder).iterdir()], ["run.jsonl"])
 
 
+class Recorded(unittest.TestCase):
+    """What the recorder writes, the viewer reads."""
+    program = ""
+
+    def record(self, *arguments: str) -> bytes:
+        with tempfile.TemporaryDirectory() as folder:
+            trace = Path(folder) / "run.jsonl"
+            done = subprocess.run([self.program, "generate", "-m", "tiny", *arguments, "--trace", trace], capture_output=True, timeout=300)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            return trace.read_bytes()
+
+    def test_both_runs(self):
+        code, out, err, page = run_viewer(self.record("-p", "In the \u00e9nd", "-n", "9", "--compare"))
+        config = data_of(page)["config"]
+        self.assertEqual([config[name] for name in ("layers", "dim", "ffn", "vocab")], [2, 64, 172, 256], "floats_of_step holds")
+        prompt = len(data_of(page)["prompt_pieces"])
+        expected = sum(floats_of_step(prompt + step) for step in range(9))
+        self.assertEqual((code, out), (0, f"RESULT steps=9 floats={expected} differ=0\n"), err)
+
+    def test_one_run(self):
+        for arguments, name in (([], "cached"), (["--no-cache"], "uncached")):
+            code, out, _, _ = run_viewer(self.record("-n", "3", *arguments))
+            self.assertEqual(code, 0)
+            self.assertIn(f"holds the run '{name}' alone", out)
+
+
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--browser"]:
         import viewer_browser
         sys.exit(viewer_browser.main(sys.argv[2:]))
-    unittest.main()
+    cases = [Counts, Page, Refuses]
+    if sys.argv[1:2] == ["--recorder"] and len(sys.argv) == 3:
+        cases, Recorded.program = [Recorded], sys.argv[2]
+    suite = unittest.TestSuite(unittest.defaultTestLoader.loadTestsFromTestCase(case) for case in cases)
+    sys.exit(0 if unittest.TextTestRunner().run(suite).wasSuccessful() else 1)

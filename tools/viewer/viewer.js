@@ -18,7 +18,9 @@ const kvHeadOf = (head) => Math.floor(head / (config.heads / config.kv_heads));
 const view = () => ({...state, kvHead: kvHeadOf(state.head)});
 const length = () => prompt + state.step; // tokens fed by the end of this step
 const piece = (position) => position < prompt ? trace.prompt_pieces[position] : any.steps[position - prompt].piece;
-const visible = (text) => text.replace(/\n/g, '⏎').replace(/\t/g, '⇥').replace(/ /g, '␣') || '∅';
+// Spaces and control characters as their pictures in Unicode: a token can be nothing else.
+const visible = (text) => text.replace(/\n/g, '⏎').replace(/ /g, '␣')
+    .replace(/[\0-\x1f]/g, (control) => String.fromCharCode(0x2400 + control.charCodeAt(0))) || '∅';
 const called = (run) => run === cached ? 'with the cache' : 'without';
 const plural = (n, one) => `${grouped(n)} ${n === 1 ? one : `${one}s`}`;
 
