@@ -3,6 +3,7 @@
 
     museum.py chapter     one row per mutant, and the sums
     museum.py sums        the sums alone, one row per check
+    museum.py tracer      what `diverge` says of each mutant whose run differs from the right one's
     museum.py --self-test
 
 Everything comes from the head of the files in tests/mutants, which mutants.py measures and checks.
@@ -45,6 +46,8 @@ def read(folder):
                 raise Failure(f"{m.name}: '{WEIGHT_FIELDS[kind]}' has no largest difference")
         if m.verify not in VERDICTS:
             raise Failure(f"{m.name}: 'Verify' says {m.verify}")
+        if not m.tracer:
+            raise Failure(f"{m.name}: no line 'Tracer'")
     return mutants
 
 
@@ -95,7 +98,16 @@ def sums(mutants):
                missed_by_verify(mutants)])
 
 
-TABLES = {"chapter": chapter, "sums": sums}
+def tracer(mutants):
+    yield row(["", "what is wrong", "the first difference", "what `diverge` makes of it"])
+    yield "|---" * 4 + "|"
+    for m in mutants:
+        place, _, guess = m.tracer.partition(" | ")
+        if guess:
+            yield row([m.name.split("_")[0], m.fields["Short"], place, guess])
+
+
+TABLES = {"chapter": chapter, "sums": sums, "tracer": tracer}
 
 
 def run(table, folder):
@@ -114,11 +126,12 @@ def verdicts(misses, largest="0"):
 
 def self_test():
     head = {"Bug": "wrong", "Short": "off by one", "Caught by": 'step03_tests "E.2 cached"', "Verify": "misses",
-            "Sharp weights": verdicts(["text", "1e-2"], "0.002"), "Flat weights": verdicts(["text"], "3e+01")}
-    other = {**head, "Verify": "notices", "Sharp weights": verdicts([]), "Flat weights": verdicts(["1e-2", "itself"])}
+            "Sharp weights": verdicts(["text", "1e-2"], "0.002"), "Flat weights": verdicts(["text"], "3e+01"), "Tracer": "step 1 | RoPE"}
+    other = {**head, "Verify": "notices", "Tracer": "no difference", "Sharp weights": verdicts([]), "Flat weights": verdicts(["1e-2", "itself"])}
     broken = [  # each must be refused
         {**head, "Short": ""},
         {**head, "Verify": "perhaps"},
+        {**head, "Tracer": ""},
         {**head, "Sharp weights": verdicts(["text"]).replace("bits=", "bit=")},
         {**head, "Flat weights": verdicts([]).replace("1e-3=notices", "1e-3=throws")},
         {**head, "Flat weights": verdicts([], "")},
@@ -153,6 +166,7 @@ def self_test():
                 f"| {CHECKS['1e-3']} | 0 | 0 |  |", f"| {CHECKS['1e-5']} | 0 | 0 |  |",
                 f"| {CHECKS['bits']} | 0 | 0 |  |", f"| {CHECKS['itself']} | 0 | 1 |  |",
                 "| `step03_kvcache verify`: the same, also in pieces and in a batch |  |  | 1 |"],
+            "tracer": ["| 01 | off by one | step 1 | RoPE |"],
         }
         for table, rows in expected.items():
             code, lines = said(table)

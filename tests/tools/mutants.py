@@ -17,6 +17,7 @@ A mutant is a file NN_name.mutant:
     Sharp weights: text=misses 1e-2=notices ... largest=0.0012   (written by --measure)
     Flat weights: the same of the other weights                  (written by --measure)
     Verify: notices|misses                                       (written by --measure --verify)
+    Tracer: the first difference | a guess                       (the same; of `diverge`)
     FILE path from the root
     <<<<
     text that occurs exactly once in FILE (any white space matches any other)
@@ -49,7 +50,7 @@ SKIPPED = {".git", "build", "downloads", "__pycache__", ".cache", ".venv", "logs
 WEIGHTS = ("sharp", "flat")  # the models of tests/mutants/oracles.cpp, and the checks that it makes
 ORACLES = ("text", "1e-2", "1e-3", "1e-5", "bits", "itself")
 WEIGHT_FIELDS = {kind: f"{kind.capitalize()} weights" for kind in WEIGHTS}
-FIELDS = ("Bug", "Short", "Stands for", "Caught by", *WEIGHT_FIELDS.values(), "Verify")
+FIELDS = ("Bug", "Short", "Stands for", "Caught by", *WEIGHT_FIELDS.values(), "Verify", "Tracer")
 RUN_SECONDS = 120  # a case that runs longer hangs
 
 
@@ -92,6 +93,7 @@ class Mutant:
         self.weaker = {kind: dict(item.partition("=")[::2] for item in self.fields.get(field, "").split())
                        for kind, field in WEIGHT_FIELDS.items()}
         self.verify = self.fields.get("Verify")
+        self.tracer = self.fields.get("Tracer")
 
     def apply(self, read):
         """{file: mutated text}; `read(file)` gives the right text."""
@@ -139,6 +141,7 @@ class Tree:
 
     def __init__(self, folder, mutants, verify):
         self.source, self.build = folder / "tree", folder / "build"
+        self.right_program, self.right_trace = folder / "right_program", folder / "right.jsonl"
         self.programs = sorted({m.program for m in mutants})
         self.targets = [*self.programs, "mutant_oracles"]
         self.verify = verify
@@ -242,6 +245,32 @@ class Tree:
             raise Failure(f"step03_kvcache verify: exit code {code}, expected 0 or 1")
         return "misses" if code == 0 else "notices"
 
+    def record(self, trace):
+        """A run of the program as built, in a file; False if the program refuses or crashes."""
+        code, _ = run([self.build / "bin" / "step03_kvcache", "generate", "-m", self.source / "weights" / "tiny.gguf",
+                       "-p", "In the beginning", "-n", "8", "--trace", trace], self.log, RUN_SECONDS)
+        return code == 0
+
+    def keep_the_right_program(self):
+        """And what it records, to compare the mutants' traces with."""
+        shutil.copy(self.build / "bin" / "step03_kvcache", self.right_program)
+        if not self.record(self.right_trace) or self.first_difference() != "no difference":
+            raise Failure("step03_kvcache generate --trace: the right program differs from itself")
+
+    def first_difference(self):
+        """Where `diverge` finds the first number that differs from the right program, and what it guesses."""
+        trace = self.build / "mutant.jsonl"
+        if not self.record(trace):
+            return "does not run"
+        code, out = run([self.right_program, "diverge", "--traces", self.right_trace, trace], self.log, RUN_SECONDS)
+        if code == 0:
+            return "no difference"
+        place = re.search(r"first difference at (.+)", out)
+        guess = re.search(r"likely: (.+)", out)
+        if not place or not guess:
+            raise Failure(f"step03_kvcache diverge: exit code {code} and no place")
+        return f"{place[1]} | {guess[1]}"
+
 
 def clean_checks(tree, mutants):
     """Everything is green on the right program."""
@@ -254,6 +283,8 @@ def clean_checks(tree, mutants):
         raise Failure(f"weaker checks see a bug in the right program: {', '.join(noticed)}")
     if tree.verify and tree.run_verify() != "misses":
         raise Failure("step03_kvcache verify fails on the right program")
+    if tree.verify:
+        tree.keep_the_right_program()
 
 
 def judge(tree, mutant, options):
@@ -282,6 +313,12 @@ def judge(tree, mutant, options):
         elif seen != mutant.verify:
             wrong.append(f"verify {seen} it, its file says {mutant.verify}")
         mutant.verify = seen
+        found = tree.first_difference()
+        if options.measure:
+            mutant.write_field("Tracer", found)
+        elif found != mutant.tracer:
+            wrong.append(f"the tracer says '{found}', its file '{mutant.tracer}'")
+        mutant.tracer = found
     return wrong
 
 
@@ -292,7 +329,7 @@ def main():
     parser.add_argument("--diff", action="store_true", help="print the mutants as diffs, nothing is run")
     parser.add_argument("--measure", action="store_true", help="write what the weaker checks see into the files")
     parser.add_argument("--suite", action="store_true", help="run all cases of the programs, list those that fail")
-    parser.add_argument("--verify", action="store_true", help="run `step03_kvcache verify` as well")
+    parser.add_argument("--verify", action="store_true", help="run `step03_kvcache verify` and `diverge` as well")
     parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build" / "mutants", help="folder to work in")
     options = parser.parse_args()
     try:
