@@ -160,9 +160,15 @@ if [ -z "$only" ] || [[ viewer == *"$only"* ]]; then
 fi
 
 if [ $publish = yes ]; then
-    mkdir -p "$root/step03_kvcache/results" "$root/step03_kvcache/pictures"
-    cp "$out"/*.txt "$root/step03_kvcache/results/"
-    cp "$out"/*.svg "$root/step03_kvcache/pictures/"
+    chapter=$root/step03_kvcache
+    mkdir -p "$chapter/results" "$chapter/pictures"
+    # What the chapter shows, and what of it was measured now.
+    for name in $(sed -n 's/^<!-- measured: \(.*\) -->$/\1/p' "$chapter/README.md"); do
+        [ ! -e "$out/$name.txt" ] || cp "$out/$name.txt" "$chapter/results/"
+    done
+    for name in $(sed -n 's/^!\[.*(pictures\/\(.*\.svg\))$/\1/p' "$chapter/README.md"); do
+        [ ! -e "$out/$name" ] || cp "$out/$name" "$chapter/pictures/"
+    done
     python3 "$root/tests/tools/snippets.py" --write
 fi
 echo "in $out"
