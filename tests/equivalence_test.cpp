@@ -10,6 +10,7 @@
 #include <kvlab/attention/synthetic.hpp>
 #include <kvlab/attention/whole_sequence.hpp>
 #include <kvlab/kvcache/kv_cache.hpp>
+#include <kvlab/kvcache/naive_cache.hpp>
 #include <kvlab/kvcache/prefill.hpp>
 #include <kvlab/kvcache/verify.hpp>
 #include <kvlab/tensor/checksum.hpp>
@@ -248,6 +249,47 @@ TEST_CASE("E.8 one ulp in one activation of the past reaches the next logits") {
     rig.decoder.set_observer(nullptr);
     const auto last = std::span(text).last(1);
     CHECK(compare_bits(rig.logits(good, last), rig.logits(bad, last)).differ > 0);
+}
+
+TEST_CASE("E.9 the naive cache and the fast one give the same bits in every use") {
+    for (const Config& config : all_configs()) {
+        CAPTURE(config.name);
+        Rig rig(config);
+        KvCache fast = rig.cache(150);
+        NaiveCache naive(rig.decoder.kv_shape(), 150);
+        const auto text = random_tokens(150, config.vocab, 9);
+        const auto feed = [&](KvStore& store, Index count) {
+            return rig.logits(
+                store, std::span(text).subspan(static_cast<std::size_t>(store.next_position()),
+                                               static_cast<std::size_t>(count)));
+        };
+        for (const Index piece : {5, 1, 1, 57, 1, 2, 64})
+            CHECK(feed(fast, piece) == feed(naive, piece));
+        fast.truncate(66);
+        naive.truncate(66);
+        CHECK(naive.bytes().logical == fast.bytes().logical);
+        const auto fast_copy = fast.fork(), naive_copy = naive.fork();
+        CHECK(feed(fast, 3) == feed(naive, 3));
+        CHECK(feed(*fast_copy, 1) == feed(*naive_copy, 1));
+        CHECK(naive.next_position() == 69);
+        CHECK_THROWS_AS(naive.begin(82), Error);
+        CHECK_THROWS_AS(naive.truncate(70), Error);
+    }
+}
+
+TEST_CASE("E.9 the naive cache drops a step that was never committed") {
+    const KvShape shape{2, 4, 2, 8};
+    NaiveCache cache(shape, 4);
+    const Tensor row({1, 2, 8});
+    cache.begin(1);
+    cache.append(0, row.view(), row.view());
+    CHECK_THROWS_AS(cache.append(0, row.view(), row.view()), Error);
+    cache.begin(1);
+    for (const Index layer : {0, 1}) cache.append(layer, row.view(), row.view());
+    cache.commit();
+    CHECK(cache.next_position() == 1);
+    CHECK(cache.bytes().logical == 2 * 2 * 2 * 8 * 4);
+    CHECK_THROWS_AS(NaiveCache(shape, 0), Error);
 }
 
 TEST_SUITE_END();

@@ -194,6 +194,29 @@ TEST_CASE("3.8 diverge: one flipped bit is found where it is") {
     }
 }
 
+TEST_CASE("3.8 diverge: a token at another position is seen and both positions are told") {
+    Subject subject(small_config());
+    const auto text = random_tokens(9, 96, 1);
+    const auto record = [&](Index shift) {  // the last token's step, so many places too far
+        Recorder recorder;
+        KvCache cache(subject.a.kv_shape(), 12);
+        subject.a.forward(cache, std::span(text).first(static_cast<std::size_t>(8 + shift)));
+        subject.a.set_observer(&recorder);
+        subject.a.forward(cache, std::span(text).subspan(8));
+        subject.a.set_observer(nullptr);
+        return recorder.take();
+    };
+    Comparison comparison(16);
+    comparison.add(record(0), record(1));
+    REQUIRE(comparison.first().has_value());
+    const Divergence& d = *comparison.first();
+    CHECK(d.op == Op::query);
+    CHECK(d.position == 8);
+    CHECK(d.position_b == 9);
+    CHECK(describe(d).find("position 8 (9 in the second run)") != std::string::npos);
+    CHECK(says(d, "RoPE: rotated by another position"));
+}
+
 TEST_CASE("3.8 diverge: a text that forks is fed as the first run chose") {
     Subject subject(small_config(), Switch::f16);
     KvCache cached(subject.a.kv_shape(), 60);

@@ -81,84 +81,112 @@ picture() {
         [ -e "$out/$one.json" ] || return 0
         files+=("$out/$one.json")
     done
-    if ! "$python" "$root/tools/plot.py" "$name" --json "${files[@]}" -o "$out/$name.svg" >"$out/$name.plot.log" 2>&1; then
+    if ! "$python" -c 'import matplotlib' 2>/dev/null; then
+        echo "left out: picture $name (no matplotlib: apt-get install python3-matplotlib)"
+        left_out=$((left_out + 1))
+    elif "$python" "$root/tools/plot.py" "$name" --json "${files[@]}" -o "$out/$name.svg" >"$out/$name.plot.log" 2>&1; then
+        done_=$((done_ + 1))
+    else
         echo "FAILED: picture $name: $(tail -n 1 "$out/$name.plot.log")"
         failed=$((failed + 1))
     fi
 }
 
-if [ $list = no ]; then
-    mkdir -p "$out"
-    if [ "$program" = "$root/build/release/bin/step03_kvcache" ]; then
-        install_packages "${build_packages[@]}" python3-matplotlib
-        echo "building (log: build/logs/experiments-build.log) ..."
-        (cd "$root" && cmake --preset release && cmake --build --preset release --target step03_kvcache kvlab_weights) \
-            >"$logs/experiments-build.log" 2>&1
-        # Some experiments want floats: the same model, expanded.
-        if [ $quick = no ] && get_smollm2 && [ ! -e "$smollm2_f32" ]; then
-            "$root/build/release/bin/kvlab_weights" convert SmolLM2-135M-Instruct-Q4_1 "$smollm2_f32" --type f32
+# In a function, so that the whole of it is read before it begins: it may run for half an hour.
+main() {
+    if [ $list = no ]; then
+        mkdir -p "$out"
+        if [ "$program" = "$root/build/release/bin/step03_kvcache" ]; then
+            install_packages "${build_packages[@]}" python3-matplotlib
+            echo "building (log: build/logs/experiments-build.log) ..."
+            (cd "$root" && cmake --preset release && cmake --build --preset release --target step03_kvcache kvlab_weights) \
+                >"$logs/experiments-build.log" 2>&1
+            # Some experiments want floats: the same model, expanded.
+            if [ $quick = no ] && get_smollm2 && [ ! -e "$smollm2_f32" ]; then
+                "$root/build/release/bin/kvlab_weights" convert SmolLM2-135M-Instruct-Q4_1 "$smollm2_f32" --type f32
+            fi
         fi
     fi
-fi
-# The system's Python, or one that has matplotlib.
-python=${KVLAB_PYTHON:-python3}
+    # The system's Python, or one that has matplotlib.
+    python=${KVLAB_PYTHON:-python3}
 
-if [ $quick = yes ]; then
-    experiment verify verify -m tiny -n 8
-    experiment count count
-    experiment memory memory -m tiny
-    experiment wall_clock clock -m tiny -n 16,32 --rounds 2 --cache f32,f16,int8
-    experiment batch clock -m tiny --prompt 8 -n 16 --batch 1,2,4 --rounds 2 --no-uncached
-    experiment lengths clock -m tiny --prompt 8 -n 17,33,65 --rounds 2 --cache f32,f16 --no-uncached
-    experiment quality quality -m tiny --quick
-    experiment why diverge -m tiny --switch all -t 0.8 -n 32
-    experiment regimes regimes -m tiny --quick
-    experiment ablation ablate -m tiny --quick
-else
-    experiment verify verify -m tiny -m deep
-    experiment count count
-    experiment memory memory
-    experiment wall_clock clock -m tiny --prompt 16 -n 32,128,448 --threads 1
-    experiment wall_clock_smollm2 clock -m SmolLM2-135M-Instruct-Q4_1 --prompt 16 -n 64 --rounds 5
-    experiment lab3 clock -m distilgpt2 --prompt 4 -n 32,64,128,256 --cache f32,f16,int8
-    experiment report_r1 clock -m distilgpt2 --prompt 4 -n 100
-    experiment batch clock -m distilgpt2 --prompt 50 -n 64 --batch 1,2,4 --no-uncached
-    experiment lengths clock -m distilgpt2 --prompt 50 -n 33,65,129,257,513 --cache f32,f16 --no-uncached
-    experiment quality_smollm2 quality
-    experiment why diverge -m tiny --switch all -t 0.8 -n 200
-    experiment why_smollm2 diverge -m SmolLM2-135M-Instruct-Q4_1 --switch all -t 0.8 -n 32
-    experiment regimes_distilgpt2 regimes -m distilgpt2
-    experiment regimes_smollm2 regimes -m SmolLM2-135M-Instruct-F32
-    experiment ablation_smollm2 ablate
-fi
+    if [ $quick = yes ]; then
+        experiment verify verify -m tiny -n 8
+        experiment count count
+        experiment count_short count -n 16
+        experiment memory memory -m tiny
+        experiment wall_clock clock -m tiny -n 16,32 --rounds 2 --cache f32,f16,int8
+        experiment batch clock -m tiny --prompt 8 -n 16 --batch 1,2,4 --rounds 2 --no-uncached
+        experiment lengths clock -m tiny --prompt 8 -n 17,33,65 --rounds 2 --cache f32,f16 --no-uncached
+        experiment quality quality -m tiny --quick
+        experiment why diverge -m tiny --switch all -t 0.8 -n 32
+        experiment regimes regimes -m tiny --prefill 16,64 --batch 1,2,4 --context 16 --contexts 0,64 --rounds 2 --seconds 0.01
+        experiment ablation ablate -m tiny --quick
+    else
+        experiment verify verify -m tiny -m deep
+        experiment count count
+        for n in 1 4 16 50 200 450; do
+            experiment count_$n count -n $n
+        done
+        experiment memory memory
+        experiment wall_clock clock -m tiny --prompt 16 -n 32,128,448 --threads 1
+        experiment wall_clock_smollm2 clock -m SmolLM2-135M-Instruct-Q4_1 --prompt 16 -n 64 --rounds 5
+        experiment lab3 clock -m distilgpt2 --prompt 4 -n 32,64,128,256 --cache f32,f16,int8
+        experiment report_r1 clock -m distilgpt2 --prompt 4 -n 100
+        experiment batch clock -m distilgpt2 --prompt 50 -n 64 --batch 1,2,4 --no-uncached
+        experiment lengths clock -m distilgpt2 --prompt 50 -n 33,65,129,257,513 --cache f32,f16 --no-uncached
+        experiment quality_smollm2 quality
+        experiment why diverge -m tiny --switch all -t 0.8 -n 200
+        experiment why_smollm2 diverge -m SmolLM2-135M-Instruct-Q4_1 --switch all -t 0.8 -n 32
+        experiment regimes_distilgpt2 regimes -m distilgpt2
+        experiment regimes_smollm2 regimes -m SmolLM2-135M-Instruct-F32
+        experiment ablation_smollm2 ablate
+    fi
 
-picture equivalence verify why
-picture flops count
-picture memory_breakdown memory
-picture crossover memory
-picture wall_clock wall_clock
-picture cache_memory lengths
-picture batch batch
-picture quality "quality$([ $quick = yes ] || echo _smollm2)"
-picture drift why
-picture ulp_heat why
-picture regimes "regimes$([ $quick = yes ] || echo _smollm2)"
-picture contexts "regimes$([ $quick = yes ] || echo _smollm2)"
-picture ablation "ablation$([ $quick = yes ] || echo _smollm2)"
-[ $list = no ] || exit 0
+    picture equivalence verify why
+    counts=(count count_1 count_4 count_16 count_50 count_200 count_450)
+    [ $quick = no ] || counts=(count count_short)
+    picture flops "${counts[@]}"
+    picture memory_breakdown memory
+    picture crossover memory
+    picture wall_clock wall_clock
+    picture cache_memory lengths
+    picture batch batch
+    picture quality "quality$([ $quick = yes ] || echo _smollm2)"
+    picture drift why
+    picture ulp_heat why
+    picture regimes "regimes$([ $quick = yes ] || echo _smollm2)"
+    picture contexts "regimes$([ $quick = yes ] || echo _smollm2)"
+    picture ablation "ablation$([ $quick = yes ] || echo _smollm2)"
+    [ $list = no ] || exit 0
 
-if [ -z "$only" ] || [[ viewer == *"$only"* ]]; then
-    echo "running: viewer"
-    "$program" generate -m tiny -p "In the beginning" -n 24 --compare --trace "$out/run.jsonl" >"$out/viewer.out"
-    python3 "$root/tools/viewer.py" "$out/run.jsonl" -o "$out/run.html"
-fi
+    if [ -z "$only" ] || [[ viewer == *"$only"* ]]; then
+        echo "running: viewer"
+        if "$program" generate -m tiny -p "In the beginning" -n 24 --compare --trace "$out/run.jsonl" >"$out/viewer.log" &&
+            python3 "$root/tools/viewer.py" "$out/run.jsonl" -o "$out/run.html"; then
+            done_=$((done_ + 1))
+        else
+            echo "FAILED: viewer"
+            failed=$((failed + 1))
+        fi
+    fi
 
-if [ $publish = yes ]; then
-    mkdir -p "$root/step03_kvcache/results" "$root/step03_kvcache/pictures"
-    cp "$out"/*.txt "$root/step03_kvcache/results/"
-    cp "$out"/*.svg "$root/step03_kvcache/pictures/"
-    python3 "$root/tests/tools/snippets.py" --write
-fi
-echo "in $out"
-echo "$done_ passed, $failed failed, $left_out left out"
-[ $failed -eq 0 ]
+    if [ $publish = yes ]; then
+        chapter=$root/step03_kvcache
+        mkdir -p "$chapter/results" "$chapter/pictures"
+        # What the chapter shows, and what of it was measured now.
+        for name in $(sed -n 's/^<!-- measured: \(.*\) -->$/\1/p' "$chapter/README.md"); do
+            [ ! -e "$out/$name.txt" ] || cp "$out/$name.txt" "$chapter/results/"
+        done
+        for name in $(sed -n 's/^!\[.*(pictures\/\(.*\.svg\))$/\1/p' "$chapter/README.md"); do
+            [ ! -e "$out/$name" ] || cp "$out/$name" "$chapter/pictures/"
+        done
+        python3 "$root/tests/tools/snippets.py" --write
+    fi
+    echo "in $out"
+    echo "$done_ passed, $failed failed, $left_out left out"
+    [ $failed -eq 0 ]
+}
+
+main
+exit

@@ -103,8 +103,9 @@ stage_clang() { # clang++ -O3, warnings are errors: the same golden checksums
 # Unoptimised builds run what compares bits and golden checksums.
 same_bits='golden|equal|same bits|same order|^[EG]\.[0-9]|^simt'
 
-# Tests of the chapters' text, and of a polynomial that is no part of a build: stage ci runs them.
-of_the_text='^tools_(snippets|fit_exp2)$'
+# Tests of the chapters' text, of Python alone, and of a polynomial that is no part of a build:
+# stage ci runs them.
+of_the_text='^tools_(snippets|fit_exp2|viewer|viewer_browser|plot)$'
 
 stage_gcc_o0() { # g++ -O0: the same bits
     targets=("${numeric_tests[@]}")
@@ -126,7 +127,7 @@ stage_scalar() { # only the portable kernels
 stage_student() { # address and undefined-behaviour sanitizers
     # Line numbers are all that a report needs; -g would take half as long again.
     build student --preset student "$together" -DCMAKE_CXX_FLAGS_DEBUG=-g1
-    run_ctest student
+    run_ctest student -E "$of_the_text"
 }
 
 stage_tsan() { # thread sanitizer
@@ -157,6 +158,17 @@ stage_mutants() { # each wrong cache is caught by the test that its file names
     else
         return 1
     fi
+}
+
+stage_experiments() { # every experiment and picture of chapter 3, small
+    # The same builds and programs as in stage ci.
+    build_ci
+    local last
+    tools/experiments.sh --quick --program "$root/build/ci/bin/step03_kvcache" --out "$root/build/experiments-quick" |
+        tee "$logs/experiments-quick.txt" || true
+    last=$(tail -n 1 "$logs/experiments-quick.txt")
+    [[ $last =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed,\ ([0-9]+)\ left\ out$ ]] || return 1
+    count "${BASH_REMATCH[1]}" "${BASH_REMATCH[2]}" "${BASH_REMATCH[3]}"
 }
 
 stage_fuzz() { # a short run of each fuzzer
@@ -205,8 +217,9 @@ stage_install() { # cmake --install, and a project of its own that uses what is 
 }
 
 plain_stages=(release)
-all_stages=(smollm2 format prefixes ci install headers scalar clang gcc_o0 clang_o0 student tsan fuzz mutants tidy)
-all_packages=(clang clang-format-14 clang-tidy libbenchmark-dev util-linux)
+all_stages=(smollm2 format prefixes ci experiments install headers scalar clang gcc_o0 clang_o0 student tsan fuzz mutants tidy)
+# With a browser the viewer's page is tried, with matplotlib the pictures; without, those are skipped.
+all_packages=(clang clang-format-14 clang-tidy libbenchmark-dev util-linux chromium python3-matplotlib)
 
 # --- running stages -----------------------------------------------------------------------------
 

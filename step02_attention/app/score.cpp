@@ -2,7 +2,6 @@
 // model.
 #include <cstdio>
 #include <fstream>
-#include <iterator>
 #include <map>
 
 #include <kvlab/attention/score.hpp>
@@ -16,12 +15,6 @@ namespace kvlab::app {
 namespace {
 
 constexpr Index kSinkWindows = 16, kWindow = 512, kSinkFrom = 64;
-
-std::vector<std::uint8_t> read_file(const std::string& path) {
-    std::ifstream file(path, std::ios::binary);
-    check(file.good(), path, ": cannot be read");
-    return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-}
 
 std::vector<RecallCase> read_cases(const std::string& path) {
     std::ifstream file(path);
@@ -62,7 +55,7 @@ int run_score(const ScoreFlags& flags) {
     std::cout << std::filesystem::path(session.file.name()).filename().string() << ", "
               << session.engine->name() << "\n";
 
-    const std::vector<std::uint8_t> text = read_file(flags.text);
+    const std::vector<std::uint8_t> text = cli::read_bytes(flags.text);
     const BitsPerByte bits =
         bits_per_byte(decoder, make_store, text, bos, kWindow, flags.windows);
     std::printf("\n  %.5f bits per byte over %td bytes in %td windows of %td\n\n", bits.bits,

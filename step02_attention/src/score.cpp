@@ -7,14 +7,42 @@
 
 namespace kvlab {
 
-double surprise_bits(std::span<const float> logits, Token token) {
-    check(token >= 0 && token < static_cast<Token>(logits.size()), "score: token ", token,
-          " is outside of ", logits.size(), " logits");
+double log_sum_exp(std::span<const float> logits) {
+    check(!logits.empty(), "score: no logits");
     const double largest = static_cast<double>(*std::max_element(logits.begin(), logits.end()));
     double total = 0;
     for (const float logit : logits) total += std::exp(static_cast<double>(logit) - largest);
-    const double own = static_cast<double>(logits[static_cast<std::size_t>(token)]) - largest;
-    return (std::log(total) - own) / std::log(2.0);
+    return std::log(total) + largest;
+}
+
+double surprise_bits(std::span<const float> logits, Token token) {
+    check(token >= 0 && token < static_cast<Token>(logits.size()), "score: token ", token,
+          " is outside of ", logits.size(), " logits");
+    const double own = static_cast<double>(logits[static_cast<std::size_t>(token)]);
+    return (log_sum_exp(logits) - own) / std::log(2.0);
+}
+
+TextWindows::TextWindows(std::span<const Token> tokens, Token bos, Index window, Index most)
+    : bos_(bos), window_(window) {
+    check(window >= 1, "score: a window of ", window, " tokens");
+    if (bos != kNoToken) tokens_.push_back(bos);
+    tokens_.insert(tokens_.end(), tokens.begin(), tokens.end());
+    count_ = (static_cast<Index>(tokens_.size()) - 1) / window;
+    if (most > 0) count_ = std::min(count_, most);
+    check(count_ >= 1, "score: the text of ", tokens.size(),
+          " tokens is shorter than a window of ", window);
+}
+
+std::vector<Token> TextWindows::input(Index w) const {
+    const auto first = tokens_.begin() + w * window_;
+    std::vector<Token> tokens(first, first + window_);
+    if (bos_ != kNoToken) tokens[0] = bos_;
+    return tokens;
+}
+
+std::span<const Token> TextWindows::targets(Index w) const {
+    return std::span(tokens_).subspan(static_cast<std::size_t>(w * window_ + 1),
+                                      static_cast<std::size_t>(window_));
 }
 
 BitsPerByte bits_per_byte(Decoder& decoder,
@@ -28,21 +56,17 @@ BitsPerByte bits_per_byte(Decoder& decoder,
           decoder.config().vocab);
     check(window >= 1 && window <= decoder.config().context, "bits per byte: a window of ",
           window, " does not fit the context of ", decoder.config().context);
+    const std::vector<Token> tokens(text.begin(), text.end());
+    const TextWindows windows(tokens, bos, window, most_windows);
     BitsPerByte result;
-    result.windows = static_cast<Index>(text.size()) / window;
-    if (most_windows > 0) result.windows = std::min(result.windows, most_windows);
-    check(result.windows >= 1, "bits per byte: the text of ", text.size(),
-          " bytes is shorter than a window of ", window);
-    std::vector<Token> input(static_cast<std::size_t>(window));
+    result.windows = windows.count();
     for (Index w = 0; w < result.windows; ++w) {
-        const auto bytes = text.subspan(static_cast<std::size_t>(w * window),
-                                        static_cast<std::size_t>(window));
-        input[0] = bos;
-        std::copy(bytes.begin(), bytes.end() - 1, input.begin() + 1);
         const auto store = make_store(window);
-        const View<const float> logits = decoder.forward(*store, input, LogitsOf::all);
+        const View<const float> logits =
+            decoder.forward(*store, windows.input(w), LogitsOf::all);
         for (Index i = 0; i < window; ++i)
-            result.bits += surprise_bits(logits[i].flat(), bytes[static_cast<std::size_t>(i)]);
+            result.bits += surprise_bits(logits[i].flat(),
+                                         windows.targets(w)[static_cast<std::size_t>(i)]);
     }
     result.bytes = result.windows * window;
     result.bits /= static_cast<double>(result.bytes);

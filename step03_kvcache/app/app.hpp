@@ -1,6 +1,9 @@
 // app.hpp - chapter 3: what the subcommands of step03_kvcache share.
 #pragma once
 
+#include <sys/resource.h>
+
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -37,6 +40,17 @@ struct SpeedFlags {
     bool all_logits = false, wait = false;
     std::string json;
 };
+
+// The most memory that the process ever had in use, code and files included.
+inline Index resident_peak_bytes() {
+    rusage usage{};
+    getrusage(RUSAGE_SELF, &usage);
+    return static_cast<Index>(usage.ru_maxrss) * 1024;  // Linux counts in KiB
+}
+
+// Those of `names` that are there; prints which are not.
+std::vector<std::string> present_models(const std::vector<std::string>& names,
+                                        const std::filesystem::path& source_weights);
 
 // Each returns an exit code.
 int run_generate(const GenerateFlags& flags);

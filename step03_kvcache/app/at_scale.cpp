@@ -47,6 +47,8 @@ void memory_at_7b(Json& report) {
         report["memory_at_7b"].push_back({{"context", context},
                                           {"batch", batch},
                                           {"mha_bytes", cache},
+                                          {"gqa_bytes", shapes[1].total(context, batch)},
+                                          {"mqa_bytes", shapes[2].total(context, batch)},
                                           {"weight_bytes", kWeights}});
     }
     std::printf(

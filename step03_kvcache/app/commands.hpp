@@ -18,5 +18,8 @@ Command add_count(CLI::App& parent);
 Command add_memory(CLI::App& parent);
 Command add_clock(CLI::App& parent);
 Command add_diverge(CLI::App& parent);
+Command add_regimes(CLI::App& parent);
+Command add_ablate(CLI::App& parent);
+Command add_quality(CLI::App& parent);
 
 }  // namespace kvlab::app

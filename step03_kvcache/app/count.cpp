@@ -53,12 +53,7 @@ CountedRun count_run(Subject& subject, const CountFlags& flags, bool cached) {
 // their bytes are those of the matrices that were loaded.
 Work predict_run(const Subject& subject, const CountFlags& flags, bool cached) {
     Work work = CostModel(subject.config()).generate(flags.prompt, flags.steps, cached);
-    const Model& model = *subject.model();
-    Index bytes = model.head_matrix().bytes();
-    for (const LayerWeights& w : model.layers)
-        bytes += w.qkv.weight->bytes() + w.out.weight->bytes() + w.gate_up.weight->bytes() +
-                 w.down.weight->bytes();
-    work.weight_bytes = work.steps * bytes;
+    work.weight_bytes = work.steps * subject.step_weight_bytes();
     return work;
 }
 
@@ -83,6 +78,7 @@ void print_table(const CountedRun& cached, const CountedRun& uncached) {
 // The figures that every text about the cache quotes, exact.
 void work_at_7b(Json& report) {
     constexpr Index P = 512, n = 4096, L = 32, d = 4096, heads = 32, head_dim = 128;
+    report["at_7b"] = {{"prompt", P}, {"steps", n}};
     std::printf(
         "\nA 7B model (32 layers, width 4096), a prompt of 512 tokens and 4096 more:\n");
     for (const LastToken last : {LastToken::fed, LastToken::not_fed}) {

@@ -103,8 +103,10 @@ int run(int argc, char** argv) {
     CLI::App* const generating = add_generate(app, generate);
     CLI::App* const speeding = add_speed(app, speed);
     add_verify(app, verify);
-    const app::Command experiments[] = {app::add_count(app), app::add_memory(app),
-                                        app::add_clock(app), app::add_diverge(app)};
+    const app::Command experiments[] = {app::add_count(app),   app::add_memory(app),
+                                        app::add_clock(app),   app::add_diverge(app),
+                                        app::add_regimes(app), app::add_ablate(app),
+                                        app::add_quality(app)};
     app.require_subcommand(0, 1);
     return cli::run(app, argc, argv, [&] {
         generate.session.source_weights = verify.session.source_weights =

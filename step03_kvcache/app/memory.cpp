@@ -1,7 +1,5 @@
 // memory.cpp - chapter 3, experiments L4, D3 and D6: what the cache holds by formula, by its
 // own account and by the allocator's; and where it outgrows the weights of a 7B model.
-#include <sys/resource.h>
-
 #include <cstdio>
 #include <memory>
 #include <vector>
@@ -78,11 +76,7 @@ Line measure(Subject& subject, const MemoryFlags& flags, Index steps) {
         WholeSequence store(shape, line.rows, subject.level());
         decoder.forward(store, subject.random_text(line.rows));
     });
-    const Index number = format == KvFormat::f32 ? 4 : format == KvFormat::f16 ? 2 : 1;
-    line.formula =
-        CacheShape{shape.layers, shape.kv_heads, shape.head_dim, number}.total(line.rows);
-    if (format == KvFormat::int8)  // and a float for each key and each value of a head
-        line.formula += 2 * shape.layers * shape.kv_heads * 4 * line.rows;
+    line.formula = kv_bytes_per_token(format, shape) * line.rows;
     return line;
 }
 
@@ -137,11 +131,9 @@ int run_memory(const MemoryFlags& flags) {
     std::printf(
         "  The last token that is generated is never fed: a text of P + n tokens holds P + n - "
         "1 rows.\n");
-    rusage usage{};
-    getrusage(RUSAGE_SELF, &usage);
     // Not the same from run to run, so not among the figures.
     std::fprintf(stderr, "the process: at most %.2f MB resident, code and file included\n",
-                 static_cast<double>(usage.ru_maxrss) / 1024);
+                 in_mb(resident_peak_bytes()));
     std::cout << "  formula = bytes held, allocated = counted by the allocator: "
               << cli::verdict(exact) << std::endl;
     Json report = new_report("step03_kvcache memory", 42);

@@ -2,8 +2,6 @@
 //
 // What is timed is the forward pass and the choice of the most likely token, nothing else: no
 // text, no checksum. Other engines can be asked for exactly that, on the same file and tokens.
-#include <sys/resource.h>
-
 #include <cstdio>
 #include <iostream>
 #include <memory>
@@ -17,19 +15,6 @@
 namespace kvlab::app {
 
 namespace {
-
-// Tokens per second over as many passes as fill the time: a pass over the tiny model takes two
-// milliseconds, too short to be measured well.
-template <class Pass>
-double round_rate(Pass& pass, double at_least) {
-    double seconds = 0;
-    Index tokens = 0;
-    while (tokens == 0 || seconds < at_least) {
-        seconds += pass.seconds();
-        tokens += pass.tokens();
-    }
-    return static_cast<double>(tokens) / seconds;
-}
 
 // What a token reads of the weights: all of them, save a table of which it takes one row.
 Index bytes_per_token(const Model& model) {
@@ -45,12 +30,6 @@ Index file_bytes_per_token(const GgufFile& file) {
         if (info.name != "position_embd.weight" && (tied || info.name != "token_embd.weight"))
             bytes += static_cast<Index>(info.bytes.size());
     return bytes;
-}
-
-Index peak_memory() {
-    rusage usage{};
-    getrusage(RUSAGE_SELF, &usage);
-    return static_cast<Index>(usage.ru_maxrss) * 1024;  // Linux counts in KiB
 }
 
 // One kind of pass: its rates, in a table's line and in the report.
@@ -171,7 +150,7 @@ private:
 
 void Speed::finish(Measured& prompt, Measured& text) {
     const Model& model = *session_->model;
-    const Index peak = peak_memory();
+    const Index peak = resident_peak_bytes();
     Json report = new_report("step03_kvcache speed", 0);
     report["model"] = model.config.name;
     report["engine"] = session_->engine->name();

@@ -1,4 +1,5 @@
-// speed_passes.hpp - chapter 3: what `speed` times: a prompt in one step, or tokens one by one.
+// speed_passes.hpp - chapter 3: what `speed` times: a prompt in one step, or tokens one by one;
+// and the rate of any such pass.
 #pragma once
 
 #include <algorithm>
@@ -26,6 +27,19 @@ inline std::vector<Token> text_of(Index sequence, Index length, Index vocab) {
     for (Index i = 0; i < length; ++i)
         tokens.push_back(static_cast<Token>((7919 * i + 104729 * sequence + 1) % vocab));
     return tokens;
+}
+
+// Tokens per second over as many passes as fill the time: a pass over the tiny model takes two
+// milliseconds or less, too short to be measured well.
+template <class Pass>
+double round_rate(Pass& pass, double at_least) {
+    double seconds = 0;
+    Index tokens = 0;
+    while (tokens == 0 || seconds < at_least) {
+        seconds += pass.seconds();
+        tokens += pass.tokens();
+    }
+    return static_cast<double>(tokens) / seconds;
 }
 
 // A whole prompt in one step.

@@ -8,6 +8,7 @@
 #include <kvlab/attention/session.hpp>
 #include <kvlab/attention/synthetic.hpp>
 #include <kvlab/tensor/random.hpp>
+#include <kvlab/weights/model_path.hpp>
 
 namespace kvlab::app {
 
@@ -27,6 +28,23 @@ inline Config distilgpt2_shape() {
     c.rope_dim = 0;
     c.tied_head = true;
     return c;
+}
+
+// SmolLM2 in floats: what an experiment runs on when its figures are about floats.
+inline constexpr const char* kFloatModel = "SmolLM2-135M-Instruct-F32";
+
+// Throws Error if options.model is the model in floats and its file is not there. The file that
+// can be fetched is Q4_1, so the message also says how to make floats of it.
+inline void check_float_model(const SessionOptions& options) {
+    if (options.model != kFloatModel) return;
+    try {
+        find_model(options.model, options.source_weights);
+    } catch (const Error& error) {
+        throw Error(concat(error.what(),
+                           " in Q4_1; then: kvlab_weights convert SmolLM2-135M-Instruct-Q4_1 "
+                           "weights/downloads/",
+                           kFloatModel, ".gguf --type f32"));
+    }
 }
 
 class Subject {
@@ -59,6 +77,16 @@ public:
     SimdLevel level() const { return level_; }
 
     std::string engine_name() const { return engine_->name(); }
+
+    // Of the matrices that a step reads, as the engine holds them: what CostModel says of float
+    // weights, for weights of any type.
+    Index step_weight_bytes() const {
+        Index bytes = model_->head_matrix().bytes();
+        for (const LayerWeights& w : model_->layers)
+            bytes += w.qkv.weight->bytes() + w.out.weight->bytes() + w.gate_up.weight->bytes() +
+                     w.down.weight->bytes();
+        return bytes;
+    }
 
     // Tokens that any run can make again: for what does not depend on the text.
     std::vector<Token> random_text(Index length) const {

@@ -85,25 +85,27 @@ bool verify_model(const std::string& name, const VerifyFlags& flags, Json& repor
     return result.identical();
 }
 
-// The models of the course that are there.
-std::vector<std::string> present_models(const std::filesystem::path& source_weights) {
-    std::vector<std::string> names;
-    for (const char* name : {"tiny", "deep", "SmolLM2-135M-Instruct-Q4_1"}) {
+}  // namespace
+
+std::vector<std::string> present_models(const std::vector<std::string>& names,
+                                        const std::filesystem::path& source_weights) {
+    std::vector<std::string> present;
+    for (const std::string& name : names) {
         try {
             find_model(name, source_weights);
-            names.emplace_back(name);
+            present.push_back(name);
         } catch (const Error&) {
-            std::printf("%s: not here, skipped\n", name);
+            std::printf("%s: not here, skipped\n", name.c_str());
         }
     }
-    return names;
+    return present;
 }
-
-}  // namespace
 
 int run_verify(const VerifyFlags& flags) {
     const std::vector<std::string> models =
-        flags.models.empty() ? present_models(flags.session.source_weights) : flags.models;
+        flags.models.empty() ? present_models({"tiny", "deep", "SmolLM2-135M-Instruct-Q4_1"},
+                                              flags.session.source_weights)
+                             : flags.models;
     check(!models.empty(), "verify: no model to run; see weights/README.md");
     Json report = new_report("step03_kvcache verify", flags.sampling.seed);
     bool identical = true;

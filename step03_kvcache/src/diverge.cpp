@@ -32,7 +32,11 @@ double relative_difference(std::span<const float> a, std::span<const float> b) {
 std::string describe(const Divergence& d) {
     return concat("step ", d.step, d.layer < 0 ? std::string() : concat(", layer ", d.layer),
                   ", ", op_name(d.op), d.head < 0 ? std::string() : concat(", head ", d.head),
-                  ", position ", d.position, ", element ", d.index);
+                  ", position ", d.position,
+                  d.position_b == d.position
+                      ? std::string()
+                      : concat(" (", d.position_b, " in the second run)"),
+                  ", element ", d.index);
 }
 
 // ANCHOR: likely_cause
@@ -46,15 +50,16 @@ std::string likely_cause(const Divergence& d) {
         case Op::query:
         case Op::key:
             if (d.value_too) break;  // then it was the product that all three come from
+            if (d.position == 0 && d.position_b == 0 && !rounding)  // not rotated by RoPE
+                return "the scale of the scores, or rows of another matrix";
             return rounding ? "RoPE: angles or their products are rounded in another way"
                             : "RoPE: rotated by another position, twice, or not at all";
         case Op::attention:
             // This step's queries, keys and values were equal, or they would have come first.
             if (rounding) return "the order of attention's sums over the slots";
-            return few_bits
-                       ? "earlier keys or values are kept in fewer bits"
-                       : "earlier keys or values: a slot too many, too few or wrong; a mask; "
-                         "or a head that reads another head's";
+            return few_bits ? "earlier keys or values are kept in fewer bits"
+                            : "keys or values: a slot too many, too few or wrong; a mask; the "
+                              "two swapped; or a head that reads another head's";
         case Op::attention_norm:
         case Op::ffn_norm:
         case Op::final_norm:
@@ -83,6 +88,7 @@ void Comparison::note_first(
     first_ = Divergence{steps() - 1,
                         a.layer,
                         a.positions[static_cast<std::size_t>(row_a)],
+                        b.positions[static_cast<std::size_t>(row_b)],
                         a.op,
                         heads ? i / head_dim_ : -1,
                         heads ? i % head_dim_ : i,
@@ -95,11 +101,11 @@ void Comparison::note_first(
 
 Difference Comparison::compare(const OpRecord& a, const OpRecord& b) {
     Difference total;
-    std::size_t next = 0;  // positions rise in both
-    for (std::size_t r = 0; r < a.positions.size(); ++r) {
-        while (next < b.positions.size() && b.positions[next] < a.positions[r]) ++next;
-        if (next == b.positions.size() || b.positions[next] != a.positions[r]) continue;
-        const Index row_a = static_cast<Index>(r), row_b = static_cast<Index>(next);
+    const Index rows_a = static_cast<Index>(a.positions.size()),
+                rows_b = static_cast<Index>(b.positions.size());
+    // From the end, since the last rows are those of the same tokens, whatever their positions.
+    for (Index r = std::min(rows_a, rows_b); r > 0; --r) {
+        const Index row_a = rows_a - r, row_b = rows_b - r;
         const Difference difference = compare_bits(a.row(row_a), b.row(row_b));
         if (difference.differ > 0 && !first_) note_first(a, b, row_a, row_b, difference.first);
         total.merge(difference);

@@ -196,6 +196,12 @@ KvFormat parse_kv_format(const std::string& name) {
     throw Error(concat("'", name, "' is no format of a cache; they are f32, f16 and int8"));
 }
 
+Index kv_bytes_per_token(KvFormat format, const KvShape& shape) {
+    const Index number = format == KvFormat::f32 ? 4 : format == KvFormat::f16 ? 2 : 1;
+    const Index scales = format == KvFormat::int8 ? Index{sizeof(float)} : 0;
+    return 2 * shape.layers * shape.kv_heads * (shape.head_dim * number + scales);
+}
+
 std::unique_ptr<KvStore> make_cache(KvFormat format,
                                     const KvShape& shape,
                                     Index capacity,

@@ -2,34 +2,12 @@
 
 #include <algorithm>
 #include <limits>
+#include <vector>
 
 #include <kvlab/attention/attention.hpp>
 #include <kvlab/tensor/numerics.hpp>
 
 namespace kvlab {
-
-SplitStore::SplitStore(const KvShape& shape, Index capacity, bool remembers)
-    : shape_(shape), capacity_(capacity), remembers_(remembers) {
-    check(capacity > 0, "split store: room for ", capacity, " tokens");
-    keys_ = Tensor({shape.layers, capacity, shape.kv_heads, shape.head_dim});
-    values_ = Tensor({shape.layers, capacity, shape.kv_heads, shape.head_dim});
-}
-
-void SplitStore::begin(Index T) {
-    check(T >= 1 && T <= room(), "split store: a step of ", T, " tokens, room for ", room());
-    pending_ = T;
-}
-
-void SplitStore::append(Index layer, const View<const float>& k, const View<const float>& v) {
-    check_shape(k, {pending_, shape_.kv_heads, shape_.head_dim}, "split store: k");
-    check_shape(v, k.shape(), "split store: v");
-    for (Index t = 0; t < pending_; ++t)
-        for (Index h = 0; h < shape_.kv_heads; ++h)
-            for (Index i = 0; i < shape_.head_dim; ++i) {
-                keys_(layer, length_ + t, h, i) = k(t, h, i);
-                values_(layer, length_ + t, h, i) = v(t, h, i);
-            }
-}
 
 // ANCHOR: in_pieces
 void attention_in_pieces(const View<const float>& q,
@@ -67,50 +45,23 @@ void attention_in_pieces(const View<const float>& q,
 
 // ANCHOR_END: in_pieces
 
-AttentionWork SplitStore::attend(Index layer,
-                                 const View<const float>& q,
-                                 const View<float>& out,
-                                 ThreadPool&) {
-    const Index group = shape_.heads / shape_.kv_heads;
-    const View<const float> keys = keys_.view()[layer], values = values_.view()[layer];
-    AttentionWork work;
-    for (Index t = 0; t < pending_; ++t)
-        for (Index h = 0; h < shape_.heads; ++h) {
-            const Index S = length_ + t + 1;
-            const View<const float> k = keys.slice(0, 0, S).transposed(0, 1)[h / group],
-                                    v = values.slice(0, 0, S).transposed(0, 1)[h / group];
-            attention_in_pieces(q[t][h], k, v, pending_ == 1 ? kPiece : S, out[t][h]);
-            work.pairs += S;
-        }
-    const Index slot = 2 * shape_.kv_heads * shape_.head_dim * Index{sizeof(float)};
-    work.bytes_read = (length_ + pending_) * slot;
-    work.bytes_written = pending_ * slot;
-    return work;
+void SplitStore::attend_one(Index T,
+                            const View<const float>& q,
+                            const View<const float>& k,
+                            const View<const float>& v,
+                            const View<float>& out) const {
+    attention_in_pieces(q, k, v, T == 1 ? kPiece : k.dim(0), out);
 }
 
 void SplitStore::commit() {
-    if (remembers_) length_ += pending_;
-    pending_ = 0;
-}
-
-void SplitStore::truncate(Index length) {
-    check(length >= 0 && length <= length_, "split store: cannot truncate ", length_, " to ",
-          length);
-    length_ = length;
+    NaiveCache::commit();
+    if (!remembers_) truncate(0);
 }
 
 std::unique_ptr<KvStore> SplitStore::fork() const {
-    auto copy = std::make_unique<SplitStore>(shape_, capacity_, remembers_);
-    copy->length_ = length_;
-    std::copy(keys_.flat().begin(), keys_.flat().end(), copy->keys_.flat().begin());
-    std::copy(values_.flat().begin(), values_.flat().end(), copy->values_.flat().begin());
+    auto copy = std::make_unique<SplitStore>(*this);
+    copy->truncate(copy->next_position());  // without the open step
     return copy;
-}
-
-KvBytes SplitStore::bytes() const {
-    return {
-        length_ * 2 * shape_.layers * shape_.kv_heads * shape_.head_dim * Index{sizeof(float)},
-        (keys_.size() + values_.size()) * Index{sizeof(float)}};
 }
 
 }  // namespace kvlab

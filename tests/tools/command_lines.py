@@ -43,6 +43,27 @@ CASES = [
     ("step03_kvcache", ["memory", "-m", "tiny", "-n", "60", "--cache", "int8"], 0, "bytes=10080"),
     ("step03_kvcache", ["memory", "-m", "tiny", "--cache", "f64"], 2, "f64"),
     ("step03_kvcache", ["memory", "-m", "tiny", "-n", "600"], 1, "context"),
+    ("step03_kvcache", ["regimes", "--batch", "0"], 2, "batch"),
+    ("step03_kvcache", ["regimes", "--batch", "1,two"], 2, "batch"),
+    ("step03_kvcache", ["regimes", "--prefill", "0"], 2, "prefill"),
+    ("step03_kvcache", ["regimes", "--rounds", "0"], 2, "rounds"),
+    ("step03_kvcache", ["regimes", "--cache", "off"], 2, "cache"),
+    ("step03_kvcache", ["regimes", "-m", "tiny", "--prefill", "513"], 1, "context"),
+    ("step03_kvcache", ["regimes", "-m", "tiny", "--context", "512"], 1, "at most 511 fit"),
+    ("step03_kvcache", ["regimes", "-m", "tiny", "--contexts", "5,512"], 1, "at most 511 fit"),
+    ("step03_kvcache", ["regimes", "-m", "no-such-model"], 1, "no-such-model"),
+    ("step03_kvcache", ["ablate", "--cache", "maybe"], 2, "maybe"),
+    ("step03_kvcache", ["ablate", "--input", "0"], 2, "input"),
+    ("step03_kvcache", ["ablate", "--output", "-1"], 2, "output"),
+    ("step03_kvcache", ["ablate", "--batch", "257"], 2, "batch"),
+    ("step03_kvcache", ["ablate", "-m", "tiny", "--input", "512", "-n", "2"], 1, "the model's context is 512"),
+    ("step03_kvcache", ["ablate", "-m", "distilgpt2"], 1, "distilgpt2"),
+    ("step03_kvcache", ["quality", "-m", "tiny", "--window", "32", "--tokens", "64"], 0, "RESULT models=1 f32_equals_uncached=yes"),
+    ("step03_kvcache", ["quality", "-m", "tiny", "--window", "513"], 1, "context of 512"),
+    ("step03_kvcache", ["quality", "--text", "/no/such/text"], 2, "/no/such/text"),
+    ("step03_kvcache", ["quality", "-m", "tiny", "--text", "/dev/null"], 1, "shorter than a window"),
+    ("step03_kvcache", ["quality", "-m", "no-such-model"], 1, "no-such-model"),
+    ("step03_kvcache", ["quality", "--piece", "-1"], 2, "piece"),
     ("step03_kvcache", ["verify", "-m", "tiny", "-n", "6"], 0, "0 of 26240 floats differ"),
     ("step03_kvcache", ["verify", "-m", "tiny", "-p", "a", "-p", "bcd", "-n", "2", "-t", "1"], 0, "identical=yes"),
     ("step03_kvcache", ["generate", "-m", "tiny", "-n", "9"], 0, "RESULT tokens=9"),
@@ -89,6 +110,32 @@ def check_reports() -> list[str]:
     return wrong
 
 
+def check_quality() -> list[str]:
+    """quality --json: the fields that tools/plot.py draws; a float cache that is exact, narrow ones that are not."""
+    wrong, reports = [], []
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "out.json"
+        for piece in ("1", "64"):
+            run("step03_kvcache", ["quality", "-m", "tiny,deep", "--window", "40", "--tokens", "80", "--piece", piece, "--json", str(path)])
+            reports.append(json.loads(path.read_text()))
+    for model in reports[0]["models"]:
+        f32, f16, int8 = model["caches"]
+        if (model["tokens"], model["bytes"], model["window"]) != (80, 80, 40):
+            wrong.append(f"quality --json: expected 80 tokens and bytes in windows of 40, found {model}")
+        if (f32["agreement"], f32["mean_kl"], f32["max_kl"], f32["max_abs_logit"], f32["logits_differ"]) != (1, 0, 0, 0, 0):
+            wrong.append(f"quality --json: the float cache differs: {f32}")
+        if f32["bits_per_byte"] != model["uncached_bits_per_byte"] or min(f16["mean_kl"], int8["mean_kl"]) <= 0:
+            wrong.append(f"quality --json: bits per byte or divergences do not fit: {model}")
+        if f16["bytes_per_token"] * 2 != f32["bytes_per_token"] or not 0.25 < int8["share_of_f32"] < 0.5:
+            wrong.append(f"quality --json: the bytes do not fit: {model}")
+    for report in reports:
+        for model in report["models"]:
+            del model["piece"]
+    if reports[0] != reports[1] or len(reports[0]["models"]) != 2:
+        wrong.append("quality: pieces of 1 and of 64 give different reports")
+    return wrong
+
+
 def check_speed() -> list[str]:
     """speed --json -: a report on standard output and nothing else there; its tokens are the same at every batch."""
     wrong, chosen = [], []
@@ -125,7 +172,7 @@ def main() -> int:
         if found != code or text not in output:
             wrong.append(f"{program} {' '.join(arguments)[:60]}: expected exit {code} and '{text}', found exit {found}:\n{output[-500:]}")
     if LAST >= 3:
-        wrong += check_reports() + check_speed()
+        wrong += check_reports() + check_quality() + check_speed()
     print("\n".join(wrong) if wrong else f"{len(CASES)} command lines behave")
     return 1 if wrong else 0
 

@@ -11,10 +11,13 @@ must exit 0 on the right program and 1 on every mutant that says `Verify: notice
 A mutant is a file NN_name.mutant:
 
     Bug: what is wrong; a line that begins with a space goes on
+    Short: the same in a few words, for the table in chapter 3 (museum.py)
     Stands for: the mistake, or the known issue, that it is an example of
     Caught by: program "name of the test case"
-    Weaker checks: name=notices|misses ...        (written by --measure)
-    Verify: notices|misses                        (written by --measure --verify)
+    Sharp weights: text=misses 1e-2=notices ... largest=0.0012   (written by --measure)
+    Flat weights: the same of the other weights                  (written by --measure)
+    Verify: notices|misses                                       (written by --measure --verify)
+    Tracer: the first difference | a guess                       (the same; of `diverge`)
     FILE path from the root
     <<<<
     text that occurs exactly once in FILE (any white space matches any other)
@@ -24,7 +27,7 @@ A mutant is a file NN_name.mutant:
 
 Not a unified diff, because those drift: line numbers and context change with every edit nearby.
 Here only the changed text itself must still be there, and clang-format may break its lines as it
-likes. When it is gone, or occurs twice, the mutant fails loudly. `--diff NAME` prints the diff.
+likes. When it is gone, or occurs twice, the mutant fails loudly. `--diff` prints the diff.
 
 Standard library only. Exit code 0: every mutant is caught. 1: not. 2: usage.
 """
@@ -44,7 +47,10 @@ import xml.etree.ElementTree as ElementTree
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "tests" / "mutants"
 SKIPPED = {".git", "build", "downloads", "__pycache__", ".cache", ".venv", "logs"}
-FIELDS = ("Bug", "Stands for", "Caught by", "Weaker checks", "Verify")
+WEIGHTS = ("sharp", "flat")  # the models of tests/mutants/oracles.cpp, and the checks that it makes
+ORACLES = ("text", "1e-2", "1e-3", "1e-5", "bits", "itself")
+WEIGHT_FIELDS = {kind: f"{kind.capitalize()} weights" for kind in WEIGHTS}
+FIELDS = ("Bug", "Short", "Stands for", "Caught by", *WEIGHT_FIELDS.values(), "Verify", "Tracer")
 RUN_SECONDS = 120  # a case that runs longer hangs
 
 
@@ -83,8 +89,11 @@ class Mutant:
         if part or not self.edits or not caught or "Bug" not in self.fields:
             raise Failure(f"{path.name}: needs Bug, Caught by: program \"case\", FILE and a block")
         self.program, self.case = caught.groups()
-        self.weaker = dict(item.split("=") for item in self.fields.get("Weaker checks", "").split())
+        # {sharp | flat: {oracle: notices | misses, "largest": |difference| of the logits}}
+        self.weaker = {kind: dict(item.partition("=")[::2] for item in self.fields.get(field, "").split())
+                       for kind, field in WEIGHT_FIELDS.items()}
         self.verify = self.fields.get("Verify")
+        self.tracer = self.fields.get("Tracer")
 
     def apply(self, read):
         """{file: mutated text}; `read(file)` gives the right text."""
@@ -132,6 +141,7 @@ class Tree:
 
     def __init__(self, folder, mutants, verify):
         self.source, self.build = folder / "tree", folder / "build"
+        self.right_program, self.right_trace = folder / "right_program", folder / "right.jsonl"
         self.programs = sorted({m.program for m in mutants})
         self.targets = [*self.programs, "mutant_oracles"]
         self.verify = verify
@@ -213,13 +223,16 @@ class Tree:
         return red
 
     def weaker_checks(self):
-        """{check: notices | misses} of the program as built."""
+        """As Mutant.weaker, of the program as built. A crash is noticed by everybody."""
         code, out = run([self.build / "bin" / "mutant_oracles"], self.log, RUN_SECONDS)
-        found = re.findall(r"^(\w+) (\w+) (same|differs|throws)$", out, re.M)
-        if code != 0 or not found:
-            return {"all": "crashes"}
-        return {f"{model}-{check}": "misses" if result == "same" else "notices"
-                for model, check, result in found}
+        if code != 0:
+            return {kind: {**dict.fromkeys(ORACLES, "notices"), "largest": "none"} for kind in WEIGHTS}
+        results = {(model, check): result for model, check, result in re.findall(r"^(\w+) (\S+) (\S+)$", out, re.M)}
+        missing = [f"{kind} {oracle}" for kind in WEIGHTS for oracle in ORACLES if (kind, oracle) not in results]
+        if missing:
+            raise Failure(f"mutant_oracles does not say: {', '.join(missing)}")
+        return {kind: {**{oracle: "misses" if results[kind, oracle] == "same" else "notices" for oracle in ORACLES},
+                       "largest": results.get((kind, "largest"), "none")} for kind in WEIGHTS}
 
     def run_verify(self):
         """notices | misses, of `step03_kvcache verify`."""
@@ -232,17 +245,46 @@ class Tree:
             raise Failure(f"step03_kvcache verify: exit code {code}, expected 0 or 1")
         return "misses" if code == 0 else "notices"
 
+    def record(self, trace):
+        """A run of the program as built, in a file; False if the program refuses or crashes."""
+        code, _ = run([self.build / "bin" / "step03_kvcache", "generate", "-m", self.source / "weights" / "tiny.gguf",
+                       "-p", "In the beginning", "-n", "8", "--trace", trace], self.log, RUN_SECONDS)
+        return code == 0
+
+    def keep_the_right_program(self):
+        """And what it records, to compare the mutants' traces with."""
+        shutil.copy(self.build / "bin" / "step03_kvcache", self.right_program)
+        if not self.record(self.right_trace) or self.first_difference() != "no difference":
+            raise Failure("step03_kvcache generate --trace: the right program differs from itself")
+
+    def first_difference(self):
+        """Where `diverge` finds the first number that differs from the right program, and what it guesses."""
+        trace = self.build / "mutant.jsonl"
+        if not self.record(trace):
+            return "does not run"
+        code, out = run([self.right_program, "diverge", "--traces", self.right_trace, trace], self.log, RUN_SECONDS)
+        if code == 0:
+            return "no difference"
+        place = re.search(r"first difference at (.+)", out)
+        guess = re.search(r"likely: (.+)", out)
+        if not place or not guess:
+            raise Failure(f"step03_kvcache diverge: exit code {code} and no place")
+        return f"{place[1]} | {guess[1]}"
+
 
 def clean_checks(tree, mutants):
     """Everything is green on the right program."""
     for program, case in sorted({(m.program, m.case) for m in mutants}):
         if not tree.test(program, case):
             raise Failure(f'{program} "{case}" fails on the right program')
-    noticed = [check for check, result in tree.weaker_checks().items() if result != "misses"]
+    noticed = [f"{kind} {check}" for kind, checks in tree.weaker_checks().items()
+               for check, result in checks.items() if result not in ("misses", "0")]
     if noticed:
         raise Failure(f"weaker checks see a bug in the right program: {', '.join(noticed)}")
     if tree.verify and tree.run_verify() != "misses":
         raise Failure("step03_kvcache verify fails on the right program")
+    if tree.verify:
+        tree.keep_the_right_program()
 
 
 def judge(tree, mutant, options):
@@ -257,10 +299,12 @@ def judge(tree, mutant, options):
         print("\n".join(f"    red: {case}" for case in tree.red_cases()))
     weaker = tree.weaker_checks()
     if options.measure:
-        mutant.write_field("Weaker checks", " ".join(f"{k}={v}" for k, v in weaker.items()))
-    elif weaker != mutant.weaker:
-        wrong += [f"{k}: {v}, its file says {mutant.weaker.get(k)}" for k, v in weaker.items()
-                  if mutant.weaker.get(k) != v]
+        for kind, checks in weaker.items():
+            mutant.write_field(WEIGHT_FIELDS[kind], " ".join(f"{k}={v}" for k, v in checks.items()))
+    else:
+        wrong += [f"{kind} {check}: {checks.get(check)}, its file says {mutant.weaker[kind].get(check)}"
+                  for kind, checks in weaker.items() for check in {**checks, **mutant.weaker[kind]}
+                  if checks.get(check) != mutant.weaker[kind].get(check)]
     mutant.weaker = weaker
     if tree.verify:
         seen = tree.run_verify()
@@ -269,6 +313,12 @@ def judge(tree, mutant, options):
         elif seen != mutant.verify:
             wrong.append(f"verify {seen} it, its file says {mutant.verify}")
         mutant.verify = seen
+        found = tree.first_difference()
+        if options.measure:
+            mutant.write_field("Tracer", found)
+        elif found != mutant.tracer:
+            wrong.append(f"the tracer says '{found}', its file '{mutant.tracer}'")
+        mutant.tracer = found
     return wrong
 
 
@@ -279,7 +329,7 @@ def main():
     parser.add_argument("--diff", action="store_true", help="print the mutants as diffs, nothing is run")
     parser.add_argument("--measure", action="store_true", help="write what the weaker checks see into the files")
     parser.add_argument("--suite", action="store_true", help="run all cases of the programs, list those that fail")
-    parser.add_argument("--verify", action="store_true", help="run `step03_kvcache verify` as well")
+    parser.add_argument("--verify", action="store_true", help="run `step03_kvcache verify` and `diverge` as well")
     parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build" / "mutants", help="folder to work in")
     options = parser.parse_args()
     try:
@@ -315,10 +365,12 @@ def main():
         return 1
     cases = len({m.case for m in mutants})
     print(f"the right program: built, {cases} named cases green ({time.monotonic() - start:.0f} s)")
-    columns = ["sharp-text", "flat-text", "sharp-tolerance", "flat-tolerance", "sharp-equality", "flat-equality"]
+    columns = [(kind, oracle) for kind in WEIGHTS for oracle in ORACLES]
     print("who sees it: the named case; then the weaker checks of tests/mutants/oracles.cpp")
-    print(f"{'':37}{'-- text --':13}{'1e-2':13}cached = uncached")
-    print(f"{'mutant':<29}{'caught':<8}" + "sharp  flat  " * 3 + ("verify  " if options.verify else "") + "seconds")
+    print(f"{'':<37}" + "".join(f"{'-- ' + field.lower() + ' --':<{7 * len(ORACLES)}}"
+                                 for field in WEIGHT_FIELDS.values()))
+    print(f"{'mutant':<29}{'caught':<8}" + "".join(f"{oracle:<7}" for _, oracle in columns) +
+          ("verify  " if options.verify else "") + "seconds")
     failed = 0
     for mutant in mutants:
         start = time.monotonic()
@@ -330,15 +382,16 @@ def main():
             tree.write({file: tree.read(file) for file, _, _ in mutant.edits})
         sees = {"notices": "sees", "misses": "-"}
         line = f"{mutant.name:<29}{'NO' if wrong else 'yes':<8}"
-        line += "".join(f"{sees.get(mutant.weaker.get(c), '?'):<{7 - i % 2}}" for i, c in enumerate(columns))
+        line += "".join(f"{sees.get(mutant.weaker[kind].get(oracle), '?'):<7}" for kind, oracle in columns)
         if options.verify:
             line += f"{sees.get(mutant.verify, '?'):<8}"
         print(f"{line}{time.monotonic() - start:.1f}", flush=True)
         for reason in wrong:
             print(f"    {reason}")
         failed += bool(wrong)
-    missed = [sum(m.weaker.get(c) == "misses" for m in mutants) for c in columns]
-    print(f"{'missed, of ' + str(len(mutants)):<37}" + "".join(f"{n:<{7 - i % 2}}" for i, n in enumerate(missed)))
+    missed = [sum(m.weaker[kind].get(oracle) == "misses" for m in mutants) for kind, oracle in columns]
+    print(f"{'missed, of ' + str(len(mutants)):<37}" + "".join(f"{n:<7}" for n in missed) +
+          (str(sum(m.verify == "misses" for m in mutants)) if options.verify else ""))
     print(f"{len(mutants) - failed} passed, {failed} failed")
     return 1 if failed else 0
 

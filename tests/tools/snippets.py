@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Keeps the chapters true: quoted code is the code, quoted output is the output.
 
-In a chapter (stepNN_*/README.md, weights/README.md):
+In a chapter (README.md, stepNN_*/README.md, weights/README.md):
 
     <!-- snippet: src/numerics.cpp#softmax -->      the next fenced block is what stands between
     ```cpp                                           "// ANCHOR: softmax" and "// ANCHOR_END: softmax"
@@ -14,6 +14,9 @@ In a chapter (stepNN_*/README.md, weights/README.md):
     <!-- measured: wall_clock -->                    the next block is the file results/wall_clock.txt of the
                                                      chapter's folder: tools/experiments.sh --publish wrote it
     ![...](pictures/x.svg)                           that picture is there
+    <!-- table: tests/tools/museum.py sums -->       what follows, up to the end marker, is what that
+    | ...                                            Python program prints (relative to the root)
+    <!-- end of table -->
 
     snippets.py --check [--bin DIR]   fails on any difference and on any ```cpp block without a marker;
                                       outputs are checked if --bin names the folder of the executables
@@ -30,6 +33,8 @@ import sys
 import tempfile
 
 MARKER = re.compile(r"^<!-- (snippet|output|measured): (.+?) -->\s*$|^<!-- (sketch) -->\s*$")
+TABLE = re.compile(r"^<!-- table: (\S+\.py(?: \S+)*) -->\s*$")
+TABLE_END = "<!-- end of table -->"
 ELSEWHERE = "not on this processor"
 
 
@@ -94,6 +99,18 @@ def missing_pictures(path, lines):
     return problems
 
 
+def table(root, command):
+    """What a Python program of this project prints."""
+    words = command.split()
+    program = os.path.join(root, words[0])
+    if not os.path.isfile(program):
+        raise Broken(f"table '{command}': no file {program}")
+    run = subprocess.run([sys.executable, program] + words[1:], capture_output=True, text=True, cwd=root)
+    if run.returncode != 0:
+        raise Broken(f"table '{command}': exit code {run.returncode}: {run.stderr.strip()}")
+    return run.stdout.rstrip("\n").split("\n")
+
+
 def masked(line):
     """The line with its times and rates taken out."""
     return re.sub(r"\d+(\.\d+)?(e[+-]\d+)?( ?(ms|us|ns|s|GFLOP/s|GB/s|tokens/s)\b)", r"#\3", line)
@@ -113,12 +130,11 @@ def same(found, expected):
     return True
 
 
-def process(path, binaries, write):
+def process(path, root, binaries, write):
     """Checks one chapter, returns its problems; repairs it if `write`."""
     folder, problems, result = os.path.dirname(path), [], []
     with open(path, encoding="utf-8") as file:
         lines = file.read().split("\n")
-    problems += missing_pictures(path, lines)
     marker, marker_line, i = None, 0, 0
     while i < len(lines):
         match = MARKER.match(lines[i])
@@ -126,7 +142,17 @@ def process(path, binaries, write):
             if marker:
                 problems.append(f"{path}:{marker_line}: marker without a fenced block")
             marker, marker_line = (match[1] or match[3], match[2]), i + 1
-        elif re.match(r"<!-- *(snippet|output|measured|sketch)", lines[i].lstrip()):
+        elif TABLE.match(lines[i]):
+            if marker:
+                problems.append(f"{path}:{marker_line}: marker without a fenced block")
+                marker = None
+            problem, body, end = judge_table(root, lines, i, write)
+            if problem:
+                problems.append(f"{path}:{i + 1}: {problem}")
+            result += [lines[i], *body]
+            i = end
+            continue
+        elif re.match(r"<!-- *(snippet|output|measured|sketch|table|end of table)", lines[i].lstrip()):
             problems.append(f"{path}:{i + 1}: malformed marker: {lines[i].strip()}")
         result.append(lines[i])
         fence = re.match(r"^(```+)(\w*)\s*$", lines[i])
@@ -141,7 +167,7 @@ def process(path, binaries, write):
             problems.append(f"{path}:{i}: fenced block without an end")
             break
         body = lines[i:end]
-        problem, body = judge(folder, binaries, fence[2], marker, body, write)
+        problem, body = judge(folder, root, binaries, fence[2], marker, body, write)
         if problem:
             problems.append(f"{path}:{i}: {problem}")
         result += body + [lines[end]]
@@ -152,10 +178,33 @@ def process(path, binaries, write):
         with open(path, "w", encoding="utf-8") as file:
             file.write("\n".join(result))
         print(f"wrote {path}")
-    return problems
+    return problems + missing_pictures(path, lines)
 
 
-def judge(folder, binaries, language, marker, body, write):
+def judge_table(root, lines, at, write):
+    """(problem or None, the table with its end marker as it should be, index of the line behind) of lines[at]"""
+    command = TABLE.match(lines[at])[1]
+    end = next((i for i in range(at + 1, len(lines)) if lines[i].rstrip() == TABLE_END or TABLE.match(lines[i])), None)
+    if end is None or lines[end].rstrip() != TABLE_END:
+        return f"table '{command}': no '{TABLE_END}' behind it", [], at + 1
+    body = lines[at + 1:end]
+    try:
+        expected = table(root, command)
+    except Broken as error:
+        return str(error), lines[at + 1:end + 1], end + 1
+    if body != expected and not write:
+        return difference("table", command, body, expected), lines[at + 1:end + 1], end + 1
+    return None, [*expected, lines[end]], end + 1
+
+
+def difference(kind, what, body, expected):
+    place = next((j for j, (a, b) in enumerate(zip(body, expected)) if a != b), min(len(body), len(expected)))
+    a = body[place] if place < len(body) else "(end of block)"
+    b = expected[place] if place < len(expected) else "(end)"
+    return f"{kind} '{what}' differs in line {place + 1}:\n    chapter: {a}\n    now:     {b}"
+
+
+def judge(folder, root, binaries, language, marker, body, write):
     """(problem or None, the block's lines as they should be)"""
     if marker is None:
         if language in ("cpp", "c++", "cc", "cuda", "cu"):
@@ -166,7 +215,7 @@ def judge(folder, binaries, language, marker, body, write):
         if kind == "sketch" or (kind == "output" and not binaries):
             return None, body
         if kind == "output":
-            expected = output(os.path.dirname(folder), binaries, what)
+            expected = output(root, binaries, what)
         else:
             expected = snippet(folder, what) if kind == "snippet" else measured(folder, what)
     except Broken as error:
@@ -175,16 +224,13 @@ def judge(folder, binaries, language, marker, body, write):
         return None, body
     if write:
         return None, expected
-    place = next((j for j, (a, b) in enumerate(zip(body, expected)) if a != b), min(len(body), len(expected)))
-    a = body[place] if place < len(body) else "(end of block)"
-    b = expected[place] if place < len(expected) else "(end)"
-    return f"{kind} '{what}' differs in line {place + 1}:\n    chapter: {a}\n    now:     {b}", body
+    return difference(kind, what, body, expected), body
 
 
 def run(root, binaries, write):
-    chapters = sorted(glob.glob(os.path.join(root, "step*", "README.md"))) + \
-        glob.glob(os.path.join(root, "weights", "README.md")) + glob.glob(os.path.join(root, "README.md"))
-    problems = [p for path in chapters for p in process(path, binaries, write)]
+    chapters = [path for pattern in ("README.md", "step*/README.md", "weights/README.md")
+                for path in sorted(glob.glob(os.path.join(root, pattern)))]
+    problems = [p for path in chapters for p in process(path, root, binaries, write)]
     for problem in problems:
         print("FAILED", problem)
     print(f"{len(chapters)} chapters, {len(problems)} problems")
@@ -203,6 +249,13 @@ int f() {
 // ANCHOR: twice
 // ANCHOR_END: twice
 """
+SAY = """import sys
+print("| a |")
+print("|---|")
+print("|", sys.argv[1], "|")
+sys.exit(sys.argv[1] == "bad")
+"""
+GOOD_TABLE = "<!-- table: say.py b -->\n| a |\n|---|\n| b |\n<!-- end of table -->\n"
 GOOD_BLOCK = "```cpp\nint f() {\n    return 1;\n}\n```\n"
 
 
@@ -237,6 +290,19 @@ def self_test():
         ("![it](results/fast.txt)\n", 0),
         ("text ![it](pictures/none.svg)\n", 1),
         ("![it](https://example.org/x.svg)\n", 0),
+        (GOOD_TABLE, 0),
+        (GOOD_TABLE + "text\n" + GOOD_TABLE, 0),
+        (GOOD_TABLE.replace("| b", "| c"), 1),                # a row that is no longer true
+        (GOOD_TABLE.replace("| b |\n", ""), 1),               # a row that is gone
+        (GOOD_TABLE.replace("| b |\n", "| b |\n| b |\n"), 1),  # a row too many
+        (GOOD_TABLE.replace("say.py b", "say.py c"), 1),
+        (GOOD_TABLE.replace("say.py b", "say.py bad"), 1),
+        (GOOD_TABLE.replace("say.py b", "none.py b"), 1),
+        (GOOD_TABLE.replace("say.py", "say.sh"), 2),          # no marker of a table, so its end is none either
+        (GOOD_TABLE.replace("<!-- end of table -->", ""), 1),
+        (GOOD_TABLE.replace("<!-- end of table -->\n", GOOD_TABLE), 1),
+        ("<!-- end of table -->\n", 1),
+        ("<!-- snippet: a.cpp#one -->\n" + GOOD_TABLE, 1),
     ]
     with tempfile.TemporaryDirectory() as root:
         step = os.path.join(root, "step01_x")
@@ -250,23 +316,31 @@ def self_test():
         os.mkdir(os.path.join(step, "results"))
         with open(os.path.join(step, "results", "fast.txt"), "w") as file:
             file.write("12 ms\n")
+        with open(os.path.join(root, "say.py"), "w") as file:
+            file.write(SAY)
         chapter = os.path.join(step, "README.md")
         for number, (text, expected) in enumerate(cases):
             with open(chapter, "w") as file:
                 file.write(text)
-            problems = process(chapter, step, write=False)
+            problems = process(chapter, root, step, write=False)
             if len(problems) != expected:
                 print(f"SELF-TEST FAILED: case {number}: expected {expected} problems, found {problems}\n{text}")
                 return 1
         with open(chapter, "w") as file:
-            file.write("before\n<!-- snippet: a.cpp#one -->\n```cpp\nold\n```\nafter\n")
-        process(chapter, step, write=True)
+            file.write("before\n<!-- snippet: a.cpp#one -->\n```cpp\nold\n```\nafter\n"
+                       "<!-- table: say.py b -->\nold\n<!-- end of table -->\nend\n")
+        process(chapter, root, step, write=True)
         with open(chapter) as file:
-            if file.read() != "before\n<!-- snippet: a.cpp#one -->\n" + GOOD_BLOCK + "after\n":
+            if file.read() != "before\n<!-- snippet: a.cpp#one -->\n" + GOOD_BLOCK + "after\n" + GOOD_TABLE + "end\n":
                 print("SELF-TEST FAILED: --write")
                 return 1
         if run(root, step, False) != 0 or run(os.path.join(root, "none"), None, False) != 0:
             print("SELF-TEST FAILED: run")
+            return 1
+        with open(os.path.join(root, "README.md"), "w") as file:  # the page at the root is a chapter as well
+            file.write(GOOD_TABLE.replace("| b", "| c"))
+        if run(root, step, False) != 1:
+            print("SELF-TEST FAILED: the root's page")
             return 1
     print(f"self-test passed: {len(cases)} cases")
     return 0

@@ -6,10 +6,14 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <cstdint>
 #include <cstdlib>
 #include <exception>
+#include <fstream>
 #include <iostream>
+#include <iterator>
 #include <string>
+#include <vector>
 
 #include <kvlab/attention/session.hpp>
 #include <kvlab/tensor/sampling.hpp>
@@ -73,6 +77,13 @@ inline bool use_colour() {
 inline std::string verdict(bool ok) {
     if (!use_colour()) return ok ? "yes" : "NO";
     return ok ? "\033[32myes\033[0m" : "\033[31mNO\033[0m";
+}
+
+// A whole file, for a text to score. Throws Error when it cannot be read.
+inline std::vector<std::uint8_t> read_bytes(const std::string& path) {
+    std::ifstream file(path, std::ios::binary);
+    check(file.good(), path, ": cannot be read");
+    return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
 }
 
 // Says aloud what of a text the vocabulary could not write.

@@ -11,15 +11,43 @@
 #include <vector>
 
 #include <kvlab/attention/decoder.hpp>
+#include <kvlab/weights/tokenizer.hpp>
 
 namespace kvlab {
 
 // A fresh store with room for `capacity` tokens.
 using MakeStore = std::function<std::unique_ptr<KvStore>(Index capacity)>;
 
-// -log2 of the probability that a row of logits [V] gives to `token`. In double: it is a
-// measure, not a part of the model. Throws Error for a token outside of the row.
+// log of the sum of exp(logit) over a row of logits [V]: what turns logits into logarithms of
+// probabilities. In double: it is a measure, not a part of the model. The largest logit is
+// taken out first, so that nothing overflows.
+double log_sum_exp(std::span<const float> logits);
+
+// -log2 of the probability that a row of logits [V] gives to `token`. Throws Error for a token
+// outside of the row.
 double surprise_bits(std::span<const float> logits, Token token);
+
+// A text in windows of `window` tokens, without overlap; a rest is dropped. Each window is a
+// sequence of its own: `bos` goes in, then all but the last of its tokens; all of them are
+// scored. Where there is no bos (kNoToken), the token before the window goes in first: the very
+// first of the text is then not scored. At most `most` windows, 0: all. Throws Error for a text
+// shorter than one window.
+class TextWindows {
+public:
+    TextWindows(std::span<const Token> tokens, Token bos, Index window, Index most = 0);
+
+    Index count() const { return count_; }
+
+    Index window() const { return window_; }
+
+    std::vector<Token> input(Index w) const;        // [window]
+    std::span<const Token> targets(Index w) const;  // [window]
+
+private:
+    std::vector<Token> tokens_;  // one that goes before the first target, then the targets
+    Token bos_;
+    Index window_, count_;
+};
 
 struct BitsPerByte {
     double bits = 0;  // the mean
@@ -27,11 +55,8 @@ struct BitsPerByte {
     Index windows = 0;
 };
 
-// Bits per byte of a byte-level model (V = 256): `text` is cut into windows of `window` bytes,
-// without overlap, a rest is dropped. Each window is a sequence of its own: BOS, then its first
-// window - 1 bytes go in; all its bytes are scored. At most `most_windows` of them, 0: all.
-// Throws Error for another vocabulary, a window beyond the context, or a text shorter than one
-// window.
+// Bits per byte of a byte-level model (V = 256), whose tokens are the bytes of `text`. Throws
+// Error for another vocabulary, a window beyond the context, or a text shorter than one window.
 BitsPerByte bits_per_byte(Decoder& decoder,
                           const MakeStore& make_store,
                           std::span<const std::uint8_t> text,

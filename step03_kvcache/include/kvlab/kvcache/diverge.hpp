@@ -18,7 +18,8 @@ namespace kvlab {
 
 // One number that differs, and where.
 struct Divergence {
-    Index step, layer, position;
+    Index step, layer;
+    Index position, position_b;  // of the row in either run; equal, or that is the bug
     Op op;
     Index head;   // of query, key, value and attention; -1 elsewhere
     Index index;  // inside of the head, or of the row
@@ -34,8 +35,8 @@ std::string describe(const Divergence& d);
 // What usually makes this operator the first to differ. A guess, by place and size.
 std::string likely_cause(const Divergence& d);
 
-// Compares two runs, step after step. Only positions that both computed in the same step are
-// compared: an uncached run computes all, a cached one the newest.
+// Compares two runs of one text, step after step. Of each step the last rows are compared, as
+// many as both computed: an uncached run computes all rows, a cached one the newest.
 class Comparison {
 public:
     // head_dim tells the heads of a row apart.

@@ -82,6 +82,9 @@ inline constexpr KvFormat kKvFormats[] = {KvFormat::f32, KvFormat::f16, KvFormat
 const char* kv_format_name(KvFormat format);        // "f32"
 KvFormat parse_kv_format(const std::string& name);  // Throws Error for another name.
 
+// One token's keys and values in all layers, scales included.
+Index kv_bytes_per_token(KvFormat format, const KvShape& shape);
+
 std::unique_ptr<KvStore> make_cache(KvFormat format,
                                     const KvShape& shape,
                                     Index capacity,

@@ -1,0 +1,177 @@
+// quality.cpp - chapter 3, experiments L5 and R5: what a cache in F16 or INT8 changes in a
+// trained model's next-token distribution, and the bytes that it takes.
+#include <cstdio>
+#include <filesystem>
+#include <memory>
+#include <vector>
+
+#include <kvlab/kvcache/quality.hpp>
+#include <kvlab/tensor/report.hpp>
+
+#include "app.hpp"
+#include "commands.hpp"
+
+namespace kvlab::app {
+
+namespace {
+
+// Without a cache, all logits of a window exist at once: 1024 rows of SmolLM2 are 200 MB.
+constexpr Index kLongestDefaultWindow = 1024;
+
+struct QualityFlags {
+    SessionOptions session;
+    std::vector<std::string> models;  // empty: all that are there
+    std::string text = KVLAB_SOURCE_WEIGHTS "/heldout.txt";
+    Index window = 0, tokens = 8192, piece = 64;
+    std::string json;
+};
+
+// Of SmolLM2 one file is enough.
+std::vector<std::string> trained_models(const std::filesystem::path& source_weights) {
+    std::vector<std::string> models =
+        present_models({"tiny", "deep", "SmolLM2-135M-Instruct-Q4_1"}, source_weights);
+    if (models.empty() || models.back().rfind("SmolLM2", 0) != 0)
+        for (const std::string& f32 :
+             present_models({"SmolLM2-135M-Instruct-F32"}, source_weights))
+            models.push_back(f32);
+    return models;
+}
+
+// The text as tokens, without a BOS: each window brings its own.
+std::vector<Token> read_text(const Session& session, const std::string& path) {
+    const std::vector<std::uint8_t> bytes = cli::read_bytes(path);
+    EncodeReport losses;
+    std::vector<Token> tokens = session.tokenizer->encode(
+        {reinterpret_cast<const char*>(bytes.data()), bytes.size()}, {}, &losses);
+    cli::warn_about_losses(losses);
+    return tokens;
+}
+
+// Bytes of the text that the scored tokens stand for.
+Index scored_bytes(const Tokenizer& tokenizer, const TextWindows& windows) {
+    Index bytes = 0;
+    for (Index w = 0; w < windows.count(); ++w)
+        for (const Token token : windows.targets(w))
+            bytes += static_cast<Index>(tokenizer.piece(token).size());
+    return bytes;
+}
+
+void print_formats(const QualityReport& report, const KvShape& shape, Index bytes) {
+    std::printf("  %-7s %14s %11s %14s %12s %12s %13s %8s\n", "cache", "bits per byte",
+                "same token", "mean KL, bits", "max KL", "logit off by", "bytes/token",
+                "of f32");
+    const auto per_byte = [&](double bits) { return bits / static_cast<double>(bytes); };
+    std::printf("  %-7s %14.6f\n", "none", per_byte(report.uncached_bits));
+    for (const CacheQuality& cache : report.caches)
+        std::printf("  %-7s %14.6f %10.3f%% %14s %12s %12s %13td %7.2f%%\n",
+                    kv_format_name(cache.format), per_byte(cache.bits), 100 * cache.agreement(),
+                    format_number(cache.mean_kl()).c_str(), format_number(cache.max_kl).c_str(),
+                    format_number(cache.logits.max_abs).c_str(),
+                    kv_bytes_per_token(cache.format, shape),
+                    100.0 * static_cast<double>(kv_bytes_per_token(cache.format, shape)) /
+                        static_cast<double>(kv_bytes_per_token(KvFormat::f32, shape)));
+}
+
+Json to_json(const CacheQuality& cache, const KvShape& shape, Index bytes) {
+    const Index per_token = kv_bytes_per_token(cache.format, shape);
+    return {
+        {"cache", kv_format_name(cache.format)},
+        {"bits_per_byte", cache.bits / static_cast<double>(bytes)},
+        {"agreement", cache.agreement()},
+        {"mean_kl", cache.mean_kl()},
+        {"max_kl", cache.max_kl},
+        {"max_abs_logit", cache.logits.max_abs},
+        {"logits", cache.logits.count},
+        {"logits_differ", cache.logits.differ},
+        {"bytes_per_token", per_token},
+        {"share_of_f32", static_cast<double>(per_token) /
+                             static_cast<double>(kv_bytes_per_token(KvFormat::f32, shape))}};
+}
+
+bool judge_model(const std::string& name, const QualityFlags& flags, Json& report) {
+    SessionOptions options = flags.session;
+    options.model = name;
+    Session session(options);
+    const Config& config = session.model->config;
+    const Tokenizer& tokenizer = *session.tokenizer;
+    const Index window =
+        flags.window > 0 ? flags.window : std::min(config.context, kLongestDefaultWindow);
+    const Index most = flags.tokens == 0 ? 0 : std::max<Index>(1, flags.tokens / window);
+    const TextWindows windows(read_text(session, flags.text),
+                              tokenizer.wants_bos() ? tokenizer.bos() : kNoToken, window, most);
+    const Index bytes = scored_bytes(tokenizer, windows);
+    const std::string text = std::filesystem::path(flags.text).filename().string();
+    std::printf("%s, %s: %s, %td windows of %td tokens, %td bytes, in pieces of %td\n",
+                config.name.c_str(), session.engine->name().c_str(), text.c_str(),
+                windows.count(), window, bytes, flags.piece == 0 ? window : flags.piece);
+    std::fflush(stdout);
+    const QualityReport result = measure_quality(session.model, *session.engine, windows,
+                                                 kKvFormats, flags.piece, session.level);
+    const KvShape shape = session.decoder.kv_shape();
+    print_formats(result, shape, bytes);
+    const bool equal = result.f32_equals_uncached();
+    std::cout << "  the float cache gives every bit of the run without a cache: "
+              << cli::verdict(equal) << "\n\n"
+              << std::flush;
+    Json entry;
+    entry["model"] = config.name;
+    entry["engine"] = session.engine->name();
+    entry["text"] = text;
+    entry["bytes"] = bytes;
+    entry["tokens"] = result.positions;
+    entry["window"] = window;
+    entry["piece"] = flags.piece;
+    entry["uncached_bits_per_byte"] = result.uncached_bits / static_cast<double>(bytes);
+    for (const CacheQuality& cache : result.caches)
+        entry["caches"].push_back(to_json(cache, shape, bytes));
+    report["models"].push_back(entry);
+    return equal;
+}
+
+int run_quality(const QualityFlags& flags) {
+    const std::vector<std::string> models =
+        flags.models.empty() ? trained_models(flags.session.source_weights) : flags.models;
+    check(!models.empty(), "quality: no model to run; see weights/README.md");
+    Json report = new_report("step03_kvcache quality", 0);
+    report["kl_unit"] = "bits";
+    bool equal = true;
+    for (const std::string& name : models) equal = judge_model(name, flags, report) && equal;
+    report["f32_equals_uncached"] = equal;
+    if (!flags.json.empty()) write_json(flags.json, report);
+    std::cout << "RESULT models=" << models.size()
+              << " f32_equals_uncached=" << (equal ? "yes" : "no") << std::endl;
+    return equal ? cli::kHolds : cli::kFails;
+}
+
+}  // namespace
+
+Command add_quality(CLI::App& parent) {
+    CLI::App* sub = parent.add_subcommand(
+        "quality", "what an F16 or INT8 cache changes in the next-token distribution");
+    const auto flags = std::make_shared<QualityFlags>();
+    sub->add_option("-m,--model", flags->models,
+                    "GGUF files or names, a list; default: every trained model that is there")
+        ->delimiter(',');
+    sub->add_option("--threads", flags->session.threads,
+                    "threads; 0: chosen by the model's size")
+        ->check(CLI::Range(0, 256))
+        ->capture_default_str();
+    sub->add_option("--simd", flags->session.simd,
+                    "portable, avx2 or avx512; default: the best here");
+    sub->add_option("--text", flags->text, "text to run")->check(CLI::ExistingFile);
+    const auto count = [sub](const char* name, Index& value, const char* text) {
+        sub->add_option(name, value, text)
+            ->check(CLI::Range(0, 1 << 24))
+            ->capture_default_str();
+    };
+    count("--window", flags->window,
+          "tokens of a window; 0: the model's context, at most 1024");
+    count("--tokens", flags->tokens, "of the text, at most, in whole windows; 0: all");
+    count("--piece", flags->piece,
+          "feed a cache this many tokens at a time; 1: one by one, 0: a whole window");
+    sub->add_option("--json", flags->json, "also write the figures to this file");
+    flags->session.source_weights = KVLAB_SOURCE_WEIGHTS;
+    return {sub, [flags] { return run_quality(*flags); }};
+}
+
+}  // namespace kvlab::app

@@ -1,0 +1,72 @@
+// quality.hpp - chapter 3: what a cache of fewer bits changes in what the model says next.
+//
+// A text that stays the same proves little: a choice hides how near the others were. So every
+// position of a text is asked for its whole distribution, once without a cache and once with
+// each format, and the two are compared.
+#pragma once
+
+#include <vector>
+
+#include <kvlab/attention/score.hpp>
+#include <kvlab/kvcache/narrow_tiles.hpp>
+#include <kvlab/tensor/checksum.hpp>
+
+namespace kvlab {
+
+// A row of logits [V] as a distribution over the next token. Logarithms are taken in double:
+// this is a measure, not a part of the model.
+struct NextToken {
+    explicit NextToken(std::span<const float> row);
+
+    // As surprise_bits(), from the sum that is at hand.
+    double bits(Token token) const;
+
+    std::span<const float> logits;
+    double log_sum;   // of exp(logit)
+    Index likeliest;  // the argmax
+};
+
+// The Kullback-Leibler divergence of q from p: sum of p log2(p / q), the bits per token that
+// are lost by who codes with q what p draws. Exactly 0 for equal rows. Throws Error for rows of
+// unequal length.
+double kl_bits(const NextToken& p, const NextToken& q);
+
+// One format against the run without a cache, over all positions of a text.
+struct CacheQuality {
+    KvFormat format{};
+    double bits = 0;                 // for all tokens of the text
+    Index positions = 0, agree = 0;  // agree: with the same most likely next token
+    double sum_kl = 0, max_kl = 0;   // bits
+    Difference logits;               // all of them, bit by bit
+
+    double agreement() const {
+        return static_cast<double>(agree) / static_cast<double>(positions);
+    }
+
+    double mean_kl() const { return sum_kl / static_cast<double>(positions); }
+
+    // One more position: p without a cache, q with it, `next` the text's own token.
+    void add(const NextToken& p, const NextToken& q, Token next);
+};
+
+struct QualityReport {
+    Index positions = 0;
+    double uncached_bits = 0;  // for all tokens of the text
+    std::vector<CacheQuality> caches;
+
+    // That the float cache gave the bits of every logit; true if it was not asked.
+    bool f32_equals_uncached() const;
+};
+
+// Runs each window of the text without a cache, in one step, and then through a cache of each
+// format in pieces of `piece` tokens (0: whole). The result does not depend on the pieces. All
+// logits of one window are in memory at once. Throws Error for a window beyond the context, and
+// for a negative piece.
+QualityReport measure_quality(const std::shared_ptr<const Model>& model,
+                              Engine& engine,
+                              const TextWindows& text,
+                              std::span<const KvFormat> formats,
+                              Index piece = 0,
+                              SimdLevel level = default_simd_level());
+
+}  // namespace kvlab

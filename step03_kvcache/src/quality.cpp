@@ -1,0 +1,114 @@
+#include <kvlab/kvcache/quality.hpp>
+
+#include <algorithm>
+#include <cmath>
+
+#include <kvlab/attention/whole_sequence.hpp>
+#include <kvlab/tensor/numerics.hpp>
+
+namespace kvlab {
+
+NextToken::NextToken(std::span<const float> row)
+    : logits(row), log_sum(log_sum_exp(row)), likeliest(argmax(row)) {}
+
+double NextToken::bits(Token token) const {
+    check(token >= 0 && token < static_cast<Token>(logits.size()), "quality: token ", token,
+          " is outside of ", logits.size(), " logits");
+    const double own = static_cast<double>(logits[static_cast<std::size_t>(token)]);
+    return (log_sum - own) / std::log(2.0);
+}
+
+// ANCHOR: kl_bits
+double kl_bits(const NextToken& p, const NextToken& q) {
+    check(p.logits.size() == q.logits.size(), "quality: rows of ", p.logits.size(), " and ",
+          q.logits.size(), " logits");
+    double sum = 0;
+    for (std::size_t i = 0; i < p.logits.size(); ++i) {
+        const double log_p = static_cast<double>(p.logits[i]) - p.log_sum;
+        const double log_q = static_cast<double>(q.logits[i]) - q.log_sum;
+        sum += std::exp(log_p) * (log_p - log_q);
+    }
+    return sum / std::log(2.0);
+}
+
+// ANCHOR_END: kl_bits
+
+void CacheQuality::add(const NextToken& p, const NextToken& q, Token next) {
+    const double kl = kl_bits(p, q);
+    bits += q.bits(next);
+    ++positions;
+    agree += p.likeliest == q.likeliest ? 1 : 0;
+    sum_kl += kl;
+    max_kl = std::max(max_kl, kl);
+    logits.merge(compare_bits(p.logits, q.logits));
+}
+
+bool QualityReport::f32_equals_uncached() const {
+    for (const CacheQuality& cache : caches)
+        if (cache.format == KvFormat::f32 &&
+            (cache.logits.differ != 0 || cache.bits != uncached_bits))
+            return false;
+    return true;
+}
+
+namespace {
+
+// One window through one cache, from nothing, each row against the one without a cache.
+void compare_window(Decoder& decoder,
+                    KvStore& store,
+                    std::span<const Token> input,            // [window]
+                    std::span<const Token> targets,          // [window]
+                    const std::vector<NextToken>& expected,  // [window]
+                    Index piece,
+                    CacheQuality& cache) {
+    store.reset();
+    const std::size_t step = piece == 0 ? input.size() : static_cast<std::size_t>(piece);
+    for (std::size_t begin = 0; begin < input.size(); begin += step) {
+        const std::size_t count = std::min(step, input.size() - begin);
+        const View<const float> logits =
+            decoder.forward(store, input.subspan(begin, count), LogitsOf::all);
+        for (std::size_t i = 0; i < count; ++i)
+            cache.add(expected[begin + i], NextToken(logits[static_cast<Index>(i)].flat()),
+                      targets[begin + i]);
+    }
+}
+
+}  // namespace
+
+QualityReport measure_quality(const std::shared_ptr<const Model>& model,
+                              Engine& engine,
+                              const TextWindows& text,
+                              std::span<const KvFormat> formats,
+                              Index piece,
+                              SimdLevel level) {
+    const Index window = text.window(), context = model->config.context;
+    check(window <= context, "quality: a window of ", window,
+          " does not fit the model's context of ", context);
+    check(piece >= 0, "quality: a piece must not be negative, found ", piece);
+    // Two decoders, so that the rows without a cache stay valid while the caches run.
+    Decoder whole(model, engine), pieces(model, engine);
+    WholeSequence no_cache(whole.kv_shape(), window, level);
+    QualityReport report;
+    std::vector<std::unique_ptr<KvStore>> stores;
+    for (const KvFormat format : formats) {
+        stores.push_back(make_cache(format, pieces.kv_shape(), window, level));
+        report.caches.emplace_back().format = format;
+    }
+    for (Index w = 0; w < text.count(); ++w) {
+        const std::vector<Token> input = text.input(w);
+        const std::span<const Token> targets = text.targets(w);
+        const View<const float> rows = whole.forward(no_cache, input, LogitsOf::all);
+        std::vector<NextToken> expected;
+        for (Index i = 0; i < window; ++i) {
+            expected.emplace_back(rows[i].flat());
+            report.uncached_bits += expected.back().bits(targets[static_cast<std::size_t>(i)]);
+        }
+        for (std::size_t c = 0; c < stores.size(); ++c)
+            compare_window(pieces, *stores[c], input, targets, expected, piece,
+                           report.caches[c]);
+    }
+    report.positions = text.count() * window;
+    return report;
+}
+
+}  // namespace kvlab

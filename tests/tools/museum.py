@@ -1,0 +1,192 @@
+#!/usr/bin/env python3
+"""The bug museum: the tables of README.md and of chapter 3 that say which check misses which mutant.
+
+    museum.py chapter     one row per mutant, and the sums
+    museum.py sums        the sums alone, one row per check
+    museum.py tracer      what `diverge` says of each mutant whose run differs from the right one's
+    museum.py --self-test
+
+Everything comes from the head of the files in tests/mutants, which mutants.py measures and checks.
+snippets.py holds the chapters to what is printed here. Exit code 1 and one line if a file does not
+say what a table needs.
+"""
+import contextlib
+import io
+import pathlib
+import re
+import sys
+import tempfile
+
+from mutants import FOLDER, ORACLES, WEIGHT_FIELDS, WEIGHTS, Failure, Mutant
+
+VERDICTS = ("misses", "notices")
+CHECKS = {  # of tests/mutants/oracles.cpp, as the sums describe them
+    "text": "the same greedy text as the plain loops",
+    "1e-2": "the logits of the plain loops to 1e-2",
+    "1e-3": "the logits of the plain loops to 1e-3",
+    "1e-5": "the logits of the plain loops to 1e-5",
+    "bits": "the logits of the plain loops, every bit",
+    "itself": "cached = uncached in the same program, every bit",
+}
+
+
+def read(folder):
+    """All mutants, each with everything that a table needs."""
+    mutants = [Mutant(path) for path in sorted(folder.glob("*.mutant"))]
+    if not mutants:
+        raise Failure(f"no mutants in {folder}")
+    for m in mutants:
+        if not m.fields.get("Short"):
+            raise Failure(f"{m.name}: no line 'Short'")
+        for kind in WEIGHTS:
+            for oracle in ORACLES:
+                if m.weaker[kind].get(oracle) not in VERDICTS:
+                    raise Failure(f"{m.name}: '{WEIGHT_FIELDS[kind]}' says {m.weaker[kind].get(oracle)} for {oracle}")
+            if not m.weaker[kind].get("largest"):
+                raise Failure(f"{m.name}: '{WEIGHT_FIELDS[kind]}' has no largest difference")
+        if m.verify not in VERDICTS:
+            raise Failure(f"{m.name}: 'Verify' says {m.verify}")
+        if not m.tracer:
+            raise Failure(f"{m.name}: no line 'Tracer'")
+    return mutants
+
+
+def missed(mutants, kind, oracle):
+    return sum(m.weaker[kind][oracle] == "misses" for m in mutants)
+
+
+def missed_by_verify(mutants):
+    return sum(m.verify == "misses" for m in mutants)
+
+
+def row(cells):
+    return "| " + " | ".join(map(str, cells)) + " |"
+
+
+def cell(mutant, oracle):
+    """The weights with which the oracle misses the mutant."""
+    kinds = [kind for kind in WEIGHTS if mutant.weaker[kind][oracle] == "misses"]
+    return "**misses**" if len(kinds) == len(WEIGHTS) else "".join(kinds)
+
+
+def test_number(case):
+    """'E.2' of 'E.2 cached equals the plain loops ...'"""
+    number = re.match(r"[0-9E]\.\d+(?= )", case)
+    if not number:
+        raise Failure(f"the test case '{case}' has no number")
+    return number[0]
+
+
+def chapter(mutants):
+    yield row(["", "what is wrong", "caught by", *ORACLES[:-1], "cached = uncached", "`verify`", "largest difference"])
+    yield "|---" * (len(ORACLES) + 5) + "|"
+    for m in mutants:
+        yield row([m.name.split("_")[0], m.fields["Short"], test_number(m.case), *(cell(m, oracle) for oracle in ORACLES),
+                   "**misses**" if m.verify == "misses" else "",
+                   " / ".join(m.weaker[kind]["largest"] for kind in WEIGHTS)])
+    sums = [" / ".join(str(missed(mutants, kind, oracle)) for kind in WEIGHTS) for oracle in ORACLES]
+    yield row(["", f"**missed, of {len(mutants)}** ({' / '.join(WEIGHTS)})", "", *sums, missed_by_verify(mutants), ""])
+
+
+def sums(mutants):
+    yield row([f"check: how many of {len(mutants)} it misses", *(f"{kind} weights" for kind in WEIGHTS),
+               "trained weights"])
+    yield "|---" * (len(WEIGHTS) + 2) + "|"
+    for oracle in ORACLES:
+        yield row([CHECKS[oracle], *(missed(mutants, kind, oracle) for kind in WEIGHTS), ""])
+    yield row(["`step03_kvcache verify`: the same, also in pieces and in a batch", *[""] * len(WEIGHTS),
+               missed_by_verify(mutants)])
+
+
+def tracer(mutants):
+    yield row(["", "what is wrong", "the first difference", "what `diverge` makes of it"])
+    yield "|---" * 4 + "|"
+    for m in mutants:
+        place, _, guess = m.tracer.partition(" | ")
+        if guess:
+            yield row([m.name.split("_")[0], m.fields["Short"], place, guess])
+
+
+TABLES = {"chapter": chapter, "sums": sums, "tracer": tracer}
+
+
+def run(table, folder):
+    try:
+        print("\n".join(TABLES[table](read(folder))))
+    except Failure as failure:
+        print(f"museum: {failure}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def verdicts(misses, largest="0"):
+    return " ".join(f"{oracle}={'misses' if oracle in misses else 'notices'}" for oracle in ORACLES) + \
+        f" largest={largest}"
+
+
+def self_test():
+    head = {"Bug": "wrong", "Short": "off by one", "Caught by": 'step03_tests "E.2 cached"', "Verify": "misses",
+            "Sharp weights": verdicts(["text", "1e-2"], "0.002"), "Flat weights": verdicts(["text"], "3e+01"), "Tracer": "step 1 | RoPE"}
+    other = {**head, "Verify": "notices", "Tracer": "no difference", "Sharp weights": verdicts([]), "Flat weights": verdicts(["1e-2", "itself"])}
+    broken = [  # each must be refused
+        {**head, "Short": ""},
+        {**head, "Verify": "perhaps"},
+        {**head, "Tracer": ""},
+        {**head, "Sharp weights": verdicts(["text"]).replace("bits=", "bit=")},
+        {**head, "Flat weights": verdicts([]).replace("1e-3=notices", "1e-3=throws")},
+        {**head, "Flat weights": verdicts([], "")},
+        {**head, "Caught by": 'step03_tests "cached"'},
+        {field: text for field, text in head.items() if field != "Sharp weights"},
+    ]
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+
+        def write(number, fields):
+            lines = [f"{field}: {text}" for field, text in fields.items()]
+            (folder / f"{number}_x.mutant").write_text("\n".join(lines + ["FILE a", "<<<<", "b", "====", "c", ">>>>"]))
+
+        def said(table):
+            out = io.StringIO()
+            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(io.StringIO()):
+                code = run(table, folder)
+            return code, out.getvalue().splitlines()
+
+        if said("chapter")[0] != 1:
+            print("SELF-TEST FAILED: no mutants")
+            return 1
+        write("01", head)
+        write("02", other)
+        expected = {
+            "chapter": [
+                "| 01 | off by one | E.2 | **misses** | sharp |  |  |  |  | **misses** | 0.002 / 3e+01 |",
+                "| 02 | off by one | E.2 |  | flat |  |  |  | flat |  | 0 / 0 |",
+                "|  | **missed, of 2** (sharp / flat) |  | 1 / 1 | 1 / 1 | 0 / 0 | 0 / 0 | 0 / 0 | 0 / 1 | 1 |  |"],
+            "sums": [
+                f"| {CHECKS['text']} | 1 | 1 |  |", f"| {CHECKS['1e-2']} | 1 | 1 |  |",
+                f"| {CHECKS['1e-3']} | 0 | 0 |  |", f"| {CHECKS['1e-5']} | 0 | 0 |  |",
+                f"| {CHECKS['bits']} | 0 | 0 |  |", f"| {CHECKS['itself']} | 0 | 1 |  |",
+                "| `step03_kvcache verify`: the same, also in pieces and in a batch |  |  | 1 |"],
+            "tracer": ["| 01 | off by one | step 1 | RoPE |"],
+        }
+        for table, rows in expected.items():
+            code, lines = said(table)
+            columns = {line.count("|") for line in lines}
+            if code != 0 or lines[2:] != rows or len(columns) != 1:
+                print(f"SELF-TEST FAILED: {table}, exit code {code}:\n" + "\n".join(lines))
+                return 1
+        for number, fields in enumerate(broken):
+            write("02", fields)
+            if said("chapter") != (1, []):
+                print(f"SELF-TEST FAILED: broken {number} passed")
+                return 1
+    print(f"self-test passed: {len(broken)} broken files refused")
+    return 0
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["--self-test"]:
+        sys.exit(self_test())
+    if len(sys.argv) != 2 or sys.argv[1] not in TABLES:
+        print(f"museum: expected one of {', '.join(TABLES)}, --self-test", file=sys.stderr)
+        sys.exit(2)
+    sys.exit(run(sys.argv[1], FOLDER))

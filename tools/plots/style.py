@@ -1,0 +1,114 @@
+"""What all pictures share: size, fonts, colours, labels, and the corner that names the machine."""
+from __future__ import annotations
+
+from pathlib import Path
+
+# Okabe and Ito's palette, which most colour-blind readers can tell apart; the yellow is too faint on white.
+BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9"
+CYCLE = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
+INK, GREY, FAINT = "#222222", "#6b6b6b", "#d9d9d9"
+# The same thing has the same colour in every picture.
+WITH, WITHOUT = BLUE, VERMILION
+FORMATS = {"f32": BLUE, "f16": GREEN, "int8": ORANGE, "none": VERMILION}
+FORMAT_LABELS = {"f32": "cache, f32", "f16": "cache, f16", "int8": "cache, int8", "none": "no cache"}
+
+# The switches of diverge, in words; another one stands for itself.
+SWITCHES = {"none": "the contract kept", "order": "sums in another order", "contraction": "no fma", "f16": "sums rounded to f16",
+            "split": "attention in pieces"}
+
+WIDTH = 800 / 96  # inches: an SVG that browsers show 800 pixels wide, and a PNG of as many at 96 dpi
+MB = 1 << 20
+
+
+class Unfit(Exception):
+    """A report that is of the right kind, but cannot be drawn: one line that says why."""
+
+
+def new_figure():
+    import matplotlib
+    from matplotlib.figure import Figure
+    matplotlib.rcParams.update({
+        "figure.facecolor": "white", "axes.facecolor": "white", "savefig.facecolor": "white", "figure.dpi": 96,
+        "svg.fonttype": "none", "svg.hashsalt": "kvlab",  # text stays text; the same report gives the same file
+        "font.family": ["DejaVu Sans", "sans-serif"], "font.size": 10, "axes.labelsize": 10, "axes.titlesize": 10,
+        "xtick.labelsize": 9, "ytick.labelsize": 9, "lines.linewidth": 1.8, "lines.markersize": 5,
+        "text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": GREY, "xtick.color": GREY, "ytick.color": GREY,
+        "xtick.labelcolor": INK, "ytick.labelcolor": INK, "axes.titlelocation": "left", "axes.titlecolor": INK,
+        "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.color": FAINT,
+        "grid.linewidth": 0.6, "axes.axisbelow": True})
+    return Figure(figsize=(WIDTH, 4.2), layout="constrained")
+
+
+def height(figure, pixels: float) -> None:
+    figure.set_size_inches(WIDTH, pixels / 96)
+
+
+def save(figure, out: Path) -> None:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    # Without a date, the same report gives the same file.
+    figure.savefig(out, dpi=96, metadata={"Date": None} if out.suffix == ".svg" else {})
+
+
+def corner(figure, text: str) -> None:
+    """A small line at the bottom right; the axes keep clear of it."""
+    room = 20 / 96 / figure.get_figheight()
+    figure.get_layout_engine().set(rect=(0, room, 1, 1 - room))
+    figure.text(0.995, 4 / 96 / figure.get_figheight(), text, ha="right", va="bottom", fontsize=7, color=GREY)
+
+
+def machine(figure, reports: dict[str, list[dict]], note: str = "") -> None:
+    """Names the machine and the compiler of all reports, and what was measured."""
+    every = [report for group in reports.values() for report in group]
+    seen = dict.fromkeys(f"{report['processor']}, {report['compiler']}" for report in every)
+    corner(figure, " / ".join([*([note] if note else []), *seen]))
+
+
+def one(reports: dict[str, list[dict]], experiment: str) -> dict:
+    found = reports[experiment]
+    if len(found) > 1:
+        raise Unfit(f"one report of '{experiment}' is enough, found {len(found)}")
+    return found[0]
+
+
+def label(axes, x: float, y: float, text: str, color: str = INK, dx: float = 6, dy: float = 0, **more) -> None:
+    """Text beside a point, dx and dy in points."""
+    axes.annotate(text, (x, y), xytext=(dx, dy), textcoords="offset points", color=color,
+                  **{"va": "center", "ha": "left" if dx >= 0 else "right", "fontsize": 9, **more})
+
+
+def end_labels(axes, ends: list[tuple[float, str, str]], gap: float = 0.075) -> None:
+    """Names lines at their right end instead of in a legend: (y of the end, text, colour). Moved apart by `gap` of the
+    axes' height where they would overlap; call it when the limits are final."""
+    places = sorted((axes.transAxes.inverted().transform(axes.transData.transform((axes.get_xlim()[1], y)))[1], text, color)
+                    for y, text, color in ends)
+    heights: list[float] = []
+    for place, _, _ in places:
+        heights.append(max(place, heights[-1] + gap) if heights else place)
+    over = (heights[-1] - 1.0) if heights else 0.0  # above the axes: all that push it move down
+    for i in range(len(heights) - 1, -1, -1):
+        limit = heights[i + 1] - gap if i + 1 < len(heights) else 1.0 if over > 0 else heights[i]
+        heights[i] = min(heights[i], limit)
+    for (_, text, color), at in zip(places, heights, strict=True):
+        axes.annotate(text, (1, at), xycoords="axes fraction", xytext=(5, 0), textcoords="offset points", color=color, va="center", fontsize=9)
+
+
+def plain_ticks(axis) -> None:
+    """100 and 1000 instead of powers of ten."""
+    axis.set_major_formatter(lambda value, _: f"{value:g}")
+    axis.set_minor_formatter(lambda *_: "")
+
+
+def at_ticks(axis, places) -> None:
+    """Ticks at these places and nowhere else, also on a logarithmic axis."""
+    axis.set_ticks(list(places), [f"{place:g}" for place in places])
+    axis.set_minor_locator(null_locator())
+
+
+def null_locator():
+    from matplotlib.ticker import NullLocator
+    return NullLocator()
+
+
+def number(value: float) -> str:
+    """Three digits that mean something: 0.0123, 4.25, 118, 4.25e+09."""
+    return f"{value:.0f}" if 100 <= abs(value) < 1e5 else f"{value:.3g}"
