@@ -119,7 +119,7 @@ main() {
         experiment batch clock -m tiny --prompt 8 -n 16 --batch 1,2,4 --rounds 2 --no-uncached
         experiment held_f16 memory -m tiny --prompt 8 -n 17,33,65 --cache f16
         experiment lengths clock -m tiny --prompt 8 -n 17,33,65 --rounds 2 --cache f32,f16 --no-uncached
-        experiment quality quality -m tiny --quick
+        experiment quality quality -m tiny --tokens 1024 --window 64
         experiment why diverge -m tiny --switch all -t 0.8 -n 32
         experiment regimes regimes -m tiny --prefill 16,64 --batch 1,2,4 --context 16 --contexts 0,64 --rounds 2 --seconds 0.01
         experiment ablation ablate -m tiny --quick
