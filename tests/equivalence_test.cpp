@@ -284,6 +284,11 @@ TEST_CASE("E.9 the naive cache drops a step that was never committed") {
     cache.begin(1);
     cache.append(0, row.view(), row.view());
     CHECK_THROWS_AS(cache.append(0, row.view(), row.view()), Error);
+    CHECK_THROWS_AS(cache.append(2, row.view(), row.view()), Error);
+    CHECK_THROWS_AS(cache.commit(), Error);  // layer 1 is missing
+    Tensor query({1, 4, 8}), out({1, 4, 8});
+    ThreadPool pool(1);
+    CHECK_THROWS_AS(cache.attend(1, query.view(), out.view(), pool), Error);
     cache.begin(1);
     for (const Index layer : {0, 1}) cache.append(layer, row.view(), row.view());
     cache.commit();

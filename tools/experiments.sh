@@ -117,8 +117,9 @@ main() {
         experiment memory memory -m tiny
         experiment wall_clock clock -m tiny -n 16,32 --rounds 2 --cache f32,f16,int8
         experiment batch clock -m tiny --prompt 8 -n 16 --batch 1,2,4 --rounds 2 --no-uncached
+        experiment held_f16 memory -m tiny --prompt 8 -n 17,33,65 --cache f16
         experiment lengths clock -m tiny --prompt 8 -n 17,33,65 --rounds 2 --cache f32,f16 --no-uncached
-        experiment quality quality -m tiny --quick
+        experiment quality quality -m tiny --tokens 1024 --window 64
         experiment why diverge -m tiny --switch all -t 0.8 -n 32
         experiment regimes regimes -m tiny --prefill 16,64 --batch 1,2,4 --context 16 --contexts 0,64 --rounds 2 --seconds 0.01
         experiment ablation ablate -m tiny --quick
@@ -135,6 +136,9 @@ main() {
         experiment report_r1 clock -m distilgpt2 --prompt 4 -n 100
         experiment batch clock -m distilgpt2 --prompt 50 -n 64 --batch 1,2,4 --no-uncached
         experiment lengths clock -m distilgpt2 --prompt 50 -n 33,65,129,257,513 --cache f32,f16 --no-uncached
+        for format in f32 f16 int8; do
+            experiment held_$format memory --prompt 50 -n 33,65,129,257,513 --cache $format
+        done
         experiment quality_smollm2 quality
         experiment why diverge -m tiny --switch all -t 0.8 -n 200
         experiment why_smollm2 diverge -m SmolLM2-135M-Instruct-Q4_1 --switch all -t 0.8 -n 32
@@ -150,7 +154,9 @@ main() {
     picture memory_breakdown memory
     picture crossover memory
     picture wall_clock wall_clock
-    picture cache_memory lengths
+    held=(held_f32 held_f16 held_int8)
+    [ $quick = no ] || held=(held_f16)
+    picture cache_memory "${held[@]}"
     picture batch batch
     picture quality "quality$([ $quick = yes ] || echo _smollm2)"
     picture drift why

@@ -16,10 +16,10 @@ NaiveCache::NaiveCache(const KvShape& shape, Index capacity)
 void NaiveCache::append(Index layer, const View<const float>& k, const View<const float>& v) {
     check_shape(k, {pending_, shape_.kv_heads, shape_.head_dim}, "naive cache: k");
     check_shape(v, k.shape(), "naive cache: v");
+    check(layer >= 0 && layer < shape_.layers, "naive cache: no layer ", layer);
     std::vector<float>& keys = keys_[static_cast<std::size_t>(layer)];
     std::vector<float>& values = values_[static_cast<std::size_t>(layer)];
-    check(static_cast<Index>(keys.size()) == length_ * row(), "naive cache: layer ", layer,
-          " has the rows of this step already");
+    check(holds(layer, length_), "naive cache: layer ", layer, " has the rows of this step");
     for (Index t = 0; t < pending_; ++t)
         for (Index h = 0; h < shape_.kv_heads; ++h)
             for (Index i = 0; i < shape_.head_dim; ++i) {
@@ -32,6 +32,7 @@ AttentionWork NaiveCache::attend(Index layer,
                                  const View<const float>& q,
                                  const View<float>& out,
                                  ThreadPool&) {
+    check(holds(layer, length_ + pending_), "naive cache: layer ", layer, " has no keys yet");
     const Index D = shape_.head_dim, group = shape_.heads / shape_.kv_heads;
     const float* keys = keys_[static_cast<std::size_t>(layer)].data();
     const float* values = values_[static_cast<std::size_t>(layer)].data();
@@ -52,6 +53,9 @@ AttentionWork NaiveCache::attend(Index layer,
 }
 
 void NaiveCache::commit() {
+    for (Index layer = 0; layer < shape_.layers; ++layer)
+        check(pending_ > 0 && holds(layer, length_ + pending_),
+              "naive cache: a step ends without the rows of layer ", layer);
     length_ += pending_;
     pending_ = 0;
 }
@@ -64,6 +68,11 @@ void NaiveCache::attend_one(Index,
                             const View<const float>& v,
                             const View<float>& out) const {
     attention_plain(q, k, v, out);
+}
+
+bool NaiveCache::holds(Index layer, Index tokens) const {
+    return layer >= 0 && layer < shape_.layers &&
+           static_cast<Index>(keys_[static_cast<std::size_t>(layer)].size()) == tokens * row();
 }
 
 void NaiveCache::drop_behind(Index length) {

@@ -43,6 +43,7 @@ protected:
 private:
     Index row() const { return shape_.kv_heads * shape_.head_dim; }  // floats
 
+    bool holds(Index layer, Index tokens) const;  // exactly so many rows
     void drop_behind(Index length);
 
     KvShape shape_;
