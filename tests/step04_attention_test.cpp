@@ -1,72 +1,17 @@
 // Attention on CUDA kernels: every rung gives the bits of chapter 2's plain loop.
 #include <doctest/doctest.h>
 
-#include <cmath>
-
-#include <kvlab/attention/attention.hpp>
 #include <kvlab/cuda/device_sampler.hpp>
-#include <kvlab/cuda/ladders.hpp>
-#include <kvlab/tensor/checksum.hpp>
-#include <kvlab/tensor/numerics.hpp>
 
-#include "device_support.hpp"
-#include "random_data.hpp"
+#include "kernel_problems.hpp"
 
 using namespace kvlab;
 using namespace kvlab::test;
 
 namespace {
 
-struct Shape4 {
-    Index T, heads, kv_heads, D, past;
-};
-
-// Queries, keys and values of one step, and the answer of the plain loop.
-struct Problem {
-    explicit Problem(const Shape4& s, float sharpness = 1.0f)
-        : shape(s),
-          capacity(s.past + s.T + 7),
-          q(random_tensor({s.T, s.heads, s.D}, 1, sharpness)),
-          keys(random_tensor({s.kv_heads, capacity, s.D}, 2)),
-          values(random_tensor({s.kv_heads, capacity, s.D}, 3)),
-          expected({s.T, s.heads, s.D}) {
-        for (Index t = 0; t < s.T; ++t)
-            for (Index h = 0; h < s.heads; ++h) {
-                const Index kv = h / (s.heads / s.kv_heads), sees = s.past + t + 1;
-                attention_plain(q.view()[t][h], keys.view()[kv].slice(0, 0, sees),
-                                values.view()[kv].slice(0, 0, sees), expected.view()[t][h]);
-            }
-    }
-
-    // Slots that nobody may look at stay unwritten: a checked kernel that does is reported, a
-    // raw one gets NaN.
-    DeviceArray<float>* upload(const Tensor& from, const char* name) const {
-        auto* array = new DeviceArray<float>(from.size(), name);
-        const Index seen = (shape.past + shape.T) * shape.D, all = capacity * shape.D;
-        for (Index h = 0; h < shape.kv_heads; ++h)
-            copy_bytes_to_device(array->get() + h * all, from.data() + h * all,
-                                 seen * Index{sizeof(float)});
-        return array;
-    }
-
-    bool holds(const AttentionRung& rung, int block) const {
-        const std::unique_ptr<DeviceArray<float>> k(upload(keys, "keys")),
-            v(upload(values, "values"));
-        const Index width = shape.heads * shape.D;
-        const DeviceRows in(shape.T, width, q.flat()), out(shape.T, width);
-        Scratch scratch;
-        rung.run({in.heads(shape.heads), k->get(), v->get(), shape.kv_heads, capacity,
-                  shape.past, out.heads(shape.heads), scratch, block});
-        return out.untouched() && compare_bits(out.values(), expected.flat()).differ == 0;
-    }
-
-    Shape4 shape;
-    Index capacity;
-    Tensor q, keys, values, expected;
-};
-
-void check_all_rungs(const Shape4& s, bool every_block) {
-    const Problem problem(s);
+void check_all_rungs(const AttentionShape& s, bool every_block) {
+    const AttentionProblem problem(s);
     for (const AttentionRung& rung : attention_rungs()) {
         if (!rung.accepts(s.T, s.heads / s.kv_heads)) continue;
         for (const int block : rung.blocks) {
@@ -115,7 +60,7 @@ TEST_CASE("4.3 attention: checked launches report nothing in any order of thread
 
 TEST_CASE("4.3 attention: sharp rows with a maximum that rises and falls from tile to tile") {
     for (const float sharpness : {4.0f, 12.0f}) {
-        const Problem problem({1, 4, 2, 16, 500}, sharpness);
+        const AttentionProblem problem({1, 4, 2, 16, 500}, sharpness);
         for (const AttentionRung& rung : attention_rungs()) {
             CAPTURE(rung.name);
             CAPTURE(sharpness);
@@ -168,17 +113,19 @@ TEST_CASE("4.4 argmax: every rung finds the lowest index among the largest") {
 }
 
 TEST_CASE("4.4 sampling: the tokens of the host's sampler") {
-    for (const float temperature : {0.0f, 0.3f, 1.0f, 5.0f})
-        for (const Index n : {1, 2, 256, 3000}) {
-            Sampler on_host({temperature, 0, 1.0f, 77});
-            DeviceSampler on_device({temperature, 0, 1.0f, 77});
-            for (int draw = 0; draw < 10; ++draw) {
-                const std::vector<float> logits =
-                    normals(n, static_cast<std::uint64_t>(draw), 3.0f);
-                const DeviceArray<float> copy(std::span<const float>(logits), "logits");
-                CHECK(on_device.sample(copy.get(), n) == on_host.sample(logits));
+    in_all_modes([] {
+        for (const float temperature : {0.0f, 0.3f, 1.0f, 5.0f})
+            for (const Index n : {1, 2, 256, 3000}) {
+                Sampler on_host({temperature, 0, 1.0f, 77});
+                DeviceSampler on_device({temperature, 0, 1.0f, 77});
+                for (int draw = 0; draw < 5; ++draw) {
+                    const std::vector<float> logits =
+                        normals(n, static_cast<std::uint64_t>(draw), 3.0f);
+                    const DeviceArray<float> copy(std::span<const float>(logits), "logits");
+                    CHECK(on_device.sample(copy.get(), n) == on_host.sample(logits));
+                }
             }
-        }
+    });
     CHECK_THROWS_AS(DeviceSampler({1.0f, 5, 1.0f, 1}), Error);
     CHECK_THROWS_AS(DeviceSampler({1.0f, 0, 0.5f, 1}), Error);
     CHECK_THROWS_AS(DeviceSampler({-1.0f, 0, 1.0f, 1}), Error);

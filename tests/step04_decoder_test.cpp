@@ -124,7 +124,7 @@ TEST_CASE("4.5 decoder: SmolLM2 gives the contract's checksum") {
     CHECK(hex64(checksum(logits[4].flat())) == "6d5f4757bd728c6f");
 }
 
-TEST_CASE("4.5 decoder: checked launches find nothing wrong in a prompt and a few tokens") {
+TEST_CASE("4.5 decoder: checked launches find nothing wrong in a prompt and a fork") {
     if (!simt::has_checked_kernels()) return;
     for (const Config& config : {tiny_config(), small_gpt2()}) {
         const auto source = make_synthetic(config, 42);
@@ -132,8 +132,12 @@ TEST_CASE("4.5 decoder: checked launches find nothing wrong in a prompt and a fe
             CudaRig rig(*source);
             CudaCache cache = rig.cache(16);
             const simt::Use use(options);
+            const std::vector<Token> prompt = random_tokens(5, config.vocab, 1);
+            rig.decoder.forward(cache, prompt);
+            const std::unique_ptr<KvStore> fork = cache.fork();
             Generator generator(rig.decoder);
-            generator.add(cache, random_tokens(5, config.vocab, 1), 3);
+            generator.add(cache, random_tokens(6, config.vocab, 1), 3);
+            generator.add(*fork, random_tokens(7, config.vocab, 1), 2);
             generator.run();
             return generator.checksum().value();
         };
