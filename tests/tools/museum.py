@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""The bug museum: the tables of README.md and of chapter 3 that say which check misses which mutant.
+"""The bug museum: the tables of README.md and of chapters 3 and 4 that say which check misses which mutant.
 
     museum.py chapter     one row per mutant, and the sums
     museum.py sums        the sums alone, one row per check
     museum.py tracer      what `diverge` says of each mutant whose run differs from the right one's
+    museum.py kernels     mutants of kernels: what raw launches see of each, and what the executor reports
     museum.py --self-test
 
 Everything comes from the head of the files in tests/mutants, which mutants.py measures and checks.
@@ -17,7 +18,7 @@ import re
 import sys
 import tempfile
 
-from mutants import FOLDER, ORACLES, WEIGHT_FIELDS, WEIGHTS, Failure, Mutant
+from mutants import FOLDER, LAUNCHES, ORACLES, WEIGHT_FIELDS, WEIGHTS, Failure, Mutant
 
 VERDICTS = ("misses", "notices")
 CHECKS = {  # of tests/mutants/oracles.cpp, as the sums describe them
@@ -30,14 +31,17 @@ CHECKS = {  # of tests/mutants/oracles.cpp, as the sums describe them
 }
 
 
-def read(folder):
-    """All mutants, each with everything that a table needs."""
-    mutants = [Mutant(path) for path in sorted(folder.glob("*.mutant"))]
+def read(folder, kernels):
+    """All mutants of kernels, or all others, each with everything that a table needs."""
+    mutants = [m for m in map(Mutant, sorted(folder.glob("*.mutant"))) if m.kernel == kernels]
     if not mutants:
-        raise Failure(f"no mutants in {folder}")
+        raise Failure(f"no such mutants in {folder}")
     for m in mutants:
         if not m.fields.get("Short"):
             raise Failure(f"{m.name}: no line 'Short'")
+        if kernels:
+            check_launches(m)
+            continue
         for kind in WEIGHTS:
             for oracle in ORACLES:
                 if m.weaker[kind].get(oracle) not in VERDICTS:
@@ -49,6 +53,14 @@ def read(folder):
         if not m.tracer:
             raise Failure(f"{m.name}: no line 'Tracer'")
     return mutants
+
+
+def check_launches(mutant):
+    for field in LAUNCHES:
+        value = mutant.launches[field] or ""
+        ok = value == "none" or value.count(" | ") >= 2 if field == "Report" else value in VERDICTS
+        if not ok:
+            raise Failure(f"{mutant.name}: '{field}' says {mutant.launches[field]}")
 
 
 def missed(mutants, kind, oracle):
@@ -107,12 +119,25 @@ def tracer(mutants):
             yield row([m.name.split("_")[0], m.fields["Short"], place, guess])
 
 
-TABLES = {"chapter": chapter, "sums": sums, "tracer": tracer}
+def kernels(mutants):
+    yield row(["", "what is wrong", "caught by", "raw", "raw, shuffled", "checked: the report", "at"])
+    yield "|---" * 7 + "|"
+    for m in mutants:
+        seen = ["**misses**" if m.launches[field] == "misses" else "" for field in ("Raw", "Shuffled")]
+        report, file, text = (m.launches["Report"].split(" | ", 2) + ["", ""])[:3]
+        place = f"`{file}`: `{text}`".replace("|", "\\|") if file else ""
+        yield row([m.name.split("_")[0], m.fields["Short"], test_number(m.case), *seen, report, place])
+    sums = [sum(m.launches[field] == "misses" for m in mutants) for field in ("Raw", "Shuffled")]
+    silent = sum(m.launches["Report"] == "none" for m in mutants)
+    yield row(["", f"**missed, of {len(mutants)}**", "", *sums, silent, ""])
+
+
+TABLES = {"chapter": chapter, "sums": sums, "tracer": tracer, "kernels": kernels}
 
 
 def run(table, folder):
     try:
-        print("\n".join(TABLES[table](read(folder))))
+        print("\n".join(TABLES[table](read(folder, table == "kernels"))))
     except Failure as failure:
         print(f"museum: {failure}", file=sys.stderr)
         return 1
@@ -128,6 +153,14 @@ def self_test():
     head = {"Bug": "wrong", "Short": "off by one", "Caught by": 'step03_tests "E.2 cached"', "Verify": "misses",
             "Sharp weights": verdicts(["text", "1e-2"], "0.002"), "Flat weights": verdicts(["text"], "3e+01"), "Tracer": "step 1 | RoPE"}
     other = {**head, "Verify": "notices", "Tracer": "no difference", "Sharp weights": verdicts([]), "Flat weights": verdicts(["1e-2", "itself"])}
+    kernel = {"Bug": "wrong", "Short": "no barrier", "Caught by": 'step04_tests "4.2 linear"', "Raw": "misses",
+              "Shuffled": "notices", "Report": "data race | a.cu | x[i] = y | z;"}
+    silent = {**kernel, "Raw": "notices", "Report": "none"}
+    broken_kernels = [
+        {**kernel, "Short": ""}, {**kernel, "Raw": ""}, {**kernel, "Shuffled": "none"},
+        {**kernel, "Report": "data race"}, {**kernel, "Report": ""}, {**kernel, "Caught by": 'step04_tests "linear"'},
+        {field: text for field, text in kernel.items() if field != "Report"},
+    ]
     broken = [  # each must be refused
         {**head, "Short": ""},
         {**head, "Verify": "perhaps"},
@@ -141,9 +174,9 @@ def self_test():
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
 
-        def write(number, fields):
+        def write(number, fields, file="a"):
             lines = [f"{field}: {text}" for field, text in fields.items()]
-            (folder / f"{number}_x.mutant").write_text("\n".join(lines + ["FILE a", "<<<<", "b", "====", "c", ">>>>"]))
+            (folder / f"{number}_x.mutant").write_text("\n".join(lines + [f"FILE {file}", "<<<<", "b", "====", "c", ">>>>"]))
 
         def said(table):
             out = io.StringIO()
@@ -156,6 +189,11 @@ def self_test():
             return 1
         write("01", head)
         write("02", other)
+        if said("kernels")[0] != 1:
+            print("SELF-TEST FAILED: no mutants of kernels")
+            return 1
+        write("03", kernel, "step04_cuda/src/a.cu")
+        write("04", silent, "step04_cuda/src/a.cu")
         expected = {
             "chapter": [
                 "| 01 | off by one | E.2 | **misses** | sharp |  |  |  |  | **misses** | 0.002 / 3e+01 |",
@@ -167,10 +205,14 @@ def self_test():
                 f"| {CHECKS['bits']} | 0 | 0 |  |", f"| {CHECKS['itself']} | 0 | 1 |  |",
                 "| `step03_kvcache verify`: the same, also in pieces and in a batch |  |  | 1 |"],
             "tracer": ["| 01 | off by one | step 1 | RoPE |"],
+            "kernels": [
+                "| 03 | no barrier | 4.2 | **misses** |  | data race | `a.cu`: `x[i] = y \\| z;` |",
+                "| 04 | no barrier | 4.2 |  |  | none |  |",
+                "|  | **missed, of 2** |  | 1 | 0 | 1 |  |"],
         }
         for table, rows in expected.items():
             code, lines = said(table)
-            columns = {line.count("|") for line in lines}
+            columns = {line.replace("\\|", "").count("|") for line in lines}
             if code != 0 or lines[2:] != rows or len(columns) != 1:
                 print(f"SELF-TEST FAILED: {table}, exit code {code}:\n" + "\n".join(lines))
                 return 1
@@ -179,7 +221,13 @@ def self_test():
             if said("chapter") != (1, []):
                 print(f"SELF-TEST FAILED: broken {number} passed")
                 return 1
-    print(f"self-test passed: {len(broken)} broken files refused")
+        write("02", other)
+        for number, fields in enumerate(broken_kernels):
+            write("04", fields, "step04_cuda/src/a.cu")
+            if said("kernels") != (1, []):
+                print(f"SELF-TEST FAILED: broken kernel {number} passed")
+                return 1
+    print(f"self-test passed: {len(broken) + len(broken_kernels)} broken files refused")
     return 0
 
 

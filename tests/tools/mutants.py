@@ -1,12 +1,16 @@
 #!/usr/bin/env python3
-"""Grades the tests: each mutant of tests/mutants is one way to get a KV cache wrong, and a named
-test case must catch it.
+"""Grades the tests: each mutant of tests/mutants is one way to get a KV cache, or a kernel that
+works on it, wrong, and a named test case must catch it.
 
 One copied tree, built once. First every named case must be green on the right program (so that
 red means something); then, for each mutant: apply, rebuild what changed, run its case alone, which
 must FAIL, and revert. The weaker checks of tests/mutants/oracles.cpp run too, and must see exactly
 what the mutant's file says they see. With --verify, `step03_kvcache verify` is built as well: it
 must exit 0 on the right program and 1 on every mutant that says `Verify: notices`.
+
+A mutant of step04_cuda alone is one of a kernel. Those checks run on the CPU and would not see it.
+Instead tests/mutants/kernel_oracles.cpp launches the kernels raw in the order of their threads, raw in
+another order, and checked: what the first two see, and what the executor reports in the third.
 
 A mutant is a file NN_name.mutant:
 
@@ -18,6 +22,10 @@ A mutant is a file NN_name.mutant:
     Flat weights: the same of the other weights                  (written by --measure)
     Verify: notices|misses                                       (written by --measure --verify)
     Tracer: the first difference | a guess                       (the same; of `diverge`)
+ or, of a kernel, instead of the last four:
+    Raw: notices|misses                                          (written by --measure)
+    Shuffled: notices|misses                                     (the same)
+    Report: what kind | file | text of the line; or none         (the same)
     FILE path from the root
     <<<<
     text that occurs exactly once in FILE (any white space matches any other)
@@ -50,7 +58,8 @@ SKIPPED = {".git", "build", "downloads", "__pycache__", ".cache", ".venv", "logs
 WEIGHTS = ("sharp", "flat")  # the models of tests/mutants/oracles.cpp, and the checks that it makes
 ORACLES = ("text", "1e-2", "1e-3", "1e-5", "bits", "itself")
 WEIGHT_FIELDS = {kind: f"{kind.capitalize()} weights" for kind in WEIGHTS}
-FIELDS = ("Bug", "Short", "Stands for", "Caught by", *WEIGHT_FIELDS.values(), "Verify", "Tracer")
+LAUNCHES = {"Raw": "raw", "Shuffled": "shuffled", "Report": "checked"}  # field: way of kernel_oracles.cpp
+FIELDS = ("Bug", "Short", "Stands for", "Caught by", *WEIGHT_FIELDS.values(), "Verify", "Tracer", *LAUNCHES)
 RUN_SECONDS = 120  # a case that runs longer hangs
 
 
@@ -94,6 +103,9 @@ class Mutant:
                        for kind, field in WEIGHT_FIELDS.items()}
         self.verify = self.fields.get("Verify")
         self.tracer = self.fields.get("Tracer")
+        self.kernel = all(file.startswith("step04_cuda/") for file, _, _ in self.edits)
+        self.oracles = "mutant_kernel_oracles" if self.kernel else "mutant_oracles"
+        self.launches = {field: self.fields.get(field) for field in LAUNCHES}  # of a kernel
 
     def apply(self, read):
         """{file: mutated text}; `read(file)` gives the right text."""
@@ -143,12 +155,18 @@ class Tree:
         self.source, self.build = folder / "tree", folder / "build"
         self.right_program, self.right_trace = folder / "right_program", folder / "right.jsonl"
         self.programs = sorted({m.program for m in mutants})
-        self.targets = [*self.programs, "mutant_oracles"]
-        self.verify = verify
-        if verify:
-            self.targets.append("step03_kvcache")
+        self.oracles = sorted({m.oracles for m in mutants})
+        self.verify = verify and "mutant_oracles" in self.oracles
         folder.mkdir(parents=True, exist_ok=True)
         self.log = open(folder / "mutants.log", "w")
+
+    def targets_for(self, mutant):
+        """All that judges it."""
+        app = ["step03_kvcache"] if self.verify and not mutant.kernel else []
+        return [mutant.program, mutant.oracles, *app]
+
+    def targets(self):
+        return [*self.programs, *self.oracles, *(["step03_kvcache"] if self.verify else [])]
 
     def copy(self):
         """Brings the copy up to date; files that are equal keep their times, so that a second run
@@ -167,9 +185,11 @@ class Tree:
             path.unlink()
 
     def configure(self):
+        last = max(int(path.name[4:6]) for path in ROOT.glob("step[0-9][0-9]_*"))
         command = ["cmake", "-S", self.source, "-B", self.build, "-G", "Ninja",
                    "-DCMAKE_BUILD_TYPE=Release", "-DCMAKE_CXX_FLAGS_RELEASE=-O1 -DNDEBUG",
-                   "-DKVLAB_SCALAR=ON", "-DKVLAB_TESTS=ON"]
+                   "-DKVLAB_SCALAR=ON", "-DKVLAB_TESTS=ON", f"-DKVLAB_LAST_STEP={last}",
+                   "-DKVLAB_GPU=OFF", "-DCMAKE_CUDA_COMPILER=NOTFOUND"]  # nvcc takes its time, and runs nothing
         if shutil.which("ccache"):
             command.append("-DCMAKE_CXX_COMPILER_LAUNCHER=ccache")
         if run(command, self.log)[0] != 0:
@@ -234,6 +254,31 @@ class Tree:
         return {kind: {**{oracle: "misses" if results[kind, oracle] == "same" else "notices" for oracle in ORACLES},
                        "largest": results.get((kind, "largest"), "none")} for kind in WEIGHTS}
 
+    def launched(self, way):
+        """(notices | misses, what the executor reports), of the kernels launched in this way."""
+        code, out = run([self.build / "bin" / "mutant_kernel_oracles", way], self.log, RUN_SECONDS)
+        if code != 0:  # a crash, or a kernel that hangs
+            return "notices", "none"
+        said = out.splitlines()[-1:] or [""]
+        # Raw launches notice who is missing at a barrier, too, but do not know the line.
+        found = re.fullmatch(r"reports (.+) at (\S*):(\d+)", said[0])
+        if not found and said[0] not in ("same", "differs", "throws"):
+            raise Failure(f"mutant_kernel_oracles {way}: cannot read '{said[0]}'")
+        report = f"{found[1]} | {found[2]} | {self.line(found[2], int(found[3]))}" if found and found[2] else "none"
+        return "misses" if said[0] == "same" else "notices", report
+
+    def line(self, name, number):
+        """The text of a line of a kernel's file, as it stands in the mutant."""
+        files = list((self.source / "step04_cuda").rglob(name))
+        if len(files) != 1:
+            raise Failure(f"a report names {name}, of which there are {len(files)}")
+        lines = files[0].read_text().splitlines()
+        return lines[number - 1].strip() if 0 < number <= len(lines) else "?"
+
+    def launches(self):
+        """As Mutant.launches, of the program as built."""
+        return {field: self.launched(way)[field == "Report"] for field, way in LAUNCHES.items()}
+
     def run_verify(self):
         """notices | misses, of `step03_kvcache verify`."""
         models = [option for name in ("tiny", "deep")
@@ -277,8 +322,12 @@ def clean_checks(tree, mutants):
     for program, case in sorted({(m.program, m.case) for m in mutants}):
         if not tree.test(program, case):
             raise Failure(f'{program} "{case}" fails on the right program')
-    noticed = [f"{kind} {check}" for kind, checks in tree.weaker_checks().items()
-               for check, result in checks.items() if result not in ("misses", "0")]
+    noticed = []
+    if "mutant_oracles" in tree.oracles:
+        noticed += [f"{kind} {check}" for kind, checks in tree.weaker_checks().items()
+                    for check, result in checks.items() if result not in ("misses", "0")]
+    if "mutant_kernel_oracles" in tree.oracles:
+        noticed += [f"{way} launches" for way in LAUNCHES.values() if tree.launched(way)[0] != "misses"]
     if noticed:
         raise Failure(f"weaker checks see a bug in the right program: {', '.join(noticed)}")
     if tree.verify and tree.run_verify() != "misses":
@@ -291,12 +340,29 @@ def judge(tree, mutant, options):
     """Why the mutant counts as failed; an empty list if it is caught as its file says."""
     wrong = []
     tree.write(mutant.apply(tree.read))
-    tree.make(tree.targets if options.suite else
-              [t for t in tree.targets if t == mutant.program or t not in tree.programs])
+    tree.make(tree.targets() if options.suite else tree.targets_for(mutant))
     if tree.test(mutant.program, mutant.case):
         wrong.append(f'NOT caught by "{mutant.case}"')
     if options.suite:
         print("\n".join(f"    red: {case}" for case in tree.red_cases()))
+    return wrong + (compare_launches if mutant.kernel else compare_weaker_checks)(tree, mutant, options)
+
+
+def compare_launches(tree, mutant, options):
+    """What raw and checked launches see of a kernel, against its file."""
+    wrong = []
+    for field, found in tree.launches().items():
+        if options.measure:
+            mutant.write_field(field, found)
+        elif found != mutant.launches[field]:
+            wrong.append(f"{field}: '{found}', its file says '{mutant.launches[field]}'")
+        mutant.launches[field] = found
+    return wrong
+
+
+def compare_weaker_checks(tree, mutant, options):
+    """What they see of a wrong cache, against its file."""
+    wrong = []
     weaker = tree.weaker_checks()
     if options.measure:
         for kind, checks in weaker.items():
@@ -320,6 +386,58 @@ def judge(tree, mutant, options):
             wrong.append(f"the tracer says '{found}', its file '{mutant.tracer}'")
         mutant.tracer = found
     return wrong
+
+
+SEES = {"notices": "sees", "misses": "-"}
+COLUMNS = [(kind, oracle) for kind in WEIGHTS for oracle in ORACLES]
+
+
+def print_head(kernel, verify):
+    if kernel:
+        print("who sees it: the named case; then launches of tests/mutants/kernel_oracles.cpp")
+        print(f"{'mutant':<29}{'caught':<8}{'raw':<7}{'shuffled':<10}{'report':<28}seconds")
+        return
+    print("who sees it: the named case; then the weaker checks of tests/mutants/oracles.cpp")
+    print(f"{'':<37}" + "".join(f"{'-- ' + field.lower() + ' --':<{7 * len(ORACLES)}}"
+                                 for field in WEIGHT_FIELDS.values()))
+    print(f"{'mutant':<29}{'caught':<8}" + "".join(f"{oracle:<7}" for _, oracle in COLUMNS) +
+          ("verify  " if verify else "") + "seconds")
+
+
+def seen(mutant, verify):
+    """Its columns behind 'caught'."""
+    if mutant.kernel:
+        raw, shuffled = (SEES.get(mutant.launches[field], "?") for field in ("Raw", "Shuffled"))
+        return f"{raw:<7}{shuffled:<10}{(mutant.launches['Report'] or '?').split(' | ')[0]:<28}"
+    return "".join(f"{SEES.get(mutant.weaker[kind].get(oracle), '?'):<7}" for kind, oracle in COLUMNS) + (
+        f"{SEES.get(mutant.verify, '?'):<8}" if verify else "")
+
+
+def print_sums(mutants, verify):
+    of = f"{'missed, of ' + str(len(mutants)):<37}"
+    if mutants and mutants[0].kernel:
+        raw, shuffled = (sum(m.launches[field] == "misses" for m in mutants) for field in ("Raw", "Shuffled"))
+        print(f"{of}{raw:<7}{shuffled:<10}{sum(m.launches['Report'] == 'none' for m in mutants)}")
+    elif mutants:
+        missed = [sum(m.weaker[kind].get(oracle) == "misses" for m in mutants) for kind, oracle in COLUMNS]
+        print(of + "".join(f"{n:<7}" for n in missed) +
+              (str(sum(m.verify == "misses" for m in mutants)) if verify else ""))
+
+
+def grade(tree, mutant, options):
+    """Prints its line and what is wrong; True if it is caught as its file says."""
+    start = time.monotonic()
+    try:
+        wrong = judge(tree, mutant, options)
+    except Failure as failure:
+        wrong = [str(failure)]
+    finally:
+        tree.write({file: tree.read(file) for file, _, _ in mutant.edits})
+    print(f"{mutant.name:<29}{'NO' if wrong else 'yes':<8}{seen(mutant, options.verify)}"
+          f"{time.monotonic() - start:.1f}", flush=True)
+    for reason in wrong:
+        print(f"    {reason}")
+    return not wrong
 
 
 def main():
@@ -358,40 +476,20 @@ def main():
     try:
         tree.copy()
         tree.configure()
-        tree.make(tree.targets)
+        tree.make(tree.targets())
         clean_checks(tree, mutants)
     except Failure as failure:
         print(f"mutants: {failure}\n0 passed, {len(mutants)} failed")
         return 1
     cases = len({m.case for m in mutants})
     print(f"the right program: built, {cases} named cases green ({time.monotonic() - start:.0f} s)")
-    columns = [(kind, oracle) for kind in WEIGHTS for oracle in ORACLES]
-    print("who sees it: the named case; then the weaker checks of tests/mutants/oracles.cpp")
-    print(f"{'':<37}" + "".join(f"{'-- ' + field.lower() + ' --':<{7 * len(ORACLES)}}"
-                                 for field in WEIGHT_FIELDS.values()))
-    print(f"{'mutant':<29}{'caught':<8}" + "".join(f"{oracle:<7}" for _, oracle in columns) +
-          ("verify  " if options.verify else "") + "seconds")
     failed = 0
-    for mutant in mutants:
-        start = time.monotonic()
-        try:
-            wrong = judge(tree, mutant, options)
-        except Failure as failure:
-            wrong = [str(failure)]
-        finally:
-            tree.write({file: tree.read(file) for file, _, _ in mutant.edits})
-        sees = {"notices": "sees", "misses": "-"}
-        line = f"{mutant.name:<29}{'NO' if wrong else 'yes':<8}"
-        line += "".join(f"{sees.get(mutant.weaker[kind].get(oracle), '?'):<7}" for kind, oracle in columns)
-        if options.verify:
-            line += f"{sees.get(mutant.verify, '?'):<8}"
-        print(f"{line}{time.monotonic() - start:.1f}", flush=True)
-        for reason in wrong:
-            print(f"    {reason}")
-        failed += bool(wrong)
-    missed = [sum(m.weaker[kind].get(oracle) == "misses" for m in mutants) for kind, oracle in columns]
-    print(f"{'missed, of ' + str(len(mutants)):<37}" + "".join(f"{n:<7}" for n in missed) +
-          (str(sum(m.verify == "misses" for m in mutants)) if options.verify else ""))
+    for kernel in (False, True):
+        group = [m for m in mutants if m.kernel == kernel]
+        if group:
+            print_head(kernel, options.verify)
+        failed += sum(not grade(tree, mutant, options) for mutant in group)
+        print_sums(group, options.verify)
     print(f"{len(mutants) - failed} passed, {failed} failed")
     return 1 if failed else 0
 
