@@ -147,7 +147,7 @@ stage_prefixes() { # steps 1, 1 to 2, and 1 to 3 build and test without what com
     done
 }
 
-stage_mutants() { # each wrong cache is caught by the test that its file names
+stage_mutants() { # each wrong cache and kernel is caught by the test that its file names
     local code=0 result
     python3 tests/tools/mutants.py --verify | tee "$logs/mutants-table.txt" || code=$?
     result=$(tail -n 1 "$logs/mutants-table.txt")
