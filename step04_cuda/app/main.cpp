@@ -1,107 +1,7 @@
-// step04_cuda - chapter 4: so far the executor shows itself: a right kernel with what it cost,
-// one that is slow, and one that is wrong.
-#include <algorithm>
-#include <cstdio>
-#include <iostream>
-
+// step04_cuda - chapter 4: so far the executor shows itself.
 #include <kvlab/attention/command_line.hpp>
-#include <kvlab/cuda/device_memory.hpp>
-#include <kvlab/cuda/simt.hpp>
-#include <kvlab/tensor/checksum.hpp>
 
-#include "transpose.cuh"
-
-namespace {
-
-using namespace kvlab;
-
-using TransposeKernel = Kernel<const float*, float*, int, int>;
-
-constexpr int kRows = 80, kColumns = 70;  // neither is a multiple of the tile
-
-std::vector<float> numbers() {
-    std::vector<float> values(kRows * kColumns);
-    for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i);
-    return values;
-}
-
-// out [columns, rows]; throws simt::Fault if the kernel is found wrong.
-std::vector<float> transposed(const TransposeKernel& kernel, const simt::Options& options) {
-    const simt::Use use(options);
-    const DeviceArray<float> in(numbers(), "in"), out(kRows * kColumns, "out");
-    launch(kernel, dim3((kColumns + 31) / 32, (kRows + 31) / 32), dim3(32, 8), 0, in.get(),
-           out.get(), kRows, kColumns);
-    return out.to_host();
-}
-
-bool is_transposed(const std::vector<float>& out) {
-    const std::vector<float> in = numbers();
-    for (std::size_t row = 0; row < kRows; ++row)
-        for (std::size_t column = 0; column < kColumns; ++column)
-            if (out[column * kRows + row] != in[row * kColumns + column]) return false;
-    return true;
-}
-
-// Whether raw and checked give the same bits in every order, and those are right.
-bool show_results(const TransposeKernel& kernel, std::string& hex) {
-    bool same = true;
-    hex = hex64(checksum(transposed(kernel, {})));
-    std::vector<simt::Mode> modes = {simt::Mode::raw};
-    if (simt::has_checked_kernels()) modes.push_back(simt::Mode::checked);
-    for (const simt::Mode mode : modes)
-        for (const simt::Order order :
-             {simt::Order::forward, simt::Order::reverse, simt::Order::shuffled}) {
-            const std::vector<float> out = transposed(kernel, {mode, order, 1, nullptr});
-            same = same && is_transposed(out) && hex64(checksum(out)) == hex;
-        }
-    std::cout << kernel.name << ": raw and checked, threads forward, in reverse and shuffled: "
-              << "the right numbers, checksum " << hex << ": " << cli::verdict(same) << "\n";
-    return same;
-}
-
-void show_counters() {
-    simt::Counters padded, plain;
-    transposed(transpose, {simt::Mode::checked, simt::Order::forward, 1, &padded});
-    transposed(transpose_with_conflicts,
-               {simt::Mode::checked, simt::Order::forward, 1, &plain});
-    const auto left = simt::counter_lines(padded), right = simt::counter_lines(plain);
-    std::printf("\n  %-34s %16s %16s\n", "counted", "rows of 33", "rows of 32");
-    for (std::size_t i = 0; i < left.size(); ++i)
-        if (left[i].second != 0 || right[i].second != 0)
-            std::printf("  %-34s %16td %16td\n", left[i].first.c_str(), left[i].second,
-                        right[i].second);
-    std::fflush(stdout);
-}
-
-bool show_fault() {
-    try {
-        transposed(transpose_without_barrier,
-                   {simt::Mode::checked, simt::Order::forward, 1, nullptr});
-    } catch (const simt::Fault& fault) {
-        std::cout << "\nThe same kernel without its barrier:\n" << fault.what() << "\n";
-        return fault.kind == simt::FaultKind::race;
-    }
-    std::cout << "\nThe same kernel without its barrier: nothing was reported\n";
-    return false;
-}
-
-int run_demonstration() {
-    std::cout << "A matrix of " << kRows << " x " << kColumns
-              << ", transposed by tiles of 32 x 32\n";
-    std::string hex;
-    bool holds = show_results(transpose, hex);
-    if (simt::has_checked_kernels()) {
-        show_counters();
-        holds = show_fault() && holds;
-    } else {
-        std::cout << "not checked: this build has no checked kernels\n";
-    }
-    std::cout << "\nRESULT holds=" << (holds ? "yes" : "no") << " checksum=" << hex
-              << std::endl;
-    return holds ? cli::kHolds : cli::kFails;
-}
-
-}  // namespace
+#include "app.hpp"
 
 int main(int argc, char** argv) {
     CLI::App app{
@@ -110,5 +10,5 @@ int main(int argc, char** argv) {
         "step04_cuda"};
     app.add_subcommand("simt", "the executor: a right kernel's counters, a wrong one's report");
     app.require_subcommand(0, 1);
-    return cli::run(app, argc, argv, run_demonstration);
+    return kvlab::cli::run(app, argc, argv, kvlab::app::run_simt);
 }
