@@ -79,6 +79,13 @@ else()
     message(STATUS "kvlab: KVLAB_GPU is off: kernels are built for the CPU executor alone")
 endif()
 
+# As for the other compilers: no multiply and add that the source keeps apart may become one.
+set(KVLAB_NVCC_FLAGS -std=c++20 -fmad=false -Xcompiler=-ffp-contract=off,-fPIC
+    -I${PROJECT_SOURCE_DIR}/step04_cuda/include -I${PROJECT_SOURCE_DIR}/step01_tensor/include)
+if(KVLAB_WERROR)
+    list(APPEND KVLAB_NVCC_FLAGS -Werror=all-warnings)
+endif()
+
 # kvlab_nvcc_objects(<target> <file>...)
 #   compiles the files with nvcc and adds them to the target. What is kept is PTX for compute capability 7.5, the oldest
 #   that nvcc 13 knows, and no machine code: the driver of every GPU from 7.5 on compiles it when a kernel is first used, and
@@ -95,11 +102,8 @@ function(kvlab_nvcc_objects target)
         set(object ${CMAKE_CURRENT_BINARY_DIR}/${target}_nvcc/${stem}.o)
         add_custom_command(OUTPUT ${object}
             COMMAND ${CMAKE_COMMAND} -E make_directory ${CMAKE_CURRENT_BINARY_DIR}/${target}_nvcc
-            COMMAND ${CMAKE_CXX_COMPILER_LAUNCHER} ${CMAKE_CUDA_COMPILER} -std=c++20
-                -gencode arch=compute_75,code=compute_75 -fmad=false -Xcompiler=-ffp-contract=off,-fPIC
-                $<$<CONFIG:Release>:-O3> $<$<BOOL:${KVLAB_WERROR}>:-Werror=all-warnings>
-                -I${PROJECT_SOURCE_DIR}/step04_cuda/include -I${PROJECT_SOURCE_DIR}/step01_tensor/include
-                -MD -MF ${object}.d -c ${source} -o ${object}
+            COMMAND ${CMAKE_CXX_COMPILER_LAUNCHER} ${CMAKE_CUDA_COMPILER} ${KVLAB_NVCC_FLAGS}
+                -gencode arch=compute_75,code=compute_75 $<$<CONFIG:Release>:-O3> -MD -MF ${object}.d -c ${source} -o ${object}
             DEPENDS ${source} DEPFILE ${object}.d VERBATIM COMMAND_EXPAND_LISTS COMMENT "nvcc ${stem}.cu")
         target_sources(${target} PRIVATE ${object})
         set_source_files_properties(${object} PROPERTIES EXTERNAL_OBJECT ON GENERATED ON)
