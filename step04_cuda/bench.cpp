@@ -1,5 +1,7 @@
-// bench.cpp - chapter 4: what the executor costs: a thread, a barrier, a shuffle, an access.
+// bench.cpp - chapter 4: what the executor costs: a launch, a barrier, an access, a guard.
 #include <benchmark/benchmark.h>
+
+#include <memory>
 
 #include <kvlab/cuda/device_memory.hpp>
 #include <kvlab/cuda/simt.hpp>
@@ -24,6 +26,21 @@ void transpose_256(benchmark::State& state) {
     state.SetItemsProcessed(state.iterations() * 65536);
 }
 
+// Argument: MiB of device memory, all of it written to, under a guard; 0: none, and no guard. A
+// launch of 256 threads.
+void launch_under_guard(benchmark::State& state) {
+    const auto bytes = static_cast<std::size_t>(state.range(0)) << 20;
+    std::unique_ptr<simt::GuardDeviceMemory> guard;
+    if (bytes > 0) guard = std::make_unique<simt::GuardDeviceMemory>();
+    {
+        const std::vector<float> values(bytes > 0 ? bytes / sizeof(float) : 1024);
+        const DeviceArray<float> in(values), out(1024);
+        for (auto _ : state)
+            launch(transpose, dim3(1, 1), dim3(32, 8), 0, in.get(), out.get(), 32, 32);
+    }
+}
+
 }  // namespace
 
 BENCHMARK(transpose_256)->Arg(0)->Arg(1);
+BENCHMARK(launch_under_guard)->Arg(0)->Arg(1)->Arg(16)->Arg(512);

@@ -19,7 +19,7 @@ struct GenerateFlags {
     Index steps = 128;
     Index batch = 1;
     std::string linear, norm, attention;  // kernels; empty: what suits
-    bool checked = false, compare = false, ignore_end = false;
+    bool gpu = false, checked = false, compare = false, ignore_end = false;
     std::string json;
 };
 

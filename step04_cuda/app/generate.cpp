@@ -6,6 +6,7 @@
 
 #include <kvlab/attention/generate.hpp>
 #include <kvlab/cuda/cuda_cache.hpp>
+#include <kvlab/cuda/device.hpp>
 #include <kvlab/cuda/simt.hpp>
 #include <kvlab/kvcache/kv_cache.hpp>
 #include <kvlab/tensor/measure.hpp>
@@ -75,18 +76,18 @@ KernelChoice choice_of(const GenerateFlags& flags) {
     return choice;
 }
 
-void print_run(const Generated& run, const char* where) {
+void print_run(const Generated& run) {
     std::printf(
-        "  %td tokens in %.2f s%s\n  cache: %td bytes held, %td allocated\n"
+        "  %td tokens in %.2f s\n  cache: %td bytes held, %td allocated\n"
         "  checksum of all logits %s\n",
-        run.tokens, run.seconds, where, run.bytes.logical, run.bytes.allocated,
-        run.checksum.c_str());
+        run.tokens, run.seconds, run.bytes.logical, run.bytes.allocated, run.checksum.c_str());
 }
 
 }  // namespace
 
 int run_generate(const GenerateFlags& flags) {
     const KernelChoice choice = choice_of(flags);
+    if (flags.gpu) select_device(Device::gpu);
     simt::Options options;
     if (flags.checked) options.mode = simt::Mode::checked;
     const simt::Use use(options);
@@ -103,7 +104,7 @@ int run_generate(const GenerateFlags& flags) {
         return std::make_unique<CudaCache>(session.decoder.kv_shape(), capacity,
                                            choice.attention);
     });
-    print_run(run, "");
+    print_run(run);
     Json report = new_report("step04_cuda generate", flags.sampling.seed);
     report["model"] = session.model->config.name;
     report["engine"] = session.engine->name();
@@ -119,7 +120,7 @@ int run_generate(const GenerateFlags& flags) {
         const Generated same = generate_text(cpu, prompt, flags, [&](Index capacity) {
             return std::make_unique<KvCache>(cpu.decoder.kv_shape(), capacity, cpu.level);
         });
-        print_run(same, "");
+        print_run(same);
         identical = same.checksum == run.checksum && same.first == run.first;
         std::cout << "\nbit-identical: " << cli::verdict(identical) << '\n';
         report["identical"] = identical;

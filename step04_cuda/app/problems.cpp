@@ -186,9 +186,9 @@ Ladder climb_argmax(Index n) {
 std::vector<Ladder> run_ladders() {
     std::vector<Ladder> ladders;
     ladders.push_back(
-        climb_linear("linear_1", "product of one row", 1, 576, 576, TensorType::f32));
+        climb_linear("linear_1", "product of one row", 1, 576, 192, TensorType::f32));
     ladders.push_back(climb_linear("linear_1_q4_1", "product of one row, 4-bit weights", 1, 576,
-                                   576, TensorType::q4_1));
+                                   192, TensorType::q4_1));
     ladders.push_back(
         climb_linear("linear_64", "product of 64 rows", 64, 576, 64, TensorType::f32));
     ladders.push_back(climb_norm(4, 576));

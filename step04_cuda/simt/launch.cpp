@@ -1,6 +1,7 @@
 // launch.cpp - chapter 4: options of launches, and a launch from the outside.
 #include <mutex>
 
+#include "arena.hpp"
 #include "machine.hpp"
 
 namespace kvlab::simt {
@@ -63,6 +64,7 @@ bool launches_check() {
 
 void run(const LaunchShape& shape, const void* function, const std::function<void()>& thread) {
     const std::lock_guard lock(launch_mutex());
+    const OpenArena open;
     Machine& machine = Machine::instance();
     machine.options = options();
     machine.run(shape, function, thread);

@@ -48,7 +48,8 @@ __global__ void attention_fused(const float* q,
         const long long at = head + static_cast<long long>(tile) * kBlock * head_dim;
         weigh_tile(room, rows, tile, slots, keys + at, head_dim, tile_maximum);
         if (const int r = threadIdx.x; r < rows.count && rows.visible(r, tile) > 0) {
-            const float tile_total = total_of(room.weights + r * kBlock, rows.visible(r, tile));
+            const float tile_total =
+                total_of(room.weights + r * kTileStride, rows.visible(r, tile));
             const float before = tile == 0 ? tile_maximum[r] : maximum[r];
             const float now = tile_maximum[r] > before ? tile_maximum[r] : before;
             maximum[r] = now;

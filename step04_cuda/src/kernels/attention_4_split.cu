@@ -46,7 +46,8 @@ __global__ void attention_parts(const float* q,
     copy_queries(room, rows, q, q_stride, kv_head, head_dim);
     weigh_tile(room, rows, tile, slots, keys + at, head_dim, maximum);
     if (const int r = threadIdx.x; r < rows.count && rows.visible(r, tile) > 0) {
-        mine[r * part + head_dim] = total_of(room.weights + r * kBlock, rows.visible(r, tile));
+        mine[r * part + head_dim] =
+            total_of(room.weights + r * kTileStride, rows.visible(r, tile));
         mine[r * part + head_dim + 1] = maximum[r];
     }
     sum_values(room, rows, tile, slots, values + at, head_dim,

@@ -16,7 +16,7 @@ struct TileRoom {
     float* tile;     // [64][65]: up to 64 components of the 64 slots' keys, or values
     float* queries;  // [rows][D]
     float* sums;     // [rows][D]
-    float* weights;  // [rows][64]: scores, then weights
+    float* weights;  // [rows][65]: scores, then weights
 };
 
 __device__ __forceinline__ TileRoom tile_room(float* shared, int rows, int head_dim) {
@@ -81,19 +81,22 @@ __device__ inline void weigh_tile(const TileRoom& room,
         __syncthreads();
         for (int p = threadIdx.x; p < rows.count * kBlock; p += blockDim.x) {
             const int r = p / kBlock, s = p % kBlock;
-            if (s >= rows.visible(r, tile)) continue;
+            // Scores of slots that only later rows see are made, too, and not used: lanes that
+            // skip an iteration would not have saved any time.
+            if (s >= slots || rows.visible(r, tile) <= 0) continue;
             float block = 0.0f;
             for (int i = 0; i < count; ++i)
                 block = fmaf(room.queries[r * head_dim + begin + i],
                              room.tile[s * kTileStride + i], block);
-            room.weights[p] = begin == 0 ? block : room.weights[p] + block;
+            float& score = room.weights[r * kTileStride + s];
+            score = begin == 0 ? block : score + block;
         }
         __syncthreads();
     }
     for (int r = threadIdx.x / 32; r < rows.count; r += blockDim.x / 32) {
         const int visible = rows.visible(r, tile);
         if (visible <= 0) continue;
-        const float maximum = softmax_tile(room.weights + r * kBlock, visible);
+        const float maximum = softmax_tile(room.weights + r * kTileStride, visible);
         if (threadIdx.x % 32 == 0) maxima[r] = maximum;
     }
     __syncthreads();
@@ -125,8 +128,8 @@ __device__ inline void sum_values(const TileRoom& room,
             if (visible <= 0) continue;
             float block = 0.0f;
             for (int s = 0; s < visible; ++s)
-                block =
-                    fmaf(room.weights[r * kBlock + s], room.tile[s * kTileStride + i], block);
+                block = fmaf(room.weights[r * kTileStride + s], room.tile[s * kTileStride + i],
+                             block);
             use(r, begin + i, block);
         }
         __syncthreads();

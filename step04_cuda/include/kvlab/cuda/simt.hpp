@@ -1,5 +1,5 @@
 // simt.hpp - chapter 4: how the executor runs kernels on a CPU: raw or checked, in which order,
-// what it counts, and what it reports.
+// what it counts, and what it reports. A GPU (device.hpp) does none of it.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,6 @@
 #include <kvlab/tensor/error.hpp>
 #include <kvlab/tensor/tensor.hpp>
 
-#if !KVLAB_GPU
 namespace kvlab::simt {
 
 // One kind of traffic with global memory. A request is one instruction of one warp; memory
@@ -96,6 +95,18 @@ const Options& current_options();
 // False in a build under the thread sanitizer: its hooks are the ones that checking needs.
 bool has_checked_kernels();
 
+// Until it goes out of scope, host code that touches device memory outside of launches and
+// copies dies of SIGSEGV, as it does (or reads nonsense) on a GPU; one line on standard error
+// says why. Throws Error if device memory is allocated already, or if there is another guard.
+// Costs two system calls per launch and per copy, whatever the number of allocations.
+class GuardDeviceMemory {
+public:
+    GuardDeviceMemory();
+    ~GuardDeviceMemory();
+    GuardDeviceMemory(const GuardDeviceMemory&) = delete;
+    GuardDeviceMemory& operator=(const GuardDeviceMemory&) = delete;
+};
+
 enum class FaultKind : std::uint8_t {
     out_of_bounds,      // beside an allocation or a shared array
     not_device_memory,  // nowhere near one: a null or a host pointer
@@ -133,4 +144,3 @@ public:
 };
 
 }  // namespace kvlab::simt
-#endif
