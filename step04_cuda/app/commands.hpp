@@ -10,6 +10,12 @@ namespace kvlab::app {
 struct LadderFlags {
     std::string model = "tiny";  // the decoder that climbs
     std::string json;
+    std::string launches;  // file for the launches' shapes
+};
+
+struct EstimateFlags {
+    std::string gpu = "A100";
+    std::string json;
 };
 
 struct GenerateFlags {
@@ -25,6 +31,7 @@ struct GenerateFlags {
 
 // Each returns an exit code.
 int run_ladders_command(const LadderFlags& flags);
+int run_estimate(const EstimateFlags& flags);
 int run_generate(const GenerateFlags& flags);
 
 }  // namespace kvlab::app

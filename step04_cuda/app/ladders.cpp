@@ -1,6 +1,10 @@
 // ladders.cpp - chapter 4: every rung of every ladder: what it moves, and that no bit changes.
 #include <cstdio>
+#include <fstream>
+#include <iomanip>
 #include <iostream>
+#include <set>
+#include <tuple>
 
 #include <kvlab/attention/generate.hpp>
 #include <kvlab/cuda/cuda_cache.hpp>
@@ -82,6 +86,21 @@ std::vector<DecoderRun> run_decoders(SessionOptions options) {
     return runs;
 }
 
+// The table that the occupancy is worked out for: each kernel with the sizes of its blocks.
+void write_launches(const std::string& path, const std::vector<simt::LaunchRecord>& launches) {
+    std::set<std::tuple<std::string, Index, std::size_t>> shapes;
+    for (const simt::LaunchRecord& launch : launches)
+        shapes.emplace(launch.kernel, launch.threads(), launch.dynamic_shared);
+    std::ofstream file(path);
+    file << std::left << std::setw(41) << "# kernel"
+         << "threads dynamic_shared_bytes\n";
+    for (const auto& shape : shapes)
+        file << std::left << std::setw(40) << std::get<0>(shape) << std::right << std::setw(8)
+             << std::get<1>(shape) << std::setw(21) << std::get<2>(shape) << '\n';
+    file.close();
+    check(!file.fail(), path, ": cannot be written");
+}
+
 Json ladder_json(const Ladder& ladder) {
     Json json;
     json["operation"] = ladder.operation;
@@ -123,10 +142,21 @@ int run_ladders_command(const LadderFlags& flags) {
         holds = holds && ladder.holds();
         report["ladders"][ladder.key] = ladder_json(ladder);
     }
+    std::vector<simt::LaunchRecord> launches;
+    for (const Ladder& ladder : ladders)
+        for (const RungRun& run : ladder.runs)
+            launches.insert(launches.end(), run.launches.begin(), run.launches.end());
     SessionOptions options;
     options.model = flags.model;
     options.source_weights = KVLAB_SOURCE_WEIGHTS;
-    const std::vector<DecoderRun> runs = run_decoders(options);
+    std::vector<DecoderRun> runs;
+    {
+        simt::Options noted;
+        noted.records = &launches;
+        const simt::Use use(noted);
+        runs = run_decoders(options);
+    }
+    if (!flags.launches.empty()) write_launches(flags.launches, launches);
     bool same = true;
     for (const DecoderRun& run : runs) {
         same = same && run.checksum == runs[0].checksum;

@@ -41,6 +41,7 @@ CLI::App* add_generate(CLI::App& app, app::GenerateFlags& flags) {
 
 int run(int argc, char** argv) {
     app::LadderFlags ladders;
+    app::EstimateFlags estimate;
     app::GenerateFlags generate;
     CLI::App app{
         "Chapter 4: CUDA kernels, on a GPU or without one. Without a subcommand: ladders.\n"
@@ -51,7 +52,14 @@ int run(int argc, char** argv) {
     climbing
         ->add_option("-m,--model", ladders.model, "GGUF file or name of the decoder's model")
         ->capture_default_str();
+    climbing->add_option("--launches", ladders.launches,
+                         "also write the shape of every launch to this file");
     add_json(*climbing, ladders.json);
+    CLI::App* const estimating =
+        app.add_subcommand("estimate", "from counts to the least time on a GPU: not measured");
+    estimating->add_option("--gpu", estimate.gpu, "A100, H100 or RTX5090")
+        ->capture_default_str();
+    add_json(*estimating, estimate.json);
     CLI::App* const generating = add_generate(app, generate);
     CLI::App* const showing = app.add_subcommand(
         "simt", "the executor: a right kernel's counters, a wrong one's report");
@@ -59,6 +67,7 @@ int run(int argc, char** argv) {
     return cli::run(app, argc, argv, [&] {
         generate.session.source_weights = KVLAB_SOURCE_WEIGHTS;
         if (generating->parsed()) return app::run_generate(generate);
+        if (estimating->parsed()) return app::run_estimate(estimate);
         if (showing->parsed()) return app::run_simt();
         return app::run_ladders_command(ladders);
     });

@@ -59,9 +59,10 @@ RungRun run_rung(const Rung& rung,
     return run;
 }
 
-// y [R, N] = x [R, K] w^T.
+// y [R, N] = x [R, K] w^T; all of it has `whole` outputs.
 Ladder climb_linear(
-    const char* key, const char* what, Index R, Index K, Index N, TensorType type) {
+    const char* key, const char* what, Index R, Index N, Index whole, TensorType type) {
+    constexpr Index K = 576;
     const Tensor x = normal_tensor({R, K}, 1), floats = normal_tensor({N, K}, 2);
     PackedMatrix packed(N, K, type);
     if (type == TensorType::f32) {
@@ -83,6 +84,8 @@ Ladder climb_linear(
                   N * bytes_for(type, K) + (R * K + R * N) * 4,
                   checksum_of(expected.flat()),
                   {}};
+    ladder.copies = whole / N;
+    ladder.whole_bytes = whole * bytes_for(type, K) + (R * K + R * whole) * 4;
     const DeviceArray<float> in = on_device(x, "x");
     for (const LinearRung& rung : linear_rungs()) {
         if (type != TensorType::f32 && rung.layout == MatrixLayout::rows) continue;
@@ -185,15 +188,16 @@ Ladder climb_argmax(Index n) {
 
 std::vector<Ladder> run_ladders() {
     std::vector<Ladder> ladders;
+    constexpr Index part = 64, gate_up = 3072;  // outputs
     ladders.push_back(
-        climb_linear("linear_1", "product of one row", 1, 576, 192, TensorType::f32));
-    ladders.push_back(climb_linear("linear_1_q4_1", "product of one row, 4-bit weights", 1, 576,
-                                   192, TensorType::q4_1));
+        climb_linear("linear_1", "product of one row", 1, part, gate_up, TensorType::f32));
+    ladders.push_back(climb_linear("linear_1_q4_1", "product of one row, 4-bit weights", 1,
+                                   part, gate_up, TensorType::q4_1));
     ladders.push_back(
-        climb_linear("linear_64", "product of 64 rows", 64, 576, 64, TensorType::f32));
+        climb_linear("linear_64", "product of 64 rows", 64, part, gate_up, TensorType::f32));
     ladders.push_back(climb_norm(4, 576));
     ladders.push_back(climb_attention("decode", "attention of one token", 1, 511));
-    ladders.push_back(climb_attention("prefill", "attention of a prompt", 48, 0));
+    ladders.push_back(climb_attention("prefill", "attention of a prompt", 128, 0));
     ladders.push_back(climb_argmax(4096));
     return ladders;
 }
