@@ -3,9 +3,6 @@
 // agree.
 #include <doctest/doctest.h>
 
-#include <fstream>
-#include <map>
-
 #include <kvlab/attention/cpu_engine.hpp>
 #include <kvlab/attention/generate.hpp>
 #include <kvlab/attention/synthetic.hpp>
@@ -14,32 +11,13 @@
 #include <kvlab/tensor/rope.hpp>
 #include <kvlab/weights/gguf_file.hpp>
 
+#include "golden.hpp"
 #include "models.hpp"
 
 using namespace kvlab;
 using namespace kvlab::test;
 
 namespace {
-
-// "name checksum" per line.
-const std::map<std::string, std::string>& golden() {
-    static const std::map<std::string, std::string> values = [] {
-        std::map<std::string, std::string> read;
-        std::ifstream file(std::string(KVLAB_TEST_DATA) + "/golden.txt");
-        std::string name, value;
-        while (file >> name >> value) read[name] = value;
-        return read;
-    }();
-    return values;
-}
-
-void check_golden(const std::string& name, const std::string& found) {
-    CAPTURE(name);
-    CAPTURE(found);
-    CHECK(golden().count(name) == 1);
-    if (golden().count(name) == 0) return;
-    CHECK(golden().at(name) == found);
-}
 
 // 24 tokens after a prompt of 70, greedy, with the cache: every row of logits.
 std::string run_checksum(const WeightSource& source,

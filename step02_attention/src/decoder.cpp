@@ -23,7 +23,7 @@ KvShape Decoder::kv_shape() const {
 // ANCHOR: forward
 View<const float> Decoder::forward(std::span<const SequenceStep> batch) {
     start(batch);
-    const View<const float> logits = run_layers(batch);
+    const View<const float> logits = engine_.host_rows(run_layers(batch), host_logits_);
     if (!all_finite(logits.flat())) [[unlikely]]
         report_non_finite(batch);
     for (const SequenceStep& step : batch) step.store->commit();
@@ -72,6 +72,8 @@ void Decoder::start(std::span<const SequenceStep> batch) {
         const SequenceStep& step = batch[s];
         check(step.store != nullptr && step.store->shape() == kv_shape(), "decoder: sequence ",
               s, ": its store was made for another model");
+        check(step.store->host_memory() == engine_.host_memory(), "decoder: sequence ", s,
+              ": its store works in another memory than the engine");
         for (std::size_t other = 0; other < s; ++other)
             check(batch[other].store != step.store, "decoder: sequences ", other, " and ", s,
                   " share one store");
@@ -254,7 +256,8 @@ View<const float> Decoder::head(std::span<const SequenceStep> batch) {
 }
 
 void Decoder::observe(Op op, Index layer, const View<const float>& view) {
-    if (observer_ != nullptr) observer_->on(op, layer, view, positions_);
+    if (observer_ != nullptr)
+        observer_->on(op, layer, engine_.host_rows(view, observed_), positions_);
 }
 
 }  // namespace kvlab

@@ -25,7 +25,9 @@ Session::Session(const SessionOptions& options)
     : level(options.simd.empty() ? default_simd_level() : parse_simd_level(options.simd)),
       file(GgufFile::open(find_model(options.model, options.source_weights))),
       tokenizer(make_tokenizer(file.metadata())),
-      engine(make_cpu_engine({threads_for(options.threads, file.file_bytes()), level})),
+      engine(options.make_engine
+                 ? options.make_engine()
+                 : make_cpu_engine({threads_for(options.threads, file.file_bytes()), level})),
       model(load_model(file, *engine)),
       decoder(model, *engine) {
     check(tokenizer->vocab_size() == model->config.vocab, file.name(), ": the tokenizer has ",

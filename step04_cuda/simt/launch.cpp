@@ -50,6 +50,10 @@ Use::~Use() {
     options() = before_;
 }
 
+const Options& current_options() {
+    return options();
+}
+
 bool has_checked_kernels() {
     return KVLAB_SIMT_CHECKED != 0;
 }
@@ -65,6 +69,11 @@ void run(const LaunchShape& shape, const void* function, const std::function<voi
     machine.options = options();
     machine.run(shape, function, thread);
     if (machine.options.counters != nullptr) *machine.options.counters += machine.counters;
+    if (machine.options.records != nullptr) {
+        const LaunchShape& ran = machine.shape;
+        machine.options.records->push_back({ran.kernel, ran.grid, ran.block, ran.static_shared,
+                                            ran.dynamic_shared, machine.counters});
+    }
 }
 
 std::vector<std::pair<std::string, Index>> counter_lines(const Counters& c) {

@@ -35,11 +35,13 @@ public:
     KvShape kv_shape() const;
 
     // Runs the new tokens of all sequences through the model and commits them to their stores.
-    // Returns the wanted logits [n, V], in the order of the batch, valid until the next call. A
+    // Returns the wanted logits [n, V] in the caller's memory, in the order of the batch, valid
+    // until the next call. A
     // row's bits do not depend on its neighbours in the batch. Throws Error, with every store
-    // as it was, for an empty batch, a store that occurs twice or has another shape, no room, a
-    // token outside of the vocabulary or a position outside of the context; and for logits
-    // that are not finite, with the place where the first such number came up.
+    // as it was, for an empty batch, a store that occurs twice, has another shape or works in
+    // another memory than the engine, no room, a token outside of the vocabulary or a position
+    // outside of the context; and for logits that are not finite, with the place where the
+    // first such number came up.
     View<const float> forward(std::span<const SequenceStep> batch);
 
     // The same for one sequence.
@@ -96,6 +98,9 @@ private:
     std::unique_ptr<Buffer> hidden_;   // [R, F]
     std::unique_ptr<Buffer> wanted_;   // [n, C] the rows that want logits
     std::unique_ptr<Buffer> logits_;   // [n, V]
+
+    // Copies for the caller, of an engine with a memory of its own.
+    Tensor host_logits_, observed_;
 };
 
 }  // namespace kvlab

@@ -3,7 +3,7 @@
 //
 // All engines give the same bits (contract): a CPU at any SIMD level and thread count, or
 // another device. Every View that an engine takes points into memory that this engine
-// allocated.
+// allocated; a caller who wants to read numbers asks for host_rows().
 #pragma once
 
 #include <memory>
@@ -47,6 +47,16 @@ public:
     // Copies between this engine's memory and the caller's; both contiguous, of equal size.
     virtual void upload(std::span<const float> from, float* to) = 0;
     virtual void download(const float* from, std::span<float> to) = 0;
+
+    // False if this engine's memory is not the caller's to read: a GPU's.
+    virtual bool host_memory() const { return true; }
+
+    // The rows [R, n] as the caller can read them: themselves, or a copy in `room`, which
+    // grows.
+    virtual View<const float> host_rows(const View<const float>& rows, Tensor& room) {
+        static_cast<void>(room);
+        return rows;
+    }
 
     // One matrix from tensors [n_i, K] with the same K, their outputs one behind the other.
     // Throws Error for tensors that are not such matrices.

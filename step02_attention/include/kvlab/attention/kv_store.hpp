@@ -68,6 +68,9 @@ public:
 
     virtual KeyForm key_form() const { return KeyForm::rotated; }
 
+    // In whose memory it works: it must be the engine's (Engine::host_memory).
+    virtual bool host_memory() const { return true; }
+
     // False if every step must bring the whole text again: then a prompt cannot come in pieces.
     virtual bool remembers() const { return true; }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <string>
 
 #include <kvlab/attention/cpu_engine.hpp>
@@ -17,6 +18,7 @@ struct SessionOptions {
     Index threads = 0;           // 0: one if the file is below 16 MiB, else the machine's
     std::string simd;            // "": the best level, or $KVLAB_SIMD
     std::filesystem::path source_weights;  // the source tree's weights/, may be empty
+    std::function<std::unique_ptr<Engine>()> make_engine;  // null: the CPU engine
 };
 
 // Keeps the file mapped, since the tokenizer and the configuration come from it.

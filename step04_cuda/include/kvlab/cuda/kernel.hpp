@@ -38,6 +38,7 @@
 #define __host__
 #define __forceinline__ KVLAB_INLINE
 #define __launch_bounds__(...)
+#define __align__(bytes) __attribute__((aligned(bytes)))
 // Blocks run one after another, so a static variable is a block's memory. Its section tells the
 // executor where shared memory is. An array has at most 48 KiB: aligned to 64 KiB, each is
 // followed by a gap, and an index that is too large never falls into the next array. "used": an
@@ -118,6 +119,14 @@ KVLAB_INLINE T atomicAdd(T* address, T value) {
 template <class T>
 KVLAB_INLINE T atomicMax(T* address, T value) {
     return ::kvlab::simt::atomic_max(address, value);
+}
+
+KVLAB_INLINE float __int_as_float(int bits) {
+    return __builtin_bit_cast(float, bits);
+}
+
+KVLAB_INLINE int __float_as_int(float value) {
+    return __builtin_bit_cast(int, value);
 }
 
 KVLAB_INLINE int min(int a, int b) {

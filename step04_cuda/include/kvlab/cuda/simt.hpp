@@ -57,11 +57,24 @@ enum class Mode : std::uint8_t { raw, checked };
 // whose result depends on it is wrong.
 enum class Order : std::uint8_t { forward, reverse, shuffled };
 
+// One launch: what it looked like and what it counted.
+struct LaunchRecord {
+    std::string kernel;
+    dim3 grid, block;
+    std::size_t static_shared = 0, dynamic_shared = 0;  // bytes of a block
+    Counters counters;
+
+    Index blocks() const { return Index{1} * grid.x * grid.y * grid.z; }
+
+    Index threads() const { return Index{1} * block.x * block.y * block.z; }  // of a block
+};
+
 struct Options {
     Mode mode = Mode::raw;
     Order order = Order::forward;
-    std::uint64_t seed = 1;        // of Order::shuffled
-    Counters* counters = nullptr;  // what launches count is added to it
+    std::uint64_t seed = 1;                        // of Order::shuffled
+    Counters* counters = nullptr;                  // what launches count is added to it
+    std::vector<LaunchRecord>* records = nullptr;  // each launch is noted there
 };
 
 // The options of all launches until it goes out of scope; then those from before hold again.
@@ -75,6 +88,9 @@ public:
 private:
     Options before_;
 };
+
+// The options that launches of this thread have now.
+const Options& current_options();
 
 // False in a build under the thread sanitizer: its hooks are the ones that checking needs.
 bool has_checked_kernels();

@@ -1,0 +1,45 @@
+// device_matrix.hpp - chapter 4: a weight matrix in device memory.
+#pragma once
+
+#include <kvlab/attention/engine.hpp>
+#include <kvlab/cuda/device_memory.hpp>
+#include <kvlab/tensor/packed_matrix.hpp>
+
+namespace kvlab {
+
+// rows: [N][K], floats, as textbooks write it. panels: chapter 1's [N/64][K][64], in the format
+// of the file.
+enum class MatrixLayout { rows, panels };
+
+class DeviceMatrix final : public Matrix {
+public:
+    // Copies the weights to the device, where they are read-only from then on.
+    DeviceMatrix(const PackedMatrix& packed, MatrixLayout layout);
+
+    Index outputs() const override { return outputs_; }
+
+    Index depth() const override { return depth_; }
+
+    Index bytes() const override { return words_.size() * Index{sizeof(unsigned)}; }
+
+    MatrixLayout layout() const { return layout_; }
+
+    int format() const { return format_; }  // a Format of kernels/formats.hpp
+
+    Index panel_bytes() const { return panel_bytes_; }
+
+    const float* rows() const { return reinterpret_cast<const float*>(words_.get()); }
+
+    const unsigned char* panels() const {
+        return reinterpret_cast<const unsigned char*>(words_.get());
+    }
+
+private:
+    Index outputs_, depth_;
+    MatrixLayout layout_;
+    int format_;
+    Index panel_bytes_;
+    DeviceArray<unsigned> words_;  // every layout is a whole number of these
+};
+
+}  // namespace kvlab

@@ -1,0 +1,57 @@
+#include <kvlab/cuda/device_matrix.hpp>
+
+#include <cstring>
+#include <vector>
+
+#include "kernels/formats.hpp"
+
+namespace kvlab {
+
+namespace {
+
+int format_of(TensorType type) {
+    switch (type) {
+        case TensorType::f32:
+            return kFormatF32;
+        case TensorType::f16:
+            return kFormatF16;
+        case TensorType::bf16:
+            return kFormatBf16;
+        case TensorType::q8_0:
+            return kFormatQ80;
+        case TensorType::q4_0:
+            return kFormatQ40;
+        case TensorType::q4_1:
+            return kFormatQ41;
+    }
+    throw Error("device matrix: unknown format");
+}
+
+Index words_of(const PackedMatrix& packed, MatrixLayout layout) {
+    return layout == MatrixLayout::rows ? packed.outputs() * packed.depth()
+                                        : packed.bytes() / Index{sizeof(unsigned)};
+}
+
+}  // namespace
+
+DeviceMatrix::DeviceMatrix(const PackedMatrix& packed, MatrixLayout layout)
+    : outputs_(packed.outputs()),
+      depth_(packed.depth()),
+      layout_(layout),
+      format_(layout == MatrixLayout::rows ? kFormatF32 : format_of(packed.type())),
+      panel_bytes_(packed.bytes() / packed.panels()),
+      words_(words_of(packed, layout), "weights") {
+    if (layout == MatrixLayout::panels) {
+        const auto* words = reinterpret_cast<const unsigned*>(packed.panel(0));
+        words_.copy_from({words, static_cast<std::size_t>(words_.size())});
+    } else {
+        std::vector<float> rows(static_cast<std::size_t>(outputs_ * depth_));
+        for (Index n = 0; n < outputs_; ++n)
+            packed.read(n, std::span(rows).subspan(static_cast<std::size_t>(n * depth_),
+                                                   static_cast<std::size_t>(depth_)));
+        copy_bytes_to_device(words_.get(), rows.data(), words_.size() * Index{sizeof(float)});
+    }
+    device_freeze(words_.get());
+}
+
+}  // namespace kvlab

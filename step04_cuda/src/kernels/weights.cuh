@@ -1,0 +1,70 @@
+// weights.cuh - chapter 4: one thread's view of a weight matrix: eight inputs of one output at
+// a time, in registers, whatever the format. The layouts are those of chapter 1's
+// packed_matrix.hpp.
+//
+//   rows     w[n][k], floats                    neighbours in n lie a whole row apart
+//   panels   [n / 64][k][n % 64], any format    neighbours in n lie side by side: the 32 lanes
+//                                               of a warp read 32 neighbours
+#pragma once
+
+#include "contract.cuh"
+#include "formats.hpp"
+
+namespace kvlab::KVLAB_KERNELS {
+
+constexpr int kEight = 8;            // inputs at a time: one word of 4-bit codes
+constexpr int kScales = kBlock * 2;  // bytes of one half per column
+constexpr int kGroup = 32;           // inputs of a block of the quantised formats
+
+// Where panel n / 64 begins. `panel_bytes` is a whole panel's.
+__device__ __forceinline__ const unsigned char* panel_of(const unsigned char* weights,
+                                                         int n,
+                                                         long long panel_bytes) {
+    return weights + n / kBlock * panel_bytes;
+}
+
+__device__ __forceinline__ unsigned half_at(const unsigned char* bytes, int i) {
+    return reinterpret_cast<const unsigned short*>(bytes)[i];
+}
+
+// The weights of inputs k ... k + 7 and column c of a panel; those behind `depth` are 0. k is a
+// multiple of 8, so all of them share one scale (rule 6).
+// ANCHOR: weights
+__device__ __forceinline__ void load_eight(
+    int format, const unsigned char* panel, int depth, int k, int c, float (&w)[kEight]) {
+    if (format <= kFormatBf16) {  // plain numbers
+#pragma unroll
+        for (int i = 0; i < kEight; ++i) {
+            const int at = (k + i) * kBlock + c;
+            w[i] = k + i >= depth         ? 0.0f
+                   : format == kFormatF32 ? reinterpret_cast<const float*>(panel)[at]
+                   : format == kFormatF16 ? f16_to_f32(half_at(panel, at))
+                                          : bf16_to_f32(half_at(panel, at));
+        }
+        return;
+    }
+    const int scales = format == kFormatQ41 ? 2 * kScales : kScales;
+    const int codes = format == kFormatQ80 ? kGroup * kBlock : kGroup * kBlock / 2;
+    const unsigned char* group = panel + static_cast<long long>(k / kGroup) * (scales + codes);
+    const float d = f16_to_f32(half_at(group, c));
+    const int in = k % kGroup;
+    if (format == kFormatQ80) {
+#pragma unroll
+        for (int i = 0; i < kEight; ++i)
+            w[i] = d * static_cast<float>(
+                           static_cast<signed char>(group[scales + (in + i) * kBlock + c]));
+        return;
+    }
+    const unsigned eight =
+        reinterpret_cast<const unsigned*>(group + scales)[in / kEight * kBlock + c];
+    const float m = format == kFormatQ41 ? f16_to_f32(half_at(group + kScales, c)) : 0.0f;
+#pragma unroll
+    for (int i = 0; i < kEight; ++i) {
+        const float code = static_cast<float>(eight >> (4 * i) & 15u);
+        w[i] = format == kFormatQ41 ? fmaf(d, code, m) : d * (code - 8.0f);
+    }
+}
+
+// ANCHOR_END: weights
+
+}  // namespace kvlab::KVLAB_KERNELS

@@ -1,0 +1,187 @@
+// Attention on CUDA kernels: every rung gives the bits of chapter 2's plain loop.
+#include <doctest/doctest.h>
+
+#include <cmath>
+
+#include <kvlab/attention/attention.hpp>
+#include <kvlab/cuda/device_sampler.hpp>
+#include <kvlab/cuda/ladders.hpp>
+#include <kvlab/tensor/checksum.hpp>
+#include <kvlab/tensor/numerics.hpp>
+
+#include "device_support.hpp"
+#include "random_data.hpp"
+
+using namespace kvlab;
+using namespace kvlab::test;
+
+namespace {
+
+struct Shape4 {
+    Index T, heads, kv_heads, D, past;
+};
+
+// Queries, keys and values of one step, and the answer of the plain loop.
+struct Problem {
+    explicit Problem(const Shape4& s, float sharpness = 1.0f)
+        : shape(s),
+          capacity(s.past + s.T + 7),
+          q(random_tensor({s.T, s.heads, s.D}, 1, sharpness)),
+          keys(random_tensor({s.kv_heads, capacity, s.D}, 2)),
+          values(random_tensor({s.kv_heads, capacity, s.D}, 3)),
+          expected({s.T, s.heads, s.D}) {
+        for (Index t = 0; t < s.T; ++t)
+            for (Index h = 0; h < s.heads; ++h) {
+                const Index kv = h / (s.heads / s.kv_heads), sees = s.past + t + 1;
+                attention_plain(q.view()[t][h], keys.view()[kv].slice(0, 0, sees),
+                                values.view()[kv].slice(0, 0, sees), expected.view()[t][h]);
+            }
+    }
+
+    // Slots that nobody may look at stay unwritten: a checked kernel that does is reported, a
+    // raw one gets NaN.
+    DeviceArray<float>* upload(const Tensor& from, const char* name) const {
+        auto* array = new DeviceArray<float>(from.size(), name);
+        const Index seen = (shape.past + shape.T) * shape.D, all = capacity * shape.D;
+        for (Index h = 0; h < shape.kv_heads; ++h)
+            copy_bytes_to_device(array->get() + h * all, from.data() + h * all,
+                                 seen * Index{sizeof(float)});
+        return array;
+    }
+
+    bool holds(const AttentionRung& rung, int block) const {
+        const std::unique_ptr<DeviceArray<float>> k(upload(keys, "keys")),
+            v(upload(values, "values"));
+        const Index width = shape.heads * shape.D;
+        const DeviceRows in(shape.T, width, q.flat()), out(shape.T, width);
+        Scratch scratch;
+        rung.run({in.heads(shape.heads), k->get(), v->get(), shape.kv_heads, capacity,
+                  shape.past, out.heads(shape.heads), scratch, block});
+        return out.untouched() && compare_bits(out.values(), expected.flat()).differ == 0;
+    }
+
+    Shape4 shape;
+    Index capacity;
+    Tensor q, keys, values, expected;
+};
+
+void check_all_rungs(const Shape4& s, bool every_block) {
+    const Problem problem(s);
+    for (const AttentionRung& rung : attention_rungs()) {
+        if (!rung.accepts(s.T, s.heads / s.kv_heads)) continue;
+        for (const int block : rung.blocks) {
+            CAPTURE(rung.name);
+            CAPTURE(block);
+            CAPTURE(s.T);
+            CAPTURE(s.past);
+            CAPTURE(s.heads);
+            CAPTURE(s.kv_heads);
+            CAPTURE(s.D);
+            CHECK(problem.holds(rung, block));
+            if (!every_block) break;
+        }
+    }
+}
+
+}  // namespace
+
+TEST_SUITE_BEGIN("step04");
+
+TEST_CASE("4.3 attention: every rung equals the plain loop around the edges of a tile") {
+    for (const Index past : {0, 1, 31, 62, 63, 64, 65, 127, 128, 300})
+        for (const Index T : {1, 2, 5, 66}) check_all_rungs({T, 4, 2, 16, past}, false);
+}
+
+TEST_CASE("4.3 attention: every block size of every rung") {
+    for (const Index T : {1, 4}) check_all_rungs({T, 4, 2, 16, 130}, true);
+}
+
+TEST_CASE("4.3 attention: MHA and GQA and MQA with heads of any width") {
+    for (const Index D : {1, 10, 16, 32, 63, 64, 65, 80, 128, 256})
+        for (const Index kv_heads : {1, 2, 6}) check_all_rungs({2, 6, kv_heads, D, 70}, false);
+}
+
+TEST_CASE("4.3 attention: checked launches report nothing in any order of threads") {
+    if (!simt::has_checked_kernels()) return;
+    for (const simt::Order order :
+         {simt::Order::forward, simt::Order::reverse, simt::Order::shuffled}) {
+        const simt::Use use({simt::Mode::checked, order, 3, nullptr});
+        check_all_rungs({1, 4, 2, 16, 130}, true);
+        check_all_rungs({3, 3, 1, 22, 63}, false);
+        check_all_rungs({1, 6, 2, 72, 64}, false);
+        check_all_rungs({20, 2, 2, 8, 50}, false);
+    }
+}
+
+TEST_CASE("4.3 attention: sharp rows with a maximum that rises and falls from tile to tile") {
+    for (const float sharpness : {4.0f, 12.0f}) {
+        const Problem problem({1, 4, 2, 16, 500}, sharpness);
+        for (const AttentionRung& rung : attention_rungs()) {
+            CAPTURE(rung.name);
+            CAPTURE(sharpness);
+            CHECK(problem.holds(rung, 0));
+        }
+    }
+}
+
+TEST_CASE("4.3 attention: what does not fit is refused") {
+    const DeviceRows q(2, 64), out(2, 64);
+    const DeviceArray<float> keys(2 * 8 * 16), values(2 * 8 * 16);
+    Scratch scratch;
+    for (const AttentionRung& rung : attention_rungs()) {
+        CAPTURE(rung.name);
+        const auto run = [&](Index kv_heads, Index capacity, Index past, int block) {
+            rung.run({q.heads(4), keys.get(), values.get(), kv_heads, capacity, past,
+                      out.heads(4), scratch, block});
+        };
+        CHECK_THROWS_AS(run(2, 8, 7, 0), Error);  // a slot behind the cache
+        CHECK_THROWS_AS(run(3, 8, 0, 0), Error);  // 4 query heads, 3 KV heads
+        CHECK_THROWS_AS(run(2, 8, 0, 33 * 33), Error);
+        CHECK_THROWS_AS(run(2, 8, -1, 0), Error);
+    }
+}
+
+TEST_CASE("4.4 argmax: every rung finds the lowest index among the largest") {
+    in_all_modes([] {
+        for (const Index n : {1, 2, 31, 32, 33, 255, 256, 1000, 3000}) {
+            std::vector<float> values = normals(n, static_cast<std::uint64_t>(n));
+            std::vector<std::vector<float>> cases = {values,
+                                                     std::vector<float>(values.size(), -3.0f)};
+            for (const Index at : {Index{0}, n / 2, n - 1}) {  // ties with what follows
+                cases.push_back(values);
+                for (Index i = at; i < n; i += 7)
+                    cases.back()[static_cast<std::size_t>(i)] = 50.0f;
+            }
+            cases.push_back(values);
+            for (float& value : cases.back()) value = value > 0 ? 0.0f : -0.0f;  // equal, both
+            for (const auto& row : cases) {
+                const DeviceArray<float> on_device(std::span<const float>(row), "values");
+                for (const ArgmaxRung& rung : argmax_rungs())
+                    for (const int block : rung.blocks) {
+                        CAPTURE(rung.name);
+                        CAPTURE(n);
+                        CHECK(rung.run({on_device.get(), n, block}) == argmax(row));
+                    }
+            }
+        }
+    });
+}
+
+TEST_CASE("4.4 sampling: the tokens of the host's sampler") {
+    for (const float temperature : {0.0f, 0.3f, 1.0f, 5.0f})
+        for (const Index n : {1, 2, 256, 3000}) {
+            Sampler on_host({temperature, 0, 1.0f, 77});
+            DeviceSampler on_device({temperature, 0, 1.0f, 77});
+            for (int draw = 0; draw < 10; ++draw) {
+                const std::vector<float> logits =
+                    normals(n, static_cast<std::uint64_t>(draw), 3.0f);
+                const DeviceArray<float> copy(std::span<const float>(logits), "logits");
+                CHECK(on_device.sample(copy.get(), n) == on_host.sample(logits));
+            }
+        }
+    CHECK_THROWS_AS(DeviceSampler({1.0f, 5, 1.0f, 1}), Error);
+    CHECK_THROWS_AS(DeviceSampler({1.0f, 0, 0.5f, 1}), Error);
+    CHECK_THROWS_AS(DeviceSampler({-1.0f, 0, 1.0f, 1}), Error);
+}
+
+TEST_SUITE_END();

@@ -1,0 +1,185 @@
+// Matrix products and norms on CUDA kernels: every rung gives the bits of the plain loop, for
+// any shape, format and block size.
+#include <doctest/doctest.h>
+
+#include <kvlab/cuda/ladders.hpp>
+#include <kvlab/tensor/checksum.hpp>
+#include <kvlab/tensor/numerics.hpp>
+
+#include "device_support.hpp"
+#include "random_blocks.hpp"
+#include "random_data.hpp"
+
+using namespace kvlab;
+using namespace kvlab::test;
+
+namespace {
+
+bool is_equal(const std::vector<float>& found, std::span<const float> expected) {
+    return compare_bits(found, expected).differ == 0;
+}
+
+// A product in the rung's layout and the same by chapter 1's plain loop.
+struct Product {
+    Product(TensorType type, Index R, Index K, Index N, std::uint64_t seed)
+        : rng(seed), packed(N, K, type), x(random_tensor({R, K}, seed + 1)), expected({R, N}) {
+        const std::vector<std::byte> bytes = random_rows(type, N, K, rng);
+        packed.set_outputs(0, bytes);
+        matmul_plain(x.view(), dequantized(type, bytes, N, K).view(), expected.view());
+    }
+
+    // What the rung makes of it; with a bias if there is one.
+    bool holds(const LinearRung& rung, int block, const std::vector<float>& bias = {}) const {
+        const Index R = x.dim(0), K = x.dim(1), N = expected.dim(1);
+        const DeviceMatrix w(packed, rung.layout);
+        const DeviceRows in(R, K, x.flat()), out(R, N);
+        std::unique_ptr<DeviceArray<float>> on_device;
+        if (!bias.empty())
+            on_device =
+                std::make_unique<DeviceArray<float>>(std::span<const float>(bias), "bias");
+        rung.run({w, on_device ? on_device->get() : nullptr, in.view(), out.view(), block});
+        Tensor sum = expected.clone();
+        if (!bias.empty())
+            for (Index r = 0; r < R; ++r)
+                for (Index n = 0; n < N; ++n)
+                    sum(r, n) = sum(r, n) + bias[static_cast<std::size_t>(n)];
+        return out.untouched() && is_equal(out.values(), sum.flat());
+    }
+
+    Rng rng;
+    PackedMatrix packed;
+    Tensor x, expected;
+};
+
+}  // namespace
+
+TEST_SUITE_BEGIN("step04");
+
+TEST_CASE("4.2 linear: every rung equals the plain loop at sizes around 64") {
+    for (const Index R : {1, 3, 17, 65})
+        for (const Index K : {1, 63, 64, 65, 200})
+            for (const Index N : {1, 64, 65}) {
+                const Product product(TensorType::f32, R, K, N,
+                                      static_cast<std::uint64_t>(R * 1000 + K * 10 + N));
+                for (const LinearRung& rung : linear_rungs()) {
+                    CAPTURE(rung.name);
+                    CAPTURE(R);
+                    CAPTURE(K);
+                    CAPTURE(N);
+                    CHECK(product.holds(rung, 0));
+                }
+            }
+}
+
+TEST_CASE("4.2 linear: every rung in every mode and order of threads") {
+    in_all_modes([] {
+        for (const Index R : {1, 17})
+            for (const Index K : {1, 65}) {
+                const Product product(TensorType::f32, R, K, 65,
+                                      static_cast<std::uint64_t>(R + K));
+                for (const LinearRung& rung : linear_rungs()) {
+                    CAPTURE(rung.name);
+                    CAPTURE(R);
+                    CAPTURE(K);
+                    CHECK(product.holds(rung, 0));
+                }
+            }
+    });
+}
+
+TEST_CASE("4.2 linear: every format and every block size of every rung in raw launches") {
+    for (const TensorType type : kTensorTypes)
+        for (const LinearRung& rung : linear_rungs()) {
+            const Product product(type, 66, 224, 130, 9);
+            for (const int block : rung.blocks) {
+                CAPTURE(type_name(type));
+                CAPTURE(rung.name);
+                CAPTURE(block);
+                CHECK(product.holds(rung, block));
+            }
+        }
+}
+
+TEST_CASE("4.2 linear: every format in checked launches") {
+    if (!simt::has_checked_kernels()) return;
+    const simt::Use use({simt::Mode::checked, simt::Order::reverse, 1, nullptr});
+    for (const TensorType type : kTensorTypes)
+        for (const LinearRung& rung : linear_rungs()) {
+            CAPTURE(type_name(type));
+            CAPTURE(rung.name);
+            CHECK(Product(type, 2, 96, 66, 10).holds(rung, 0));
+        }
+}
+
+TEST_CASE("4.2 linear: a bias is added after the complete sum") {
+    const std::vector<float> bias = normals(70, 5, 1e4f);
+    const Product product(TensorType::f32, 20, 130, 70, 6);
+    for (const LinearRung& rung : linear_rungs()) {
+        CAPTURE(rung.name);
+        CHECK(product.holds(rung, 0, bias));
+    }
+}
+
+TEST_CASE("4.2 linear: zeros keep their signs and subnormal numbers their bits") {
+    // A first block that sums to -0 is the total; adding it to 0 would lose the sign.
+    Tensor w({64, 64}), x({1, 64}), expected({1, 64});
+    for (float& value : x.flat()) value = -0.0f;
+    for (float& value : w.flat()) value = 1.0f;
+    for (Index n = 0; n < 64; ++n) x(0, n) = n == 63 ? -0x1p-149f : -0.0f;
+    matmul_plain(x.view(), w.view(), expected.view());
+    CHECK(expected(0, 0) == -0x1p-149f);
+    const PackedMatrix packed = PackedMatrix::pack(w.view());
+    for (const LinearRung& rung : linear_rungs()) {
+        const DeviceMatrix on_device(packed, rung.layout);
+        const DeviceRows in(1, 64, x.flat()), out(1, 64);
+        rung.run({on_device, nullptr, in.view(), out.view()});
+        CAPTURE(rung.name);
+        CHECK(is_equal(out.values(), expected.flat()));
+    }
+}
+
+TEST_CASE("4.2 linear: what a rung does not take is refused") {
+    const PackedMatrix packed = PackedMatrix::pack(random_tensor({64, 64}, 1).view());
+    const DeviceRows x(2, 64), y(2, 64), narrow(2, 63);
+    for (const LinearRung& rung : linear_rungs()) {
+        CAPTURE(rung.name);
+        const DeviceMatrix w(packed, rung.layout);
+        const DeviceMatrix other(packed, rung.layout == MatrixLayout::rows
+                                             ? MatrixLayout::panels
+                                             : MatrixLayout::rows);
+        CHECK_THROWS_AS(rung.run({w, nullptr, narrow.view(), y.view()}), Error);
+        CHECK_THROWS_AS(rung.run({w, nullptr, x.view(), narrow.view()}), Error);
+        CHECK_THROWS_AS(rung.run({other, nullptr, x.view(), y.view()}), Error);
+        CHECK_THROWS_AS(rung.run({w, nullptr, x.view(), y.view(), 1025}), Error);
+        CHECK_THROWS_AS(rung.run({w, nullptr, x.view(), y.view(), -1}), Error);
+    }
+    CHECK_THROWS_AS(find_rung(linear_rungs(), "fastest"), Error);
+}
+
+TEST_CASE("4.2 norms: every rung equals the plain loop with every block size and mode") {
+    in_all_modes([] {
+        for (const Index R : {1, 3})
+            for (const Index C : {1, 63, 64, 65, 576}) {
+                const std::vector<float> x = normals(R * C, 3, 4.0f), weight = normals(C, 4);
+                Tensor expected({R, C});
+                for (Index r = 0; r < R; ++r)
+                    rms_norm(&x[static_cast<std::size_t>(r * C)], weight.data(), 1e-5f, C,
+                             &expected(r, 0));
+                const DeviceArray<float> w(std::span<const float>(weight), "weight");
+                for (const NormRung& rung : norm_rungs())
+                    for (const int block : rung.blocks) {
+                        const DeviceRows in(R, C, x), out(R, C);
+                        rung.run({in.view(), w.get(), 1e-5f, out.view(), block});
+                        rung.run({in.view(), w.get(), 1e-5f, in.view(), block});  // in place
+                        CAPTURE(rung.name);
+                        CAPTURE(C);
+                        CAPTURE(block);
+                        CHECK(out.untouched());
+                        CHECK(is_equal(out.values(), expected.flat()));
+                        CHECK(is_equal(in.values(), expected.flat()));
+                    }
+            }
+    });
+}
+
+TEST_SUITE_END();
