@@ -13,12 +13,17 @@ install(DIRECTORY ${PROJECT_SOURCE_DIR}/weights/ DESTINATION ${CMAKE_INSTALL_DAT
         FILES_MATCHING PATTERN "*.gguf" PATTERN "heldout.txt"
         PATTERN "downloads" EXCLUDE PATTERN "include" EXCLUDE PATTERN "src" EXCLUDE PATTERN "logs" EXCLUDE)
 install(EXPORT kvlabTargets NAMESPACE kvlab:: DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/kvlab)
-set(boost)
+set(of_step04)
 if(KVLAB_LAST_STEP GREATER_EQUAL 4)
-    set(boost "find_dependency(Boost COMPONENTS context)\n")
+    set(of_step04 "find_dependency(Boost COMPONENTS context)\n")
+    if(KVLAB_HAS_GPU)
+        # What links kvlab::cuda links CUDA's runtime: that of the toolkit which built it, unless told otherwise.
+        string(APPEND of_step04 "if(NOT DEFINED CUDAToolkit_ROOT)\n    set(CUDAToolkit_ROOT \"${CUDAToolkit_ROOT}\")\nendif()\n"
+            "find_dependency(CUDAToolkit)\n")
+    endif()
 endif()
 file(WRITE ${CMAKE_BINARY_DIR}/kvlabConfig.cmake
-"include(CMakeFindDependencyMacro)\nfind_dependency(Threads)\n${boost}include(\${CMAKE_CURRENT_LIST_DIR}/kvlabTargets.cmake)\n")
+"include(CMakeFindDependencyMacro)\nfind_dependency(Threads)\n${of_step04}include(\${CMAKE_CURRENT_LIST_DIR}/kvlabTargets.cmake)\n")
 write_basic_package_version_file(${CMAKE_BINARY_DIR}/kvlabConfigVersion.cmake COMPATIBILITY SameMinorVersion)
 install(FILES ${CMAKE_BINARY_DIR}/kvlabConfig.cmake ${CMAKE_BINARY_DIR}/kvlabConfigVersion.cmake
         DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/kvlab)

@@ -1,8 +1,9 @@
-# CUDA kernel files on a CPU: plain C++ that is compiled twice, and once more by nvcc where there is one.
+# CUDA kernel files: plain C++ that is compiled twice for the CPU, and once more by nvcc where there is one.
 #
 # kvlab_kernels(<target> FILES ...)
-#   adds the kernels to the target: raw, with the build's own flags, and checked: without optimisation, since each
-#   access of the source is to be seen, and with calls to our functions before every one (step04_cuda/simt/hooks.cpp).
+#   adds the kernels to the target: raw, with the build's own flags; checked: without optimisation, since each
+#   access of the source is to be seen, and with calls to our functions before every one (step04_cuda/simt/hooks.cpp);
+#   and with KVLAB_GPU what nvcc makes of them. The program chooses when it runs.
 if(CMAKE_CXX_FLAGS MATCHES "-fsanitize=[a-z,]*thread")
     set(KVLAB_SIMT_CHECKED 0)
     message(STATUS "kvlab: thread sanitizer build: its hooks are taken, so CUDA kernels are built raw only; their checked tests are skipped")
@@ -32,6 +33,7 @@ function(kvlab_kernels target)
         target_include_directories(${object} PRIVATE ${PROJECT_SOURCE_DIR}/step04_cuda/include)
         target_link_libraries(${object} PRIVATE kvlab_flags)
         target_compile_options(${object} PRIVATE ${KVLAB_WARNINGS} -Wno-unknown-pragmas)
+        target_compile_definitions(${object} PRIVATE KVLAB_SIMT_CHECKED=${KVLAB_SIMT_CHECKED} KVLAB_HAS_GPU=${KVLAB_HAS_GPU})
         if(variant STREQUAL "checked")
             target_compile_options(${object} PRIVATE ${KVLAB_CHECKED_OPTIONS})
             target_compile_definitions(${object} PRIVATE KVLAB_KERNELS=checked KVLAB_IS_CHECKED=1)
@@ -41,38 +43,72 @@ function(kvlab_kernels target)
     kvlab_nvcc_objects(${target} ${ARG_FILES})
 endfunction()
 
-# kvlab_nvcc_objects(<name> <file>...)
-#   compiles the files with nvcc, to see that they are CUDA. Nothing is linked: no GPU is needed.
-find_program(KVLAB_NVCC nvcc HINTS $ENV{CUDA_PATH}/bin /usr/local/cuda/bin)
-if(KVLAB_NVCC AND NOT DEFINED ENV{CUDACXX})
-    set(ENV{CUDACXX} ${KVLAB_NVCC})  # it may not be on the path
-endif()
-include(CheckLanguage)
-check_language(CUDA)  # whether it works, too
-if(CMAKE_CUDA_COMPILER)
-    message(STATUS "kvlab: kernel files are also compiled by ${CMAKE_CUDA_COMPILER}, for sm_80 (none is run on a GPU)")
+# KVLAB_GPU=AUTO: with nvcc if there is one that works. Not with sanitizers: they do not know of the GPU's driver,
+# which wants addresses that they have taken.
+set(KVLAB_GPU AUTO CACHE STRING "Compile kernels for GPUs as well (needs nvcc): AUTO, ON or OFF")
+set_property(CACHE KVLAB_GPU PROPERTY STRINGS AUTO ON OFF)
+option(KVLAB_CUDART_SHARED "Link CUDA's runtime as a shared library; by default a program starts without the toolkit" OFF)
+set(KVLAB_HAS_GPU 0)
+if(KVLAB_GPU STREQUAL "AUTO" AND (KVLAB_FUZZ OR CMAKE_CXX_FLAGS MATCHES "-fsanitize="))
+    message(STATUS "kvlab: sanitizer build: kernels are built for the CPU executor alone")
+elseif(KVLAB_GPU)  # AUTO, too
+    find_program(KVLAB_NVCC nvcc HINTS $ENV{CUDA_PATH}/bin /usr/local/cuda/bin)
+    if(KVLAB_NVCC AND NOT DEFINED ENV{CUDACXX})
+        set(ENV{CUDACXX} ${KVLAB_NVCC})  # it may not be on the path
+    endif()
+    include(CheckLanguage)
+    check_language(CUDA)  # whether it works, too
+    if(CMAKE_CUDA_COMPILER)
+        if(NOT DEFINED CUDAToolkit_ROOT)
+            cmake_path(GET CMAKE_CUDA_COMPILER PARENT_PATH bin)
+            cmake_path(GET bin PARENT_PATH CUDAToolkit_ROOT)  # the runtime of this nvcc, not of another one
+        endif()
+        find_package(CUDAToolkit QUIET)
+    endif()
+    set(KVLAB_CUDART CUDA::cudart_static)
+    if(KVLAB_CUDART_SHARED)
+        set(KVLAB_CUDART CUDA::cudart)
+    endif()
+    if(CMAKE_CUDA_COMPILER AND TARGET ${KVLAB_CUDART})
+        set(KVLAB_HAS_GPU 1)
+        message(STATUS "kvlab: kernels are also compiled for GPUs, by ${CMAKE_CUDA_COMPILER}")
+    elseif(KVLAB_GPU STREQUAL "AUTO")
+        message(STATUS "kvlab: no nvcc: kernels are built for the CPU executor alone")
+    else()
+        message(FATAL_ERROR "kvlab: KVLAB_GPU=${KVLAB_GPU} needs a CUDA toolkit: an nvcc that works (on the path, or named by the "
+            "environment variable CUDACXX) and its runtime library")
+    endif()
 else()
-    message(STATUS "kvlab: no nvcc: kernels are built for the CPU executor alone")
+    message(STATUS "kvlab: KVLAB_GPU is off: kernels are built for the CPU executor alone")
 endif()
 
-# As commands of their own: CMake gives a file one language per folder, and here it is C++ already.
-function(kvlab_nvcc_objects name)
-    if(NOT CMAKE_CUDA_COMPILER)
+# As for the other compilers: no multiply and add that the source keeps apart may become one.
+set(KVLAB_NVCC_FLAGS -std=c++20 -fmad=false -Xcompiler=-ffp-contract=off,-fPIC
+    -I${PROJECT_SOURCE_DIR}/step04_cuda/include -I${PROJECT_SOURCE_DIR}/step01_tensor/include)
+if(KVLAB_WERROR)
+    list(APPEND KVLAB_NVCC_FLAGS -Werror=all-warnings)
+endif()
+
+# kvlab_nvcc_objects(<target> <file>...)
+#   compiles the files with nvcc and adds them to the target. What is kept is PTX for compute capability 7.5, the oldest
+#   that nvcc 13 knows, and no machine code: the driver of every GPU from 7.5 on compiles it when a kernel is first used, and
+#   keeps the result. So one build runs on all of them, those of tomorrow included, and is what ptx_check.py has read.
+#
+#   These are commands of their own: CMake gives a file one language per folder, and here it is C++ already.
+function(kvlab_nvcc_objects target)
+    if(NOT KVLAB_HAS_GPU)
         return()
     endif()
-    set(objects)
     foreach(file IN LISTS ARGN)
         cmake_path(ABSOLUTE_PATH file OUTPUT_VARIABLE source)
         cmake_path(GET file STEM stem)
-        set(object ${CMAKE_CURRENT_BINARY_DIR}/${name}_nvcc/${stem}.o)
+        set(object ${CMAKE_CURRENT_BINARY_DIR}/${target}_nvcc/${stem}.o)
         add_custom_command(OUTPUT ${object}
-            COMMAND ${CMAKE_COMMAND} -E make_directory ${CMAKE_CURRENT_BINARY_DIR}/${name}_nvcc
-            COMMAND ${CMAKE_CUDA_COMPILER} -std=c++20 -arch=sm_80 -fmad=false -Xcompiler=-ffp-contract=off
-                $<$<BOOL:${KVLAB_WERROR}>:-Werror=all-warnings>
-                -I${PROJECT_SOURCE_DIR}/step04_cuda/include -I${PROJECT_SOURCE_DIR}/step01_tensor/include
-                -MD -MF ${object}.d -c ${source} -o ${object}
+            COMMAND ${CMAKE_COMMAND} -E make_directory ${CMAKE_CURRENT_BINARY_DIR}/${target}_nvcc
+            COMMAND ${CMAKE_CXX_COMPILER_LAUNCHER} ${CMAKE_CUDA_COMPILER} ${KVLAB_NVCC_FLAGS}
+                -gencode arch=compute_75,code=compute_75 $<$<CONFIG:Release>:-O3> -MD -MF ${object}.d -c ${source} -o ${object}
             DEPENDS ${source} DEPFILE ${object}.d VERBATIM COMMAND_EXPAND_LISTS COMMENT "nvcc ${stem}.cu")
-        list(APPEND objects ${object})
+        target_sources(${target} PRIVATE ${object})
+        set_source_files_properties(${object} PROPERTIES EXTERNAL_OBJECT ON GENERATED ON)
     endforeach()
-    add_custom_target(${name}_nvcc ALL DEPENDS ${objects})
 endfunction()

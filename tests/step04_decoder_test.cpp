@@ -147,6 +147,25 @@ TEST_CASE("4.5 decoder: checked launches find nothing wrong in a prompt and a fo
     }
 }
 
+TEST_CASE("4.5 decoder: host code never touches device memory") {
+    // Whatever does ends the program here, as it would read nonsense from a GPU.
+    const simt::GuardDeviceMemory guard;
+    for (const Config& config : {tiny_config(), small_gpt2()}) {
+        const auto source = make_synthetic(config, 42);
+        CudaRig rig(*source);
+        CudaCache cache = rig.cache(64);
+        OpChecksums observer;
+        rig.decoder.set_observer(&observer);
+        Generator generator(rig.decoder);
+        generator.add(cache, random_tokens(30, config.vocab, 1), 20);
+        generator.run();
+        const std::unique_ptr<KvStore> fork = cache.fork();
+        fork->truncate(10);
+        rig.decoder.forward(*fork, random_tokens(5, config.vocab, 2), LogitsOf::all);
+        CHECK(generator.generated(0).size() == 20);
+    }
+}
+
 TEST_CASE("4.5 decoder: an observer sees the numbers of the CPU engine after every operator") {
     for (const Config& config : {tiny_config(), small_gpt2()}) {
         const auto source = make_synthetic(config, 3);

@@ -103,9 +103,9 @@ stage_clang() { # clang++ -O3, warnings are errors: the same golden checksums
 # Unoptimised builds run what compares bits and golden checksums.
 same_bits='golden|equal|same bits|same order|^[EG]\.[0-9]|^simt'
 
-# Tests of the chapters' text, of Python alone, and of a polynomial that is no part of a build:
-# stage ci runs them.
-of_the_text='^tools_(snippets|fit_exp2|viewer|viewer_browser|plot)$'
+# Tests of the chapters' text, of Python alone, of what nvcc makes of the kernels, and of a polynomial
+# that is no part of a build: stage ci runs them.
+of_the_text='^tools_(snippets|fit_exp2|viewer|viewer_browser|plot|ptx|ptx_self_test)$'
 
 stage_gcc_o0() { # g++ -O0: the same bits
     targets=("${numeric_tests[@]}")
@@ -212,6 +212,7 @@ stage_install() { # cmake --install, and a project of its own that uses what is 
         "-DCMAKE_PREFIX_PATH=$root/build/installed"
     check cmake --build build/consumer
     check build/consumer/consumer
+    check build/consumer/cuda_consumer
     # The program finds the installed tiny model by itself, from any folder.
     check env -C build -u KVLAB_WEIGHTS installed/bin/step03_kvcache generate -m tiny -p "In the" -n 4
 }

@@ -1,114 +1,85 @@
-// step04_cuda - chapter 4: so far the executor shows itself: a right kernel with what it cost,
-// one that is slow, and one that is wrong.
-#include <algorithm>
-#include <cstdio>
-#include <iostream>
+// step04_cuda - chapter 4: kernels in ladders, and the decoder on them; on a GPU or without
+// one.
+#include <kvlab/cuda/device.hpp>
 
-#include <kvlab/attention/command_line.hpp>
-#include <kvlab/cuda/device_memory.hpp>
-#include <kvlab/cuda/simt.hpp>
-#include <kvlab/tensor/checksum.hpp>
-
-#include "transpose.cuh"
+#include "app.hpp"
+#include "commands.hpp"
 
 namespace {
 
 using namespace kvlab;
 
-using TransposeKernel = Kernel<const float*, float*, int, int>;
-
-constexpr int kRows = 80, kColumns = 70;  // neither is a multiple of the tile
-
-std::vector<float> numbers() {
-    std::vector<float> values(kRows * kColumns);
-    for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i);
-    return values;
+void add_json(CLI::App& sub, std::string& json) {
+    sub.add_option("--json", json, "also write the figures to this file");
 }
 
-// out [columns, rows]; throws simt::Fault if the kernel is found wrong.
-std::vector<float> transposed(const TransposeKernel& kernel, const simt::Options& options) {
-    const simt::Use use(options);
-    const DeviceArray<float> in(numbers(), "in"), out(kRows * kColumns, "out");
-    launch(kernel, dim3((kColumns + 31) / 32, (kRows + 31) / 32), dim3(32, 8), 0, in.get(),
-           out.get(), kRows, kColumns);
-    return out.to_host();
+CLI::App* add_generate(CLI::App& app, app::GenerateFlags& flags) {
+    CLI::App* sub = app.add_subcommand("generate", "go on with a prompt: chapter 3's bits");
+    cli::add_model_flags(*sub, flags.session);
+    cli::add_sampling_flags(*sub, flags.sampling);
+    sub->add_option("-p,--prompt", flags.prompt, "text to go on with")->capture_default_str();
+    sub->add_option("-n,--steps", flags.steps, "tokens to generate at most")
+        ->check(CLI::Range(0, 1 << 24))
+        ->capture_default_str();
+    sub->add_option("--batch", flags.batch, "as many sequences at once, with seeds s, s+1, ...")
+        ->check(CLI::Range(1, 256))
+        ->capture_default_str();
+    sub->add_option("--linear", flags.linear,
+                    "kernel of the products: naive, coalesced, split, shared, registers; "
+                    "default: what suits");
+    sub->add_option("--norm", flags.norm, "kernel of the norms: naive, block");
+    sub->add_option("--attention", flags.attention,
+                    "kernel of attention: naive, staged, fused, split");
+    sub->add_flag("--gpu", flags.gpu, "on the GPU; without: under the SIMT executor");
+    sub->add_flag("--checked", flags.checked, "every access checked by the executor: slow")
+        ->excludes("--gpu");
+    sub->add_flag("--compare", flags.compare, "then on the CPU engine, and compare every bit");
+    sub->add_flag("--ignore-end", flags.ignore_end, "go on after the model's end of text");
+    add_json(*sub, flags.json);
+    return sub;
 }
 
-bool is_transposed(const std::vector<float>& out) {
-    const std::vector<float> in = numbers();
-    for (std::size_t row = 0; row < kRows; ++row)
-        for (std::size_t column = 0; column < kColumns; ++column)
-            if (out[column * kRows + row] != in[row * kColumns + column]) return false;
-    return true;
-}
-
-// Whether raw and checked give the same bits in every order, and those are right.
-bool show_results(const TransposeKernel& kernel, std::string& hex) {
-    bool same = true;
-    hex = hex64(checksum(transposed(kernel, {})));
-    std::vector<simt::Mode> modes = {simt::Mode::raw};
-    if (simt::has_checked_kernels()) modes.push_back(simt::Mode::checked);
-    for (const simt::Mode mode : modes)
-        for (const simt::Order order :
-             {simt::Order::forward, simt::Order::reverse, simt::Order::shuffled}) {
-            const std::vector<float> out = transposed(kernel, {mode, order, 1, nullptr});
-            same = same && is_transposed(out) && hex64(checksum(out)) == hex;
-        }
-    std::cout << kernel.name << ": raw and checked, threads forward, in reverse and shuffled: "
-              << "the right numbers, checksum " << hex << ": " << cli::verdict(same) << "\n";
-    return same;
-}
-
-void show_counters() {
-    simt::Counters padded, plain;
-    transposed(transpose, {simt::Mode::checked, simt::Order::forward, 1, &padded});
-    transposed(transpose_with_conflicts,
-               {simt::Mode::checked, simt::Order::forward, 1, &plain});
-    const auto left = simt::counter_lines(padded), right = simt::counter_lines(plain);
-    std::printf("\n  %-34s %16s %16s\n", "counted", "rows of 33", "rows of 32");
-    for (std::size_t i = 0; i < left.size(); ++i)
-        if (left[i].second != 0 || right[i].second != 0)
-            std::printf("  %-34s %16td %16td\n", left[i].first.c_str(), left[i].second,
-                        right[i].second);
-    std::fflush(stdout);
-}
-
-bool show_fault() {
-    try {
-        transposed(transpose_without_barrier,
-                   {simt::Mode::checked, simt::Order::forward, 1, nullptr});
-    } catch (const simt::Fault& fault) {
-        std::cout << "\nThe same kernel without its barrier:\n" << fault.what() << "\n";
-        return fault.kind == simt::FaultKind::race;
-    }
-    std::cout << "\nThe same kernel without its barrier: nothing was reported\n";
-    return false;
-}
-
-int run_demonstration() {
-    std::cout << "A matrix of " << kRows << " x " << kColumns
-              << ", transposed by tiles of 32 x 32\n";
-    std::string hex;
-    bool holds = show_results(transpose, hex);
-    if (simt::has_checked_kernels()) {
-        show_counters();
-        holds = show_fault() && holds;
-    } else {
-        std::cout << "not checked: this build has no checked kernels\n";
-    }
-    std::cout << "\nRESULT holds=" << (holds ? "yes" : "no") << " checksum=" << hex
-              << std::endl;
-    return holds ? cli::kHolds : cli::kFails;
+int run(int argc, char** argv) {
+    app::LadderFlags ladders;
+    app::EstimateFlags estimate;
+    app::GenerateFlags generate;
+    CLI::App app{
+        "Chapter 4: CUDA kernels, on a GPU or without one. Without a subcommand: ladders.\n"
+        "Exit codes: 0 holds, 1 does not hold or an error, 2 wrong usage.",
+        "step04_cuda"};
+    CLI::App* const climbing =
+        app.add_subcommand("ladders", "every kernel: what it moves, and that no bit changes");
+    climbing
+        ->add_option("-m,--model", ladders.model, "GGUF file or name of the decoder's model")
+        ->capture_default_str();
+    climbing->add_option("--launches", ladders.launches,
+                         "also write the shape of every launch to this file");
+    add_json(*climbing, ladders.json);
+    CLI::App* const estimating =
+        app.add_subcommand("estimate", "from counts to the least time on a GPU: not measured");
+    estimating->add_option("--gpu", estimate.gpu, "A100, H100 or RTX5090")
+        ->capture_default_str();
+    add_json(*estimating, estimate.json);
+    CLI::App* const generating = add_generate(app, generate);
+    CLI::App* const showing = app.add_subcommand(
+        "simt", "the executor: a right kernel's counters, a wrong one's report");
+    app.require_subcommand(0, 1);
+    return cli::run(app, argc, argv, [&] {
+        generate.session.source_weights = KVLAB_SOURCE_WEIGHTS;
+        if (generating->parsed()) return app::run_generate(generate);
+        if (estimating->parsed()) return app::run_estimate(estimate);
+        if (showing->parsed()) return app::run_simt();
+        return app::run_ladders_command(ladders);
+    });
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-    CLI::App app{
-        "Chapter 4: CUDA kernels on a CPU. Without a subcommand: simt.\n"
-        "Exit codes: 0 holds, 1 does not hold or an error, 2 wrong usage.",
-        "step04_cuda"};
-    app.add_subcommand("simt", "the executor: a right kernel's counters, a wrong one's report");
-    app.require_subcommand(0, 1);
-    return cli::run(app, argc, argv, run_demonstration);
+    try {
+        return run(argc, argv);
+    } catch (const std::exception& error) {  // a flag defined twice: a mistake in this file
+        std::cerr << "step04_cuda: " << error.what() << '\n';
+        return kvlab::cli::kFails;
+    }
 }

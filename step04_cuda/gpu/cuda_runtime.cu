@@ -1,59 +1,172 @@
 // cuda_runtime.cu - chapter 4: launches and memory where there is a GPU. Compiled by nvcc
 // alone.
-#include <kvlab/cuda/device_memory.hpp>
-#include <kvlab/cuda/launch.hpp>
+//
+// One stream for everything. All calls are checked. A kernel's fault is found by whichever call
+// comes next, and stays: the program has to be started again.
+#include <kvlab/tensor/error.hpp>
+#include <unordered_map>
+
+#include "gpu_runtime.hpp"
 
 namespace kvlab {
 
 namespace {
 
+constexpr int kPoison = 0xff;  // four of these are a NaN
+
 void check_cuda(cudaError_t code, const char* what) {
-    if (code != cudaSuccess) throw Error(concat(what, ": ", cudaGetErrorString(code)));
+    if (code != cudaSuccess)
+        throw Error(
+            concat(what, ": GPU: ", cudaGetErrorName(code), ", ", cudaGetErrorString(code)));
 }
+
+cudaStream_t& stream() {
+    static cudaStream_t only = nullptr;
+    return only;
+}
+
+struct Function {
+    std::size_t static_shared = 0;   // bytes
+    std::size_t dynamic_shared = 0;  // bytes that have been asked for
+};
+
+// Asked for once: the first question about a kernel makes the driver compile it.
+Function& function_of(const char* kernel, const void* function) {
+    static std::unordered_map<const void*, Function> known;
+    const auto found = known.find(function);
+    if (found != known.end()) return found->second;
+    cudaFuncAttributes attributes{};
+    check_cuda(cudaFuncGetAttributes(&attributes, function), kernel);
+    return known[function] = {attributes.sharedSizeBytes, 0};
+}
+
+std::string version(int number) {
+    return concat(number / 1000, ".", number % 1000 / 10);
+}
+
+// Why device 0 cannot run this program; empty if it can.
+std::string hindrance() {
+    int driver = 0, devices = 0, major = 0, minor = 0;
+    if (cudaDriverGetVersion(&driver) != cudaSuccess || driver == 0) return "no driver";
+    // The driver compiles our PTX, and reads none that is newer than itself.
+    if (driver < CUDART_VERSION)
+        return concat("the driver knows CUDA ", version(driver), ", this program needs ",
+                      version(CUDART_VERSION));
+    const cudaError_t code = cudaGetDeviceCount(&devices);
+    if (code != cudaSuccess) return cudaGetErrorString(code);
+    if (devices == 0) return "no device";
+    if (cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0) != cudaSuccess ||
+        cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, 0) != cudaSuccess)
+        return "its compute capability is unknown";
+    if (major * 10 + minor < 75)
+        return concat("compute capability ", major, ".", minor, ", at least 7.5 is needed");
+    return {};
+}
+
+struct Events {
+    cudaEvent_t begin = nullptr, end = nullptr;
+};
 
 }  // namespace
 
-void gpu_launch(const LaunchShape& shape, const void* function, void** arguments) {
-    LaunchShape full = shape;
-    cudaFuncAttributes attributes{};
-    check_cuda(cudaFuncGetAttributes(&attributes, function), shape.kernel);
-    full.static_shared = attributes.sharedSizeBytes;
-    check_launch(full);
-    // More than 48 KiB of dynamic shared memory has to be asked for.
-    if (full.static_shared + full.dynamic_shared > kStaticSharedLimit)
-        check_cuda(cudaFuncSetAttribute(function, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                        static_cast<int>(shape.dynamic_shared)),
-                   shape.kernel);
-    check_cuda(cudaLaunchKernel(function, shape.grid, shape.block, arguments,
-                                shape.dynamic_shared, nullptr),
-               shape.kernel);
-    check_cuda(cudaDeviceSynchronize(), shape.kernel);
+const bool kGpuBuilt = true;
+
+bool gpu_found(std::string* why_not) {
+    const std::string why = hindrance();
+    if (why_not != nullptr) *why_not = why;
+    return why.empty();
 }
 
-void* device_alloc_bytes(Index bytes, Index granule, const char* name) {
-    check(bytes > 0 && granule > 0, "device memory '", name,
-          "': expected at least one byte, found ", bytes);
+void gpu_open() {
+    if (stream() != nullptr) return;
+    check_cuda(cudaSetDevice(0), "device 0");
+    check_cuda(cudaStreamCreateWithFlags(&stream(), cudaStreamNonBlocking), "stream");
+}
+
+std::string gpu_name() {
+    cudaDeviceProp properties{};
+    check_cuda(cudaGetDeviceProperties(&properties, 0), "device 0");
+    return properties.name;
+}
+
+std::size_t gpu_static_shared(const char* kernel, const void* function) {
+    return function_of(kernel, function).static_shared;
+}
+
+void gpu_launch(const GpuLaunch& launch) {
+    const auto& [kernel, function, arguments, grid, block, dynamic_shared, large] = launch;
+    Function& known = function_of(kernel, function);
+    if (large && dynamic_shared > known.dynamic_shared) {
+        check_cuda(cudaFuncSetAttribute(function, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                        static_cast<int>(dynamic_shared)),
+                   kernel);
+        known.dynamic_shared = dynamic_shared;
+    }
+    check_cuda(cudaLaunchKernel(function, dim3(grid[0], grid[1], grid[2]),
+                                dim3(block[0], block[1], block[2]), arguments, dynamic_shared,
+                                stream()),
+               kernel);
+}
+
+void* gpu_alloc(std::size_t bytes, const char* name) {
     void* memory = nullptr;
-    check_cuda(cudaMalloc(&memory, static_cast<std::size_t>(bytes)), name);
+    check_cuda(cudaMalloc(&memory, bytes), name);
+    check_cuda(cudaMemsetAsync(memory, kPoison, bytes, stream()), name);
     return memory;
 }
 
-void device_free(void* pointer) {
-    check_cuda(cudaFree(pointer), "device_free");
+// Destructors come here, also when a launch has failed, so only a pointer that is none throws;
+// what the launch did wrong is told by the next call that may throw. cudaFree waits for the
+// kernels that use the memory.
+void gpu_free(void* pointer) {
+    const cudaError_t code = cudaFree(pointer);
+    if (code == cudaErrorInvalidValue) check_cuda(code, "device_free");
 }
 
-void copy_bytes_to_device(void* device, const void* host, Index bytes) {
-    check_cuda(
-        cudaMemcpy(device, host, static_cast<std::size_t>(bytes), cudaMemcpyHostToDevice),
-        "copy to device");
+// Waits: the caller may change or free the host's bytes next.
+void gpu_copy_to_device(void* device, const void* host, std::size_t bytes) {
+    check_cuda(cudaMemcpyAsync(device, host, bytes, cudaMemcpyHostToDevice, stream()),
+               "copy to device");
+    check_cuda(cudaStreamSynchronize(stream()), "copy to device");
 }
 
-void copy_bytes_to_host(void* host, const void* device, Index bytes) {
-    check_cuda(
-        cudaMemcpy(host, device, static_cast<std::size_t>(bytes), cudaMemcpyDeviceToHost),
-        "copy to host");
+void gpu_copy_to_host(void* host, const void* device, std::size_t bytes) {
+    check_cuda(cudaMemcpyAsync(host, device, bytes, cudaMemcpyDeviceToHost, stream()),
+               "copy to host");
+    check_cuda(cudaStreamSynchronize(stream()), "copy to host");
 }
 
-void device_freeze(const void*) {}
+void gpu_synchronize() {
+    check_cuda(cudaStreamSynchronize(stream()), "device_synchronize");
+}
+
+void* gpu_seconds_make() {
+    Events events;
+    check_cuda(cudaEventCreate(&events.begin), "stopwatch");
+    check_cuda(cudaEventCreate(&events.end), "stopwatch");
+    return new Events(events);
+}
+
+void gpu_seconds_begin(void* events) {
+    check_cuda(cudaEventRecord(static_cast<Events*>(events)->begin, stream()), "stopwatch");
+}
+
+double gpu_seconds_end(void* events) {
+    const Events& pair = *static_cast<Events*>(events);
+    float milliseconds = 0;
+    check_cuda(cudaEventRecord(pair.end, stream()), "stopwatch");
+    check_cuda(cudaEventSynchronize(pair.end), "stopwatch");
+    check_cuda(cudaEventElapsedTime(&milliseconds, pair.begin, pair.end), "stopwatch");
+    return static_cast<double>(milliseconds) / 1000;
+}
+
+// In a destructor: an error is told by the next call.
+void gpu_seconds_drop(void* events) {
+    const Events* pair = static_cast<Events*>(events);
+    if (pair == nullptr) return;
+    cudaEventDestroy(pair->begin);
+    cudaEventDestroy(pair->end);
+    delete pair;
+}
 
 }  // namespace kvlab

@@ -1,12 +1,13 @@
 // device_memory.cpp - chapter 4: device memory without a GPU.
-#include <kvlab/cuda/device_memory.hpp>
+#include "device_memory.hpp"
 
 #include <cstdlib>
 #include <cstring>
 
+#include "arena.hpp"
 #include "memory_map.hpp"
 
-namespace kvlab {
+namespace kvlab::simt {
 
 namespace {
 
@@ -14,56 +15,70 @@ constexpr std::size_t kPointerAlignment = 256;  // cudaMalloc's
 constexpr int kPoison = 0xff;                   // four of these are a NaN
 
 // Marks the granules of [pointer, pointer + bytes) as written.
-void note_written(simt::Region& region, const void* pointer, std::size_t bytes) {
+void note_written(Region& region, const void* pointer, std::size_t bytes) {
     const auto first = reinterpret_cast<std::uintptr_t>(pointer) - region.begin;
     for (std::uintptr_t g = first / region.granule; g <= (first + bytes - 1) / region.granule;
          ++g)
         region.set_written(g);
 }
 
+// Memory with a gap on both sides.
+void* take(std::size_t bytes) {
+    Arena* arena = Arena::instance();
+    if (arena != nullptr && arena->guards()) return arena->take(bytes);
+    const std::size_t rounded =
+        (bytes + kPointerAlignment - 1) / kPointerAlignment * kPointerAlignment;
+    void* whole = std::aligned_alloc(kPointerAlignment, kGap + rounded + kGap);
+    return whole == nullptr ? nullptr : static_cast<char*>(whole) + kGap;
+}
+
+// A GPU would take it for an address of the host's, and copy nonsense or fail.
+void check_host_side(const void* host, const char* what) {
+    const auto address = reinterpret_cast<std::uintptr_t>(host);
+    check(MemoryMap::instance().find(address) == nullptr, what, ": ", host,
+          " is device memory, expected the host's");
+}
+
 }  // namespace
 
-void* device_alloc_bytes(Index bytes, Index granule, const char* name) {
-    check(bytes > 0 && granule > 0, "device memory '", name,
-          "': expected at least one byte, found ", bytes);
-    const auto size = static_cast<std::size_t>(bytes);
-    const std::size_t rounded =
-        (size + kPointerAlignment - 1) / kPointerAlignment * kPointerAlignment;
-    void* whole = std::aligned_alloc(kPointerAlignment, simt::kGap + rounded + simt::kGap);
-    check(whole != nullptr, "device memory '", name, "': no room for ", bytes, " bytes");
-    void* memory = static_cast<char*>(whole) + simt::kGap;
-    std::memset(memory, kPoison, size);
-    simt::MemoryMap::instance().add(memory, size, static_cast<std::size_t>(granule), name);
+void* alloc(std::size_t bytes, std::size_t granule, const char* name) {
+    void* memory = take(bytes);
+    check(memory != nullptr, "device memory '", name, "': no room for ", bytes, " bytes");
+    const OpenArena open;
+    std::memset(memory, kPoison, bytes);
+    MemoryMap::instance().add(memory, bytes, granule, name);
     return memory;
 }
 
-void device_free(void* pointer) {
-    if (pointer == nullptr) return;
-    simt::MemoryMap::instance().remove(pointer);
-    std::free(static_cast<char*>(pointer) - simt::kGap);
+void free(void* pointer) {
+    const std::size_t bytes = MemoryMap::instance().remove(pointer);
+    Arena* arena = Arena::instance();
+    if (arena != nullptr && arena->holds(pointer))
+        arena->give_back(pointer, bytes);
+    else
+        std::free(static_cast<char*>(pointer) - kGap);
 }
 
-void copy_bytes_to_device(void* device, const void* host, Index bytes) {
-    if (bytes == 0) return;
-    const auto size = static_cast<std::size_t>(bytes);
-    simt::Region& region =
-        simt::MemoryMap::instance().enclosing(device, size, "copy to device");
-    std::memcpy(device, host, size);
-    note_written(region, device, size);
+void copy_to_device(void* device, const void* host, std::size_t bytes) {
+    check_host_side(host, "copy to device");
+    Region& region = MemoryMap::instance().enclosing(device, bytes, "copy to device");
+    const OpenArena open;
+    std::memcpy(device, host, bytes);
+    note_written(region, device, bytes);
 }
 
-void copy_bytes_to_host(void* host, const void* device, Index bytes) {
-    if (bytes == 0) return;
-    const auto size = static_cast<std::size_t>(bytes);
-    simt::MemoryMap::instance().enclosing(device, size, "copy to host");
-    std::memcpy(host, device, size);
+void copy_to_host(void* host, const void* device, std::size_t bytes) {
+    check_host_side(host, "copy to host");
+    MemoryMap::instance().enclosing(device, bytes, "copy to host");
+    const OpenArena open;
+    std::memcpy(host, device, bytes);
 }
 
-void device_freeze(const void* pointer) {
-    simt::Region& region = simt::MemoryMap::instance().enclosing(pointer, 1, "device_freeze");
+void freeze(const void* pointer) {
+    Region& region = MemoryMap::instance().enclosing(pointer, 1, "device_freeze");
     region.frozen = true;
     region.shadow = nullptr;
     region.set_all_written();
 }
 
-}  // namespace kvlab
+}  // namespace kvlab::simt

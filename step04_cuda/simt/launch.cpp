@@ -1,6 +1,7 @@
 // launch.cpp - chapter 4: options of launches, and a launch from the outside.
 #include <mutex>
 
+#include "arena.hpp"
 #include "machine.hpp"
 
 namespace kvlab::simt {
@@ -49,6 +50,10 @@ Use::~Use() {
     options() = before_;
 }
 
+const Options& current_options() {
+    return options();
+}
+
 bool has_checked_kernels() {
     return KVLAB_SIMT_CHECKED != 0;
 }
@@ -59,10 +64,16 @@ bool launches_check() {
 
 void run(const LaunchShape& shape, const void* function, const std::function<void()>& thread) {
     const std::lock_guard lock(launch_mutex());
+    const OpenArena open;
     Machine& machine = Machine::instance();
     machine.options = options();
     machine.run(shape, function, thread);
     if (machine.options.counters != nullptr) *machine.options.counters += machine.counters;
+    if (machine.options.records != nullptr) {
+        const LaunchShape& ran = machine.shape;
+        machine.options.records->push_back({ran.kernel, ran.grid, ran.block, ran.static_shared,
+                                            ran.dynamic_shared, machine.counters});
+    }
 }
 
 std::vector<std::pair<std::string, Index>> counter_lines(const Counters& c) {

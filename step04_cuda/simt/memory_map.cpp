@@ -87,13 +87,20 @@ Region& MemoryMap::add(void* memory, std::size_t bytes, std::size_t granule, con
     return region;
 }
 
-void MemoryMap::remove(void* memory) {
+std::size_t MemoryMap::remove(void* memory) {
     const auto found = regions_.find(reinterpret_cast<std::uintptr_t>(memory));
     check(found != regions_.end() && !found->second.shared,
           "device_free: no allocation begins at ", memory);
+    const std::size_t bytes = found->second.bytes();
     freed_[found->first] = {found->second.end, found->second.name};
     last_ = nullptr;
     regions_.erase(found);
+    return bytes;
+}
+
+bool MemoryMap::has_allocations() const {
+    return std::any_of(regions_.begin(), regions_.end(),
+                       [](const auto& entry) { return !entry.second.shared; });
 }
 
 Region& MemoryMap::enclosing(const void* address, std::size_t bytes, const char* what) {

@@ -58,7 +58,10 @@ public:
     const std::string* find_freed(std::uintptr_t address) const;
 
     Region& add(void* memory, std::size_t bytes, std::size_t granule, const char* name);
-    void remove(void* memory);  // throws Error unless add() was told of it
+    // Returns its bytes. Throws Error unless add() was told of it.
+    std::size_t remove(void* memory);
+
+    bool has_allocations() const;
 
     // The region in which [address, address + bytes) lies. Throws Error otherwise.
     Region& enclosing(const void* address, std::size_t bytes, const char* what);

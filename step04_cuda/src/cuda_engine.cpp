@@ -4,6 +4,7 @@
 #include <typeinfo>
 
 #include <kvlab/attention/pack_tensors.hpp>
+#include <kvlab/cuda/device.hpp>
 
 #include "kernels/kernels.cuh"
 #include "kernels/tile_sizes.hpp"
@@ -66,7 +67,7 @@ class CudaEngine final : public Engine {
 public:
     explicit CudaEngine(const KernelChoice& choice) : choice_(choice) {}
 
-    std::string name() const override { return "cuda kernels, SIMT executor"; }
+    std::string name() const override { return "cuda kernels, " + device_name(); }
 
     ThreadPool& pool() override { return pool_; }
 

@@ -10,7 +10,8 @@ In a chapter (README.md, stepNN_*/README.md, weights/README.md):
     <!-- sketch -->                                  the next ```cpp block is not taken from a source
     <!-- output: step01_tensor contract -->          the next block is what that program prints
                                                      (exact output only; a line "not on this processor"
-                                                     stands for any line that begins alike)
+                                                     stands for any line that begins alike; what follows
+                                                     "GPU: " depends on the machine and is not compared)
     <!-- measured: wall_clock -->                    the next block is the file results/wall_clock.txt of the
                                                      chapter's folder: tools/experiments.sh --publish wrote it
     ![...](pictures/x.svg)                           that picture is there
@@ -112,7 +113,8 @@ def table(root, command):
 
 
 def masked(line):
-    """The line with its times and rates taken out."""
+    """The line with its times and rates taken out, and with what the machine's GPU says."""
+    line = re.sub(r"^GPU: .+", "GPU: #", line)
     return re.sub(r"\d+(\.\d+)?(e[+-]\d+)?( ?(ms|us|ns|s|GFLOP/s|GB/s|tokens/s)\b)", r"#\3", line)
 
 
@@ -281,6 +283,10 @@ def self_test():
         ("<!-- output: say -->\n```\nhello 3 ms\nlevel: abc\n```\n", 0),
         ("<!-- output: say -->\n```\nhullo 3 ms\nlevel: abc\n```\n", 1),
         ("<!-- output: say -->\n```\nhello 3 ms\n```\n", 1),
+        ("<!-- output: gpu -->\n```\nGPU: not run (no driver)\n2\n```\n", 0),
+        ("<!-- output: gpu -->\n```\nGPU: a name\n3\n```\n", 1),
+        ("<!-- output: gpu -->\n```\n2\n```\n", 1),
+        ("<!-- output: gpu -->\n```\nNo GPU: here\n2\n```\n", 1),
         ("<!-- output: none -->\n```\nhello\n```\n", 1),
         ("<!-- output: step02_y all -->\n```\nhello\n```\n", 0),
         ("<!-- output: fail -->\n```\nhello\n```\n", 1),
@@ -309,6 +315,7 @@ def self_test():
         os.mkdir(step)
         os.mkdir(os.path.join(root, "step02_y"))  # a step that is not built
         for name, text in (("a.cpp", SOURCE), ("say", "#!/bin/sh\necho hello 5 ms\necho level: abc\n"),
+                           ("gpu", "#!/bin/sh\necho GPU: another name: the same\necho 2\n"),
                            ("fail", "#!/bin/sh\nexit 3\n")):
             with open(os.path.join(step, name), "w") as file:
                 file.write(text)

@@ -19,9 +19,15 @@ __global__ void argmax_tree(const float* values, int count, int* best) {
     __shared__ int index[1024];
     const int t = threadIdx.x;
     int mine = smaller(t, count - 1);
-    for (int i = t; i < count; i += blockDim.x)
-        if (values[i] > values[mine]) mine = i;
-    largest[t] = values[mine];
+    float best_value = values[mine];
+    for (int i = t + blockDim.x; i < count; i += blockDim.x) {
+        const float value = values[i];
+        if (value > best_value) {
+            best_value = value;
+            mine = i;
+        }
+    }
+    largest[t] = best_value;
     index[t] = mine;
     for (int half = blockDim.x / 2; half > 0; half /= 2) {
         __syncthreads();

@@ -4,10 +4,10 @@
 // was           three kernels, and scores in global memory
 // change        a block of threads takes up to 16 rows that share a KV head and goes over the
 // tiles
-//               once. Scores and weights stay in shared memory. The maximum so far grows as
-//               tiles come (online softmax: Milakov and Gimelshein 2018; FlashAttention: Dao et
-//               al. 2022); what was summed before is then scaled by a power of two, which is
-//               exact
+//               once. Scores and weights stay in shared memory, four rows at a time in
+//               registers, as in linear_5_registers. The maximum so far grows as tiles come
+//               (online softmax: Milakov and Gimelshein 2018; FlashAttention: Dao et al. 2022);
+//               what was summed before is then scaled by a power of two, which is exact
 // why faster    keys and values move once for all heads of the group and, in a prompt, for
 // several
 //               tokens; scores do not move at all
@@ -38,7 +38,7 @@ __global__ void attention_fused(const float* q,
     __shared__ float old_factor[kMostTileRows], new_factor[kMostTileRows];
     const int kv_head = blockIdx.x, first = blockIdx.y * rows_per_block;
     const TileRows rows = {first, smaller(rows_per_block, tokens * group - first), group, past};
-    const TileRoom room = tile_room(shared, rows_per_block, head_dim);
+    const TileRoom room = tile_room(shared, head_dim);
     const long long head = static_cast<long long>(kv_head) * capacity * head_dim;
     copy_queries(room, rows, q, q_stride, kv_head, head_dim);
     const int end =
@@ -48,7 +48,7 @@ __global__ void attention_fused(const float* q,
         const long long at = head + static_cast<long long>(tile) * kBlock * head_dim;
         weigh_tile(room, rows, tile, slots, keys + at, head_dim, tile_maximum);
         if (const int r = threadIdx.x; r < rows.count && rows.visible(r, tile) > 0) {
-            const float tile_total = total_of(room.weights + r * kBlock, rows.visible(r, tile));
+            const float tile_total = total_of(room, r, rows.visible(r, tile));
             const float before = tile == 0 ? tile_maximum[r] : maximum[r];
             const float now = tile_maximum[r] > before ? tile_maximum[r] : before;
             maximum[r] = now;

@@ -35,7 +35,7 @@ __global__ void attention_parts(const float* q,
     __shared__ float maximum[kMostTileRows];
     const int kv_head = blockIdx.x, tile = blockIdx.y;
     const TileRows rows = {0, tokens * group, group, past};
-    const TileRoom room = tile_room(shared, rows.count, head_dim);
+    const TileRoom room = tile_room(shared, head_dim);
     const int slots = smaller(kBlock, past + tokens - tile * kBlock);
     const long long at =
         (static_cast<long long>(kv_head) * capacity + static_cast<long long>(tile) * kBlock) *
@@ -46,7 +46,7 @@ __global__ void attention_parts(const float* q,
     copy_queries(room, rows, q, q_stride, kv_head, head_dim);
     weigh_tile(room, rows, tile, slots, keys + at, head_dim, maximum);
     if (const int r = threadIdx.x; r < rows.count && rows.visible(r, tile) > 0) {
-        mine[r * part + head_dim] = total_of(room.weights + r * kBlock, rows.visible(r, tile));
+        mine[r * part + head_dim] = total_of(room, r, rows.visible(r, tile));
         mine[r * part + head_dim + 1] = maximum[r];
     }
     sum_values(room, rows, tile, slots, values + at, head_dim,

@@ -10,19 +10,22 @@
 
 namespace kvlab::KVLAB_KERNELS {
 
+constexpr int kFour = 4;  // rows that a thread computes at a time, in registers
+
 // What a block of threads keeps in dynamic shared memory: tile_sizes.hpp counts it for the
-// host.
+// host. The rows of queries and weights lie side by side, so that one read (float4) gets four
+// of them.
 struct TileRoom {
     float* tile;     // [64][65]: up to 64 components of the 64 slots' keys, or values
-    float* queries;  // [rows][D]
+    float* queries;  // [D][16]
+    float* weights;  // [64][20]: scores, then weights
     float* sums;     // [rows][D]
-    float* weights;  // [rows][64]: scores, then weights
 };
 
-__device__ __forceinline__ TileRoom tile_room(float* shared, int rows, int head_dim) {
+__device__ __forceinline__ TileRoom tile_room(float* shared, int head_dim) {
     float* const queries = shared + kBlock * kTileStride;
-    float* const sums = queries + rows * head_dim;
-    return {shared, queries, sums, sums + rows * head_dim};
+    float* const weights = queries + head_dim * kMostTileRows;
+    return {shared, queries, weights, weights + kBlock * kWeightStride};
 }
 
 // Which rows these are: row r is token (first + r) / group, head kv_head * group + (first + r)
@@ -30,9 +33,12 @@ __device__ __forceinline__ TileRoom tile_room(float* shared, int rows, int head_
 struct TileRows {
     int first, count, group, past;
 
-    // Slots of a tile that row r sees: beyond 64, all; 0 or less, none.
+    __device__ __forceinline__ int fours() const { return (count + kFour - 1) / kFour; }
+
+    // Slots of a tile that row r sees: 64, all; 0 or less, none. A row behind the last sees
+    // none.
     __device__ __forceinline__ int visible(int r, int tile) const {
-        return smaller(kBlock, past + (first + r) / group + 1 - tile * kBlock);
+        return r >= count ? 0 : smaller(kBlock, past + (first + r) / group + 1 - tile * kBlock);
     }
 };
 
@@ -45,29 +51,35 @@ __device__ __forceinline__ void copy_tile(
             from[e / count * head_dim + begin + e % count];
 }
 
-// The largest n of a row's scores, and the weights relative to it, by one warp: two slots a
+// The largest n of row r's scores, and the weights relative to it, by one warp: two slots a
 // lane. A maximum has no order, so lanes may exchange it as they like.
 // ANCHOR: softmax
-__device__ __forceinline__ float softmax_tile(float* weights, int visible) {
+__device__ __forceinline__ float softmax_tile(float* weights, int r, int visible) {
     const int lane = threadIdx.x % 32;
     const bool low = lane < visible, high = lane + 32 < visible;
-    const Exp2Parts a = exp2_parts(low ? weights[lane] : weights[0]);
-    const Exp2Parts b = exp2_parts(high ? weights[lane + 32] : weights[0]);
+    float& first = weights[(low ? lane : 0) * kWeightStride + r];
+    float& second = weights[(high ? lane + 32 : 0) * kWeightStride + r];
+    const Exp2Parts a = exp2_parts(first), b = exp2_parts(second);
     float maximum = a.n > b.n ? a.n : b.n;
     for (int step = 16; step > 0; step /= 2) {
         const float other = __shfl_xor_sync(0xffffffffu, maximum, step);
         maximum = other > maximum ? other : maximum;
     }
-    __syncwarp();  // all lanes have read weights[0]
-    if (low) weights[lane] = a.p * pow2(a.n - maximum);
-    if (high) weights[lane + 32] = b.p * pow2(b.n - maximum);
+    __syncwarp();  // all lanes have read slot 0
+    if (low) first = a.p * pow2(a.n - maximum);
+    if (high) second = b.p * pow2(b.n - maximum);
     return maximum;
 }
 
 // ANCHOR_END: softmax
 
+__device__ __forceinline__ float4 four_of(const float* shared) {
+    return *reinterpret_cast<const float4*>(shared);
+}
+
 // Weights of all rows for the slots of one tile; `keys` is its first slot's. maxima[r] is the
 // largest n. Ends with a barrier.
+// ANCHOR: weigh
 __device__ inline void weigh_tile(const TileRoom& room,
                                   const TileRows& rows,
                                   int tile,
@@ -79,30 +91,45 @@ __device__ inline void weigh_tile(const TileRoom& room,
         const int count = smaller(kBlock, head_dim - begin);
         copy_tile(keys, head_dim, begin, count, slots, room.tile);
         __syncthreads();
-        for (int p = threadIdx.x; p < rows.count * kBlock; p += blockDim.x) {
-            const int r = p / kBlock, s = p % kBlock;
-            if (s >= rows.visible(r, tile)) continue;
-            float block = 0.0f;
-            for (int i = 0; i < count; ++i)
-                block = fmaf(room.queries[r * head_dim + begin + i],
-                             room.tile[s * kTileStride + i], block);
-            room.weights[p] = begin == 0 ? block : room.weights[p] + block;
+        // A thread has one slot and four rows: two reads for four fma. Scores of slots that
+        // only later rows see are made, too, and not used.
+        for (int p = threadIdx.x; p < rows.fours() * kBlock; p += blockDim.x) {
+            const int r = p / kBlock * kFour, s = p % kBlock;
+            if (s >= slots) continue;
+            float4 block = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+            for (int i = 0; i < count; ++i) {
+                const float key = room.tile[s * kTileStride + i];
+                const float4 q = four_of(room.queries + (begin + i) * kMostTileRows + r);
+                block.x = fmaf(q.x, key, block.x);
+                block.y = fmaf(q.y, key, block.y);
+                block.z = fmaf(q.z, key, block.z);
+                block.w = fmaf(q.w, key, block.w);
+            }
+            float4& scores = *reinterpret_cast<float4*>(room.weights + s * kWeightStride + r);
+            if (begin > 0) {
+                const float4 total = scores;
+                block = make_float4(total.x + block.x, total.y + block.y, total.z + block.z,
+                                    total.w + block.w);
+            }
+            scores = block;
         }
         __syncthreads();
     }
     for (int r = threadIdx.x / 32; r < rows.count; r += blockDim.x / 32) {
         const int visible = rows.visible(r, tile);
         if (visible <= 0) continue;
-        const float maximum = softmax_tile(room.weights + r * kBlock, visible);
+        const float maximum = softmax_tile(room.weights, r, visible);
         if (threadIdx.x % 32 == 0) maxima[r] = maximum;
     }
     __syncthreads();
 }
 
-// The sum of a row's weights of this tile: one chain (rule 2).
-__device__ __forceinline__ float total_of(const float* weights, int visible) {
+// ANCHOR_END: weigh
+
+// The sum of row r's weights of this tile: one chain (rule 2).
+__device__ __forceinline__ float total_of(const TileRoom& room, int r, int visible) {
     float total = 0.0f;
-    for (int s = 0; s < visible; ++s) total = total + weights[s];
+    for (int s = 0; s < visible; ++s) total = total + room.weights[s * kWeightStride + r];
     return total;
 }
 
@@ -120,31 +147,44 @@ __device__ inline void sum_values(const TileRoom& room,
         const int count = smaller(kBlock, head_dim - begin);
         copy_tile(values, head_dim, begin, count, slots, room.tile);
         __syncthreads();
-        for (int p = threadIdx.x; p < rows.count * count; p += blockDim.x) {
-            const int r = p / count, i = p % count, visible = rows.visible(r, tile);
-            if (visible <= 0) continue;
-            float block = 0.0f;
-            for (int s = 0; s < visible; ++s)
-                block =
-                    fmaf(room.weights[r * kBlock + s], room.tile[s * kTileStride + i], block);
-            use(r, begin + i, block);
+        for (int p = threadIdx.x; p < rows.fours() * count; p += blockDim.x) {
+            const int r = p / count * kFour, i = p % count;
+            int visible[kFour];
+#pragma unroll
+            for (int j = 0; j < kFour; ++j) visible[j] = rows.visible(r + j, tile);
+            float block[kFour] = {};
+            for (int s = 0; s < slots; ++s) {
+                const float value = room.tile[s * kTileStride + i];
+                const float4 weight = four_of(room.weights + s * kWeightStride + r);
+                // A slot that a row does not see is not added, not even with weight 0.
+                if (s < visible[0]) block[0] = fmaf(weight.x, value, block[0]);
+                if (s < visible[1]) block[1] = fmaf(weight.y, value, block[1]);
+                if (s < visible[2]) block[2] = fmaf(weight.z, value, block[2]);
+                if (s < visible[3]) block[3] = fmaf(weight.w, value, block[3]);
+            }
+#pragma unroll
+            for (int j = 0; j < kFour; ++j)
+                if (visible[j] > 0) use(r + j, begin + i, block[j]);
         }
         __syncthreads();
     }
 }
 
-// The rows' queries [T, Hq, D] to shared memory. The next barrier makes them visible.
+// The rows' queries [T, Hq, D] to shared memory, and zeros up to the next multiple of four. The
+// next barrier makes them visible.
 __device__ __forceinline__ void copy_queries(const TileRoom& room,
                                              const TileRows& rows,
                                              const float* q,
                                              int q_stride,
                                              int kv_head,
                                              int head_dim) {
-    for (int p = threadIdx.x; p < rows.count * head_dim; p += blockDim.x) {
-        const int row = rows.first + p / head_dim;
+    for (int p = threadIdx.x; p < rows.fours() * kFour * head_dim; p += blockDim.x) {
+        const int r = p / head_dim, i = p % head_dim, row = rows.first + r;
         const int head = kv_head * rows.group + row % rows.group;
-        room.queries[p] = q[static_cast<long long>(row / rows.group) * q_stride +
-                            head * head_dim + p % head_dim];
+        room.queries[i * kMostTileRows + r] =
+            r < rows.count
+                ? q[static_cast<long long>(row / rows.group) * q_stride + head * head_dim + i]
+                : 0.0f;
     }
 }
 

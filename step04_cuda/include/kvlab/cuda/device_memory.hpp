@@ -1,6 +1,8 @@
-// device_memory.hpp - chapter 4: memory that kernels use. With a GPU it is the GPU's; without,
-// it is host memory whose bounds, contents and accesses the executor knows. To be used from one
-// thread at a time, and not while a kernel runs.
+// device_memory.hpp - chapter 4: memory that kernels use, on the device that device.hpp has
+// selected. On a GPU it is the GPU's; under the executor it is host memory whose bounds,
+// contents and accesses the executor knows. To be used from one thread at a time.
+//
+// Copies come behind the launches before them, and return when they are done.
 #pragma once
 
 #include <span>
@@ -10,15 +12,17 @@
 
 namespace kvlab {
 
-// Aligned to 256 bytes. Without a GPU it is full of NaN, and reading it before anything was
-// written is an error in checked mode. `granule`: bytes of the smallest access that kernels
+// Aligned to 256 bytes and full of NaN; reading it before anything was written is an error in
+// checked mode. `granule`: bytes of the smallest access that kernels
 // make. The name shows up in reports. Throws Error unless bytes is positive.
 void* device_alloc_bytes(Index bytes, Index granule, const char* name);
 
-// Throws Error unless `pointer` came from device_alloc_bytes; null is ignored.
+// Waits for the launches before it. Throws Error unless `pointer` came from device_alloc_bytes;
+// null is ignored.
 void device_free(void* pointer);
 
-// Both throw Error, without a GPU, if the device side is not inside of one allocation.
+// Both throw Error, under the executor, if the device side is not inside of one allocation, or
+// if the host side is device memory. On a GPU they throw what a launch before them did wrong.
 void copy_bytes_to_device(void* device, const void* host, Index bytes);
 void copy_bytes_to_host(void* host, const void* device, Index bytes);
 

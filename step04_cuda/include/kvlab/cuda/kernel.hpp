@@ -5,16 +5,16 @@
 //
 //   namespace kvlab::KVLAB_KERNELS { __global__ void scale(float* x, int n) { ... } }
 //
-// nvcc compiles it once (namespace gpu). On a CPU it is compiled twice, and both results are in
-// the program: namespace raw, optimised; and namespace checked, without optimisation and with
-// -fsanitize=thread, which calls one of our functions (simt/hooks.cpp) before every access to
-// memory. The namespace keeps the two apart for the linker. A kernel that is a template gets an
-// ordinary kernel around it: host code calls kernels by name.
+// It is compiled two or three times, and all results are in the program: namespace raw,
+// optimised for a CPU; namespace checked, without optimisation and with -fsanitize=thread,
+// which calls one of our functions (simt/hooks.cpp) before every access to memory; and, where
+// there is nvcc, namespace gpu. The namespace keeps them apart for the linker. A kernel that is
+// a template gets an ordinary kernel around it: host code calls kernels by name.
 #pragma once
 
 #include <kvlab/cuda/vector_types.hpp>
 
-#if KVLAB_GPU
+#ifdef __CUDACC__
 #define KVLAB_KERNELS gpu
 // Dynamic shared memory, the third figure of a launch, as a pointer `name` to Type.
 #define KVLAB_DYNAMIC_SHARED(Type, name)                                  \

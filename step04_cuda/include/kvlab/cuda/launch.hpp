@@ -4,14 +4,31 @@
 //   namespace kvlab { KVLAB_KERNEL(scale, (float* x, float by, int n)); }
 //   launch(scale, 4, 128, 0, x, 2.0f, n);   // scale<<<4, 128, 0>>>(x, 2.0f, n)
 //
-// The definition is in a kernel file (kernel.hpp). Errors are found in both worlds: a launch is
-// waited for.
+// The definition is in a kernel file (kernel.hpp). device.hpp says where it runs, and when its
+// errors come up: under the executor at once, on a GPU later.
+//
+// To nvcc a kernel is a function of the host as well (a stub), by whose address CUDA finds it.
+// We declare that function with our own headers. So that both sides give it one name for the
+// linker, a kernel takes numbers, pointers to numbers, and nothing else: CUDA's float4 is not
+// our float4. Inside of the kernel a pointer may be cast to one.
 #pragma once
+
+#ifdef __CUDACC__
+
+// A kernel file that includes its own declarations: nvcc compares, and launches nothing.
+#define KVLAB_KERNEL(name, parameters) \
+    namespace gpu {                    \
+    __global__ void name parameters;   \
+    }
+
+#else
 
 #include <cstddef>
 #include <functional>
 #include <tuple>
+#include <type_traits>
 
+#include <kvlab/cuda/device.hpp>
 #include <kvlab/cuda/vector_types.hpp>
 #include <kvlab/tensor/error.hpp>
 
@@ -32,48 +49,28 @@ struct LaunchShape {
 // block, a grid or a block too long in one dimension, too much shared memory.
 void check_launch(const LaunchShape& shape);
 
-#if KVLAB_GPU
+// A number, or a pointer (to a pointer ...) to numbers.
+template <class T>
+struct IsKernelParameter : std::is_arithmetic<T> {};
 
+template <class T>
+struct IsKernelParameter<T*> : IsKernelParameter<std::remove_cv_t<T> > {};
+
+// The same kernel up to three times. `checked` is null in a build under the thread sanitizer,
+// whose hooks are then its own; `gpu` is null unless nvcc compiled it.
 template <class... Parameters>
 struct Kernel {
-    const char* name;
-    void (*function)(Parameters...);
-};
+    static_assert((IsKernelParameter<Parameters>::value && ...),
+                  "a kernel takes numbers and pointers to numbers (see the top of launch.hpp)");
 
-template <class... P>
-Kernel(const char*, void (*)(P...)) -> Kernel<P...>;
-
-// Launches, waits, and throws Error with CUDA's own words if that failed.
-void gpu_launch(const LaunchShape& shape, const void* function, void** arguments);
-
-#ifdef __CUDACC__
-#define KVLAB_GLOBAL __global__
-#else
-#define KVLAB_GLOBAL  // to a plain compiler a kernel is the host function that stands for it
-#endif
-#define KVLAB_KERNEL(name, parameters)      \
-    namespace gpu {                         \
-    KVLAB_GLOBAL void name parameters;      \
-    }                                       \
-    inline constexpr ::kvlab::Kernel name { \
-#name, gpu::name                    \
-    }
-
-#else
-
-// The same kernel twice; `checked` is null in a build under the thread sanitizer, whose hooks
-// are then its own.
-template <class... Parameters>
-struct Kernel {
     const char* name;
     void (*raw)(Parameters...);
     void (*checked)(Parameters...);
+    void (*gpu)(Parameters...);
 };
 
-template <class... P>
-Kernel(const char*, void (*)(P...), void (*)(P...)) -> Kernel<P...>;
-template <class... P>
-Kernel(const char*, void (*)(P...), std::nullptr_t) -> Kernel<P...>;
+template <class... P, class Checked, class Gpu>
+Kernel(const char*, void (*)(P...), Checked, Gpu) -> Kernel<P...>;
 
 namespace simt {
 
@@ -85,31 +82,38 @@ void run(const LaunchShape& shape, const void* function, const std::function<voi
 
 }  // namespace simt
 
+// `function` is the kernel's stub, `arguments` holds a pointer to each of its arguments.
+void launch_on_gpu(const LaunchShape& shape, const void* function, void** arguments);
+
 #if KVLAB_SIMT_CHECKED
-#define KVLAB_KERNEL(name, parameters)      \
-    namespace raw {                         \
-    void name parameters;                   \
-    }                                       \
-    namespace checked {                     \
-    void name parameters;                   \
-    }                                       \
-    inline constexpr ::kvlab::Kernel name { \
-#name, raw::name, checked::name     \
-    }
+#define KVLAB_IF_CHECKED(yes, no) yes
 #else
-#define KVLAB_KERNEL(name, parameters)      \
-    namespace raw {                         \
-    void name parameters;                   \
-    }                                       \
-    inline constexpr ::kvlab::Kernel name { \
-#name, raw::name, nullptr           \
+#define KVLAB_IF_CHECKED(yes, no) no
+#endif
+#if KVLAB_HAS_GPU
+#define KVLAB_IF_GPU(yes, no) yes
+#else
+#define KVLAB_IF_GPU(yes, no) no
+#endif
+
+#define KVLAB_KERNEL(name, parameters)                              \
+    namespace raw {                                                 \
+    void name parameters;                                           \
+    }                                                               \
+    namespace checked {                                             \
+    void name parameters;                                           \
+    }                                                               \
+    namespace gpu {                                                 \
+    void name parameters;                                           \
+    }                                                               \
+    inline constexpr ::kvlab::Kernel name {                         \
+#name, raw::name, KVLAB_IF_CHECKED(checked::name, nullptr), \
+            KVLAB_IF_GPU(gpu::name, nullptr)                        \
     }
-#endif
 
-#endif
-
-// Runs the kernel and returns when all of its threads have. `shared_bytes` is dynamic shared
-// memory. Throws Error if the shape is refused or the kernel does something wrong.
+// Runs the kernel where device.hpp says: under the executor, it returns when all threads have,
+// and throws Error if the kernel does something wrong. `shared_bytes` is dynamic shared memory.
+// Throws Error if the shape is refused.
 template <class... Parameters, class... Arguments>
 void launch(const Kernel<Parameters...>& kernel,
             dim3 grid,
@@ -119,18 +123,19 @@ void launch(const Kernel<Parameters...>& kernel,
     static_assert(sizeof...(Parameters) == sizeof...(Arguments), "one argument per parameter");
     std::tuple<Parameters...> values(std::forward<Arguments>(arguments)...);
     const LaunchShape shape{kernel.name, grid, block, 0, shared_bytes};
-#if KVLAB_GPU
-    std::apply(
-        [&](auto&... value) {
-            void* pointers[] = {static_cast<void*>(&value)..., nullptr};
-            gpu_launch(shape, reinterpret_cast<const void*>(kernel.function), pointers);
-        },
-        values);
-#else
+    if (selected_device() == Device::gpu) {
+        std::apply(
+            [&](auto&... value) {
+                void* pointers[] = {static_cast<void*>(&value)..., nullptr};
+                launch_on_gpu(shape, reinterpret_cast<const void*>(kernel.gpu), pointers);
+            },
+            values);
+        return;
+    }
     const auto function = simt::launches_check() ? kernel.checked : kernel.raw;
     simt::run(shape, reinterpret_cast<const void*>(function),
               [&values, function] { std::apply(function, values); });
-#endif
 }
 
 }  // namespace kvlab
+#endif

@@ -1,5 +1,5 @@
 // simt.hpp - chapter 4: how the executor runs kernels on a CPU: raw or checked, in which order,
-// what it counts, and what it reports.
+// what it counts, and what it reports. A GPU (device.hpp) does none of it.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,6 @@
 #include <kvlab/tensor/error.hpp>
 #include <kvlab/tensor/tensor.hpp>
 
-#if !KVLAB_GPU
 namespace kvlab::simt {
 
 // One kind of traffic with global memory. A request is one instruction of one warp; memory
@@ -58,11 +57,24 @@ enum class Mode : std::uint8_t { raw, checked };
 // whose result depends on it is wrong.
 enum class Order : std::uint8_t { forward, reverse, shuffled };
 
+// One launch: what it looked like and what it counted.
+struct LaunchRecord {
+    std::string kernel;
+    dim3 grid, block;
+    std::size_t static_shared = 0, dynamic_shared = 0;  // bytes of a block
+    Counters counters;
+
+    Index blocks() const { return Index{1} * grid.x * grid.y * grid.z; }
+
+    Index threads() const { return Index{1} * block.x * block.y * block.z; }  // of a block
+};
+
 struct Options {
     Mode mode = Mode::raw;
     Order order = Order::forward;
-    std::uint64_t seed = 1;        // of Order::shuffled
-    Counters* counters = nullptr;  // what launches count is added to it
+    std::uint64_t seed = 1;                        // of Order::shuffled
+    Counters* counters = nullptr;                  // what launches count is added to it
+    std::vector<LaunchRecord>* records = nullptr;  // each launch is noted there
 };
 
 // The options of all launches until it goes out of scope; then those from before hold again.
@@ -77,8 +89,23 @@ private:
     Options before_;
 };
 
+// The options that launches of this thread have now.
+const Options& current_options();
+
 // False in a build under the thread sanitizer: its hooks are the ones that checking needs.
 bool has_checked_kernels();
+
+// Until it goes out of scope, host code that touches device memory outside of launches and
+// copies dies of SIGSEGV, as it does (or reads nonsense) on a GPU; one line on standard error
+// says why. Throws Error if device memory is allocated already, or if there is another guard.
+// Costs two system calls per launch and per copy, whatever the number of allocations.
+class GuardDeviceMemory {
+public:
+    GuardDeviceMemory();
+    ~GuardDeviceMemory();
+    GuardDeviceMemory(const GuardDeviceMemory&) = delete;
+    GuardDeviceMemory& operator=(const GuardDeviceMemory&) = delete;
+};
 
 enum class FaultKind : std::uint8_t {
     out_of_bounds,      // beside an allocation or a shared array
@@ -117,4 +144,3 @@ public:
 };
 
 }  // namespace kvlab::simt
-#endif

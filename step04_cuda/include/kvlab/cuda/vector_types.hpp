@@ -1,14 +1,13 @@
 // vector_types.hpp - chapter 4: dim3, float4 and their like: CUDA's own, or the same on a CPU.
 //
-// There are two worlds. With nvcc (or KVLAB_CUDA_RUNTIME) KVLAB_GPU is 1 and CUDA's headers say
-// what these words mean. Without, KVLAB_GPU is 0 and this file does.
+// There are two worlds, and one program may hold both. What nvcc compiles takes CUDA's words.
+// All else, host code too, takes those of this file: no CUDA header is ever needed there. The
+// two never meet in one signature (launch.hpp says how).
 #pragma once
 
-#if defined(__CUDACC__) || defined(KVLAB_CUDA_RUNTIME)
-#define KVLAB_GPU 1
+#ifdef __CUDACC__
 #include <cuda_runtime.h>
 #else
-#define KVLAB_GPU 0
 
 #include <cstdint>
 

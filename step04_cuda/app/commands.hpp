@@ -1,0 +1,37 @@
+// commands.hpp - chapter 4: the subcommands of step04_cuda.
+#pragma once
+
+#include <string>
+
+#include <kvlab/attention/command_line.hpp>
+
+namespace kvlab::app {
+
+struct LadderFlags {
+    std::string model = "tiny";  // the decoder that climbs
+    std::string json;
+    std::string launches;  // file for the launches' shapes
+};
+
+struct EstimateFlags {
+    std::string gpu = "A100";
+    std::string json;
+};
+
+struct GenerateFlags {
+    SessionOptions session;
+    SamplingOptions sampling;
+    std::string prompt = "The meaning of life is";
+    Index steps = 128;
+    Index batch = 1;
+    std::string linear, norm, attention;  // kernels; empty: what suits
+    bool gpu = false, checked = false, compare = false, ignore_end = false;
+    std::string json;
+};
+
+// Each returns an exit code.
+int run_ladders_command(const LadderFlags& flags);
+int run_estimate(const EstimateFlags& flags);
+int run_generate(const GenerateFlags& flags);
+
+}  // namespace kvlab::app

@@ -1,0 +1,141 @@
+// estimate.cpp - chapter 4: from counts to time: how fast a GPU could be at best, by what each
+// rung moves and computes. An estimate; nothing here was measured on a GPU.
+#include <algorithm>
+#include <cstdio>
+#include <iostream>
+
+#include <kvlab/tensor/report.hpp>
+
+#include "commands.hpp"
+#include "gpus.hpp"
+#include "problems.hpp"
+
+namespace kvlab::app {
+
+namespace {
+
+// Microseconds that each part would take alone; the slowest is the estimate.
+struct Limits {
+    double dram = 0;    // every input and output moves once
+    double cache = 0;   // sectors that the warps ask for, from the first-level caches
+    double shared = 0;  // wavefronts of shared memory
+    double fma = 0;
+
+    double time() const { return std::max({dram, cache, shared, fma}); }
+
+    const char* limit() const {
+        return time() == dram     ? "DRAM"
+               : time() == cache  ? "sectors"
+               : time() == shared ? "shared"
+                                  : "fma";
+    }
+};
+
+// Multiprocessors with something to do.
+double busy(const Gpu& gpu, const Ladder& ladder, const simt::LaunchRecord& launch) {
+    return static_cast<double>(std::min(gpu.multiprocessors, launch.blocks() * ladder.copies));
+}
+
+// ANCHOR: estimate
+Limits estimate(const Gpu& gpu, const Ladder& ladder, const RungRun& run) {
+    Limits sum;
+    double most = 0;  // multiprocessors that one of the launches keeps busy
+    for (const simt::LaunchRecord& launch : run.launches) {
+        const simt::Counters& c = launch.counters;
+        const double clocks =
+            busy(gpu, ladder, launch) * gpu.clock * 1e3;  // of all, per microsecond
+        const auto per_clock = [&](Index count, double rate) {
+            return static_cast<double>(count * ladder.copies) / (clocks * rate);
+        };
+        sum.cache += per_clock(c.loads.sectors + c.stores.sectors, kSectorsPerClock);
+        sum.shared += per_clock(c.shared_loads.wavefronts + c.shared_stores.wavefronts,
+                                kWavefrontsPerClock);
+        sum.fma += per_clock(c.fma, static_cast<double>(gpu.lanes));
+        most = std::max(most, busy(gpu, ladder, launch));
+    }
+    // A few multiprocessors cannot take in what the DRAM gives.
+    const double intake = most * gpu.clock * kBytesPerClock;  // GB/s
+    sum.dram =
+        static_cast<double>(ladder.estimate_bytes()) / (std::min(gpu.bandwidth, intake) * 1e3);
+    return sum;
+}
+
+// ANCHOR_END: estimate
+
+// Of the launch that counts most: the one with the most fma.
+const simt::LaunchRecord& main_launch(const RungRun& run) {
+    return *std::max_element(run.launches.begin(), run.launches.end(),
+                             [](const simt::LaunchRecord& a, const simt::LaunchRecord& b) {
+                                 return a.counters.fma < b.counters.fma;
+                             });
+}
+
+std::string percent(double share) {
+    return share < 0 ? "?" : concat(static_cast<Index>(share * 100 + 0.5), "%");
+}
+
+Json estimate_json(const Gpu& gpu, const Ladder& ladder, const RungRun& run) {
+    const Limits limits = estimate(gpu, ladder, run);
+    const simt::LaunchRecord& launch = main_launch(run);
+    Json json;
+    json["rung"] = run.name;
+    json["microseconds"] = limits.time();
+    json["limit"] = limits.limit();
+    json["dram"] = limits.dram;
+    json["sectors"] = limits.cache;
+    json["shared"] = limits.shared;
+    json["fma"] = limits.fma;
+    json["busy"] = busy(gpu, ladder, launch);
+    json["occupancy"] =
+        occupancy(launch.kernel, gpu.architecture, launch.threads(), launch.dynamic_shared);
+    return json;
+}
+
+void print_estimate(const Gpu& gpu, const Ladder& ladder) {
+    const std::string times = ladder.copies == 1 ? "" : concat(", ", ladder.copies, " times");
+    std::printf("\n%s: %s%s\n  %-10s %8s %9s %8s %8s %8s %8s  %-8s %8s\n",
+                ladder.operation.c_str(), ladder.size.c_str(), times.c_str(), "kernel",
+                "busy SM", "occupied", "DRAM us", "sectors", "shared", "fma", "limit",
+                "at best");
+    for (const RungRun& run : ladder.runs) {
+        const Limits limits = estimate(gpu, ladder, run);
+        const simt::LaunchRecord& launch = main_launch(run);
+        const double share =
+            occupancy(launch.kernel, gpu.architecture, launch.threads(), launch.dynamic_shared);
+        std::printf("  %-10s %8.0f %9s %8.2f %8.2f %8.2f %8.2f  %-8s %5.2f us\n",
+                    run.name.c_str(), busy(gpu, ladder, launch), percent(share).c_str(),
+                    limits.dram, limits.cache, limits.shared, limits.fma, limits.limit(),
+                    limits.time());
+    }
+}
+
+}  // namespace
+
+int run_estimate(const EstimateFlags& flags) {
+    const Gpu& gpu = find_gpu(flags.gpu);
+    check(simt::has_checked_kernels(),
+          "estimate: this build has no checked kernels to count with");
+    simt::Options options;
+    options.mode = simt::Mode::checked;
+    const simt::Use use(options);
+    const std::vector<Ladder> ladders = run_ladders();
+    std::printf("ESTIMATE, not measured: the least time that an %s would take, by counts\n",
+                gpu.name);
+    Json report = new_report("step04_cuda estimate", 1);
+    for (const Ladder& ladder : ladders) {
+        print_estimate(gpu, ladder);
+        Json json;
+        json["operation"] = ladder.operation;
+        json["size"] = ladder.size;
+        json["copies"] = ladder.copies;
+        for (const Gpu& each : kGpus)
+            for (const RungRun& run : ladder.runs)
+                json["estimates"][each.name].push_back(estimate_json(each, ladder, run));
+        report["ladders"][ladder.key] = json;
+    }
+    if (!flags.json.empty()) write_json(flags.json, report);
+    std::cout << "\nRESULT gpu=" << gpu.name << " measured=no" << std::endl;
+    return cli::kHolds;
+}
+
+}  // namespace kvlab::app

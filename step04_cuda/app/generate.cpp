@@ -1,0 +1,135 @@
+// generate.cpp - chapter 4: text from the kernels: chapter 3's, to the last bit.
+#include <algorithm>
+#include <cstdio>
+#include <iostream>
+#include <memory>
+
+#include <kvlab/attention/generate.hpp>
+#include <kvlab/cuda/cuda_cache.hpp>
+#include <kvlab/cuda/device.hpp>
+#include <kvlab/cuda/simt.hpp>
+#include <kvlab/kvcache/kv_cache.hpp>
+#include <kvlab/tensor/measure.hpp>
+#include <kvlab/tensor/report.hpp>
+
+#include "commands.hpp"
+
+namespace kvlab::app {
+
+namespace {
+
+struct Generated {
+    std::vector<Token> first;  // tokens of the first sequence
+    Index tokens = 0;          // of all
+    std::string checksum;
+    double seconds = 0;
+    KvBytes bytes;
+};
+
+// `make_store(capacity)` gives a sequence its cache.
+template <class MakeStore>
+Generated generate_text(Session& session,
+                        const std::vector<Token>& prompt,
+                        const GenerateFlags& flags,
+                        MakeStore make_store) {
+    const Index P = static_cast<Index>(prompt.size());
+    const Index capacity = std::min(session.model->config.context, P + flags.steps);
+    check(P <= capacity, "the prompt has ", P, " tokens, the model's context ",
+          session.model->config.context);
+    std::vector<std::unique_ptr<KvStore>> stores;
+    Generator generator(session.decoder);
+    for (Index i = 0; i < flags.batch; ++i) {
+        stores.push_back(make_store(capacity));
+        SamplingOptions sampling = flags.sampling;
+        sampling.seed += static_cast<std::uint64_t>(i);
+        generator.add(*stores.back(), prompt, flags.steps, sampling);
+    }
+    if (!flags.ignore_end)
+        generator.set_is_end([&](Token token) { return session.tokenizer->is_end(token); });
+    cli::TextStream text(*session.tokenizer);
+    generator.set_on_token([&](Index sequence, Token token, View<const float>) {
+        if (sequence == 0) text.push(token);
+    });
+    std::cout << flags.prompt << std::flush;
+    Generated run;
+    Stopwatch watch;
+    generator.run();
+    run.seconds = watch.seconds();
+    text.finish();
+    for (Index i = 0; i < flags.batch; ++i) {
+        run.tokens += static_cast<Index>(generator.generated(i).size());
+        run.bytes.logical += stores[static_cast<std::size_t>(i)]->bytes().logical;
+        run.bytes.allocated += stores[static_cast<std::size_t>(i)]->bytes().allocated;
+    }
+    const auto first = generator.generated(0);
+    run.first.assign(first.begin(), first.end());
+    run.checksum = generator.checksum().hex();
+    return run;
+}
+
+KernelChoice choice_of(const GenerateFlags& flags) {
+    KernelChoice choice;
+    if (!flags.linear.empty()) choice.linear = &find_rung(linear_rungs(), flags.linear);
+    if (!flags.norm.empty()) choice.norm = &find_rung(norm_rungs(), flags.norm);
+    if (!flags.attention.empty())
+        choice.attention = &find_rung(attention_rungs(), flags.attention);
+    return choice;
+}
+
+void print_run(const Generated& run) {
+    std::printf(
+        "  %td tokens in %.2f s\n  cache: %td bytes held, %td allocated\n"
+        "  checksum of all logits %s\n",
+        run.tokens, run.seconds, run.bytes.logical, run.bytes.allocated, run.checksum.c_str());
+}
+
+}  // namespace
+
+int run_generate(const GenerateFlags& flags) {
+    const KernelChoice choice = choice_of(flags);
+    if (flags.gpu) select_device(Device::gpu);
+    simt::Options options;
+    if (flags.checked) options.mode = simt::Mode::checked;
+    const simt::Use use(options);
+    SessionOptions on_kernels = flags.session;
+    on_kernels.make_engine = [choice] { return make_cuda_engine(choice); };
+    Session session(on_kernels);
+    EncodeReport losses;
+    const std::vector<Token> prompt = session.encode(flags.prompt, &losses);
+    cli::warn_about_losses(losses);
+    check(!prompt.empty(), "the prompt is empty");
+    std::printf("%s, %s%s\n\n", session.model->config.name.c_str(),
+                session.engine->name().c_str(), flags.checked ? ", every access checked" : "");
+    const Generated run = generate_text(session, prompt, flags, [&](Index capacity) {
+        return std::make_unique<CudaCache>(session.decoder.kv_shape(), capacity,
+                                           choice.attention);
+    });
+    print_run(run);
+    Json report = new_report("step04_cuda generate", flags.sampling.seed);
+    report["model"] = session.model->config.name;
+    report["engine"] = session.engine->name();
+    report["tokens"] = run.first;
+    report["checksum"] = run.checksum;
+    report["seconds"] = run.seconds;
+    report["cache_bytes_held"] = run.bytes.logical;
+    report["cache_bytes_allocated"] = run.bytes.allocated;
+    bool identical = true;
+    if (flags.compare) {
+        Session cpu(flags.session);
+        std::printf("\n%s\n\n", cpu.engine->name().c_str());
+        const Generated same = generate_text(cpu, prompt, flags, [&](Index capacity) {
+            return std::make_unique<KvCache>(cpu.decoder.kv_shape(), capacity, cpu.level);
+        });
+        print_run(same);
+        identical = same.checksum == run.checksum && same.first == run.first;
+        std::cout << "\nbit-identical: " << cli::verdict(identical) << '\n';
+        report["identical"] = identical;
+    }
+    if (!flags.json.empty()) write_json(flags.json, report);
+    std::cout << "RESULT tokens=" << run.first.size() << " checksum=" << run.checksum
+              << (flags.compare ? identical ? " identical=yes" : " identical=no" : "")
+              << std::endl;
+    return identical ? cli::kHolds : cli::kFails;
+}
+
+}  // namespace kvlab::app

@@ -1,0 +1,179 @@
+// ladders.cpp - chapter 4: every rung of every ladder: what it moves, and that no bit changes.
+#include <cstdio>
+#include <fstream>
+#include <iomanip>
+#include <iostream>
+#include <set>
+#include <tuple>
+
+#include <kvlab/attention/generate.hpp>
+#include <kvlab/cuda/cuda_cache.hpp>
+#include <kvlab/kvcache/kv_cache.hpp>
+#include <kvlab/tensor/report.hpp>
+
+#include "commands.hpp"
+#include "problems.hpp"
+
+namespace kvlab::app {
+
+namespace {
+
+using simt::Counters;
+
+Index conflicts(const Counters& c) {
+    return c.shared_loads.conflicts() + c.shared_stores.conflicts();
+}
+
+void print_ladder(const Ladder& ladder, bool counted) {
+    std::printf("\n%s: %s; every byte once: %td sectors\n", ladder.operation.c_str(),
+                ladder.size.c_str(), ladder.least_sectors());
+    if (counted) {
+        std::printf("  %-10s %8s %9s %8s %10s %9s %9s   %s\n", "kernel", "launches", "sectors",
+                    "of least", "conflicts", "barriers", "fma", "idea");
+        for (const RungRun& run : ladder.runs)
+            std::printf("  %-10s %8zu %9td %8.2f %10td %9td %9td   %s\n", run.name.c_str(),
+                        run.launches.size(), run.sectors(),
+                        static_cast<double>(run.sectors()) /
+                            static_cast<double>(ladder.least_sectors()),
+                        run.sum(conflicts),
+                        run.sum([](const Counters& c) { return c.barriers; }),
+                        run.sum([](const Counters& c) { return c.fma; }), run.idea.c_str());
+    }
+    std::printf("  the CPU's bits from each of them, %s: %s\n", ladder.expected.c_str(),
+                cli::verdict(ladder.holds()).c_str());
+}
+
+// The model's run with one choice of kernels.
+struct DecoderRun {
+    std::string kernels, checksum;
+};
+
+constexpr Index kSteps = 16;
+
+std::string generated_checksum(Decoder& decoder,
+                               KvStore& store,
+                               std::span<const Token> prompt) {
+    Generator generator(decoder);
+    generator.add(store, prompt, kSteps);
+    generator.run();
+    return generator.checksum().hex();
+}
+
+// The tiny model with each rung in turn. First: the CPU engine, which chapter 3 used.
+std::vector<DecoderRun> run_decoders(SessionOptions options) {
+    const char* const prompt = "In the beginning";
+    std::vector<DecoderRun> runs;
+    {
+        Session session(options);
+        KvCache cache(session.decoder.kv_shape(), 64, session.level);
+        runs.push_back(
+            {"CPU engine", generated_checksum(session.decoder, cache, session.encode(prompt))});
+    }
+    const auto add = [&](const std::string& kernels, const KernelChoice& choice) {
+        options.make_engine = [choice] { return make_cuda_engine(choice); };
+        Session session(options);
+        CudaCache cache(session.decoder.kv_shape(), 64, choice.attention);
+        runs.push_back(
+            {kernels, generated_checksum(session.decoder, cache, session.encode(prompt))});
+    };
+    add("what suits", {});
+    for (const LinearRung& rung : linear_rungs())
+        add(concat("linear ", rung.name), {&rung, nullptr, nullptr});
+    for (const NormRung& rung : norm_rungs())
+        add(concat("norm ", rung.name), {nullptr, &rung, nullptr});
+    for (const AttentionRung& rung : attention_rungs())
+        add(concat("attention ", rung.name), {nullptr, nullptr, &rung});
+    return runs;
+}
+
+// The table that the occupancy is worked out for: each kernel with the sizes of its blocks.
+void write_launches(const std::string& path, const std::vector<simt::LaunchRecord>& launches) {
+    std::set<std::tuple<std::string, Index, std::size_t>> shapes;
+    for (const simt::LaunchRecord& launch : launches)
+        shapes.emplace(launch.kernel, launch.threads(), launch.dynamic_shared);
+    std::ofstream file(path);
+    file << std::left << std::setw(41) << "# kernel"
+         << "threads dynamic_shared_bytes\n";
+    for (const auto& shape : shapes)
+        file << std::left << std::setw(40) << std::get<0>(shape) << std::right << std::setw(8)
+             << std::get<1>(shape) << std::setw(21) << std::get<2>(shape) << '\n';
+    file.close();
+    check(!file.fail(), path, ": cannot be written");
+}
+
+Json ladder_json(const Ladder& ladder) {
+    Json json;
+    json["operation"] = ladder.operation;
+    json["size"] = ladder.size;
+    json["least_sectors"] = ladder.least_sectors();
+    json["checksum"] = ladder.expected;
+    for (const RungRun& run : ladder.runs) {
+        Json rung;
+        rung["name"] = run.name;
+        rung["idea"] = run.idea;
+        rung["checksum"] = run.checksum;
+        rung["launches"] = run.launches.size();
+        rung["sectors"] = run.sectors();
+        rung["conflicts"] = run.sum(conflicts);
+        rung["barriers"] = run.sum([](const Counters& c) { return c.barriers; });
+        rung["fma"] = run.sum([](const Counters& c) { return c.fma; });
+        json["rungs"].push_back(rung);
+    }
+    return json;
+}
+
+}  // namespace
+
+int run_ladders_command(const LadderFlags& flags) {
+    const bool counted = simt::has_checked_kernels();
+    std::vector<Ladder> ladders;
+    {
+        simt::Options options;
+        options.mode = counted ? simt::Mode::checked : simt::Mode::raw;
+        const simt::Use use(options);
+        ladders = run_ladders();
+    }
+    bool holds = true;
+    Json report = new_report("step04_cuda ladders", 1);
+    std::cout << "Kernels from the first idea to the best, under the SIMT executor\n";
+    if (!counted) std::cout << "not counted: this build has no checked kernels\n";
+    for (const Ladder& ladder : ladders) {
+        print_ladder(ladder, counted);
+        holds = holds && ladder.holds();
+        report["ladders"][ladder.key] = ladder_json(ladder);
+    }
+    std::vector<simt::LaunchRecord> launches;
+    for (const Ladder& ladder : ladders)
+        for (const RungRun& run : ladder.runs)
+            launches.insert(launches.end(), run.launches.begin(), run.launches.end());
+    SessionOptions options;
+    options.model = flags.model;
+    options.source_weights = KVLAB_SOURCE_WEIGHTS;
+    std::vector<DecoderRun> runs;
+    {
+        simt::Options noted;
+        noted.records = &launches;
+        const simt::Use use(noted);
+        runs = run_decoders(options);
+    }
+    if (!flags.launches.empty()) write_launches(flags.launches, launches);
+    bool same = true;
+    for (const DecoderRun& run : runs) {
+        same = same && run.checksum == runs[0].checksum;
+        report["decoder"][run.kernels] = run.checksum;
+    }
+    std::printf("\n%s, a prompt and %td tokens, with each of %zu choices of kernels\n",
+                flags.model.c_str(), kSteps, runs.size() - 1);
+    if (!same)
+        for (const DecoderRun& run : runs)
+            std::printf("  %-20s %s\n", run.kernels.c_str(), run.checksum.c_str());
+    std::printf("  the checksum of the CPU engine from each of them, %s: %s\n",
+                runs[0].checksum.c_str(), cli::verdict(same).c_str());
+    holds = holds && same;
+    if (!flags.json.empty()) write_json(flags.json, report);
+    std::cout << "\nRESULT holds=" << (holds ? "yes" : "no") << " checksum=" << runs[0].checksum
+              << std::endl;
+    return holds ? cli::kHolds : cli::kFails;
+}
+
+}  // namespace kvlab::app

@@ -1,0 +1,137 @@
+// device.cpp - chapter 4: sends memory, copies and launches to the device that is selected.
+#include <kvlab/cuda/device.hpp>
+
+#include <kvlab/cuda/device_memory.hpp>
+#include <kvlab/cuda/launch.hpp>
+
+#include "../gpu/gpu_runtime.hpp"
+#include "../simt/device_memory.hpp"
+
+namespace kvlab {
+
+namespace {
+
+Device& current_device() {
+    static Device device = Device::executor;
+    return device;
+}
+
+// Allocations that have not been freed.
+Index& allocations() {
+    static Index count = 0;
+    return count;
+}
+
+bool on_gpu() {
+    return current_device() == Device::gpu;
+}
+
+}  // namespace
+
+bool gpu_built() {
+    return kGpuBuilt;
+}
+
+bool gpu_available(std::string* why_not) {
+    return gpu_found(why_not);
+}
+
+void select_device(Device device) {
+    check(allocations() == 0, "select_device: ", allocations(),
+          " allocations of device memory are in use");
+    if (device == Device::gpu) {
+        std::string why_not;
+        check(gpu_found(&why_not), "no GPU: ", why_not);
+        gpu_open();
+    }
+    current_device() = device;
+}
+
+Device selected_device() {
+    return current_device();
+}
+
+std::string device_name() {
+    return on_gpu() ? gpu_name() : "SIMT executor";
+}
+
+void device_synchronize() {
+    if (on_gpu()) gpu_synchronize();
+}
+
+DeviceStopwatch::DeviceStopwatch() : events_(on_gpu() ? gpu_seconds_make() : nullptr) {
+    restart();
+}
+
+DeviceStopwatch::~DeviceStopwatch() {
+    if (events_ != nullptr) gpu_seconds_drop(events_);
+}
+
+void DeviceStopwatch::restart() {
+    if (events_ != nullptr)
+        gpu_seconds_begin(events_);
+    else
+        clock_.restart();
+}
+
+double DeviceStopwatch::seconds() const {
+    return events_ != nullptr ? gpu_seconds_end(events_) : clock_.seconds();
+}
+
+void launch_on_gpu(const LaunchShape& shape, const void* function, void** arguments) {
+    check(function != nullptr, "launch of '", shape.kernel, "': nvcc has not compiled it");
+    LaunchShape full = shape;
+    full.static_shared = gpu_static_shared(shape.kernel, function);
+    check_launch(full);
+    const auto& [kernel, grid, block, static_shared, dynamic_shared] = full;
+    gpu_launch({kernel,
+                function,
+                arguments,
+                {grid.x, grid.y, grid.z},
+                {block.x, block.y, block.z},
+                dynamic_shared,
+                static_shared + dynamic_shared > kStaticSharedLimit});
+}
+
+void* device_alloc_bytes(Index bytes, Index granule, const char* name) {
+    check(bytes > 0 && granule > 0, "device memory '", name,
+          "': expected at least one byte, found ", bytes);
+    const auto size = static_cast<std::size_t>(bytes);
+    void* memory = on_gpu() ? gpu_alloc(size, name)
+                            : simt::alloc(size, static_cast<std::size_t>(granule), name);
+    ++allocations();
+    return memory;
+}
+
+void device_free(void* pointer) {
+    if (pointer == nullptr) return;
+    if (on_gpu())
+        gpu_free(pointer);
+    else
+        simt::free(pointer);
+    --allocations();
+}
+
+void copy_bytes_to_device(void* device, const void* host, Index bytes) {
+    if (bytes == 0) return;
+    const auto size = static_cast<std::size_t>(bytes);
+    if (on_gpu())
+        gpu_copy_to_device(device, host, size);
+    else
+        simt::copy_to_device(device, host, size);
+}
+
+void copy_bytes_to_host(void* host, const void* device, Index bytes) {
+    if (bytes == 0) return;
+    const auto size = static_cast<std::size_t>(bytes);
+    if (on_gpu())
+        gpu_copy_to_host(host, device, size);
+    else
+        simt::copy_to_host(host, device, size);
+}
+
+void device_freeze(const void* pointer) {
+    if (!on_gpu()) simt::freeze(pointer);
+}
+
+}  // namespace kvlab
