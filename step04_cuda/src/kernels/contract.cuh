@@ -1,6 +1,7 @@
 // contract.cuh - chapter 4: the numeric contract (chapter 1) in the words of a kernel. Each
 // function is the one of the same name in numerics.hpp and half.hpp, for device code; a test
-// compares them for all inputs that matter.
+// compares them. (They are written out again because they are compiled raw and checked, each in
+// a namespace of its own, and must call the counted fmaf.)
 //
 // What differs from other kernels: no expf, exp2f, rsqrtf or tanhf, since a GPU approximates
 // them; fmaf where a multiply-add is meant, and -fmad=false everywhere else.
