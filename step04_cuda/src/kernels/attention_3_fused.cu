@@ -57,7 +57,7 @@ __global__ void attention_fused(const float* q,
             total[r] =
                 tile == 0 ? tile_total : total[r] * old_factor[r] + tile_total * new_factor[r];
         }
-        __syncthreads();
+        // sum_values begins with a barrier: then all threads see the factors.
         sum_values(room, rows, tile, slots, values + at, head_dim,
                    [&](int r, int i, float sum) {
                        float& all = room.sums[r * head_dim + i];

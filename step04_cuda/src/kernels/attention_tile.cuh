@@ -134,7 +134,8 @@ __device__ __forceinline__ float total_of(const TileRoom& room, int r, int visib
 }
 
 // Calls use(r, i, sum) with the weighted sum over the tile for each row r and component i;
-// `values` is the tile's first slot's. Ends with a barrier.
+// `values` is the tile's first slot's. There is a barrier before the first use, and one at the
+// end.
 template <class Use>
 __device__ inline void sum_values(const TileRoom& room,
                                   const TileRows& rows,
