@@ -98,4 +98,23 @@ TEST_CASE("2.1 shares: equal the plain loop and looking at them changes no bit")
             }
 }
 
+TEST_CASE("2.1 tiles: a slot copied over another is one head's key and value and no more") {
+    const Tensor k = random_tensor({130, 2, 20}, 1), v = random_tensor({130, 2, 20}, 2);
+    KvTiles tiles(130, 2, 20);
+    tiles.write(0, k.view(), v.view());
+    tiles.copy_slot(1, 129, 3);
+    tiles.copy_slot(0, 2, 65);
+    for (Index h = 0; h < 2; ++h)
+        for (Index s = 0; s < 130; ++s) {
+            const Index from = h == 1 && s == 3 ? 129 : h == 0 && s == 65 ? 2 : s;
+            for (Index i = 0; i < 20; ++i) {
+                REQUIRE(tiles.key(h, s, i) == k(from, h, i));
+                REQUIRE(tiles.value(h, s, i) == v(from, h, i));
+            }
+        }
+    CHECK_THROWS_AS(tiles.copy_slot(2, 0, 1), Error);
+    CHECK_THROWS_AS(tiles.copy_slot(0, 192, 1), Error);
+    CHECK_THROWS_AS(tiles.copy_slot(0, 0, -1), Error);
+}
+
 TEST_SUITE_END();

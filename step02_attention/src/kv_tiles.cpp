@@ -64,4 +64,16 @@ void KvTiles::copy_from(const KvTiles& other, Index count) {
     }
 }
 
+void KvTiles::copy_slot(Index kv_head, Index from, Index to) {
+    check(kv_head >= 0 && kv_head < kv_heads_ && from >= 0 && from < slots() && to >= 0 &&
+              to < slots(),
+          "kv tiles: cannot copy slot ", from, " to ", to, " of head ", kv_head);
+    const Index head = kv_head * tiles_;
+    const float* key = keys_.data() + (head + from / 64) * head_dim_ * 64 + from % 64;
+    float* new_key = keys_.data() + (head + to / 64) * head_dim_ * 64 + to % 64;
+    for (Index i = 0; i < head_dim_; ++i) new_key[i * 64] = key[i * 64];
+    std::copy_n(values_.data() + (head * 64 + from) * padded_dim_, head_dim_,
+                values_.data() + (head * 64 + to) * padded_dim_);
+}
+
 }  // namespace kvlab

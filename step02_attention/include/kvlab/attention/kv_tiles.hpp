@@ -89,6 +89,9 @@ public:
     // Copies slots [0, count) from other, which has the same heads and enough slots.
     void copy_from(const KvTiles& other, Index count);
 
+    // Copies one slot of one KV head over another: how a hole is filled.
+    void copy_slot(Index kv_head, Index from, Index to);
+
     const float* key_tile(Index kv_head, Index tile) const {
         return keys_.data() + (kv_head * tiles_ + tile) * head_dim_ * 64;
     }
