@@ -4,22 +4,41 @@
 
 namespace kvlab::KVLAB_SIMD {
 
+constexpr Index kSlots = 64;
+
+// One row of angles of a tile: the table's own if there is one run; else pieced together in
+// `room`, 2 * 64 floats. Each run is written as if it went on for 64 slots, and the next one
+// overwrites what is too much: no length has to be asked for.
+static const float* angles(const float* row, const AngleRun* runs, Index count, float* room) {
+    if (count == 1) return row + runs[0].position;
+    for (Index r = 0; r < count; ++r)
+        for (Index s = 0; s < kSlots; s += kLanes)
+            store(room + runs[r].slot + s, load(row + runs[r].position + s));
+    return room;
+}
+
 static void rotate_tile(const float* keys,
                         const float* cos,
                         const float* sin,
+                        Index stride,
+                        const AngleRun* runs,
+                        Index count,
                         Index rope_dim,
                         Index head_dim,
                         float* out) {
-    constexpr Index kSlots = 64;
     const Vec minus_zero = fill(-0.0f);  // -0 - x is -x for every x, 0 - x is not
-    for (Index i = 0; i < rope_dim / 2; ++i)
+    float cos_room[2 * kSlots], sin_room[2 * kSlots];
+    for (Index i = 0; i < rope_dim / 2; ++i) {
+        const float* const c_row = angles(cos + i * stride, runs, count, cos_room);
+        const float* const s_row = angles(sin + i * stride, runs, count, sin_room);
         for (Index s = 0; s < kSlots; s += kLanes) {
             const Vec x0 = load(keys + 2 * i * kSlots + s);
             const Vec x1 = load(keys + (2 * i + 1) * kSlots + s);
-            const Vec c = load(cos + i * kSlots + s), d = load(sin + i * kSlots + s);
+            const Vec c = load(c_row + s), d = load(s_row + s);
             store(out + 2 * i * kSlots + s, fma(x0, c, sub(minus_zero, mul(x1, d))));
             store(out + (2 * i + 1) * kSlots + s, fma(x1, c, mul(x0, d)));
         }
+    }
     for (Index s = rope_dim * kSlots; s < head_dim * kSlots; s += kLanes)
         store(out + s, load(keys + s));
 }

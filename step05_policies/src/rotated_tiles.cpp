@@ -32,8 +32,12 @@ const PolicyKernels& policy_kernels(SimdLevel level) {
 }
 
 RotationTable::RotationTable(const RopeTable& rope, Index n)
-    : positions(n), rope_dim(rope.rope_dim()), cos({rope_dim / 2, n}), sin({rope_dim / 2, n}) {
+    : positions(n), rope_dim(rope.rope_dim()) {
     check(n >= 1 && n <= rope.positions(), "rotation: ", n, " positions of ", rope.positions());
+    constexpr Index kLine = 16;  // floats
+    const Index stride = ((n + kTile + kLine - 1) / kLine | 1) * kLine;
+    cos = Tensor({rope_dim / 2, stride});
+    sin = Tensor({rope_dim / 2, stride});
     for (Index i = 0; i < rope_dim / 2; ++i)
         for (Index p = 0; p < n; ++p) {
             cos(i, p) = rope.cos(p)[i];
@@ -44,32 +48,32 @@ RotationTable::RotationTable(const RopeTable& rope, Index n)
 RotatedTiles::RotatedTiles(SimdLevel level,
                            const KvTiles& tiles,
                            const RotationTable& table,
-                           std::span<const std::int32_t> ranks)
+                           std::span<const std::int32_t> ranks,
+                           Index used)
     : TileReader(tiles.slots(), tiles.kv_heads(), tiles.head_dim()),
       level_(level),
       kept_(tiles),
       table_(table),
-      ranks_(ranks) {
-    check(static_cast<Index>(ranks.size()) == tiles.kv_heads() * tiles.slots(),
-          "rotated tiles: ", ranks.size(), " ranks");
-    check(table.rope_dim <= 256, "rotated tiles: rope_dim ", table.rope_dim);
+      ranks_(ranks),
+      used_(used) {
+    check(static_cast<Index>(ranks.size()) == tiles.kv_heads() * tiles.slots() && used >= 0 &&
+              used <= tiles.slots(),
+          "rotated tiles: ", ranks.size(), " ranks, of which ", used, " are used");
 }
 
 // ANCHOR: rotated
+// Neighbours in memory are mostly neighbours in the text, so a tile has few runs of ranks.
 const float* RotatedTiles::read_keys(Index kv_head, Index tile, float* room) const {
-    alignas(64) float cos[128 * kTile], sin[128 * kTile];  // [rope_dim / 2][64]
     const std::int32_t* ranks = ranks_.data() + kv_head * slots() + tile * kTile;
-    // Neighbours in memory are mostly neighbours in the text: angles are copied run by run.
-    for (Index begin = 0, end = 0; begin < kTile; begin = end) {
-        for (end = begin + 1; end < kTile && ranks[end] == ranks[end - 1] + 1;) ++end;
-        for (Index i = 0; i < table_.rope_dim / 2; ++i) {
-            const Index from = i * table_.positions + ranks[begin];
-            std::copy_n(table_.cos.data() + from, end - begin, cos + i * kTile + begin);
-            std::copy_n(table_.sin.data() + from, end - begin, sin + i * kTile + begin);
-        }
-    }
-    policy_kernels(level_).rotate_tile(kept_.key_tile(kv_head, tile), cos, sin, table_.rope_dim,
-                                       head_dim_, room);
+    const Index used = std::min(kTile, used_ - tile * kTile);
+    AngleRun runs[kTile];
+    runs[0] = {0, ranks[0]};
+    Index count = 1;
+    for (Index s = 1; s < used; ++s)  // what lies beyond may become anything
+        if (ranks[s] != ranks[s - 1] + 1) runs[count++] = {s, ranks[s]};
+    policy_kernels(level_).rotate_tile(kept_.key_tile(kv_head, tile), table_.cos.data(),
+                                       table_.sin.data(), table_.stride(), runs, count,
+                                       table_.rope_dim, head_dim_, room);
     return room;
 }
 

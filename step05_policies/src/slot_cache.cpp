@@ -280,7 +280,7 @@ AttentionWork SlotCache::attend_relative(Layer& layer,
                                              rope_->sin(layer.held + t), rope_->rope_dim(), D,
                                              scale);
         }
-    const RotatedTiles tiles(level_, layer.tiles, *angles_, layer.ranks);
+    const RotatedTiles tiles(level_, layer.tiles, *angles_, layer.ranks, layer.held + T);
     return attend_tiles(level_, pool, View<const float>(rotated_queries_.data(), {T, Hq, D}),
                         tiles, layer.held, out, reader);
 }

@@ -5,6 +5,23 @@
 
 namespace kvlab {
 
+namespace {
+
+// In sixteen chains side by side: one alone waits for each comparison.
+float lowest_rating(const float* ratings, Index n) {
+    constexpr Index kChains = 16;
+    float lowest[kChains];
+    std::fill_n(lowest, kChains, kProtected);
+    Index s = 0;
+    for (; s + kChains <= n; s += kChains)
+        for (Index c = 0; c < kChains; ++c)
+            lowest[c] = ratings[s + c] < lowest[c] ? ratings[s + c] : lowest[c];
+    for (; s < n; ++s) lowest[0] = std::min(lowest[0], ratings[s]);
+    return *std::min_element(lowest, lowest + kChains);
+}
+
+}  // namespace
+
 bool SlotCache::ends_prompt() const {
     return seen_ >= options_.prompt;  // 0: behind the first step
 }
@@ -56,10 +73,13 @@ void SlotCache::choose_victims(const HeadSlots& head, Index count) {
     };
     victims_.clear();
     if (count == 1) {  // of every token that is decoded
-        Index lowest = 0;
-        for (Index s = 1; s < head.slots(); ++s)
-            if (goes_before(s, lowest)) lowest = s;
-        victims_.push_back(lowest);
+        const float lowest = lowest_rating(ratings_.data(), head.slots());
+        Index victim = -1;
+        for (Index s = 0; s < head.slots(); ++s)
+            if (ratings_[static_cast<std::size_t>(s)] == lowest &&
+                (victim < 0 || head.position(s) > head.position(victim)))
+                victim = s;
+        victims_.push_back(victim);
         return;
     }
     for (Index s = 0; s < head.slots(); ++s) victims_.push_back(s);

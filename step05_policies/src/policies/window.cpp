@@ -33,11 +33,9 @@ public:
     }
 
     void rate(const HeadSlots& head, std::span<float> ratings) const override {
-        for (Index s = 0; s < head.slots(); ++s) {
-            const Index position = head.position(s);
-            ratings[static_cast<std::size_t>(s)] =
-                position < sinks_ ? kProtected : static_cast<float>(position);
-        }
+        for (std::size_t s = 0; s < ratings.size(); ++s)
+            ratings[s] =
+                head.positions[s] < sinks_ ? kProtected : static_cast<float>(head.positions[s]);
     }
 
 private:

@@ -12,22 +12,26 @@
 namespace kvlab {
 
 // The angles of a RopeTable the other way round: all positions of one pair side by side, since
-// a tile has 64 slots side by side.
+// a tile has 64 slots side by side. Rows are an odd number of cache lines apart: at a power of
+// two all would fall into the same few sets of the cache.
 struct RotationTable {
     RotationTable(const RopeTable& rope, Index positions);
 
     Index positions, rope_dim;
-    Tensor cos, sin;  // [rope_dim / 2, positions]
+    Tensor cos, sin;  // [rope_dim / 2, stride], 64 zeros or more behind the positions
+
+    Index stride() const { return cos.dim(1); }
 };
 
-// Looks at tiles of unrotated keys; slot s of KV head h is rotated by ranks[h * stride + s].
-// All must outlive it.
+// Looks at tiles of unrotated keys; slot s < used of KV head h is rotated by
+// ranks[h * slots + s]. All must outlive it.
 class RotatedTiles final : public TileReader {
 public:
     RotatedTiles(SimdLevel level,
                  const KvTiles& tiles,
                  const RotationTable& table,
-                 std::span<const std::int32_t> ranks);  // [Hkv, slots]
+                 std::span<const std::int32_t> ranks,  // [Hkv, slots]
+                 Index used);
 
     Index slot_bytes() const override { return kept_.slot_bytes(); }
 
@@ -42,6 +46,7 @@ private:
     const KvTiles& kept_;
     const RotationTable& table_;
     std::span<const std::int32_t> ranks_;
+    Index used_;
 };
 
 }  // namespace kvlab
