@@ -43,9 +43,10 @@ TEST_CASE("5.3 laws: a budget that the text does not reach is the full cache in 
             KvCache full(rig.decoder.kv_shape(), 140, options.level);
             const auto expected = rig.logits(full, text, pieces);
             for (const PolicyEntry& entry : all_policies()) {
-                CAPTURE(entry.name);
+                CAPTURE(std::string(entry.name));
                 PolicyOptions generous;
                 generous.budget = 140;
+                generous.retained = 1;
                 generous.ratios = std::string(entry.name) == "pyramidkv-ratios"
                                       ? std::vector<double>{1}
                                       : std::vector<double>{};
@@ -71,7 +72,7 @@ TEST_CASE("5.3 laws: no sinks is the window and all budget recent is the window"
     check_same(rig, *rig.store("sinks", options), *window());
     for (const char* name :
          {"h2o", "h2o-mean", "h2o-forgetting", "keyformer", "scissorhands"}) {
-        CAPTURE(name);
+        CAPTURE(std::string(name));
         check_same(rig, *rig.store(name, with_recent(options, options.budget)), *window());
         // And one token less is another policy.
         const auto text = random_tokens(90, 96, 5);
@@ -127,13 +128,15 @@ TEST_CASE("5.3 laws: keyformer without noise at temperature 1 is h2o") {
 TEST_CASE(
     "5.3 laws: a prompt in pieces is the prompt whole as long as nothing went in between") {
     // Where it does not hold: a piece after which tokens went does not see them any more. So
-    // the budget here is not reached before the prompt's last piece.
+    // the budget here is not reached before the prompt's last piece. MiniCache merges after
+    // every step, so for it there is always something in between.
     PolicyRig rig(tiny_config());
     const auto text = random_tokens(90, 256, 7);
     rig.future = std::make_shared<FutureShares>(rig.decoder, text);
     const PolicyOptions options = small_budget(30);
     for (const PolicyEntry& entry : all_policies()) {
-        CAPTURE(entry.name);
+        CAPTURE(std::string(entry.name));
+        if (std::string(entry.name) == "minicache") continue;
         const auto whole = rig.store(entry.name, options, 128, 50);
         const auto expected = rig.logits(*whole, text, one_by_one(50, 40));
         std::vector<std::vector<Index>> cuts = {{30, 20}, {7, 1, 15, 27}};
@@ -154,7 +157,7 @@ TEST_CASE("5.3 laws: two texts in a row in one store are two fresh stores") {
     const auto first = random_tokens(70, 256, 1), second = random_tokens(90, 256, 2);
     rig.future = std::make_shared<FutureShares>(rig.decoder, second);
     for (const PolicyEntry& entry : all_policies()) {
-        CAPTURE(entry.name);
+        CAPTURE(std::string(entry.name));
         const auto used = rig.store(entry.name, small_budget()),
                    fresh = rig.store(entry.name, small_budget());
         rig.logits(*used, first, one_by_one(33, 37));
@@ -188,7 +191,7 @@ TEST_CASE("5.3 laws: neighbours in a batch change nothing") {
         return rows;
     };
     for (const PolicyEntry& entry : all_policies()) {
-        CAPTURE(entry.name);
+        CAPTURE(std::string(entry.name));
         const auto together = generate(entry.name, {2, 0, 1});
         for (std::size_t i = 0; i < 3; ++i) CHECK(generate(entry.name, {i})[i] == together[i]);
     }
@@ -197,7 +200,7 @@ TEST_CASE("5.3 laws: neighbours in a batch change nothing") {
 TEST_CASE("5.3 laws: threads and SIMD levels give the same bits and keep the same tokens") {
     const auto text = random_tokens(90, 96, 4);
     for (const PolicyEntry& entry : all_policies()) {
-        CAPTURE(entry.name);
+        CAPTURE(std::string(entry.name));
         std::vector<float> expected;
         std::vector<Index> kept;
         for (const SimdLevel level : supported_simd_levels())

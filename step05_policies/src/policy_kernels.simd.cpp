@@ -43,7 +43,23 @@ static void rotate_tile(const float* keys,
         store(out + s, load(keys + s));
 }
 
+static void scale_slots(const float* keys, const float* factors, Index head_dim, float* out) {
+    for (Index s = 0; s < kSlots; s += kLanes) {
+        const Vec factor = load(factors + s);
+        for (Index i = s; i < head_dim * kSlots; i += kSlots)
+            store(out + i, mul(load(keys + i), factor));
+    }
+}
+
+static void scale_rows(const float* values, const float* factors, Index width, float* out) {
+    for (Index s = 0; s < kSlots; ++s) {
+        const Vec factor = fill(factors[s]);
+        for (Index i = s * width; i < (s + 1) * width; i += kLanes)
+            store(out + i, mul(load(values + i), factor));
+    }
+}
+
 extern const PolicyKernels kPolicyKernels;
-const PolicyKernels kPolicyKernels = {rotate_tile};
+const PolicyKernels kPolicyKernels = {rotate_tile, scale_slots, scale_rows};
 
 }  // namespace kvlab::KVLAB_SIMD

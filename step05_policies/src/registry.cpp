@@ -1,5 +1,8 @@
 #include <kvlab/policies/registry.hpp>
 
+#include <kvlab/policies/mini_cache.hpp>
+#include <kvlab/policies/quest_cache.hpp>
+
 namespace kvlab {
 
 namespace {
@@ -87,6 +90,16 @@ constexpr PolicyEntry kPolicies[] = {
     {"oracle", "those that later queries will look at: the ceiling", "", true,
      [](const PolicyContext& c, const PolicyOptions& o) {
          return in_slots(c, oracle_policy(o, c.future));
+     }},
+    {"quest", "everything; of it, only the promising pages are read",
+     "Tang et al. 2024, 2406.10774", true,
+     [](const PolicyContext& c, const PolicyOptions& o) -> Store {
+         return std::make_unique<QuestCache>(c.shape, c.capacity, o, c.level);
+     }},
+    {"minicache", "everything; pairs of layers share a direction",
+     "Liu et al. 2024, 2405.14366", true,
+     [](const PolicyContext& c, const PolicyOptions& o) -> Store {
+         return std::make_unique<MiniCache>(c.shape, c.capacity, o, c.level);
      }},
 };
 

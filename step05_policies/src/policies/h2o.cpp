@@ -36,12 +36,14 @@ public:
     }
 
     void rate(const HeadSlots& head, std::span<float> ratings) const override {
-        const Index recent = recent_tokens(head.next);
-        for (Index s = 0; s < head.slots(); ++s) {
-            const Index age = head.next - head.position(s);  // queries that could see it
-            float rating = head.row(0)[s];
-            if (options_.normalise) rating /= static_cast<float>(age);
-            ratings[static_cast<std::size_t>(s)] = age <= recent ? kProtected : rating;
+        const Index first_recent = head.next - recent_tokens(head.next);
+        const float* const sums = head.row(0);
+        for (std::size_t s = 0; s < ratings.size(); ++s) {
+            // By the queries that could see the token, if so.
+            const Index seen_by = options_.normalise ? head.next - head.positions[s] : 1;
+            ratings[s] = head.positions[s] >= first_recent
+                             ? kProtected
+                             : sums[s] / static_cast<float>(seen_by);
         }
     }
 

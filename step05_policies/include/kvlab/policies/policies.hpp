@@ -41,9 +41,10 @@ struct PolicyOptions {
     Index whole_layers = 0;
 
     Index page = 16;  // Quest: tokens of a page
-    double direction =
-        0.6;  // MiniCache: from the lower layer's direction (0) to the upper's (1)
-    double retained = 0.05;  // MiniCache: share of tokens that are not merged
+    // MiniCache: from the lower layer's direction (0) to the upper's (1); the share of tokens
+    // that are not merged; the first layer of the first pair, -1: the middle.
+    double direction = 0.6, retained = 0.05;
+    Index merge_from = -1;
 };
 
 // How many of `seen` tokens stay: options.budget, or the ratio, rounded up.

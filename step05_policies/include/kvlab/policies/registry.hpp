@@ -26,7 +26,7 @@ struct PolicyEntry {
     const char* name;
     const char* idea;   // in a few words
     const char* paper;  // authors, year, arXiv
-    bool streams;       // evicts after every step; otherwise once, or never
+    bool streams;       // forgets, if anything, after every step; otherwise once
     std::unique_ptr<PolicyStore> (*make)(const PolicyContext&, const PolicyOptions&);
 };
 
