@@ -14,22 +14,23 @@ using namespace kvlab::test;
 
 namespace {
 
-const KvShape kShape{4, 8, 2, 32};
+const KvShape kMemoryShape{4, 8, 2, 32};
 
 PolicyContext context_for(Index capacity) {
     PolicyContext context;
-    context.shape = kShape;
+    context.shape = kMemoryShape;
     context.capacity = capacity;
     return context;
 }
 
 // Rows that attend to themselves, so that every policy has seen shares.
-void feed(KvStore& store, Index T, Index layers = kShape.layers) {
+void feed_rows(KvStore& store, Index T, Index layers = kMemoryShape.layers) {
     ThreadPool pool(1);
     const auto seed = static_cast<std::uint64_t>(store.next_position());
-    const Tensor k = random_tensor({T, kShape.kv_heads, kShape.head_dim}, seed),
-                 q = random_tensor({T, kShape.heads, kShape.head_dim}, seed + 1, 0.3f);
-    Tensor out({T, kShape.heads, kShape.head_dim});
+    const Tensor k = random_tensor({T, kMemoryShape.kv_heads, kMemoryShape.head_dim}, seed),
+                 q = random_tensor({T, kMemoryShape.heads, kMemoryShape.head_dim}, seed + 1,
+                                   0.3f);
+    Tensor out({T, kMemoryShape.heads, kMemoryShape.head_dim});
     store.begin(T);
     for (Index layer = 0; layer < layers; ++layer) {
         store.append(layer, k.view(), k.view());
@@ -53,8 +54,8 @@ TEST_CASE("5.4 bytes: logical ones are the closed form with positions and scores
     const Index token = 2048, heads = 8;
     const auto held = [&](const std::string& name, const PolicyOptions& options) {
         const auto store = find_policy(name).make(context_for(1024), options);
-        feed(*store, 1023);
-        feed(*store, 1);
+        feed_rows(*store, 1023);
+        feed_rows(*store, 1);
         return store->bytes().logical;
     };
     CHECK(held("full", {}) == 1024 * (token + 4 * heads));
@@ -84,8 +85,8 @@ TEST_CASE("5.4 bytes: allocated ones are what the allocator was asked for") {
         CAPTURE(std::string(name));
         const Index before = memory_use().bytes;
         const auto store = entry.make(context_for(300), budget_of(70));
-        feed(*store, 200);
-        feed(*store, 1);
+        feed_rows(*store, 200);
+        feed_rows(*store, 1);
         const Index tiles = memory_use().bytes - before;
         const KvBytes bytes = store->bytes();
         CHECK(bytes.allocated >= bytes.logical);
@@ -100,21 +101,21 @@ TEST_CASE("5.4 bytes: a prompt's room is given back and a stream's memory stands
     for (const char* name : {"window", "sinks", "h2o", "tova", "random"}) {
         CAPTURE(std::string(name));
         const auto store = find_policy(name).make(context_for(600), budget_of(100));
-        feed(*store, 500);
+        feed_rows(*store, 500);
         const KvBytes early = store->bytes();
         CHECK(early.logical < 101 * 2048 * 2);
         CHECK(early.allocated < 128 * (2048 + 8 * 12) + 1);  // 101 slots are two tiles
-        for (int i = 0; i < 700; ++i) feed(*store, 1);       // far beyond 600 slots
+        for (int i = 0; i < 700; ++i) feed_rows(*store, 1);  // far beyond 600 slots
         CHECK(store->next_position() == 1200);
         CHECK(store->bytes().logical == early.logical);
         CHECK(store->bytes().allocated == early.allocated);
     }
     // A policy that evicts once needs room for the rest of the text, and no more.
     const auto snap = find_policy("snapkv").make(context_for(600), budget_of(100));
-    feed(*snap, 500);
+    feed_rows(*snap, 500);
     CHECK(snap->room() == 100);
     CHECK(snap->bytes().allocated == 256 * (2048 + 8 * (4 + 8)));  // 200 slots are four tiles
-    for (int i = 0; i < 100; ++i) feed(*snap, 1);
+    for (int i = 0; i < 100; ++i) feed_rows(*snap, 1);
     CHECK(snap->mean_kept() == 200.0);
     CHECK_THROWS_AS(snap->begin(1), Error);
 }

@@ -16,14 +16,17 @@ using namespace kvlab::test;
 
 namespace {
 
-const KvShape kShape{2, 6, 3, 10};
+const KvShape kSlotShape{2, 6, 3, 10};
 
 // A step's rows of one layer, from the number of the step: every run can make them again.
 struct StepRows {
     StepRows(Index layer, Index number, Index T)
-        : k(random_tensor({T, kShape.kv_heads, kShape.head_dim}, seed(layer, number, 0))),
-          v(random_tensor({T, kShape.kv_heads, kShape.head_dim}, seed(layer, number, 1))),
-          q(random_tensor({T, kShape.heads, kShape.head_dim}, seed(layer, number, 2), 2.0f)) {}
+        : k(random_tensor({T, kSlotShape.kv_heads, kSlotShape.head_dim},
+                          seed(layer, number, 0))),
+          v(random_tensor({T, kSlotShape.kv_heads, kSlotShape.head_dim},
+                          seed(layer, number, 1))),
+          q(random_tensor(
+              {T, kSlotShape.heads, kSlotShape.head_dim}, seed(layer, number, 2), 2.0f)) {}
 
     static std::uint64_t seed(Index layer, Index number, Index what) {
         return static_cast<std::uint64_t>((number * 7 + layer) * 3 + what);
@@ -36,9 +39,9 @@ struct StepRows {
 void step_both(SlotCache& cache, PlainCache& plain, Index number, Index T) {
     ThreadPool pool(1);
     cache.begin(T);
-    for (Index layer = 0; layer < kShape.layers; ++layer) {
+    for (Index layer = 0; layer < kSlotShape.layers; ++layer) {
         const StepRows rows(layer, number, T);
-        Tensor out({T, kShape.heads, kShape.head_dim});
+        Tensor out({T, kSlotShape.heads, kSlotShape.head_dim});
         cache.append(layer, rows.k.view(), rows.v.view());
         cache.attend(layer, rows.q.view(), out.view(), pool);
         const Tensor expected = plain.step(layer, rows.k, rows.v, rows.q);
@@ -50,8 +53,8 @@ void step_both(SlotCache& cache, PlainCache& plain, Index number, Index T) {
 
 void check_slots(const SlotCache& cache, PlainCache& plain) {
     REQUIRE(cache.next_position() == plain.seen);
-    for (Index layer = 0; layer < kShape.layers; ++layer)
-        for (Index h = 0; h < kShape.kv_heads; ++h) {
+    for (Index layer = 0; layer < kSlotShape.layers; ++layer)
+        for (Index h = 0; h < kSlotShape.kv_heads; ++h) {
             std::vector<Index> expected;
             for (const PlainToken& token : plain.list(layer, h))
                 expected.push_back(token.position);
@@ -114,7 +117,7 @@ std::unique_ptr<SlotCache> make_cache(const PlainRules& rules,
                    : rules.reduce == "sum" ? Reduce::sum
                                            : Reduce::mean;
     if (rope != nullptr) cache.scheme = PositionScheme::relative;
-    return std::make_unique<SlotCache>(kShape, capacity, policy, cache, rope);
+    return std::make_unique<SlotCache>(kSlotShape, capacity, policy, cache, rope);
 }
 
 }  // namespace
@@ -129,7 +132,7 @@ TEST_CASE("5.1 slots: any operations in any order leave what the plain model has
         CAPTURE(kind.rules.votes);
         std::vector<std::pair<std::unique_ptr<SlotCache>, PlainCache>> runs;
         runs.emplace_back(make_cache(kind.rules, kind.capacity),
-                          PlainCache(kShape, kind.rules));
+                          PlainCache(kSlotShape, kind.rules));
         for (Index number = 0; number < 120; ++number) {
             const auto which =
                 static_cast<std::size_t>(rng.below(static_cast<Index>(runs.size())));
@@ -150,13 +153,13 @@ TEST_CASE("5.1 slots: any operations in any order leave what the plain model has
                 case 2:
                     if (rng.below(3) != 0) break;
                     cache.reset();
-                    plain = PlainCache(kShape, kind.rules);
+                    plain = PlainCache(kSlotShape, kind.rules);
                     break;
                 case 3: {  // a step that is never committed leaves no trace
                     ThreadPool pool(1);
                     const Index T = 1 + rng.below(5);
                     const StepRows rows(0, -1 - number, T);
-                    Tensor out({T, kShape.heads, kShape.head_dim});
+                    Tensor out({T, kSlotShape.heads, kSlotShape.head_dim});
                     cache.begin(T);
                     cache.append(0, rows.k.view(), rows.v.view());
                     cache.attend(0, rows.q.view(), out.view(), pool);
@@ -181,7 +184,7 @@ TEST_CASE("5.1 slots: relative positions rotate each key by its rank and the que
         kind.rules.relative = &rope;
         kind.rules.budget = 70;  // more than a tile
         const auto cache = make_cache(kind.rules, 100, &rope);
-        PlainCache plain(kShape, kind.rules);
+        PlainCache plain(kSlotShape, kind.rules);
         CHECK(cache->key_form() == KeyForm::unrotated);
         for (const Index T : {1, 60, 9, 25}) step_both(*cache, plain, T, T);
         // Far beyond the table's positions.
@@ -201,30 +204,31 @@ TEST_CASE(
     options.budget = 9;
     options.recent = 4;
     ThreadPool pool(1);
-    SlotCache cache(kShape, 80, h2o_policy(options));
-    KvCache full(kShape, 80);
+    SlotCache cache(kSlotShape, 80, h2o_policy(options));
+    KvCache full(kSlotShape, 80);
     for (Index number = 0; number < 40; ++number) {
         const Index T = number == 0 ? 30 : 1;
         std::vector<std::vector<std::int32_t>> before;
         cache.begin(T);
         full.begin(T);
-        for (Index layer = 0; layer < kShape.layers; ++layer) {
+        for (Index layer = 0; layer < kSlotShape.layers; ++layer) {
             const StepRows rows(layer, number, T);
-            Tensor out({T, kShape.heads, kShape.head_dim}), expected({kShape.head_dim});
+            Tensor out({T, kSlotShape.heads, kSlotShape.head_dim}),
+                expected({kSlotShape.head_dim});
             cache.append(layer, rows.k.view(), rows.v.view());
             full.append(layer, rows.k.view(), rows.v.view());
             cache.attend(layer, rows.q.view(), out.view(), pool);
-            for (Index h = 0; h < kShape.kv_heads; ++h) {
+            for (Index h = 0; h < kSlotShape.kv_heads; ++h) {
                 const auto slots = cache.slot_positions(layer, h);
                 before.emplace_back(slots.begin(), slots.end());
             }
             if (T > 1) continue;
-            for (Index hq = 0; hq < kShape.heads; ++hq) {
+            for (Index hq = 0; hq < kSlotShape.heads; ++hq) {
                 const Index h = hq / 2, S = static_cast<Index>(before.back().size()) + 1;
-                Tensor k({S, kShape.head_dim}), v({S, kShape.head_dim});
+                Tensor k({S, kSlotShape.head_dim}), v({S, kSlotShape.head_dim});
                 const auto& slots = before[static_cast<std::size_t>(layer * 3 + h)];
                 for (Index s = 0; s < S; ++s)
-                    for (Index i = 0; i < kShape.head_dim; ++i) {
+                    for (Index i = 0; i < kSlotShape.head_dim; ++i) {
                         const bool fresh = s == S - 1;
                         const Index p = fresh ? 0 : slots[static_cast<std::size_t>(s)];
                         k(s, i) = fresh ? rows.k(0, h, i) : full.key(layer, h, p, i);
@@ -237,84 +241,6 @@ TEST_CASE(
         cache.commit();
         full.commit();
     }
-}
-
-TEST_CASE("5.1 slots: of equal ratings the lower positions stay whatever their slots are") {
-    const Tensor same({1, kShape.kv_heads, kShape.head_dim});
-    PolicyOptions options;
-    options.budget = 4;
-    SlotCache cache(kShape, 16, key_norm_policy(options));
-    const auto feed = [&](float scale) {
-        Tensor k({1, kShape.kv_heads, kShape.head_dim});
-        for (float& x : k.flat()) x = scale;
-        cache.begin(1);
-        for (const Index layer : {0, 1}) cache.append(layer, k.view(), same.view());
-        cache.commit();
-    };
-    for (const float scale : {3.0f, 1.0f, 1.0f, 1.0f, 1.0f}) feed(scale);
-    CHECK(cache.kept(0, 0) == std::vector<Index>{1, 2, 3, 4});
-    CHECK(cache.slot_positions(0, 0)[0] == 4);  // it fills the hole, and is the latest
-    feed(1.0f);
-    CHECK(cache.kept(0, 0) == std::vector<Index>{1, 2, 3, 4});
-    feed(0.5f);
-    CHECK(cache.kept(0, 0) == std::vector<Index>{1, 2, 3, 6});
-    CHECK(cache.slot_positions(0, 0)[0] == 6);
-}
-
-TEST_CASE("5.1 slots: what cannot be is refused and changes nothing") {
-    PolicyOptions options;
-    options.budget = 4;
-    const auto feed = [&](SlotCache& cache, Index T) {
-        PlainRules rules;
-        rules.policy = "none";
-        cache.begin(T);
-        for (Index layer = 0; layer < kShape.layers; ++layer) {
-            const StepRows rows(layer, 1, T);
-            cache.append(layer, rows.k.view(), rows.v.view());
-        }
-        cache.commit();
-    };
-    SlotCache window(kShape, 16, window_policy(options));
-    feed(window, 4);
-    window.truncate(3);  // nothing is gone yet
-    CHECK(window.kept(1, 2) == std::vector<Index>{0, 1, 2});
-    feed(window, 3);
-    CHECK(window.next_position() == 6);
-    CHECK_THROWS_WITH_AS(window.truncate(5),
-                         "slot cache: cannot truncate 6 tokens to 5: what was evicted or "
-                         "observed since then cannot be taken back",
-                         Error);
-    CHECK_THROWS_AS(window.truncate(7), Error);
-    CHECK_THROWS_AS(window.truncate(-1), Error);
-    CHECK(window.kept(0, 0) == std::vector<Index>{2, 3, 4, 5});
-    CHECK_THROWS_AS(window.begin(13), Error);  // 4 held, 16 slots
-    CHECK_THROWS_AS(window.begin(0), Error);
-    CHECK(window.room() == 12);
-    CHECK_THROWS_AS(window.commit(), Error);
-    window.truncate(0);
-    CHECK(window.room() == 16);
-
-    SlotCache heavy(kShape, 16, h2o_policy(options));
-    feed(heavy, 3);
-    CHECK_THROWS_AS(heavy.truncate(2), Error);  // what tokens received cannot be taken back
-    heavy.truncate(3);
-
-    options.window = 2;
-    SlotCache snap(kShape, 16, snapkv_policy(options), {Reduce::mean, {}, 8});
-    CHECK_THROWS_AS(snap.begin(9), Error);  // the prompt was said to have 8 tokens
-    feed(snap, 5);
-    CHECK(snap.held(0) == 5);
-    feed(snap, 3);
-    CHECK(snap.held(0) == 4);
-    feed(snap, 8);
-    CHECK(snap.held(0) == 12);  // never again
-    CHECK(snap.room() == 0);    // a text of 16 tokens
-
-    CHECK_THROWS_AS(SlotCache(kShape, 0, full_policy()), Error);
-    CHECK_THROWS_AS(SlotCache(kShape, 4, nullptr), Error);
-    CHECK_THROWS_AS(
-        SlotCache(kShape, 4, full_policy(), {Reduce::mean, PositionScheme::relative, 0}),
-        Error);
 }
 
 TEST_SUITE_END();
