@@ -9,7 +9,8 @@
 
 #include <kvlab/policies/policies.hpp>
 #include <kvlab/tensor/numerics.hpp>
-#include <kvlab/tensor/random.hpp>
+
+#include "draw.hpp"
 
 namespace kvlab {
 
@@ -83,9 +84,7 @@ private:
     // log2 of -log(u), of a number u that belongs to this pair of tokens wherever their slots
     // are.
     double log2_noise(const HeadSlots& head, Index query, Index position) const {
-        Rng rng(options_.seed + static_cast<std::uint64_t>(query) * 0x9e3779b97f4a7c15ull,
-                (static_cast<std::uint64_t>(head.layer * 4096 + head.kv_head) << 24) +
-                    static_cast<std::uint64_t>(position));
+        Rng rng = generator_for({head.layer, head.kv_head, query, position}, options_.seed);
         const double u = (static_cast<double>(rng.next() >> 8) + 0.5) * 0x1p-24;
         return log2_of(log2_of(u) * -0x1.62e42fefa39efp-1);
     }

@@ -3,7 +3,8 @@
 #include <algorithm>
 
 #include <kvlab/policies/policies.hpp>
-#include <kvlab/tensor/random.hpp>
+
+#include "draw.hpp"
 
 namespace kvlab {
 
@@ -20,11 +21,9 @@ public:
     Index state_rows() const override { return 1; }
 
     void arrive(const HeadSlots& head, Index slot, std::span<const float>) const override {
-        // A generator for each token: its number does not depend on the steps that it came in.
-        const auto place = static_cast<std::uint64_t>(head.layer * 4096 + head.kv_head);
-        const auto position = static_cast<std::uint64_t>(head.position(slot));
-        Rng rng(options_.seed + position * 0x9e3779b97f4a7c15ull, place);
-        head.row(0)[slot] = rng.uniform();
+        head.row(0)[slot] =
+            generator_for({head.layer, head.kv_head, head.position(slot)}, options_.seed)
+                .uniform();
     }
 
     void rate(const HeadSlots& head, std::span<float> ratings) const override {
