@@ -39,8 +39,9 @@ bool Generator::step() {
         if (s.finish != Finish::running) continue;
         const Index seen = s.store->next_position(),
                     length = static_cast<Index>(s.tokens.size());
+        const bool bounded = decoder_.context_bounds(*s.store);
         if (length - seen > s.store->room() ||
-            (decoder_.context_bounds(*s.store) && length > decoder_.config().context)) {
+            (bounded && length > decoder_.config().context)) {
             s.finish = Finish::context_full;
             continue;
         }
