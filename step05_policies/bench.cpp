@@ -71,6 +71,28 @@ void decode_policy(benchmark::State& state, const std::string& name, Index budge
     state.SetItemsProcessed(state.iterations());
 }
 
+// Of a store that grows: the next tokens behind `held`, then again from there.
+void decode_behind(benchmark::State& state, const std::string& name, Index held) {
+    constexpr Index kTokens = 64;
+    Decoder& decoder = machine().decoder;
+    const PolicyContext context = policy_context(decoder, held + kTokens);
+    PolicyOptions options;
+    options.budget = 256;
+    const std::unique_ptr<KvStore> behind = find_policy(name).make(context, options);
+    decoder.forward(*behind, text(held));
+    const std::vector<Token> next = text(1);
+    std::unique_ptr<KvStore> store;
+    for (auto _ : state) {
+        if (store == nullptr || store->room() == 0) {
+            state.PauseTiming();
+            store = behind->fork();
+            state.ResumeTiming();
+        }
+        decoder.forward(*store, next);
+    }
+    state.SetItemsProcessed(state.iterations());
+}
+
 void register_policies() {
     for (const Index budget : {128, 256, 512})
         for (const char* name : {"window", "sinks", "sinks-relative", "h2o", "h2o-mean", "tova",
@@ -78,6 +100,13 @@ void register_policies() {
             benchmark::RegisterBenchmark(
                 concat("decode_policy/", name, "/", budget).c_str(),
                 [name, budget](benchmark::State& state) { decode_policy(state, name, budget); })
+                ->Unit(benchmark::kMicrosecond);
+    for (const Index held : {512, 1024, 4096})
+        for (const char* name :
+             {"full", "quest", "minicache", "snapkv", "pyramidkv", "pyramidkv-ratios"})
+            benchmark::RegisterBenchmark(
+                concat("decode_behind/", name, "/", held).c_str(),
+                [name, held](benchmark::State& state) { decode_behind(state, name, held); })
                 ->Unit(benchmark::kMicrosecond);
 }
 

@@ -21,8 +21,8 @@ public:
           end_(cache.length_ + cache.pending_),
           kernels_(policy_kernels(cache.level_)) {}
 
-    // A direction, a length and a place for each of the two.
-    Index slot_bytes() const override { return 2 * (head_dim_ + 1) * 4 + 4; }
+    // A direction and a length for each of the two.
+    Index slot_bytes() const override { return 2 * (head_dim_ + 1) * Index{sizeof(float)}; }
 
     const float* read_keys(Index kv_head, Index tile, float* room) const override {
         kernels_.scale_slots(pair_.direction.key_tile(kv_head, tile),
@@ -49,14 +49,19 @@ private:
         return all.data() + (which_ * kv_heads_ + kv_head) * slots() + tile * kTile;
     }
 
+    std::span<const std::int32_t> retained_of_head(Index kv_head) const {
+        const Index most = pair_.retained[0].slots();
+        return {pair_.positions.data() + kv_head * most, static_cast<std::size_t>(pair_.count)};
+    }
+
     // Calls copy(tiles, slot there, place in this tile) for what is not merged.
     template <class Copy>
     void for_own(Index kv_head, Index tile, Copy&& copy) const {
         const Index first = tile * kTile, last = std::min(end_, first + kTile);
-        const std::int32_t* place = pair_.place.data() + kv_head * slots();
-        for (Index slot = first; slot < std::min(held_, last); ++slot)
-            if (place[slot] >= 0)
-                copy(pair_.retained[which_], Index{place[slot]}, slot - first);
+        const std::span<const std::int32_t> retained = retained_of_head(kv_head);
+        const auto begin = std::lower_bound(retained.begin(), retained.end(), first);
+        for (auto at = begin; at != retained.end() && *at < last; ++at)
+            copy(pair_.retained[which_], at - retained.begin(), *at - first);
         for (Index slot = std::max(held_, first); slot < last; ++slot)
             copy(pair_.open[which_], slot - held_, slot - first);
     }
@@ -97,7 +102,7 @@ MiniCache::MiniCache(const KvShape& shape,
         const auto slots = static_cast<std::size_t>(H * pair.direction.slots());
         pair.key_lengths.resize(2 * slots);
         pair.value_lengths.resize(2 * slots);
-        pair.place.assign(slots, -1);
+        pair.positions.resize(static_cast<std::size_t>(H * pair.retained[0].slots()));
     }
 }
 
@@ -179,7 +184,7 @@ std::unique_ptr<KvStore> MiniCache::fork() const {
             to.retained[which].copy_from(from.retained[which], from.count);
         to.key_lengths = from.key_lengths;
         to.value_lengths = from.value_lengths;
-        to.place = from.place;
+        to.positions = from.positions;
         to.count = from.count;
     }
     copy->length_ = length_;
@@ -196,14 +201,16 @@ KvBytes MiniCache::bytes() const {
         bytes.allocated += tiles.allocated_bytes();
     }
     for (const Pair& pair : pairs_) {
-        bytes.logical += H * (length_ * (slot + 5 * kNumber) + pair.count * 2 * slot);
+        bytes.logical +=
+            H * (length_ * (slot + 4 * kNumber) + pair.count * (2 * slot + kNumber));
         bytes.allocated += pair.direction.allocated_bytes();
         for (const Index which : {0, 1})
             bytes.allocated +=
                 pair.retained[which].allocated_bytes() + pair.open[which].allocated_bytes();
-        bytes.allocated += static_cast<Index>(pair.key_lengths.size() +
-                                              pair.value_lengths.size() + pair.place.size()) *
-                           kNumber;
+        bytes.allocated +=
+            static_cast<Index>(pair.key_lengths.size() + pair.value_lengths.size() +
+                               pair.positions.size()) *
+            kNumber;
     }
     return bytes;
 }
@@ -215,18 +222,11 @@ std::vector<Index> MiniCache::kept(Index, Index) const {
 }
 
 std::vector<Index> MiniCache::retained(Index layer, Index kv_head) const {
-    std::vector<Index> positions;
     const Index p = pair_of(layer);
-    for (Index slot = 0; slot < length_; ++slot) {
-        if (p < 0) {
-            positions.push_back(slot);
-            continue;
-        }
-        const Pair& pair = pairs_[static_cast<std::size_t>(p)];
-        if (pair.place[static_cast<std::size_t>(kv_head * pair.direction.slots() + slot)] >= 0)
-            positions.push_back(slot);
-    }
-    return positions;
+    if (p < 0) return kept(layer, kv_head);
+    const Pair& pair = pairs_[static_cast<std::size_t>(p)];
+    const auto first = pair.positions.begin() + kv_head * pair.retained[0].slots();
+    return {first, first + pair.count};
 }
 
 float MiniCache::number(Index layer, Index kv_head, Index position, Index i, bool key) const {

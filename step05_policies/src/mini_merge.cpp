@@ -104,20 +104,17 @@ void MiniCache::choose_retained(const Pair& pair, Index kv_head, Index count) {
 
 // ANCHOR: merge
 void MiniCache::merge(Pair& pair) {
-    const Index slots = pair.direction.slots(), H = shape_.kv_heads;
+    const Index most = pair.retained[0].slots(), H = shape_.kv_heads;
     const Index more =
         std::clamp<Index>(retained_of(length_ + pending_) - pair.count, 0, pending_);
     for (Index h = 0; h < H; ++h) {
-        for (Index t = 0; t < pending_; ++t) {
-            pair.place[static_cast<std::size_t>(h * slots + length_ + t)] = -1;
-            merge_token(pair, h, t);
-        }
+        for (Index t = 0; t < pending_; ++t) merge_token(pair, h, t);
         if (more == 0) continue;
         choose_retained(pair, h, more);
         for (Index n = 0; n < more; ++n) {
             const Index t = order_[static_cast<std::size_t>(n)], place = pair.count + n;
-            pair.place[static_cast<std::size_t>(h * slots + length_ + t)] =
-                static_cast<std::int32_t>(place);
+            pair.positions[static_cast<std::size_t>(h * most + place)] =
+                static_cast<std::int32_t>(length_ + t);
             for (const Index which : {0, 1})
                 pair.retained[which].copy_slot_from(pair.open[which], h, t, place);
         }

@@ -56,8 +56,8 @@ public:
     void truncate(Index length) override;
     std::unique_ptr<KvStore> fork() const override;
 
-    // Logical, of a pair: one direction of keys and values, four lengths and one number that
-    // says whether and where it is retained for each slot; retained tokens in both layers.
+    // Logical, of a pair: for each token one direction of keys and of values and four lengths;
+    // for those retained their position, and keys and values of both layers.
     KvBytes bytes() const override;
     std::vector<Index> kept(Index layer, Index kv_head) const override;  // all
 
@@ -74,10 +74,10 @@ private:
     struct Pair {
         KvTiles direction;             // slots of the whole capacity
         KvTiles retained[2], open[2];  // of the lower and the upper layer; the open step
-        // [2 layers, Hkv, slots]: lengths; [Hkv, slots]: slot among the retained, or -1.
-        std::vector<float> key_lengths, value_lengths;
-        std::vector<std::int32_t> place;
-        Index count = 0;  // retained, of each KV head
+        std::vector<float> key_lengths, value_lengths;  // [2 layers, Hkv, slots]
+        // Positions that are retained, ascending; the n-th lies in slot n of `retained`.
+        std::vector<std::int32_t> positions;  // [Hkv, most retained]
+        Index count = 0;                      // retained, of each KV head
     };
 
     Index pair_of(Index layer) const;  // or -1
