@@ -9,7 +9,7 @@ namespace kvlab {
 
 namespace {
 
-constexpr Index kLeastPages = 3;  // as in the authors' code
+constexpr Index kLeastPages = 3;  // as in the authors' evaluation
 
 }  // namespace
 
@@ -91,8 +91,9 @@ void QuestCache::choose(const Layer& layer,
     bounds.reserve(most);
     pages.reserve(most);
     for (Index page = 0; page < count; ++page) {
-        bounds.push_back(
-            page_bound(q, &layer.smallest(kv_head, page, 0), &layer.largest(kv_head, page, 0)));
+        const float bound =
+            page_bound(q, &layer.smallest(kv_head, page, 0), &layer.largest(kv_head, page, 0));
+        bounds.push_back(page == count - 1 ? kProtected : bound);
         pages.push_back(page);
     }
     const Index wanted = wanted_pages(slots);
