@@ -91,15 +91,18 @@ TEST_CASE("5.2 protected tokens stay whatever attention says") {
     SlotCache sinks(kPairShape, 60, sinks_policy(options)),
         h2o(kPairShape, 60, h2o_policy(options)),
         keyformer(kPairShape, 60, keyformer_policy(options)),
-        scissorhands(kPairShape, 60, scissorhands_policy(options));
+        scissorhands(kPairShape, 60, scissorhands_policy(options)),
+        random(kPairShape, 60, random_policy(options)),
+        key_norm(kPairShape, 60, key_norm_policy(options));
     for (Index number = 0; number < 60; ++number) {
         const Index T = number == 0 ? 40 : 1;
-        step_all({&sinks, &h2o, &keyformer, &scissorhands}, number, T);
+        step_all({&sinks, &h2o, &keyformer, &scissorhands, &random, &key_norm}, number, T);
         const Index next = sinks.next_position();
         for (Index layer = 0; layer < kPairShape.layers; ++layer)
             for (const Index h : {0, 1}) {
                 for (const Index p : {0, 1, 2}) CHECK(holds(sinks.kept(layer, h), p));
-                for (const SlotCache* cache : {&h2o, &keyformer, &scissorhands})
+                for (const SlotCache* cache :
+                     {&h2o, &keyformer, &scissorhands, &random, &key_norm})
                     for (Index p = next - 7; p < next; ++p)
                         CHECK(holds(cache->kept(layer, h), p));
                 CHECK(sinks.kept(layer, h).back() - sinks.kept(layer, h)[3] == 12);

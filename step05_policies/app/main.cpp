@@ -22,7 +22,8 @@ void add_policy_flags(CLI::App& app, PolicyOptions& options) {
         ->check(CLI::Range(0.0, 1.0));
     count("--sinks", options.sinks, 0, "sinks: first tokens that always stay");
     app.add_option("--recent", options.recent,
-                   "h2o, keyformer, scissorhands: last tokens that always stay; -1: the "
+                   "h2o, keyformer, scissorhands, random, key-norm: last tokens that always "
+                   "stay; -1: the "
                    "method's default")
         ->check(CLI::Range(Index{-1}, Index{1} << 24))
         ->capture_default_str();

@@ -1,6 +1,7 @@
 // Key norm: Devoto et al. 2024, A Simple and Effective L2 Norm-Based Strategy for KV Cache
 // Compression, section 3: keep the keys of the smallest length. It needs no attention: a key's
-// length is known when it comes, and RoPE does not change it but for rounding.
+// length is known when it comes, and RoPE does not change it but for rounding. Nothing is
+// protected, the newest token included, unless options.recent says so.
 #include <kvlab/policies/policies.hpp>
 #include <kvlab/tensor/numerics.hpp>
 
@@ -28,6 +29,7 @@ public:
     void rate(const HeadSlots& head, std::span<float> ratings) const override {
         for (Index s = 0; s < head.slots(); ++s)
             ratings[static_cast<std::size_t>(s)] = -head.row(0)[s];
+        if (options_.recent > 0) protect_last(head, options_.recent, ratings);
     }
 
 private:

@@ -75,9 +75,8 @@ public:
         // 30 % of the budget, as in the authors' code.
         const Index recent =
             options_.recent >= 0 ? options_.recent : keep(head.layer, head.next) * 3 / 10;
-        for (Index s = 0; s < head.slots(); ++s)
-            ratings[static_cast<std::size_t>(s)] =
-                head.next - head.position(s) <= recent ? kProtected : head.row(0)[s];
+        std::copy_n(head.row(0), head.slots(), ratings.begin());
+        protect_last(head, recent, ratings);
     }
 
 private:

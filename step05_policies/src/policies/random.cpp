@@ -1,5 +1,6 @@
 // Random: the floor. Every token draws a number when it comes, and the largest stay, so that at
-// any time each token seen has had the same chance.
+// any time each token seen has had the same chance. Nothing is protected, the newest token
+// included, unless options.recent says so.
 #include <algorithm>
 
 #include <kvlab/policies/policies.hpp>
@@ -28,6 +29,7 @@ public:
 
     void rate(const HeadSlots& head, std::span<float> ratings) const override {
         std::copy_n(head.row(0), head.slots(), ratings.begin());
+        if (options_.recent > 0) protect_last(head, options_.recent, ratings);
     }
 
 private:

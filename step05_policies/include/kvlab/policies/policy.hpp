@@ -34,6 +34,12 @@ struct HeadSlots {
     float* row(Index r) const { return state + r * stride; }
 };
 
+// Rates the last `count` tokens as protected.
+inline void protect_last(const HeadSlots& head, Index count, std::span<float> ratings) {
+    for (std::size_t s = 0; s < ratings.size(); ++s)
+        if (head.positions[s] >= head.next - count) ratings[s] = kProtected;
+}
+
 class Policy {
 public:
     virtual ~Policy() = default;
