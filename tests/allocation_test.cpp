@@ -1,77 +1,13 @@
 // Decoding allocates nothing per token: a program of its own, since it replaces operator new.
 #include <doctest/doctest.h>
 
-#include <atomic>
-#include <cstdlib>
-#include <new>
-
 #include <kvlab/attention/cpu_engine.hpp>
 #include <kvlab/attention/generate.hpp>
 #include <kvlab/attention/synthetic.hpp>
 #include <kvlab/kvcache/narrow_tiles.hpp>
 
+#include "counting_new.hpp"
 #include "models.hpp"
-
-namespace {
-
-std::atomic<long> allocations{0};
-
-void* counted(std::size_t size, std::size_t alignment) {
-    ++allocations;
-    void* p = std::aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment);
-    if (p == nullptr) throw std::bad_alloc();
-    return p;
-}
-
-}  // namespace
-
-void* operator new(std::size_t size) {
-    return counted(size, 16);
-}
-
-void* operator new[](std::size_t size) {
-    return counted(size, 16);
-}
-
-void* operator new(std::size_t size, std::align_val_t a) {
-    return counted(size, static_cast<std::size_t>(a));
-}
-
-void* operator new[](std::size_t size, std::align_val_t a) {
-    return counted(size, static_cast<std::size_t>(a));
-}
-
-void operator delete(void* p) noexcept {
-    std::free(p);
-}
-
-void operator delete[](void* p) noexcept {
-    std::free(p);
-}
-
-void operator delete(void* p, std::size_t) noexcept {
-    std::free(p);
-}
-
-void operator delete[](void* p, std::size_t) noexcept {
-    std::free(p);
-}
-
-void operator delete(void* p, std::align_val_t) noexcept {
-    std::free(p);
-}
-
-void operator delete[](void* p, std::align_val_t) noexcept {
-    std::free(p);
-}
-
-void operator delete(void* p, std::size_t, std::align_val_t) noexcept {
-    std::free(p);
-}
-
-void operator delete[](void* p, std::size_t, std::align_val_t) noexcept {
-    std::free(p);
-}
 
 using namespace kvlab;
 using namespace kvlab::test;

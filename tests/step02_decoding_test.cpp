@@ -6,13 +6,62 @@
 
 #include <kvlab/attention/attention.hpp>
 #include <kvlab/attention/cpu_engine.hpp>
+#include <kvlab/attention/generate.hpp>
+#include <kvlab/attention/synthetic.hpp>
 #include <kvlab/tensor/checksum.hpp>
 #include <kvlab/weights/quantize.hpp>
 
+#include "models.hpp"
 #include "random_data.hpp"
 
 using namespace kvlab;
 using namespace kvlab::test;
+
+namespace {
+
+// A store that keeps nothing: each step sees itself alone, by words without an order.
+class Forgetful final : public KvStore {
+public:
+    Forgetful(const KvShape& shape, KeyForm form)
+        : shape_(shape), form_(form), tiles_(512, shape.kv_heads, shape.head_dim) {}
+
+    const KvShape& shape() const override { return shape_; }
+
+    Index next_position() const override { return seen_; }
+
+    Index room() const override { return 512; }
+
+    KeyForm key_form() const override { return form_; }
+
+    void begin(Index T) override { T_ = T; }
+
+    void append(Index, const View<const float>& k, const View<const float>& v) override {
+        tiles_.write(0, k, v);
+    }
+
+    AttentionWork attend(Index,
+                         const View<const float>& q,
+                         const View<float>& out,
+                         ThreadPool& pool) override {
+        return attend_tiles(default_simd_level(), pool, q, tiles_, 0, out);
+    }
+
+    void commit() override { seen_ += T_; }
+
+    void truncate(Index length) override { seen_ = length; }
+
+    std::unique_ptr<KvStore> fork() const override { return nullptr; }
+
+    KvBytes bytes() const override { return {}; }
+
+private:
+    KvShape shape_;
+    KeyForm form_;
+    KvTiles tiles_;
+    Index seen_ = 0, T_ = 0;
+};
+
+}  // namespace
 
 TEST_SUITE_BEGIN("step02");
 
@@ -38,6 +87,38 @@ TEST_CASE("2.1 attention: one token over a long cache equals the plain loop with
                     REQUIRE(compare_bits(out.flat(), expected.flat()).differ == 0);
                 }
         }
+}
+
+TEST_CASE("2.2 decoder: the context bounds a text whose positions the decoder looks up") {
+    for (Config config : {small_config(), small_gpt2()}) {
+        CAPTURE(config.name);
+        config.context = 30;
+        const bool learned = config.architecture == Architecture::gpt2;
+        auto engine = make_cpu_engine();
+        Decoder decoder(load_model(*make_synthetic(config, 7), *engine), *engine);
+        Forgetful rotated(decoder.kv_shape(), KeyForm::rotated),
+            unrotated(decoder.kv_shape(), KeyForm::unrotated);
+        CHECK(decoder.context_bounds(rotated));
+        CHECK(decoder.context_bounds(unrotated) == learned);
+        const auto text = random_tokens(31, config.vocab, 1);
+        const auto run = [&](Forgetful& store, std::size_t prompt) {
+            store.reset();
+            Generator generator(decoder);
+            generator.add(store, std::span(text).first(prompt), 60);
+            generator.run();
+            return std::pair(generator.generated(0).size(), generator.finish(0));
+        };
+        CHECK_THROWS_AS(decoder.forward(rotated, text), Error);
+        CHECK_THROWS_AS(run(rotated, 31), Error);
+        CHECK(run(rotated, 5) == std::pair(std::size_t{26}, Finish::context_full));
+        if (learned) {
+            CHECK_THROWS_AS(decoder.forward(unrotated, text), Error);
+            CHECK(run(unrotated, 5).second == Finish::context_full);
+        } else {
+            CHECK(run(unrotated, 31) == std::pair(std::size_t{60}, Finish::length));
+            CHECK(unrotated.next_position() == 90);
+        }
+    }
 }
 
 TEST_CASE("2.2 engine: matrices of different formats in one have the bits of each alone") {

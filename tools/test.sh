@@ -40,7 +40,7 @@ skip() {
 # What `build` makes; empty: everything. A stage that runs some test programs builds only those.
 targets=()
 # Programs that hold everything with numbers in it; the rest reads files and text.
-numeric_tests=(step01_tests step02_tests step03_tests step04_tests)
+numeric_tests=(step01_tests step02_tests step03_tests step04_tests step05_tests)
 
 # Eight sources at a time compile as one: the standard headers, which take most of the time, are read
 # once. The stages ci and clang compile each by itself, so that a missing #include is found.
@@ -58,7 +58,7 @@ build() {
 # same but for a few files. The programs go first: none of another stage may be left behind.
 build_ci() {
     rm -rf build/ci/bin
-    build ci --preset ci -DKVLAB_LAST_STEP=4 -DKVLAB_SCALAR=OFF -DKVLAB_BENCH=OFF "$@"
+    build ci --preset ci -DKVLAB_LAST_STEP=5 -DKVLAB_SCALAR=OFF -DKVLAB_BENCH=OFF "$@"
 }
 
 # What ctest is started with; the stage tsan needs something.
@@ -139,9 +139,9 @@ stage_tsan() { # thread sanitizer
     run_ctest tsan -L "$(IFS='|'; echo "^(${numeric_tests[*]})\$")" --timeout 900
 }
 
-stage_prefixes() { # steps 1, 1 to 2, and 1 to 3 build and test without what comes later
+stage_prefixes() { # steps 1, 1 to 2, 1 to 3, and 1 to 4 build and test without what comes later
     local last
-    for last in 1 2 3; do
+    for last in 1 2 3 4; do
         build_ci "-DKVLAB_LAST_STEP=$last"
         run_ctest ci -E "$of_the_text"
     done

@@ -1,9 +1,9 @@
 // score.cpp - chapter 2: bits per byte, recall by distance and the mass on position 0 of a byte
 // model.
 #include <cstdio>
-#include <fstream>
 #include <map>
 
+#include <kvlab/attention/recall_file.hpp>
 #include <kvlab/attention/score.hpp>
 #include <kvlab/attention/whole_sequence.hpp>
 #include <kvlab/tensor/report.hpp>
@@ -15,23 +15,6 @@ namespace kvlab::app {
 namespace {
 
 constexpr Index kSinkWindows = 16, kWindow = 512, kSinkFrom = 64;
-
-std::vector<RecallCase> read_cases(const std::string& path) {
-    std::ifstream file(path);
-    check(file.good(), path, ": cannot be read");
-    std::vector<RecallCase> cases;
-    std::string line;
-    for (Index number = 1; std::getline(file, line); ++number) {
-        const Json json = Json::parse(line, nullptr, false);
-        check(json.is_object() && json.contains("kind") && json.contains("text") &&
-                  json.contains("answer"),
-              path, ": line ", number,
-              ": expected an object with kind, distance, text and answer");
-        cases.push_back({json["kind"], json["distance"], json["text"],
-                         json["answer"].get<std::vector<Index>>()});
-    }
-    return cases;
-}
 
 struct Tally {
     Index right = 0, asked = 0;
@@ -63,7 +46,7 @@ int run_score(const ScoreFlags& flags) {
     report["bits_per_byte"] = bits.bits;
 
     std::map<std::pair<std::string, Index>, Tally> tallies;
-    for (const RecallCase& recall : read_cases(flags.cases)) {
+    for (const RecallCase& recall : read_recall_cases(flags.cases)) {
         const auto store = make_store(static_cast<Index>(recall.text.size()));
         Tally& tally = tallies[{recall.kind, recall.distance}];
         tally.right += right_answers(decoder, *store, recall, bos);

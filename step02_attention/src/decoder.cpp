@@ -82,8 +82,9 @@ void Decoder::start(std::span<const SequenceStep> batch) {
         check(T >= 1, "decoder: sequence ", s, ": no tokens");
         check(T <= step.store->room(), "decoder: sequence ", s, ": ", T,
               " tokens do not fit: its store has room for ", step.store->room());
-        check(first + T <= c.context, "decoder: sequence ", s, ": positions up to ",
-              first + T - 1, " are outside of the model's context of ", c.context);
+        check(!context_bounds(*step.store) || first + T <= c.context, "decoder: sequence ", s,
+              ": positions up to ", first + T - 1, " are outside of the model's context of ",
+              c.context);
         for (Index t = 0; t < T; ++t) {
             const Token token = step.tokens[static_cast<std::size_t>(t)];
             check(token >= 0 && token < c.vocab, "decoder: token ", token,

@@ -16,11 +16,13 @@ Index Generator::add(KvStore& store,
     check(steps >= 0, "generate: steps must not be negative, found ", steps);
     check(store.next_position() < P, "generate: the store has seen ", store.next_position(),
           " tokens, the prompt has ", P);
+    const bool bounded = decoder_.context_bounds(store);
     const Index context = decoder_.config().context;
-    check(P <= context, "generate: a prompt of ", P,
+    check(!bounded || P <= context, "generate: a prompt of ", P,
           " tokens does not fit the model's context of ", context);
     Sequence sequence{&store, {prompt.begin(), prompt.end()}, P, P + steps, Sampler(sampling)};
-    sequence.tokens.reserve(static_cast<std::size_t>(std::min(P + steps, context + 1)));
+    sequence.tokens.reserve(
+        static_cast<std::size_t>(bounded ? std::min(P + steps, context + 1) : P + steps));
     if (steps == 0) sequence.finish = Finish::length;
     sequences_.push_back(std::move(sequence));
     batch_.reserve(sequences_.size());
@@ -37,7 +39,9 @@ bool Generator::step() {
         if (s.finish != Finish::running) continue;
         const Index seen = s.store->next_position(),
                     length = static_cast<Index>(s.tokens.size());
-        if (length - seen > s.store->room() || length > decoder_.config().context) {
+        const bool bounded = decoder_.context_bounds(*s.store);
+        if (length - seen > s.store->room() ||
+            (bounded && length > decoder_.config().context)) {
             s.finish = Finish::context_full;
             continue;
         }

@@ -64,4 +64,35 @@ void KvTiles::copy_from(const KvTiles& other, Index count) {
     }
 }
 
+void KvTiles::write_slot(Index kv_head,
+                         Index slot,
+                         std::span<const float> key,
+                         std::span<const float> value) {
+    check(kv_head >= 0 && kv_head < kv_heads_ && slot >= 0 && slot < slots(),
+          "kv tiles: there is no slot ", slot, " of head ", kv_head);
+    check(static_cast<Index>(key.size()) == head_dim_ && key.size() == value.size(),
+          "kv tiles: a key of ", key.size(), " and a value of ", value.size(), " numbers");
+    const Index tile = kv_head * tiles_ + slot / 64, place = slot % 64;
+    float* const to = keys_.data() + tile * head_dim_ * 64 + place;
+    for (Index i = 0; i < head_dim_; ++i) to[i * 64] = key[static_cast<std::size_t>(i)];
+    std::copy(value.begin(), value.end(), values_.data() + (tile * 64 + place) * padded_dim_);
+}
+
+void KvTiles::copy_slot(Index kv_head, Index from, Index to) {
+    copy_slot_from(*this, kv_head, from, to);
+}
+
+void KvTiles::copy_slot_from(const KvTiles& other, Index kv_head, Index from, Index to) {
+    check(other.kv_heads_ == kv_heads_ && other.head_dim_ == head_dim_ && kv_head >= 0 &&
+              kv_head < kv_heads_ && from >= 0 && from < other.slots() && to >= 0 &&
+              to < slots(),
+          "kv tiles: cannot copy slot ", from, " to ", to, " of head ", kv_head);
+    const float* const key = other.key_tile(kv_head, from / 64) + from % 64;
+    float* const new_key =
+        keys_.data() + (kv_head * tiles_ + to / 64) * head_dim_ * 64 + to % 64;
+    for (Index i = 0; i < head_dim_; ++i) new_key[i * 64] = key[i * 64];
+    std::copy_n(other.value_tile(kv_head, from / 64) + from % 64 * padded_dim_, head_dim_,
+                values_.data() + (kv_head * tiles_ * 64 + to) * padded_dim_);
+}
+
 }  // namespace kvlab

@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 
 BIN = Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else Path("build/release/bin")
-LAST = max([1] + [n for n, name in ((2, "attention"), (3, "kvcache"), (4, "cuda")) if (BIN / f"step0{n}_{name}").exists()])
+LAST = max([1] + [n for n, name in ((2, "attention"), (3, "kvcache"), (4, "cuda"), (5, "policies")) if (BIN / f"step0{n}_{name}").exists()])
 
 # program, arguments, exit code, what its output must hold
 CASES = [
@@ -85,6 +85,24 @@ CASES = [
     ("step04_cuda", [], 0, "RESULT holds=yes"),
     ("step04_cuda", ["simt", "--frobnicate"], 2, "frobnicate"),
     ("step04_cuda", ["frobnicate"], 2, "frobnicate"),
+    ("step05_policies", ["--help"], 0, "compare"),
+    ("step05_policies", ["frobnicate"], 2, "frobnicate"),
+    ("step05_policies", ["compare", "--policy", "full,window", "--tokens", "64", "--window", "64", "--prompt", "32", "--budget", "16", "--recall", "1"], 0,
+     "RESULT policies=2 positions=32 full_is_full=yes"),
+    ("step05_policies", ["compare", "--policy", "h20"], 2, "h20"),
+    ("step05_policies", ["compare", "--budget", "0"], 2, "budget"),
+    ("step05_policies", ["compare", "--ratio", "1.5"], 2, "ratio"),
+    ("step05_policies", ["compare", "--text", "/no/such/text"], 2, "/no/such/text"),
+    ("step05_policies", ["compare", "--window", "513"], 1, "context of 512"),
+    ("step05_policies", ["compare", "--prompt", "512"], 1, "a prompt of 512"),
+    ("step05_policies", ["compare", "--text", "/dev/null"], 1, "shorter than a window"),
+    ("step05_policies", ["compare", "--policy", "snapkv", "--budget", "8"], 1, "a window of 16 tokens in a budget of 8"),
+    ("step05_policies", ["generate", "-n", "9"], 0, "RESULT tokens=9"),
+    ("step05_policies", ["generate", "--policy", "sinks-relative", "-n", "700", "--budget", "32"], 0, "RESULT tokens=700 kept=32"),
+    ("step05_policies", ["generate", "--policy", "sinks", "-n", "700", "--budget", "32"], 0, "context full"),
+    ("step05_policies", ["generate", "--policy", "oracle"], 1, "future"),
+    ("step05_policies", ["generate", "-m", "no-such-model"], 1, "no-such-model"),
+    ("step05_policies", ["generate", "-n", "1", "--json", "/no/such/folder/x.json"], 1, "cannot write"),
 ]
 
 
@@ -163,6 +181,27 @@ def check_speed() -> list[str]:
     return wrong
 
 
+def check_policies() -> list[str]:
+    """compare --json: a row for each policy; full is exact; memory by closed form; a window's tokens and bytes."""
+    wrong = []
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "out.json"
+        run("step05_policies", ["compare", "--tokens", "64", "--window", "64", "--prompt", "32", "--budget", "20", "--recall", "1", "--json", str(path)])
+        report = json.loads(path.read_text())
+    rows = {row["policy"]: row for row in report["policies"]}
+    full, window, h2o = rows["full"], rows["window"], rows["h2o"]
+    if (full["mean_kl"], full["max_kl"], full["agreement"], full["bits_per_byte"]) != (0, 0, 1, report["full_bits_per_byte"]):
+        wrong.append(f"compare --json: full differs from everything kept: {full}")
+    # Tiny: 2 layers, 2 KV heads of 16: 128 bytes of keys and values in a slot, 4 of its position, 4 of a score.
+    if (full["bytes_held"], window["bytes_held"], h2o["bytes_held"]) != (64 * 4 * 132, 20 * 4 * 132, 20 * 4 * 136):
+        wrong.append(f"compare --json: bytes do not fit: {full['bytes_held']}, {window['bytes_held']}, {h2o['bytes_held']}")
+    if (window["kept_behind_prompt"], rows["snapkv"]["kept_at_end"]) != (20, 52) or window["mean_kl"] <= 0 or len(rows) < 18:
+        wrong.append(f"compare --json: the tokens kept do not fit: {window}")
+    if len(full["recall"]) != 11 or set(full["recall"].values()) - {0, 1}:
+        wrong.append(f"compare --json: recall of one case per distance: {full['recall']}")
+    return wrong
+
+
 def main() -> int:
     wrong = []
     for program, arguments, code, text in CASES:
@@ -173,6 +212,8 @@ def main() -> int:
             wrong.append(f"{program} {' '.join(arguments)[:60]}: expected exit {code} and '{text}', found exit {found}:\n{output[-500:]}")
     if LAST >= 3:
         wrong += check_reports() + check_quality() + check_speed()
+    if LAST >= 5:
+        wrong += check_policies()
     print("\n".join(wrong) if wrong else f"{len(CASES)} command lines behave")
     return 1 if wrong else 0
 

@@ -2,6 +2,8 @@
 // same bits.
 #pragma once
 
+#include <span>
+
 #include <kvlab/attention/attention_kernels.hpp>
 #include <kvlab/attention/kv_store.hpp>
 #include <kvlab/attention/kv_tiles.hpp>
@@ -17,6 +19,14 @@ void attention_plain(const View<const float>& q,  // [D]
                      const View<const float>& k,  // [S, D]
                      const View<const float>& v,  // [S, D]
                      const View<float>& out);     // [D]
+
+// The weights that some queries gave to the slots of one tile, relative to its own maximum; row
+// 0 is the first row that sees the tile.
+struct TileWeights {
+    alignas(64) float weights[kMaxKernelRows * kTile];  // [rows][64]
+    float maxima[kMaxKernelRows];
+    Index first_row = 0;
+};
 
 // The running state of up to kMaxKernelRows queries of one KV head while tiles go by: the
 // online softmax (Milakov and Gimelshein 2018; FlashAttention, Dao et al. 2022). Because the
@@ -40,15 +50,18 @@ public:
 
     // The next tile in slot order: keys [D][64], values [64][Dp]; row r sees its first
     // visible[r] slots, 1 to 64 and not falling from row to row; a row that sees none of it
-    // must not be in [first_row, rows). Returns how many (row, slot) pairs it weighed.
+    // must not be in [first_row, rows). Returns how many (row, slot) pairs it weighed. With
+    // `keep`, the tile's weights stay there, for share().
     Index tile(const float* keys,
                const float* values,
                const Index* visible,
-               Index first_row = 0);
+               Index first_row = 0,
+               TileWeights* keep = nullptr);
 
     // The two halves of tile(), for tiles that are computed side by side. First: one tile for
     // rows [first_row, rows), its weights relative to its own maximum; results from index 0,
-    // sums `stride` floats apart and padded_dim long. Returns the pairs, as tile() does.
+    // sums `stride` floats apart and padded_dim long; the weights stay in `kept` if it is not
+    // null. Returns the pairs, as tile() does.
     Index weigh(const float* keys,
                 const float* values,
                 const Index* visible,
@@ -56,12 +69,19 @@ public:
                 float* maxima,
                 float* totals,
                 float* sums,
-                Index stride) const;
+                Index stride,
+                float* kept = nullptr) const;  // [rows][64]
     // Second: adds a tile's result to a row, in slot order. Overwrites `sums`.
     void add(Index row, float maximum, float total, float* sums);
 
     // out [D] of one row: the weighted sum divided by the sum of weights.
     void finish(Index row, float* out) const;
+
+    // After the last tile: what share of its row's attention each slot of a tile got, out [64].
+    // A share is the slot's weight times 2^(M_tile - M) / total, one division for a tile. What
+    // lies beyond the visible slots is left undefined; a share below 2^-126 may be off by a
+    // rounding of its own.
+    void share(const TileWeights& tile, Index row, float* out) const;
 
 private:
     const TensorKernels& tensor_;
@@ -75,14 +95,30 @@ private:
     alignas(64) float sums_[kMaxKernelRows * kMaxHeadDim];
 };
 
+// Who wants to see how attention was shared out, besides its result.
+class ShareReader {
+public:
+    virtual ~ShareReader() = default;
+
+    // The first token of the step whose shares are wanted; those before it cost nothing.
+    virtual Index first_token() const { return 0; }
+
+    // The share of each visible slot [past + token + 1] in one query head's attention; their
+    // sum is 1 but for rounding. Of one KV head they come token by token and head by head, in
+    // order; different KV heads may come from different threads. Must not throw.
+    virtual void read(Index token, Index head, std::span<const float> shares) = 0;
+};
+
 // Causal attention of T new tokens over tiles whose slots are positions: token t sees the
 // slots [0, past + t]. Work is shared over KV heads and tokens; of a single token, over KV
-// heads and tiles.
+// heads and tiles. With a reader, over KV heads alone, since it reads in order; the output has
+// the same bits.
 AttentionWork attend_tiles(SimdLevel level,
                            ThreadPool& pool,
                            const View<const float>& q,  // [T, Hq, D], scaled
                            const TileReader& tiles,
-                           Index past,               // slots before the step's first token
-                           const View<float>& out);  // [T, Hq, D]
+                           Index past,              // slots before the step's first token
+                           const View<float>& out,  // [T, Hq, D]
+                           ShareReader* reader = nullptr);
 
 }  // namespace kvlab

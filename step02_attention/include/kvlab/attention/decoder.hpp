@@ -34,14 +34,20 @@ public:
 
     KvShape kv_shape() const;
 
+    // Whether this model's tables bound the positions of a text in such a store: the decoder
+    // rotates keys by position, or adds learned positions. A store that takes its keys
+    // unrotated chooses the angles itself, and may go on where the tables end.
+    bool context_bounds(const KvStore& store) const {
+        return store.key_form() == KeyForm::rotated || model_->positions != nullptr;
+    }
+
     // Runs the new tokens of all sequences through the model and commits them to their stores.
     // Returns the wanted logits [n, V] in the caller's memory, in the order of the batch, valid
-    // until the next call. A
-    // row's bits do not depend on its neighbours in the batch. Throws Error, with every store
-    // as it was, for an empty batch, a store that occurs twice, has another shape or works in
-    // another memory than the engine, no room, a token outside of the vocabulary or a position
-    // outside of the context; and for logits that are not finite, with the place where the
-    // first such number came up.
+    // until the next call. A row's bits do not depend on its neighbours in the batch. Throws
+    // Error, with every store as it was, for an empty batch, a store that occurs twice, has
+    // another shape or works in another memory than the engine, no room, a token outside of the
+    // vocabulary or, where the context bounds the store, a position outside of it; and for
+    // logits that are not finite, with the place where the first such number came up.
     View<const float> forward(std::span<const SequenceStep> batch);
 
     // The same for one sequence.

@@ -16,6 +16,8 @@
 // ANCHOR_END: layout
 #pragma once
 
+#include <span>
+
 #include <kvlab/tensor/tensor.hpp>
 
 namespace kvlab {
@@ -88,6 +90,15 @@ public:
 
     // Copies slots [0, count) from other, which has the same heads and enough slots.
     void copy_from(const KvTiles& other, Index count);
+
+    // One KV head's slot alone: written, key and value [D]; or copied over another, of these
+    // tiles or of others with the same heads. That is how a hole is filled.
+    void write_slot(Index kv_head,
+                    Index slot,
+                    std::span<const float> key,
+                    std::span<const float> value);
+    void copy_slot(Index kv_head, Index from, Index to);
+    void copy_slot_from(const KvTiles& other, Index kv_head, Index from, Index to);
 
     const float* key_tile(Index kv_head, Index tile) const {
         return keys_.data() + (kv_head * tiles_ + tile) * head_dim_ * 64;

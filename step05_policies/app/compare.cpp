@@ -1,0 +1,181 @@
+// compare.cpp - chapter 5: all policies on the same text and the same questions.
+#include <cstdio>
+#include <filesystem>
+#include <map>
+
+#include <kvlab/attention/recall_file.hpp>
+#include <kvlab/policies/policy_quality.hpp>
+
+#include "app.hpp"
+
+namespace kvlab::app {
+
+namespace {
+
+using Recall = std::map<Index, double>;  // share of right answers by distance
+
+std::vector<std::string> chosen_policies(const CompareFlags& flags, const Session& session) {
+    std::vector<std::string> names = flags.names;
+    if (!names.empty()) return names;
+    for (const PolicyEntry& entry : all_policies())
+        if (session.model->rope.positions() > 0 || std::string(entry.name) != "sinks-relative")
+            names.push_back(entry.name);
+    return names;
+}
+
+TextWindows windows_of(const Session& session, const CompareFlags& flags) {
+    const std::vector<std::uint8_t> bytes = cli::read_bytes(flags.text);
+    const Tokenizer& tokenizer = *session.tokenizer;
+    const std::vector<Token> tokens =
+        tokenizer.encode({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, {});
+    return {tokens, tokenizer.wants_bos() ? tokenizer.bos() : kNoToken, flags.window,
+            std::max<Index>(1, flags.tokens / flags.window)};
+}
+
+// Bytes of the text that the scored tokens stand for.
+Index bytes_behind_prompt(const Tokenizer& tokenizer,
+                          const TextWindows& windows,
+                          Index prompt) {
+    Index bytes = 0;
+    for (Index w = 0; w < windows.count(); ++w)
+        for (const Token token : windows.targets(w).subspan(static_cast<std::size_t>(prompt)))
+            bytes += static_cast<Index>(tokenizer.piece(token).size());
+    return bytes;
+}
+
+// The first `most` cases of each distance; none for a model whose tokens are not bytes.
+std::vector<RecallCase> chosen_cases(const CompareFlags& flags, const Session& session) {
+    std::vector<RecallCase> cases;
+    if (flags.recall == 0 || session.model->config.vocab != 256) return cases;
+    std::map<Index, Index> taken;
+    for (RecallCase& recall : read_recall_cases(flags.cases))
+        if (recall.kind == "recall" && taken[recall.distance]++ < flags.recall)
+            cases.push_back(std::move(recall));
+    return cases;
+}
+
+Recall ask(Session& session,
+           const std::string& name,
+           const PolicyOptions& options,
+           const std::vector<RecallCase>& cases) {
+    const MakeForText make = [&](std::span<const Token> text, Index prompt) {
+        PolicyContext context =
+            policy_context(session.decoder, static_cast<Index>(text.size()));
+        context.level = session.level;
+        context.prompt = prompt;
+        if (name == "oracle")
+            context.future = std::make_shared<FutureShares>(session.decoder, text);
+        return find_policy(name).make(context, options);
+    };
+    std::map<Index, std::pair<Index, Index>> tallies;  // right, asked
+    for (const RecallCase& recall : cases) {
+        auto& tally = tallies[recall.distance];
+        tally.first += recalls(session.decoder, make, recall, session.tokenizer->bos()) ? 1 : 0;
+        ++tally.second;
+    }
+    Recall shares;
+    for (const auto& tally : tallies)
+        shares[tally.first] =
+            static_cast<double>(tally.second.first) / static_cast<double>(tally.second.second);
+    return shares;
+}
+
+void print_header(const Recall& recall) {
+    std::printf("  %-17s %15s %9s %6s %7s %9s %7s %9s %9s", "policy", "kept, at end", "bytes",
+                "share", "factor", "bits/byte", "same", "mean KL", "KL 99 %");
+    if (!recall.empty()) std::printf("   recall at");
+    for (const auto& one : recall) std::printf(" %4td", one.first);
+    std::printf("\n");
+}
+
+void print_row(const PolicyQuality& quality,
+               const Recall& recall,
+               Index full_bytes,
+               Index bytes) {
+    const double share =
+        static_cast<double>(quality.bytes.logical) / static_cast<double>(full_bytes);
+    char kept[32];
+    std::snprintf(kept, sizeof kept, "%.1f, %.1f", quality.kept_behind_prompt,
+                  quality.kept_at_end);
+    std::printf("  %-17s %15s %9td %6.3f %7.2f %9.4f %6.2f%% %9s %9s", quality.policy.c_str(),
+                kept, quality.bytes.logical, share, 1 / share,
+                quality.bits / static_cast<double>(bytes), 100 * quality.agreement(),
+                format_number(quality.mean_kl()).c_str(),
+                format_number(quality.kl_quantile(0.99)).c_str());
+    if (!recall.empty()) std::printf("            ");
+    for (const auto& one : recall) std::printf(" %4.2f", one.second);
+    std::printf("\n");
+}
+
+Json to_json(const PolicyQuality& quality, const Recall& recall, Index bytes) {
+    const PolicyEntry& entry = find_policy(quality.policy);
+    Json json{{"policy", quality.policy},
+              {"paper", entry.paper},
+              {"kept_behind_prompt", quality.kept_behind_prompt},
+              {"kept_at_end", quality.kept_at_end},
+              {"bytes_held", quality.bytes.logical},
+              {"bytes_allocated", quality.bytes.allocated},
+              {"bits_per_byte", quality.bits / static_cast<double>(bytes)},
+              {"agreement", quality.agreement()},
+              {"mean_kl", quality.mean_kl()},
+              {"kl_99", quality.kl_quantile(0.99)},
+              {"max_kl", quality.kl_quantile(1.0)}};
+    for (const auto& one : recall) json["recall"][std::to_string(one.first)] = one.second;
+    return json;
+}
+
+}  // namespace
+
+int run_compare(const CompareFlags& flags) {
+    Session session(flags.session);
+    const std::vector<std::string> names = chosen_policies(flags, session);
+    const TextWindows windows = windows_of(session, flags);
+    const std::vector<RecallCase> cases = chosen_cases(flags, session);
+    const std::string text = std::filesystem::path(flags.text).filename().string();
+    std::printf("%s, %s: %s, %td windows of %td tokens, of which %td go in whole\n",
+                session.model->config.name.c_str(), session.engine->name().c_str(),
+                text.c_str(), windows.count(), flags.window, flags.prompt);
+    const PolicyReport report = measure_policies(session.model, *session.engine, windows, names,
+                                                 flags.policy, flags.prompt, session.level);
+    const Index bytes = bytes_behind_prompt(*session.tokenizer, windows, flags.prompt);
+    if (flags.policy.ratio > 0)
+        std::printf("budget: %g of the tokens seen", flags.policy.ratio);
+    else
+        std::printf("budget: %td tokens", flags.policy.budget);
+    std::printf(
+        " for each layer and KV head; everything kept: %.4f bits per byte, %td bytes\n\n",
+        report.full_bits / static_cast<double>(bytes), report.full_bytes);
+
+    Json json = new_report("step05_policies compare", flags.policy.seed);
+    json["model"] = session.model->config.name;
+    json["engine"] = session.engine->name();
+    json["text"] = text;
+    json["windows"] = windows.count();
+    json["window"] = flags.window;
+    json["prompt"] = flags.prompt;
+    json["budget"] = flags.policy.budget;
+    json["ratio"] = flags.policy.ratio;
+    json["full_bits_per_byte"] = report.full_bits / static_cast<double>(bytes);
+    json["full_bytes"] = report.full_bytes;
+    bool full_is_full = true;
+    for (const PolicyQuality& quality : report.policies) {
+        const Recall recall = ask(session, quality.policy, flags.policy, cases);
+        if (&quality == &report.policies.front()) print_header(recall);
+        print_row(quality, recall, report.full_bytes, bytes);
+        std::fflush(stdout);
+        json["policies"].push_back(to_json(quality, recall, bytes));
+        if (quality.policy == "full")
+            full_is_full = quality.bits == report.full_bits && quality.kl_quantile(1.0) == 0 &&
+                           quality.agree == quality.positions;
+    }
+    std::printf(
+        "\n  share, factor: bytes held at the end, positions and scores included, of the "
+        "full cache's keys\n  and values, and the other way round. same: the same most "
+        "likely next token. KL in bits.\n");
+    if (!flags.json.empty()) write_json(flags.json, json);
+    std::cout << "RESULT policies=" << names.size() << " positions=" << report.positions
+              << " full_is_full=" << (full_is_full ? "yes" : "no") << std::endl;
+    return full_is_full ? cli::kHolds : cli::kFails;
+}
+
+}  // namespace kvlab::app

@@ -1,0 +1,67 @@
+// generate.cpp - chapter 5: text with one policy.
+#include <cstdio>
+
+#include <kvlab/attention/generate.hpp>
+#include <kvlab/tensor/measure.hpp>
+#include <kvlab/tensor/report.hpp>
+
+#include "app.hpp"
+
+namespace kvlab::app {
+
+int run_generate(const GenerateFlags& flags) {
+    Session session(flags.session);
+    const PolicyEntry& entry = find_policy(flags.name);
+    EncodeReport losses;
+    const std::vector<Token> prompt = session.encode(flags.prompt, &losses);
+    cli::warn_about_losses(losses);
+    check(flags.name != "oracle",
+          "generate: nobody knows the future of a text that is not "
+          "written yet; the oracle can only be compared");
+    const Index P = static_cast<Index>(prompt.size());
+    PolicyContext context = policy_context(
+        session.decoder, std::min(session.model->config.context, P + flags.steps));
+    context.level = session.level;
+    context.prompt = P;
+    const std::unique_ptr<PolicyStore> store = entry.make(context, flags.policy);
+    std::printf("%s, %s, %s: %s\n\n%s", session.model->config.name.c_str(),
+                session.engine->name().c_str(), entry.name, entry.idea, flags.prompt.c_str());
+    std::fflush(stdout);
+
+    Generator generator(session.decoder);
+    generator.add(*store, prompt, flags.steps, flags.sampling);
+    generator.set_is_end([&](Token token) { return session.tokenizer->is_end(token); });
+    cli::TextStream text(*session.tokenizer);
+    generator.set_on_token([&](Index, Token token, View<const float>) { text.push(token); });
+    Stopwatch watch;
+    generator.run();
+    const double seconds = watch.seconds();
+    text.finish();
+
+    const KvBytes bytes = store->bytes();
+    const auto tokens = generator.generated(0);
+    std::printf("\n  %zu tokens (%s) behind a prompt of %td, in %.3f s\n", tokens.size(),
+                finish_name(generator.finish(0)), P, seconds);
+    std::printf(
+        "  kept: %.1f of %td tokens per layer and KV head; %td bytes held, %td "
+        "allocated\n  checksum of all logits %s\n",
+        store->mean_kept(), store->next_position(), bytes.logical, bytes.allocated,
+        generator.checksum().hex().c_str());
+    Json json = new_report("step05_policies generate", flags.sampling.seed);
+    json["model"] = session.model->config.name;
+    json["policy"] = flags.name;
+    json["tokens"] = std::vector<Token>(tokens.begin(), tokens.end());
+    json["seen"] = store->next_position();
+    json["kept"] = store->mean_kept();
+    json["bytes_held"] = bytes.logical;
+    json["bytes_allocated"] = bytes.allocated;
+    json["checksum"] = generator.checksum().hex();
+    json["seconds"] = seconds;
+    if (!flags.json.empty()) write_json(flags.json, json);
+    std::cout << "RESULT tokens=" << tokens.size() << " kept=" << store->mean_kept()
+              << " bytes=" << bytes.logical << " checksum=" << generator.checksum().hex()
+              << std::endl;
+    return cli::kHolds;
+}
+
+}  // namespace kvlab::app

@@ -1,0 +1,109 @@
+// step05_policies - chapter 5: what to forget, and what it costs.
+#include "app.hpp"
+
+namespace {
+
+using namespace kvlab;
+
+std::vector<std::string> names_of_policies() {
+    std::vector<std::string> names;
+    for (const PolicyEntry& entry : all_policies()) names.push_back(entry.name);
+    return names;
+}
+
+void add_policy_flags(CLI::App& app, PolicyOptions& options) {
+    const auto count = [&app](const char* name, Index& value, Index least, const char* text) {
+        app.add_option(name, value, text)
+            ->check(CLI::Range(least, Index{1} << 24))
+            ->capture_default_str();
+    };
+    count("--budget", options.budget, 1, "tokens that each layer and KV head keeps");
+    app.add_option("--ratio", options.ratio, "keep this share of the tokens seen instead")
+        ->check(CLI::Range(0.0, 1.0));
+    count("--sinks", options.sinks, 0, "sinks: first tokens that always stay");
+    app.add_option("--recent", options.recent,
+                   "h2o, keyformer, scissorhands, random, key-norm: last tokens that always "
+                   "stay; -1: the "
+                   "method's default")
+        ->check(CLI::Range(Index{-1}, Index{1} << 24))
+        ->capture_default_str();
+    count("--observe", options.window, 1, "snapkv, pyramidkv: last tokens, which decide");
+    count("--kernel", options.kernel, 1, "snapkv, pyramidkv: neighbours pooled; odd");
+    app.add_flag("--max-pool", options.max_pool, "snapkv, pyramidkv: by maximum, not mean");
+    count("--beta", options.beta, 1, "pyramidkv: how steep");
+    app.add_option("--ratios", options.ratios, "pyramidkv-ratios: shares, lowest layers first")
+        ->delimiter(',');
+    app.add_option("--forget", options.forget, "h2o-forgetting: the past is multiplied by this")
+        ->check(CLI::Range(0.0f, 1.0f));
+    count("--votes", options.votes, 0, "scissorhands: queries remembered, at most 64; 0: all");
+    app.add_option("--policy-seed", options.seed, "of random and keyformer")
+        ->capture_default_str();
+}
+
+CLI::App* add_compare(CLI::App& app, app::CompareFlags& flags) {
+    CLI::App* sub = app.add_subcommand(
+        "compare", "every policy on one text: bytes held, bits per byte, KL, recall");
+    cli::add_model_flags(*sub, flags.session);
+    add_policy_flags(*sub, flags.policy);
+    sub->add_option("--policy", flags.names, "these alone, a list; default: all")
+        ->delimiter(',')
+        ->check(CLI::IsMember(names_of_policies()));
+    sub->add_option("--text", flags.text, "text to run")->check(CLI::ExistingFile);
+    sub->add_option("--cases", flags.cases, "recall cases of a byte model")
+        ->check(CLI::ExistingFile);
+    const auto count = [sub](const char* name, Index& value, Index least, const char* text) {
+        sub->add_option(name, value, text)
+            ->check(CLI::Range(least, Index{1} << 24))
+            ->capture_default_str();
+    };
+    count("--window", flags.window, 2, "tokens of a text");
+    count("--prompt", flags.prompt, 1, "of these, that go in whole; the others are scored");
+    count("--tokens", flags.tokens, 1, "of the text, at most, in whole windows");
+    count("--recall", flags.recall, 0, "recall cases for each distance");
+    sub->add_option("--json", flags.json, "also write the figures to this file");
+    return sub;
+}
+
+CLI::App* add_generate(CLI::App& app, app::GenerateFlags& flags) {
+    CLI::App* sub = app.add_subcommand("generate", "go on with a prompt, with one policy");
+    cli::add_model_flags(*sub, flags.session);
+    cli::add_sampling_flags(*sub, flags.sampling);
+    add_policy_flags(*sub, flags.policy);
+    sub->add_option("--policy", flags.name, "one of them")
+        ->check(CLI::IsMember(names_of_policies()))
+        ->capture_default_str();
+    sub->add_option("-p,--prompt", flags.prompt, "text to go on with")->capture_default_str();
+    sub->add_option("-n,--steps", flags.steps, "tokens to generate")
+        ->check(CLI::Range(0, 1 << 24))
+        ->capture_default_str();
+    sub->add_option("--json", flags.json, "also write the figures to this file");
+    return sub;
+}
+
+int run(int argc, char** argv) {
+    app::CompareFlags compare;
+    app::GenerateFlags generate;
+    compare.policy.budget = 64;
+    CLI::App app{
+        "Chapter 5: what to forget, and what it costs. Without a subcommand: compare.\n"
+        "Exit codes: 0 done, 1 does not hold or an error, 2 wrong usage.",
+        "step05_policies"};
+    add_compare(app, compare);
+    CLI::App* const generating = add_generate(app, generate);
+    app.require_subcommand(0, 1);
+    return cli::run(app, argc, argv, [&] {
+        compare.session.source_weights = generate.session.source_weights = KVLAB_SOURCE_WEIGHTS;
+        return generating->parsed() ? app::run_generate(generate) : app::run_compare(compare);
+    });
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    try {
+        return run(argc, argv);
+    } catch (const std::exception& error) {  // a flag defined twice: a mistake in this file
+        std::cerr << "step05_policies: " << error.what() << '\n';
+        return cli::kFails;
+    }
+}

@@ -1,0 +1,104 @@
+// mini_cache.hpp - chapter 5: two layers in the room of one. MiniCache (Liu et al. 2024,
+// 2405.14366, section 4): neighbouring layers of the deeper half point keys and values in
+// similar directions. So of each pair of layers one direction is kept, and both lengths:
+//
+//   angle O between the unit vectors a (lower layer) and b (upper layer), e of length 1:
+//   e = (sin((1 - t) O) a + sin(t O) b) / sin(O)      restored: |x_lower| e  and  |x_upper| e
+//
+// Tokens whose keys differ most in direction are retained: they stay as they are, in both
+// layers. Attention multiplies a tile at a time and goes on in floats.
+#pragma once
+
+#include <vector>
+
+#include <kvlab/attention/kv_tiles.hpp>
+#include <kvlab/policies/policies.hpp>
+#include <kvlab/policies/policy_store.hpp>
+#include <kvlab/tensor/simd_level.hpp>
+
+namespace kvlab {
+
+// The direction above, D numbers; the straight way between a and b where they are nearly
+// parallel or opposite. 0 if both are.
+void merged_direction(std::span<const float> lower,
+                      std::span<const float> upper,
+                      double t,
+                      std::span<float> direction);
+
+class MiniCache final : public PolicyStore {
+public:
+    // Pairs of layers from options.merge_from on, a rest of one layer stays whole. Of each KV
+    // head the share options.retained of the tokens, rounded up, is not merged: a step retains
+    // as many as that asks for, those that differ most among its own. Throws Error unless
+    // 0 <= direction, retained <= 1.
+    MiniCache(const KvShape& shape,
+              Index capacity,
+              const PolicyOptions& options,
+              SimdLevel level = default_simd_level());
+
+    const KvShape& shape() const override { return shape_; }
+
+    Index next_position() const override { return length_; }
+
+    Index room() const override { return capacity_ - length_; }
+
+    void begin(Index T) override;
+    void append(Index layer, const View<const float>& k, const View<const float>& v) override;
+    AttentionWork attend(Index layer,
+                         const View<const float>& q,
+                         const View<float>& out,
+                         ThreadPool& pool) override;
+
+    // Merges: the tokens of a step are themselves until it ends.
+    void commit() override;
+
+    // To 0 or the present length: which tokens a step retains depends on all of them.
+    void truncate(Index length) override;
+    std::unique_ptr<KvStore> fork() const override;
+
+    // Logical, of a pair: for each token one direction of keys and of values and four lengths;
+    // for those retained their position, and keys and values of both layers.
+    KvBytes bytes() const override;
+    std::vector<Index> kept(Index layer, Index kv_head) const override;  // all
+
+    // The positions that a KV head of a merged layer retains; all, of another layer.
+    std::vector<Index> retained(Index layer, Index kv_head) const;
+
+    // A number as attention sees it.
+    float key(Index layer, Index kv_head, Index position, Index i) const;
+    float value(Index layer, Index kv_head, Index position, Index i) const;
+
+private:
+    class Reader;
+
+    struct Pair {
+        KvTiles direction;             // slots of the whole capacity
+        KvTiles retained[2], open[2];  // of the lower and the upper layer; the open step
+        std::vector<float> key_lengths, value_lengths;  // [2 layers, Hkv, slots]
+        // Positions that are retained, ascending; the n-th lies in slot n of `retained`.
+        std::vector<std::int32_t> positions;  // [Hkv, most retained]
+        Index count = 0;                      // retained, of each KV head
+    };
+
+    Index pair_of(Index layer) const;  // or -1
+    Index retained_of(Index length) const;
+    void choose_retained(const Pair& pair, Index kv_head, Index count);
+    void merge(Pair& pair);
+    void merge_token(Pair& pair, Index kv_head, Index token);
+    float number(Index layer, Index kv_head, Index position, Index i, bool key) const;
+
+    // Fixed at construction.
+    KvShape shape_;
+    Index capacity_, first_;  // the first merged layer
+    PolicyOptions options_;
+    SimdLevel level_;
+    // As in chapter 3's cache.
+    Index length_ = 0, pending_ = 0, appended_ = 0;
+    std::vector<KvTiles> whole_;  // [L], empty for merged layers
+    std::vector<Pair> pairs_;
+    // Room to work in.
+    std::vector<Index> order_;
+    std::vector<double> cosines_;
+};
+
+}  // namespace kvlab

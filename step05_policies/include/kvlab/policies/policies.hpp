@@ -1,0 +1,70 @@
+// policies.hpp - chapter 5: the policies of a SlotCache, and the options that they understand.
+//
+// Each is a file in src/policies/: what it rates, why, and the paper.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include <kvlab/policies/future_shares.hpp>
+#include <kvlab/policies/policy.hpp>
+
+namespace kvlab {
+
+struct PolicyOptions {
+    // How much stays: tokens of each layer and KV head, or, if not 0, a share of those seen.
+    Index budget = 128;
+    double ratio = 0;
+    Index sinks = 4;          // first tokens that always stay, where the method has such
+    Index recent = -1;        // last tokens that always stay; -1: the method's own default
+    std::uint64_t seed = 42;  // where anything is random
+
+    // H2O: divide by the queries that could see the token; multiply the past by this.
+    bool normalise = false;
+    float forget = 1.0f;
+
+    // SnapKV, PyramidKV.
+    Index window = 16;  // last tokens of the prompt, which decide and stay
+    Index kernel = 5;   // neighbours that a score is pooled over; 1: none
+    bool max_pool = false;
+    Index beta = 20;  // PyramidKV: the top layer has 1 / beta of the mean
+    std::vector<double>
+        ratios;  // PyramidKV, instead: shares of the prompt, lowest layers first
+
+    Index votes = 64;  // Scissorhands: queries that are remembered, at most 64; 0: all, counted
+
+    // Keyformer: noise, and a temperature that rises with each token behind the prompt.
+    bool noise = true;
+    double temperature = 1.0, temperature_step = 0.01;
+
+    // Budgets of the layers that are kept whole: key-norm's and Quest's lowest.
+    Index whole_layers = 0;
+
+    Index page = 16;  // Quest: tokens of a page
+    // MiniCache: from the lower layer's direction (0) to the upper's (1); the share of tokens
+    // that are not merged; the first layer of the first pair, -1: the middle.
+    double direction = 0.6, retained = 0.05;
+    Index merge_from = -1;
+};
+
+// How many of `seen` tokens stay: options.budget, or the ratio, rounded up.
+Index tokens_to_keep(const PolicyOptions& options, Index seen);
+
+using PolicyPointer = std::shared_ptr<const Policy>;
+
+// Each throws Error for options that contradict each other.
+PolicyPointer full_policy();
+PolicyPointer window_policy(const PolicyOptions& options);
+PolicyPointer sinks_policy(const PolicyOptions& options);
+PolicyPointer h2o_policy(const PolicyOptions& options);
+PolicyPointer tova_policy(const PolicyOptions& options);
+PolicyPointer snapkv_policy(const PolicyOptions& options);
+PolicyPointer pyramidkv_policy(const PolicyOptions& options, Index layers);
+PolicyPointer key_norm_policy(const PolicyOptions& options);
+PolicyPointer scissorhands_policy(const PolicyOptions& options);
+PolicyPointer keyformer_policy(const PolicyOptions& options);
+PolicyPointer random_policy(const PolicyOptions& options);
+PolicyPointer oracle_policy(const PolicyOptions& options,
+                            std::shared_ptr<const FutureShares> future);
+
+}  // namespace kvlab

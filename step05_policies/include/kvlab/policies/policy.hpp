@@ -1,0 +1,81 @@
+// policy.hpp - chapter 5: the question that every policy answers: of the tokens that are held,
+// which may go?
+//
+// A policy rates slots, and the lowest go. It never touches keys, values or the decoder, and
+// keeps nothing itself: what it has to remember of a token is a few floats beside the token's
+// slot, which the cache (slot_cache.hpp) moves, copies and forgets together with the token. So
+// one policy object serves any number of sequences.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <span>
+
+#include <kvlab/tensor/tensor.hpp>
+
+namespace kvlab {
+
+// The rating of what must stay.
+inline constexpr float kProtected = std::numeric_limits<float>::infinity();
+
+// What one layer and KV head holds while its policy is asked.
+struct HeadSlots {
+    Index layer = 0, kv_head = 0;
+    Index prompt = 0;  // its tokens: as the cache was told, else of the first step
+    Index next = 0;    // the position behind the last token of the current step
+    std::span<const std::int32_t> positions;  // [slots] in slot order, which is any order
+    float* state = nullptr;                   // [state_rows, stride]
+    Index stride = 0;
+
+    Index slots() const { return static_cast<Index>(positions.size()); }
+
+    Index position(Index slot) const { return positions[static_cast<std::size_t>(slot)]; }
+
+    float* row(Index r) const { return state + r * stride; }
+};
+
+// Rates the last `count` tokens as protected.
+inline void protect_last(const HeadSlots& head, Index count, std::span<float> ratings) {
+    for (std::size_t s = 0; s < ratings.size(); ++s)
+        if (head.positions[s] >= head.next - count) ratings[s] = kProtected;
+}
+
+class Policy {
+public:
+    virtual ~Policy() = default;
+
+    // How many of `seen` tokens each KV head of this layer keeps between steps, at least 1.
+    // Never falls while seen grows.
+    virtual Index keep(Index layer, Index seen) const = 0;
+
+    // False: tokens go after every step. True: once, behind the prompt, and never again.
+    virtual bool once() const { return false; }
+
+    // Of how many last tokens of a step it wants to see the shares; 0: none, and then nobody
+    // computes them.
+    static constexpr Index kAll = std::numeric_limits<Index>::max();
+
+    virtual Index observed() const { return 0; }
+
+    // Whether one set for all KV heads of a layer is chosen, from the shares of all.
+    virtual bool per_layer() const { return false; }
+
+    // Floats that are kept beside each slot. They are 0 when a token comes.
+    virtual Index state_rows() const { return 0; }
+
+    // A token has come into `slot`.
+    virtual void arrive(const HeadSlots&,
+                        Index /*slot*/,
+                        std::span<const float> /*key*/) const {}
+
+    // One query, which sees the slots [0, shares.size()), has shared out its attention so.
+    // Queries come in the order of the text.
+    virtual void observe(const HeadSlots&,
+                         Index /*query_position*/,
+                         std::span<const float> /*shares*/) const {}
+
+    // The rating of each slot: the lowest go; of equal ones, those of later tokens. Not NaN.
+    virtual void rate(const HeadSlots&, std::span<float> ratings) const = 0;
+};
+
+}  // namespace kvlab

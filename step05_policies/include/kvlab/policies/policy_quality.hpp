@@ -1,0 +1,63 @@
+// policy_quality.hpp - chapter 5: what forgetting costs.
+//
+// A prompt goes in whole, and is evicted behind; then the text goes on token by token, as it
+// does when a model writes. Only what comes after the prompt is scored: before, nothing is
+// missing yet. Every row is compared with the one of the same text with everything kept.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include <kvlab/attention/score.hpp>
+#include <kvlab/kvcache/quality.hpp>
+#include <kvlab/policies/registry.hpp>
+
+namespace kvlab {
+
+struct PolicyQuality {
+    std::string policy;
+    Index positions = 0, agree = 0;  // agree: with the same most likely next token as full
+    double bits = 0;                 // for the tokens of the text
+    std::vector<double> kl;          // bits, of each position
+    double kept_behind_prompt = 0;   // tokens per layer and KV head
+    double kept_at_end = 0;
+    KvBytes bytes;  // at the end, of one window
+
+    // One more position: p with everything kept, q with the policy, `next` the text's token.
+    void add(const NextToken& p, const NextToken& q, Token next);
+
+    double mean_kl() const;
+    double kl_quantile(
+        double share) const;  // 0.99: of a hundred positions one is worse; 1: max
+    double agreement() const;
+};
+
+struct PolicyReport {
+    Index positions = 0;   // scored
+    double full_bits = 0;  // with everything kept, for the same tokens
+    Index full_bytes = 0;  // of one window's keys and values, floats alone
+    std::vector<PolicyQuality> policies;
+};
+
+// Throws Error unless 1 <= prompt < window <= the context, and for an unknown name.
+PolicyReport measure_policies(const std::shared_ptr<const Model>& model,
+                              Engine& engine,
+                              const TextWindows& text,
+                              std::span<const std::string> names,
+                              const PolicyOptions& options,
+                              Index prompt,
+                              SimdLevel level = default_simd_level());
+
+// Right answers of a recall case whose question is outside of what is evicted: the text up to
+// the last `question` tokens before the answer goes in whole, those one by one. `make_store`
+// gets the tokens of the text and of the part that goes in whole.
+using MakeForText =
+    std::function<std::unique_ptr<KvStore>(std::span<const Token> text, Index prompt)>;
+bool recalls(Decoder& decoder,
+             const MakeForText& make_store,
+             const RecallCase& recall,
+             Token bos,
+             Index question = 3);
+
+}  // namespace kvlab

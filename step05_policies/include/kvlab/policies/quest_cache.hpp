@@ -1,0 +1,85 @@
+// quest_cache.hpp - chapter 5: keep everything, read little. Quest (Tang et al. 2024,
+// 2406.10774, section 3): each page of slots has the smallest and the largest value of every
+// component of its keys. For a query q,
+//   bound(page) = sum over i of max(q_i min_i, q_i max_i)  >=  q . k  for every key k of it,
+// so the pages with the largest bounds are the ones worth reading. It saves reading, not room.
+// The last page, with the token itself, is always one of them, as in the authors' runtime; in
+// their evaluation it has to win its place. They leave the first two layers whole; here that is
+// options.whole_layers.
+//
+// Each query head chooses its own pages. A step of several tokens, as a prompt, reads all.
+#pragma once
+
+#include <vector>
+
+#include <kvlab/attention/kv_tiles.hpp>
+#include <kvlab/policies/policies.hpp>
+#include <kvlab/policies/policy_store.hpp>
+#include <kvlab/tensor/simd_level.hpp>
+
+namespace kvlab {
+
+// The bound above, in the order of the components.
+float page_bound(std::span<const float> q, const float* smallest, const float* largest);
+
+class QuestCache final : public PolicyStore {
+public:
+    // options.budget tokens, rounded up to pages, are read by each query head; never fewer than
+    // three pages. Throws Error unless a tile holds whole pages.
+    QuestCache(const KvShape& shape,
+               Index capacity,
+               const PolicyOptions& options,
+               SimdLevel level = default_simd_level());
+
+    const KvShape& shape() const override { return shape_; }
+
+    Index next_position() const override { return length_; }
+
+    Index room() const override { return capacity_ - length_; }
+
+    void begin(Index T) override;
+    void append(Index layer, const View<const float>& k, const View<const float>& v) override;
+    AttentionWork attend(Index layer,
+                         const View<const float>& q,
+                         const View<float>& out,
+                         ThreadPool& pool) override;
+    void commit() override;
+    void truncate(Index length) override;
+    std::unique_ptr<KvStore> fork() const override;
+    KvBytes bytes() const override;
+    std::vector<Index> kept(Index layer, Index kv_head) const override;  // all
+
+    // The pages that a query head would read of `slots` slots, in order.
+    std::vector<Index> pages(Index layer,
+                             Index head,
+                             std::span<const float> q,  // [D], as attend() gets it
+                             Index slots) const;
+
+private:
+    struct Layer {
+        KvTiles tiles;
+        Tensor smallest, largest;  // [Hkv, pages, D]
+    };
+
+    Index wanted_pages(Index slots) const;
+    void choose(const Layer& layer,
+                Index kv_head,
+                std::span<const float> q,
+                Index slots,
+                std::vector<Index>& pages) const;
+    Index attend_head(const Layer& layer,
+                      Index head,
+                      const View<const float>& q,
+                      const View<float>& out) const;
+
+    // Fixed at construction.
+    KvShape shape_;
+    Index capacity_;
+    PolicyOptions options_;
+    SimdLevel level_;
+    // As in chapter 3's cache.
+    Index length_ = 0, pending_ = 0, appended_ = 0;
+    std::vector<Layer> layers_;
+};
+
+}  // namespace kvlab

@@ -1,0 +1,52 @@
+// rotated_tiles.hpp - chapter 5: keys that are kept before RoPE, rotated while attention reads
+// them.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include <kvlab/attention/kv_tiles.hpp>
+#include <kvlab/tensor/rope.hpp>
+#include <kvlab/tensor/simd_level.hpp>
+
+namespace kvlab {
+
+// The angles of a RopeTable the other way round: all positions of one pair side by side, since
+// a tile has 64 slots side by side. Rows are an odd number of cache lines apart: at a power of
+// two all would fall into the same few sets of the cache.
+struct RotationTable {
+    RotationTable(const RopeTable& rope, Index positions);
+
+    Index positions, rope_dim;
+    Tensor cos, sin;  // [rope_dim / 2, stride], 64 zeros or more behind the positions
+
+    Index stride() const { return cos.dim(1); }
+};
+
+// Looks at tiles of unrotated keys; slot s < used of KV head h is rotated by
+// ranks[h * slots + s]. All must outlive it.
+class RotatedTiles final : public TileReader {
+public:
+    RotatedTiles(SimdLevel level,
+                 const KvTiles& tiles,
+                 const RotationTable& table,
+                 std::span<const std::int32_t> ranks,  // [Hkv, slots]
+                 Index used);
+
+    Index slot_bytes() const override { return kept_.slot_bytes(); }
+
+    const float* read_keys(Index kv_head, Index tile, float* room) const override;
+
+    const float* read_values(Index kv_head, Index tile, float*) const override {
+        return kept_.value_tile(kv_head, tile);
+    }
+
+private:
+    SimdLevel level_;
+    const KvTiles& kept_;
+    const RotationTable& table_;
+    std::span<const std::int32_t> ranks_;
+    Index used_;
+};
+
+}  // namespace kvlab

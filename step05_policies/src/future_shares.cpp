@@ -1,0 +1,56 @@
+#include <kvlab/policies/future_shares.hpp>
+
+#include <algorithm>
+
+#include <kvlab/policies/slot_cache.hpp>
+
+namespace kvlab {
+
+// A policy that keeps everything and writes down what it observes.
+class FutureShares::Recorder final : public Policy {
+public:
+    explicit Recorder(FutureShares& future) : future_(future) {}
+
+    Index keep(Index, Index seen) const override { return seen; }
+
+    Index observed() const override { return kAll; }
+
+    void observe(const HeadSlots& head,
+                 Index query,
+                 std::span<const float> shares) const override {
+        auto& sums =
+            future_
+                .sums_[static_cast<std::size_t>(head.layer * future_.kv_heads_ + head.kv_head)];
+        std::copy(shares.begin(), shares.end(), sums.begin() + query * future_.length_);
+    }
+
+    void rate(const HeadSlots&, std::span<float> ratings) const override {
+        std::fill(ratings.begin(), ratings.end(), kProtected);
+    }
+
+private:
+    FutureShares& future_;
+};
+
+FutureShares::FutureShares(Decoder& decoder, std::span<const Token> text)
+    : length_(static_cast<Index>(text.size())), kv_heads_(decoder.config().kv_heads) {
+    check(length_ >= 1, "future: no tokens");
+    sums_.resize(static_cast<std::size_t>(decoder.config().layers * kv_heads_));
+    for (auto& sums : sums_) sums.resize(static_cast<std::size_t>(length_ * length_));
+    SlotCache cache(decoder.kv_shape(), length_, std::make_shared<Recorder>(*this));
+    decoder.forward(cache, text);
+    // Row q now holds what query q gave; from the end on, what q and all later ones give.
+    for (auto& sums : sums_)
+        for (Index q = length_ - 2; q >= 0; --q)
+            for (Index p = 0; p < length_; ++p)
+                sums[static_cast<std::size_t>(q * length_ + p)] +=
+                    sums[static_cast<std::size_t>((q + 1) * length_ + p)];
+}
+
+float FutureShares::share(Index layer, Index kv_head, Index position, Index next) const {
+    if (position >= length_ || next >= length_) return 0.0f;
+    const auto& sums = sums_.at(static_cast<std::size_t>(layer * kv_heads_ + kv_head));
+    return sums[static_cast<std::size_t>(next * length_ + position)];
+}
+
+}  // namespace kvlab

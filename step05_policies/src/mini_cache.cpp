@@ -1,0 +1,257 @@
+#include <kvlab/policies/mini_cache.hpp>
+
+#include <algorithm>
+#include <cmath>
+
+#include <kvlab/attention/attention.hpp>
+#include <kvlab/policies/policy_kernels.hpp>
+#include <kvlab/tensor/numerics.hpp>
+
+namespace kvlab {
+
+// What attention reads of one layer of a pair: directions times lengths, but retained tokens
+// and those of the open step as they are.
+class MiniCache::Reader final : public TileReader {
+public:
+    Reader(const MiniCache& cache, const Pair& pair, Index which)
+        : TileReader(pair.direction.slots(), cache.shape_.kv_heads, cache.shape_.head_dim),
+          pair_(pair),
+          which_(which),
+          held_(cache.length_),
+          end_(cache.length_ + cache.pending_),
+          kernels_(policy_kernels(cache.level_)) {}
+
+    // A direction and a length for each of the two.
+    Index slot_bytes() const override { return 2 * (head_dim_ + 1) * Index{sizeof(float)}; }
+
+    const float* read_keys(Index kv_head, Index tile, float* room) const override {
+        kernels_.scale_slots(pair_.direction.key_tile(kv_head, tile),
+                             lengths(pair_.key_lengths, kv_head, tile), head_dim_, room);
+        for_own(kv_head, tile, [&](const KvTiles& from, Index slot, Index s) {
+            const float* key = from.key_tile(kv_head, slot / kTile) + slot % kTile;
+            for (Index i = 0; i < head_dim_; ++i) room[i * kTile + s] = key[i * kTile];
+        });
+        return room;
+    }
+
+    const float* read_values(Index kv_head, Index tile, float* room) const override {
+        kernels_.scale_rows(pair_.direction.value_tile(kv_head, tile),
+                            lengths(pair_.value_lengths, kv_head, tile), padded_dim_, room);
+        for_own(kv_head, tile, [&](const KvTiles& from, Index slot, Index s) {
+            std::copy_n(from.value_tile(kv_head, slot / kTile) + slot % kTile * padded_dim_,
+                        padded_dim_, room + s * padded_dim_);
+        });
+        return room;
+    }
+
+private:
+    const float* lengths(const std::vector<float>& all, Index kv_head, Index tile) const {
+        return all.data() + (which_ * kv_heads_ + kv_head) * slots() + tile * kTile;
+    }
+
+    std::span<const std::int32_t> retained_of_head(Index kv_head) const {
+        const Index most = pair_.retained[0].slots();
+        return {pair_.positions.data() + kv_head * most, static_cast<std::size_t>(pair_.count)};
+    }
+
+    // Calls copy(tiles, slot there, place in this tile) for what is not merged.
+    template <class Copy>
+    void for_own(Index kv_head, Index tile, Copy&& copy) const {
+        const Index first = tile * kTile, last = std::min(end_, first + kTile);
+        const std::span<const std::int32_t> retained = retained_of_head(kv_head);
+        const auto begin = std::lower_bound(retained.begin(), retained.end(), first);
+        for (auto at = begin; at != retained.end() && *at < last; ++at)
+            copy(pair_.retained[which_], at - retained.begin(), *at - first);
+        for (Index slot = std::max(held_, first); slot < last; ++slot)
+            copy(pair_.open[which_], slot - held_, slot - first);
+    }
+
+    const Pair& pair_;
+    Index which_, held_, end_;
+    const PolicyKernels& kernels_;
+};
+
+MiniCache::MiniCache(const KvShape& shape,
+                     Index capacity,
+                     const PolicyOptions& options,
+                     SimdLevel level)
+    : shape_(shape),
+      capacity_(capacity),
+      first_(options.merge_from >= 0
+                 ? options.merge_from
+                 : std::max<Index>(0, std::min(shape.layers / 2, shape.layers - 2))),
+      options_(options),
+      level_(level) {
+    check(capacity > 0, "minicache: capacity must be positive, found ", capacity);
+    check(options.direction >= 0 && options.direction <= 1 && options.retained >= 0 &&
+              options.retained <= 1,
+          "minicache: a direction of ", options.direction, " and a retained share of ",
+          options.retained, "; both must be 0 to 1");
+    const Index H = shape.kv_heads, D = shape.head_dim;
+    const Index pairs = std::max<Index>(0, (shape.layers - first_) / 2);
+    const Index retained = std::max<Index>(1, retained_of(capacity));
+    for (Index layer = 0; layer < shape.layers; ++layer)
+        whole_.push_back(pair_of(layer) < 0 ? KvTiles(capacity, H, D) : KvTiles());
+    for (Index p = 0; p < pairs; ++p) {
+        Pair& pair = pairs_.emplace_back();
+        pair.direction = KvTiles(capacity, H, D);
+        for (const Index which : {0, 1}) {
+            pair.retained[which] = KvTiles(retained, H, D);
+            pair.open[which] = KvTiles(kTile, H, D);
+        }
+        const auto slots = static_cast<std::size_t>(H * pair.direction.slots());
+        pair.key_lengths.resize(2 * slots);
+        pair.value_lengths.resize(2 * slots);
+        pair.positions.resize(static_cast<std::size_t>(H * pair.retained[0].slots()));
+    }
+}
+
+Index MiniCache::retained_of(Index length) const {
+    return static_cast<Index>(std::ceil(options_.retained * static_cast<double>(length)));
+}
+
+Index MiniCache::pair_of(Index layer) const {
+    const Index pair = layer < first_ ? -1 : (layer - first_) / 2;
+    return first_ + 2 * pair + 1 < shape_.layers ? pair : -1;
+}
+
+void MiniCache::begin(Index T) {
+    check(T >= 1 && T <= room(), "minicache: ", T, " tokens do not fit: ", length_, " of ",
+          capacity_, " slots are taken");
+    for (Pair& pair : pairs_)
+        for (KvTiles& open : pair.open)
+            if (open.slots() < T) open = KvTiles(T, shape_.kv_heads, shape_.head_dim);
+    pending_ = T;
+    appended_ = 0;
+}
+
+void MiniCache::append(Index layer, const View<const float>& k, const View<const float>& v) {
+    check(k.rank() == 3 && k.dim(0) == pending_, "minicache: a step of ", pending_,
+          " tokens, found ", k.shape());
+    check(layer == appended_ && layer < shape_.layers, "minicache: expected layer ", appended_,
+          " of ", shape_.layers, ", found ", layer);
+    const Index pair = pair_of(layer);
+    if (pair < 0)
+        whole_[static_cast<std::size_t>(layer)].write(length_, k, v);
+    else
+        pairs_[static_cast<std::size_t>(pair)].open[(layer - first_) % 2].write(0, k, v);
+    ++appended_;
+}
+
+AttentionWork MiniCache::attend(Index layer,
+                                const View<const float>& q,
+                                const View<float>& out,
+                                ThreadPool& pool) {
+    check(layer >= 0 && layer < appended_, "minicache: layer ", layer, " has no keys yet");
+    const Index pair = pair_of(layer);
+    if (pair < 0)
+        return attend_tiles(level_, pool, q, whole_[static_cast<std::size_t>(layer)], length_,
+                            out);
+    const Reader reader(*this, pairs_[static_cast<std::size_t>(pair)], (layer - first_) % 2);
+    return attend_tiles(level_, pool, q, reader, length_, out);
+}
+
+void MiniCache::commit() {
+    check(pending_ > 0 && appended_ == shape_.layers, "minicache: a step ends with ", appended_,
+          " of ", shape_.layers, " layers");
+    for (Pair& pair : pairs_) {
+        merge(pair);
+        for (KvTiles& open : pair.open)  // a prompt's room is given back
+            if (open.slots() > kTile) open = KvTiles(kTile, shape_.kv_heads, shape_.head_dim);
+    }
+    length_ += pending_;
+    pending_ = 0;
+}
+
+void MiniCache::truncate(Index length) {
+    check(length == 0 || length == length_, "minicache: cannot truncate ", length_,
+          " tokens to ", length, ": which were retained depends on all of them");
+    length_ = length;
+    pending_ = 0;
+    if (length == 0)
+        for (Pair& pair : pairs_) pair.count = 0;
+}
+
+std::unique_ptr<KvStore> MiniCache::fork() const {
+    auto copy = std::make_unique<MiniCache>(shape_, capacity_, options_, level_);
+    for (std::size_t layer = 0; layer < whole_.size(); ++layer)
+        if (whole_[layer].slots() > 0) copy->whole_[layer].copy_from(whole_[layer], length_);
+    for (std::size_t p = 0; p < pairs_.size(); ++p) {
+        const Pair& from = pairs_[p];
+        Pair& to = copy->pairs_[p];
+        to.direction.copy_from(from.direction, length_);
+        for (const Index which : {0, 1})
+            to.retained[which].copy_from(from.retained[which], from.count);
+        to.key_lengths = from.key_lengths;
+        to.value_lengths = from.value_lengths;
+        to.positions = from.positions;
+        to.count = from.count;
+    }
+    copy->length_ = length_;
+    return copy;
+}
+
+KvBytes MiniCache::bytes() const {
+    constexpr Index kNumber = sizeof(float);
+    const Index slot = 2 * shape_.head_dim * kNumber, H = shape_.kv_heads;
+    KvBytes bytes;
+    for (const KvTiles& tiles : whole_) {
+        if (tiles.slots() == 0) continue;
+        bytes.logical += H * length_ * slot;
+        bytes.allocated += tiles.allocated_bytes();
+    }
+    for (const Pair& pair : pairs_) {
+        bytes.logical +=
+            H * (length_ * (slot + 4 * kNumber) + pair.count * (2 * slot + kNumber));
+        bytes.allocated += pair.direction.allocated_bytes();
+        for (const Index which : {0, 1})
+            bytes.allocated +=
+                pair.retained[which].allocated_bytes() + pair.open[which].allocated_bytes();
+        bytes.allocated +=
+            static_cast<Index>(pair.key_lengths.size() + pair.value_lengths.size() +
+                               pair.positions.size()) *
+            kNumber;
+    }
+    return bytes;
+}
+
+std::vector<Index> MiniCache::kept(Index, Index) const {
+    std::vector<Index> all;
+    for (Index p = 0; p < length_; ++p) all.push_back(p);
+    return all;
+}
+
+std::vector<Index> MiniCache::retained(Index layer, Index kv_head) const {
+    const Index p = pair_of(layer);
+    if (p < 0) return kept(layer, kv_head);
+    const Pair& pair = pairs_[static_cast<std::size_t>(p)];
+    const auto first = pair.positions.begin() + kv_head * pair.retained[0].slots();
+    return {first, first + pair.count};
+}
+
+float MiniCache::number(Index layer, Index kv_head, Index position, Index i, bool key) const {
+    check(layer >= 0 && layer < shape_.layers && kv_head >= 0 && kv_head < shape_.kv_heads &&
+              position >= 0 && position < length_ && i >= 0 && i < shape_.head_dim,
+          "minicache: there is no element [", layer, ", ", kv_head, ", ", position, ", ", i,
+          "]");
+    const Index p = pair_of(layer);
+    if (p < 0) {
+        const KvTiles& tiles = whole_[static_cast<std::size_t>(layer)];
+        return key ? tiles.key(kv_head, position, i) : tiles.value(kv_head, position, i);
+    }
+    const Reader reader(*this, pairs_[static_cast<std::size_t>(p)], (layer - first_) % 2);
+    std::vector<float> room(static_cast<std::size_t>(kTile * reader.padded_dim()));
+    const Index tile = position / kTile, s = position % kTile;
+    return key ? reader.read_keys(kv_head, tile, room.data())[i * kTile + s]
+               : reader.read_values(kv_head, tile, room.data())[s * reader.padded_dim() + i];
+}
+
+float MiniCache::key(Index layer, Index kv_head, Index position, Index i) const {
+    return number(layer, kv_head, position, i, true);
+}
+
+float MiniCache::value(Index layer, Index kv_head, Index position, Index i) const {
+    return number(layer, kv_head, position, i, false);
+}
+
+}  // namespace kvlab

@@ -1,0 +1,18 @@
+#include <algorithm>
+#include <cmath>
+
+#include <kvlab/policies/policies.hpp>
+
+namespace kvlab {
+
+Index tokens_to_keep(const PolicyOptions& options, Index seen) {
+    if (options.ratio == 0) {
+        check(options.budget >= 1, "policy: a budget of ", options.budget, " tokens");
+        return options.budget;
+    }
+    check(options.ratio > 0 && options.ratio <= 1, "policy: a ratio of ", options.ratio);
+    return std::max<Index>(
+        1, static_cast<Index>(std::ceil(options.ratio * static_cast<double>(seen))));
+}
+
+}  // namespace kvlab

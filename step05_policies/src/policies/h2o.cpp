@@ -1,0 +1,67 @@
+// H2O, heavy hitters: Zhang et al. 2023, section 4: the last R tokens, and of the others those
+// with the largest sum of attention received so far, a_j = sum over queries i of P_ij.
+//
+// The sum favours the old: a token that j queries saw has had j chances. Two answers: divide by
+// the number of queries that could see it, or let the past fade, a_j <- alpha a_j + P_ij (A2SF,
+// Jo and Shin 2024). With alpha = 1 and no division this is the paper's.
+#include <kvlab/policies/policies.hpp>
+
+namespace kvlab {
+
+namespace {
+
+class H2o final : public Policy {
+public:
+    explicit H2o(const PolicyOptions& options) : options_(options) {
+        tokens_to_keep(options, 1);
+        check(options.ratio > 0 || options.recent <= options.budget, "h2o: ", options.recent,
+              " recent tokens in a budget of ", options.budget);
+        check(options.forget > 0 && options.forget <= 1, "h2o: a forgetting factor of ",
+              options.forget);
+    }
+
+    Index keep(Index, Index seen) const override { return tokens_to_keep(options_, seen); }
+
+    Index observed() const override { return kAll; }
+
+    Index state_rows() const override { return 1; }
+
+    // ANCHOR: h2o
+    void observe(const HeadSlots& head, Index, std::span<const float> shares) const override {
+        float* const sums = head.row(0);
+        const Index n = static_cast<Index>(shares.size());
+        if (options_.forget != 1.0f)
+            for (Index s = 0; s < n; ++s) sums[s] *= options_.forget;
+        for (Index s = 0; s < n; ++s) sums[s] += shares[static_cast<std::size_t>(s)];
+    }
+
+    void rate(const HeadSlots& head, std::span<float> ratings) const override {
+        const Index first_recent = head.next - recent_tokens(head.next);
+        const float* const sums = head.row(0);
+        for (std::size_t s = 0; s < ratings.size(); ++s) {
+            // By the queries that could see the token, if so.
+            const Index seen_by = options_.normalise ? head.next - head.positions[s] : 1;
+            ratings[s] = head.positions[s] >= first_recent
+                             ? kProtected
+                             : sums[s] / static_cast<float>(seen_by);
+        }
+    }
+
+    // ANCHOR_END: h2o
+
+private:
+    // Half of the budget, as in the paper's experiments.
+    Index recent_tokens(Index seen) const {
+        return options_.recent >= 0 ? options_.recent : tokens_to_keep(options_, seen) / 2;
+    }
+
+    PolicyOptions options_;
+};
+
+}  // namespace
+
+PolicyPointer h2o_policy(const PolicyOptions& options) {
+    return std::make_shared<H2o>(options);
+}
+
+}  // namespace kvlab

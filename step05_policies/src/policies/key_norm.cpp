@@ -1,0 +1,45 @@
+// Key norm: Devoto et al. 2024, A Simple and Effective L2 Norm-Based Strategy for KV Cache
+// Compression, section 3: keep the keys of the smallest length. It needs no attention: a key's
+// length is known when it comes, and RoPE does not change it but for rounding. Nothing is
+// protected, the newest token included, unless options.recent says so.
+#include <kvlab/policies/policies.hpp>
+#include <kvlab/tensor/numerics.hpp>
+
+namespace kvlab {
+
+namespace {
+
+class KeyNorm final : public Policy {
+public:
+    explicit KeyNorm(const PolicyOptions& options) : options_(options) {
+        tokens_to_keep(options, 1);
+    }
+
+    Index keep(Index layer, Index seen) const override {
+        return layer < options_.whole_layers ? seen : tokens_to_keep(options_, seen);
+    }
+
+    Index state_rows() const override { return 1; }
+
+    void arrive(const HeadSlots& head, Index slot, std::span<const float> key) const override {
+        const Index D = static_cast<Index>(key.size());
+        head.row(0)[slot] = dot(key.data(), key.data(), D);  // squared: the order is the same
+    }
+
+    void rate(const HeadSlots& head, std::span<float> ratings) const override {
+        for (Index s = 0; s < head.slots(); ++s)
+            ratings[static_cast<std::size_t>(s)] = -head.row(0)[s];
+        if (options_.recent > 0) protect_last(head, options_.recent, ratings);
+    }
+
+private:
+    PolicyOptions options_;
+};
+
+}  // namespace
+
+PolicyPointer key_norm_policy(const PolicyOptions& options) {
+    return std::make_shared<KeyNorm>(options);
+}
+
+}  // namespace kvlab

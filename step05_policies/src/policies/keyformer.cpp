@@ -1,0 +1,100 @@
+// Keyformer: Adnan et al. 2024, section 4.2: as H2O, but a query's share is taken of noisy
+// scores at a temperature,
+//   a_j += softmax_j((x_j + g_j) / tau),  g_j ~ Gumbel(0, 1),  tau = tau_0 + t dtau
+// with t tokens generated. Since x_j = log P_j up to a constant, and E = exp(-g) is
+// exponential, that softmax is (P_j / E_j)^(1 / tau), divided by its sum: no score has to be
+// handed out.
+#include <algorithm>
+#include <cmath>
+
+#include <kvlab/policies/policies.hpp>
+#include <kvlab/tensor/numerics.hpp>
+
+#include "draw.hpp"
+
+namespace kvlab {
+
+namespace {
+
+// log2(x), x > 0, to about 1e-10: x = m 2^e, and log(m) = 2 (z + z^3/3 + z^5/5 ...) with
+// z = (m - 1) / (m + 1). Written out, since libm's logarithm is not defined to the bit.
+double log2_of(double x) {
+    int exponent = 0;
+    const double m = std::frexp(x, &exponent), z = (m - 1) / (m + 1), square = z * z;
+    double series = 1.0 / 17;
+    for (const double term :
+         {1.0 / 15, 1.0 / 13, 1.0 / 11, 1.0 / 9, 1.0 / 7, 1.0 / 5, 1.0 / 3, 1.0})
+        series = series * square + term;
+    return exponent + 2 * z * series * 0x1.71547652b82fep+0;
+}
+
+class Keyformer final : public Policy {
+public:
+    explicit Keyformer(const PolicyOptions& options) : options_(options) {
+        tokens_to_keep(options, 1);
+        check(options.ratio > 0 || options.recent <= options.budget,
+              "keyformer: ", options.recent, " recent tokens in a budget of ", options.budget);
+        check(options.temperature > 0 && options.temperature_step >= 0,
+              "keyformer: a temperature of ", options.temperature, ", rising by ",
+              options.temperature_step);
+    }
+
+    Index keep(Index, Index seen) const override { return tokens_to_keep(options_, seen); }
+
+    Index observed() const override { return kAll; }
+
+    Index state_rows() const override { return 2; }  // the sum; room for one query's numbers
+
+    void observe(const HeadSlots& head,
+                 Index query,
+                 std::span<const float> shares) const override {
+        const Index n = static_cast<Index>(shares.size());
+        const Index generated = std::max<Index>(0, query - head.prompt + 1);
+        const double tau =
+            options_.temperature + options_.temperature_step * static_cast<double>(generated);
+        if (!options_.noise && tau == 1.0) {  // the shares themselves: H2O
+            for (Index s = 0; s < n; ++s) head.row(0)[s] += shares[static_cast<std::size_t>(s)];
+            return;
+        }
+        double total = 0;
+        for (Index s = 0; s < n; ++s) {
+            const float share = shares[static_cast<std::size_t>(s)];
+            const double noise = options_.noise ? log2_noise(head, query, head.position(s)) : 0;
+            const float weight = share > 0
+                                     ? exp2(static_cast<float>(
+                                           (log2_of(static_cast<double>(share)) - noise) / tau))
+                                     : 0.0f;
+            head.row(1)[s] = weight;
+            total += static_cast<double>(weight);
+        }
+        for (Index s = 0; s < n; ++s)
+            head.row(0)[s] += static_cast<float>(static_cast<double>(head.row(1)[s]) / total);
+    }
+
+    void rate(const HeadSlots& head, std::span<float> ratings) const override {
+        // 30 % of the budget, as in the authors' code.
+        const Index recent =
+            options_.recent >= 0 ? options_.recent : keep(head.layer, head.next) * 3 / 10;
+        std::copy_n(head.row(0), head.slots(), ratings.begin());
+        protect_last(head, recent, ratings);
+    }
+
+private:
+    // log2 of -log(u), of a number u that belongs to this pair of tokens wherever their slots
+    // are.
+    double log2_noise(const HeadSlots& head, Index query, Index position) const {
+        Rng rng = generator_for({head.layer, head.kv_head, query, position}, options_.seed);
+        const double u = (static_cast<double>(rng.next() >> 8) + 0.5) * 0x1p-24;
+        return log2_of(log2_of(u) * -0x1.62e42fefa39efp-1);
+    }
+
+    PolicyOptions options_;
+};
+
+}  // namespace
+
+PolicyPointer keyformer_policy(const PolicyOptions& options) {
+    return std::make_shared<Keyformer>(options);
+}
+
+}  // namespace kvlab

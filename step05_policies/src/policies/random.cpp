@@ -1,0 +1,45 @@
+// Random: the floor. Every token draws a number when it comes, and the largest stay, so that at
+// any time each token seen has had the same chance. Nothing is protected, the newest token
+// included, unless options.recent says so.
+#include <algorithm>
+
+#include <kvlab/policies/policies.hpp>
+
+#include "draw.hpp"
+
+namespace kvlab {
+
+namespace {
+
+class RandomTokens final : public Policy {
+public:
+    explicit RandomTokens(const PolicyOptions& options) : options_(options) {
+        tokens_to_keep(options, 1);
+    }
+
+    Index keep(Index, Index seen) const override { return tokens_to_keep(options_, seen); }
+
+    Index state_rows() const override { return 1; }
+
+    void arrive(const HeadSlots& head, Index slot, std::span<const float>) const override {
+        head.row(0)[slot] =
+            generator_for({head.layer, head.kv_head, head.position(slot)}, options_.seed)
+                .uniform();
+    }
+
+    void rate(const HeadSlots& head, std::span<float> ratings) const override {
+        std::copy_n(head.row(0), head.slots(), ratings.begin());
+        if (options_.recent > 0) protect_last(head, options_.recent, ratings);
+    }
+
+private:
+    PolicyOptions options_;
+};
+
+}  // namespace
+
+PolicyPointer random_policy(const PolicyOptions& options) {
+    return std::make_shared<RandomTokens>(options);
+}
+
+}  // namespace kvlab

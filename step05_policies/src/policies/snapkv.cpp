@@ -1,0 +1,49 @@
+// SnapKV: Li et al. 2024, section 4, listing 1. Once, behind the prompt: of the tokens before
+// the last W, keep those with the largest pooled sum of the attention of the last W queries.
+// What comes later is never evicted, and what a later question needs is not known yet.
+#include "snapkv.hpp"
+
+#include <algorithm>
+
+namespace kvlab {
+
+SnapKv::SnapKv(const PolicyOptions& options) : options_(options) {
+    check(options.window >= 1, "snapkv: a window of ", options.window, " tokens");
+    check(options.kernel >= 1 && options.kernel % 2 == 1, "snapkv: a kernel of ",
+          options.kernel, "; it must be odd");
+    check(options.ratio > 0 || !options.ratios.empty() || options.budget > options.window,
+          "snapkv: a window of ", options.window, " tokens in a budget of ", options.budget);
+}
+
+Index SnapKv::keep(Index, Index seen) const {
+    return std::max(options_.window, tokens_to_keep(options_, seen));
+}
+
+// ANCHOR: snapkv
+void SnapKv::observe(const HeadSlots& head, Index, std::span<const float> shares) const {
+    for (Index s = 0; s < static_cast<Index>(shares.size()); ++s)
+        head.row(0)[s] += shares[static_cast<std::size_t>(s)];
+}
+
+// Nothing was evicted before, so slots are positions and neighbours in memory are neighbours in
+// the text. The mean counts what is beyond an end as 0, as the authors' code does: the very
+// first tokens lose by it.
+void SnapKv::rate(const HeadSlots& head, std::span<float> ratings) const {
+    const Index prefix = head.slots() - options_.window, half = options_.kernel / 2;
+    for (Index s = 0; s < head.slots(); ++s) {
+        float pooled = 0.0f;
+        for (Index n = std::max<Index>(0, s - half); n <= std::min(prefix - 1, s + half); ++n)
+            pooled =
+                options_.max_pool ? std::max(pooled, head.row(0)[n]) : pooled + head.row(0)[n];
+        if (!options_.max_pool) pooled /= static_cast<float>(options_.kernel);
+        ratings[static_cast<std::size_t>(s)] = s < prefix ? pooled : kProtected;
+    }
+}
+
+// ANCHOR_END: snapkv
+
+PolicyPointer snapkv_policy(const PolicyOptions& options) {
+    return std::make_shared<SnapKv>(options);
+}
+
+}  // namespace kvlab

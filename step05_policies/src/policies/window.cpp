@@ -1,0 +1,62 @@
+// full, sliding window, attention sinks: who stays is decided by position alone.
+//
+// Window: the last B tokens (Beltagy et al. 2020, Longformer, section 3.1, used here on a model
+// that was not trained for it). Sinks: Xiao et al. 2023, Efficient Streaming Language Models
+// with Attention Sinks, section 3.2: the first S tokens and the last B - S.
+#include <algorithm>
+
+#include <kvlab/policies/policies.hpp>
+
+namespace kvlab {
+
+namespace {
+
+class Full final : public Policy {
+public:
+    Index keep(Index, Index seen) const override { return seen; }
+
+    void rate(const HeadSlots&, std::span<float> ratings) const override {
+        std::fill(ratings.begin(), ratings.end(), kProtected);
+    }
+};
+
+// ANCHOR: sinks
+class Sinks final : public Policy {
+public:
+    Sinks(const PolicyOptions& options, Index sinks) : options_(options), sinks_(sinks) {
+        check(sinks >= 0 && (options.ratio > 0 || sinks <= tokens_to_keep(options, 1)),
+              "sinks: ", sinks, " sinks in a budget of ", options.budget);
+    }
+
+    Index keep(Index, Index seen) const override {
+        return std::max(sinks_, tokens_to_keep(options_, seen));
+    }
+
+    void rate(const HeadSlots& head, std::span<float> ratings) const override {
+        for (std::size_t s = 0; s < ratings.size(); ++s)
+            ratings[s] =
+                head.positions[s] < sinks_ ? kProtected : static_cast<float>(head.positions[s]);
+    }
+
+private:
+    PolicyOptions options_;
+    Index sinks_;
+};
+
+// ANCHOR_END: sinks
+
+}  // namespace
+
+PolicyPointer full_policy() {
+    return std::make_shared<Full>();
+}
+
+PolicyPointer window_policy(const PolicyOptions& options) {
+    return std::make_shared<Sinks>(options, 0);
+}
+
+PolicyPointer sinks_policy(const PolicyOptions& options) {
+    return std::make_shared<Sinks>(options, options.sinks);
+}
+
+}  // namespace kvlab

@@ -1,0 +1,262 @@
+#include <kvlab/policies/quest_cache.hpp>
+
+#include <algorithm>
+#include <atomic>
+
+#include <kvlab/attention/attention.hpp>
+
+namespace kvlab {
+
+namespace {
+
+constexpr Index kLeastPages = 3;  // as in the authors' evaluation
+
+}  // namespace
+
+// ANCHOR: page_bound
+float page_bound(std::span<const float> q, const float* smallest, const float* largest) {
+    float bound = 0.0f;
+    for (std::size_t i = 0; i < q.size(); ++i)
+        bound += std::max(q[i] * smallest[i], q[i] * largest[i]);
+    return bound;
+}
+
+// ANCHOR_END: page_bound
+
+QuestCache::QuestCache(const KvShape& shape,
+                       Index capacity,
+                       const PolicyOptions& options,
+                       SimdLevel level)
+    : shape_(shape), capacity_(capacity), options_(options), level_(level) {
+    check(capacity > 0, "quest: capacity must be positive, found ", capacity);
+    check(options.page >= 1 && kTile % options.page == 0, "quest: pages of ", options.page,
+          " tokens do not fill a tile of ", kTile);
+    tokens_to_keep(options, 1);
+    const Index pages = (capacity + options.page - 1) / options.page;
+    for (Index layer = 0; layer < shape.layers; ++layer)
+        layers_.push_back({KvTiles(capacity, shape.kv_heads, shape.head_dim),
+                           Tensor({shape.kv_heads, pages, shape.head_dim}),
+                           Tensor({shape.kv_heads, pages, shape.head_dim})});
+}
+
+void QuestCache::begin(Index T) {
+    check(T >= 1 && T <= room(), "quest: ", T, " tokens do not fit: ", length_, " of ",
+          capacity_, " slots are taken");
+    pending_ = T;
+    appended_ = 0;
+}
+
+void QuestCache::append(Index layer, const View<const float>& k, const View<const float>& v) {
+    check(k.rank() == 3 && k.dim(0) == pending_, "quest: a step of ", pending_,
+          " tokens, found ", k.shape());
+    check(layer == appended_ && layer < shape_.layers, "quest: expected layer ", appended_,
+          " of ", shape_.layers, ", found ", layer);
+    Layer& l = layers_[static_cast<std::size_t>(layer)];
+    l.tiles.write(length_, k, v);
+    ++appended_;
+    // From the first page that changes: always from its keys, so that what an unfinished step
+    // or a longer text left behind is gone.
+    const Index end = length_ + pending_;
+    for (Index h = 0; h < shape_.kv_heads; ++h)
+        for (Index page = length_ / options_.page; page * options_.page < end; ++page)
+            for (Index i = 0; i < shape_.head_dim; ++i) {
+                const Index first = page * options_.page;
+                float low = l.tiles.key(h, first, i), high = low;
+                for (Index s = first + 1; s < std::min(end, first + options_.page); ++s) {
+                    low = std::min(low, l.tiles.key(h, s, i));
+                    high = std::max(high, l.tiles.key(h, s, i));
+                }
+                l.smallest(h, page, i) = low;
+                l.largest(h, page, i) = high;
+            }
+}
+
+Index QuestCache::wanted_pages(Index slots) const {
+    const Index tokens = tokens_to_keep(options_, slots);
+    return std::max(kLeastPages, (tokens + options_.page - 1) / options_.page);
+}
+
+// ANCHOR: choose
+void QuestCache::choose(const Layer& layer,
+                        Index kv_head,
+                        std::span<const float> q,
+                        Index slots,
+                        std::vector<Index>& pages) const {
+    const Index count = (slots + options_.page - 1) / options_.page;
+    thread_local std::vector<float> bounds;
+    bounds.clear();
+    pages.clear();
+    // As many as there will ever be, so that the next tokens allocate nothing.
+    const auto most = static_cast<std::size_t>(layer.smallest.dim(1));
+    bounds.reserve(most);
+    pages.reserve(most);
+    for (Index page = 0; page < count; ++page) {
+        const float bound =
+            page_bound(q, &layer.smallest(kv_head, page, 0), &layer.largest(kv_head, page, 0));
+        bounds.push_back(page == count - 1 ? kProtected : bound);
+        pages.push_back(page);
+    }
+    const Index wanted = wanted_pages(slots);
+    if (wanted >= count) return;
+    std::nth_element(pages.begin(), pages.begin() + wanted, pages.end(), [&](Index a, Index b) {
+        const float x = bounds[static_cast<std::size_t>(a)],
+                    y = bounds[static_cast<std::size_t>(b)];
+        return x != y ? x > y : a < b;
+    });
+    pages.resize(static_cast<std::size_t>(wanted));
+    std::sort(pages.begin(), pages.end());
+}
+
+// ANCHOR_END: choose
+
+std::vector<Index> QuestCache::pages(Index layer,
+                                     Index head,
+                                     std::span<const float> q,
+                                     Index slots) const {
+    std::vector<Index> chosen;
+    choose(layers_.at(static_cast<std::size_t>(layer)), head * shape_.kv_heads / shape_.heads,
+           q, slots, chosen);
+    return chosen;
+}
+
+namespace {
+
+// Chosen pages as tiles without gaps. A tile whose pages are all there is read where it lies.
+class PageTiles {
+public:
+    PageTiles(const KvTiles& tiles, Index kv_head, Index page, std::span<const Index> pages)
+        : tiles_(tiles), kv_head_(kv_head), page_(page), pages_(pages) {
+        room_.resize(std::max(
+            room_.size(),
+            static_cast<std::size_t>(kTile * (tiles.head_dim() + tiles.padded_dim()))));
+    }
+
+    // Keys and values of the n-th tile of chosen pages.
+    std::pair<const float*, const float*> tile(Index n) {
+        const Index in_tile = kTile / page_, first = n * in_tile;
+        const auto chosen =
+            pages_.subspan(static_cast<std::size_t>(first),
+                           static_cast<std::size_t>(
+                               std::min(in_tile, static_cast<Index>(pages_.size()) - first)));
+        if (chosen[0] % in_tile == 0 &&
+            chosen.back() == chosen[0] + static_cast<Index>(chosen.size()) - 1)
+            return {tiles_.key_tile(kv_head_, chosen[0] / in_tile),
+                    tiles_.value_tile(kv_head_, chosen[0] / in_tile)};
+        const Index D = tiles_.head_dim(), width = tiles_.padded_dim();
+        float *keys = room_.data(), *values = keys + kTile * D;
+        for (std::size_t p = 0; p < chosen.size(); ++p) {
+            const Index from = chosen[p] % in_tile * page_, to = static_cast<Index>(p) * page_;
+            const float* key = tiles_.key_tile(kv_head_, chosen[p] / in_tile) + from;
+            const float* value =
+                tiles_.value_tile(kv_head_, chosen[p] / in_tile) + from * width;
+            for (Index i = 0; i < D; ++i)
+                std::copy_n(key + i * kTile, page_, keys + i * kTile + to);
+            std::copy_n(value, page_ * width, values + to * width);
+        }
+        return {keys, values};
+    }
+
+private:
+    const KvTiles& tiles_;
+    Index kv_head_, page_;
+    std::span<const Index> pages_;
+    static thread_local std::vector<float> room_;
+};
+
+thread_local std::vector<float> PageTiles::room_;
+
+}  // namespace
+
+// One token's query head over its own pages. Returns how many slots these hold.
+Index QuestCache::attend_head(const Layer& layer,
+                              Index head,
+                              const View<const float>& q,
+                              const View<float>& out) const {
+    thread_local std::vector<Index> pages;
+    const Index kv_head = head * shape_.kv_heads / shape_.heads, slots = length_ + pending_;
+    const std::span<const float> query(&q(0, head, 0),
+                                       static_cast<std::size_t>(shape_.head_dim));
+    choose(layer, kv_head, query, slots, pages);
+    // Only the last page of all may be incomplete, and in slot order it is the last one chosen.
+    const Index missing = std::max<Index>(0, (pages.back() + 1) * options_.page - slots);
+    const Index seen = static_cast<Index>(pages.size()) * options_.page - missing;
+    AttentionRows rows(level_, shape_.head_dim, layer.tiles.padded_dim());
+    rows.start(1);
+    std::copy(query.begin(), query.end(), rows.query(0));
+    PageTiles tiles(layer.tiles, kv_head, options_.page, pages);
+    for (Index n = 0; n * kTile < seen; ++n) {
+        const Index visible = std::min(kTile, seen - n * kTile);
+        const auto tile = tiles.tile(n);
+        rows.tile(tile.first, tile.second, &visible);
+    }
+    rows.finish(0, &out(0, head, 0));
+    return seen;
+}
+
+AttentionWork QuestCache::attend(Index layer,
+                                 const View<const float>& q,
+                                 const View<float>& out,
+                                 ThreadPool& pool) {
+    check(layer >= 0 && layer < appended_, "quest: layer ", layer, " has no keys yet");
+    const Layer& l = layers_[static_cast<std::size_t>(layer)];
+    const Index slots = length_ + pending_;
+    if (pending_ > 1 || layer < options_.whole_layers ||
+        wanted_pages(slots) * options_.page >= slots)
+        return attend_tiles(level_, pool, q, l.tiles, length_, out);
+    check_shape(q, {1, shape_.heads, shape_.head_dim}, "quest: q");
+    check_shape(out, {1, shape_.heads, shape_.head_dim}, "quest: out");
+    std::atomic<Index> pairs{0};
+    pool.run(shape_.heads, [&](Index head) { pairs += attend_head(l, head, q, out); });
+    // What each head reads for itself, and the summaries of all pages.
+    const Index summaries = shape_.kv_heads * ((slots + options_.page - 1) / options_.page) *
+                            2 * shape_.head_dim * Index{sizeof(float)};
+    return {pairs, pairs * l.tiles.slot_bytes() + summaries,
+            shape_.kv_heads * l.tiles.slot_bytes()};
+}
+
+void QuestCache::commit() {
+    check(pending_ > 0 && appended_ == shape_.layers, "quest: a step ends with ", appended_,
+          " of ", shape_.layers, " layers");
+    length_ += pending_;
+    pending_ = 0;
+}
+
+void QuestCache::truncate(Index length) {
+    check(length >= 0 && length <= length_, "quest: cannot truncate ", length_, " tokens to ",
+          length);
+    length_ = length;
+    pending_ = 0;
+}
+
+std::unique_ptr<KvStore> QuestCache::fork() const {
+    auto copy = std::make_unique<QuestCache>(shape_, capacity_, options_, level_);
+    for (std::size_t i = 0; i < layers_.size(); ++i) {
+        copy->layers_[i].tiles.copy_from(layers_[i].tiles, length_);
+        copy->layers_[i].smallest = layers_[i].smallest.clone();
+        copy->layers_[i].largest = layers_[i].largest.clone();
+    }
+    copy->length_ = length_;
+    return copy;
+}
+
+KvBytes QuestCache::bytes() const {
+    const Index pages = (length_ + options_.page - 1) / options_.page;
+    const Index summary = 2 * shape_.head_dim * Index{sizeof(float)};
+    KvBytes bytes;
+    for (const Layer& layer : layers_) {
+        bytes.logical +=
+            shape_.kv_heads * (length_ * layer.tiles.slot_bytes() + pages * summary);
+        bytes.allocated +=
+            layer.tiles.allocated_bytes() +
+            (layer.smallest.size() + layer.largest.size()) * Index{sizeof(float)};
+    }
+    return bytes;
+}
+
+std::vector<Index> QuestCache::kept(Index, Index) const {
+    std::vector<Index> all;
+    for (Index p = 0; p < length_; ++p) all.push_back(p);
+    return all;
+}
+
+}  // namespace kvlab

@@ -1,0 +1,82 @@
+#include <kvlab/policies/rotated_tiles.hpp>
+
+#include <algorithm>
+
+#include <kvlab/attention/attention_kernels.hpp>
+#include <kvlab/policies/policy_kernels.hpp>
+
+namespace kvlab {
+
+namespace portable {
+extern const PolicyKernels kPolicyKernels;
+}
+
+namespace avx2 {
+extern const PolicyKernels kPolicyKernels;
+}
+
+namespace avx512 {
+extern const PolicyKernels kPolicyKernels;
+}
+
+const PolicyKernels& policy_kernels(SimdLevel level) {
+#ifdef KVLAB_HAS_avx512
+    if (level == SimdLevel::avx512) return avx512::kPolicyKernels;
+#endif
+#ifdef KVLAB_HAS_avx2
+    if (level == SimdLevel::avx2) return avx2::kPolicyKernels;
+#endif
+    check(level == SimdLevel::portable, "SIMD level ", simd_level_name(level),
+          " is not built in");
+    return portable::kPolicyKernels;
+}
+
+RotationTable::RotationTable(const RopeTable& rope, Index n)
+    : positions(n), rope_dim(rope.rope_dim()) {
+    check(n >= 1 && n <= rope.positions(), "rotation: ", n, " positions of ", rope.positions());
+    constexpr Index kLine = 16;  // floats
+    const Index stride = ((n + kTile + kLine - 1) / kLine | 1) * kLine;
+    cos = Tensor({rope_dim / 2, stride});
+    sin = Tensor({rope_dim / 2, stride});
+    for (Index i = 0; i < rope_dim / 2; ++i)
+        for (Index p = 0; p < n; ++p) {
+            cos(i, p) = rope.cos(p)[i];
+            sin(i, p) = rope.sin(p)[i];
+        }
+}
+
+RotatedTiles::RotatedTiles(SimdLevel level,
+                           const KvTiles& tiles,
+                           const RotationTable& table,
+                           std::span<const std::int32_t> ranks,
+                           Index used)
+    : TileReader(tiles.slots(), tiles.kv_heads(), tiles.head_dim()),
+      level_(level),
+      kept_(tiles),
+      table_(table),
+      ranks_(ranks),
+      used_(used) {
+    check(static_cast<Index>(ranks.size()) == tiles.kv_heads() * tiles.slots() && used >= 0 &&
+              used <= tiles.slots(),
+          "rotated tiles: ", ranks.size(), " ranks, of which ", used, " are used");
+}
+
+// ANCHOR: rotated
+// Neighbours in memory are mostly neighbours in the text, so a tile has few runs of ranks.
+const float* RotatedTiles::read_keys(Index kv_head, Index tile, float* room) const {
+    const std::int32_t* ranks = ranks_.data() + kv_head * slots() + tile * kTile;
+    const Index used = std::min(kTile, used_ - tile * kTile);
+    AngleRun runs[kTile];
+    runs[0] = {0, ranks[0]};
+    Index count = 1;
+    for (Index s = 1; s < used; ++s)  // what lies beyond may become anything
+        if (ranks[s] != ranks[s - 1] + 1) runs[count++] = {s, ranks[s]};
+    policy_kernels(level_).rotate_tile(kept_.key_tile(kv_head, tile), table_.cos.data(),
+                                       table_.sin.data(), table_.stride(), runs, count,
+                                       table_.rope_dim, head_dim_, room);
+    return room;
+}
+
+// ANCHOR_END: rotated
+
+}  // namespace kvlab

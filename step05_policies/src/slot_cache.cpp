@@ -1,0 +1,288 @@
+// The steps of a SlotCache: rows in, attention, and what policies see of it. What goes, and how
+// slots move then, is in slot_eviction.cpp.
+#include <kvlab/policies/slot_cache.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include <kvlab/attention/attention_kernels.hpp>
+#include <kvlab/tensor/numerics.hpp>
+
+namespace kvlab {
+
+namespace {
+
+// Ratings are floats, and a position has to be one exactly.
+constexpr Index kMostPositions = Index{1} << 24;
+
+}  // namespace
+
+double PolicyStore::mean_kept() const {
+    const KvShape& s = shape();
+    Index tokens = 0;
+    for (Index layer = 0; layer < s.layers; ++layer)
+        for (Index h = 0; h < s.kv_heads; ++h)
+            tokens += static_cast<Index>(kept(layer, h).size());
+    return static_cast<double>(tokens) / static_cast<double>(s.layers * s.kv_heads);
+}
+
+SlotCache::SlotCache(const KvShape& shape,
+                     Index capacity,
+                     std::shared_ptr<const Policy> policy,
+                     const SlotCacheOptions& options,
+                     const RopeTable* rope,
+                     SimdLevel level)
+    : shape_(shape),
+      capacity_(capacity),
+      policy_(std::move(policy)),
+      options_(options),
+      rope_(rope),
+      level_(level),
+      layers_(static_cast<std::size_t>(shape.layers)) {
+    check(capacity > 0, "slot cache: capacity must be positive, found ", capacity);
+    check(policy_ != nullptr, "slot cache: no policy");
+    check(options.prompt >= 0, "slot cache: a prompt of ", options.prompt, " tokens");
+    if (options.scheme == PositionScheme::relative) {
+        check(rope != nullptr && rope->positions() > 0,
+              "slot cache: relative positions need a model with RoPE");
+        capacity_ = std::min(capacity, rope->positions());
+        angles_ = std::make_shared<RotationTable>(*rope, capacity_);
+    }
+    for (Index layer = 0; layer < shape.layers; ++layer) {
+        Layer& l = layers_[static_cast<std::size_t>(layer)];
+        check(policy_->keep(layer, 1) >= 1, "slot cache: the policy keeps nothing in layer ",
+              layer);
+        resize(l, steady_slots(l, layer));
+    }
+}
+
+// What a layer needs when tokens come one by one from now on.
+Index SlotCache::steady_slots(const Layer& layer, Index index) const {
+    const Index more =
+        policy_->once() ? layer.held + capacity_ - seen_ : policy_->keep(index, capacity_) + 1;
+    return std::clamp<Index>(more, 1, capacity_);
+}
+
+// Keeps what is held. All tokens of a prompt lie here before they are evicted, so a step may
+// need more room than is kept; what it took is given back when it ends.
+void SlotCache::resize(Layer& layer, Index slots) {
+    Layer wide;
+    wide.tiles = KvTiles(slots, shape_.kv_heads, shape_.head_dim);
+    const auto total = static_cast<std::size_t>(shape_.kv_heads * wide.slots());
+    const auto rows = static_cast<std::size_t>(policy_->state_rows());
+    wide.positions.resize(total);
+    if (options_.scheme == PositionScheme::relative) wide.ranks.resize(total);
+    wide.state.resize(total * rows);
+    wide.next.resize(total * rows);
+    wide.held = layer.held;
+    if (layer.held > 0) {
+        wide.tiles.copy_from(layer.tiles, layer.held);
+        const auto copy_rows = [&](const auto& from, auto& to) {
+            for (Index r = 0; r * wide.slots() < static_cast<Index>(to.size()); ++r)
+                std::copy_n(from.begin() + r * layer.slots(), layer.held,
+                            to.begin() + r * wide.slots());
+        };
+        copy_rows(layer.positions, wide.positions);
+        copy_rows(layer.ranks, wide.ranks);
+        copy_rows(layer.state, wide.state);
+    }
+    layer = std::move(wide);
+}
+
+Index SlotCache::room() const {
+    Index held = 0;
+    for (const Layer& layer : layers_) held = std::max(held, layer.held);
+    const Index taken = policy_->once() ? seen_ : held;
+    return std::min(capacity_ - taken, kMostPositions - seen_);
+}
+
+void SlotCache::begin(Index T) {
+    check(T >= 1 && T <= room(), "slot cache: ", T, " tokens do not fit: there is room for ",
+          room());
+    check(!policy_->once() || done_ || options_.prompt == 0 || seen_ + T <= options_.prompt,
+          "slot cache: a step of ", T, " tokens goes beyond the prompt of ", options_.prompt);
+    for (Layer& layer : layers_)
+        if (layer.held + T > layer.slots()) resize(layer, layer.held + T);
+    pending_ = T;
+    appended_ = observed_ = 0;
+}
+
+// ANCHOR: append
+void SlotCache::append(Index layer, const View<const float>& k, const View<const float>& v) {
+    check(k.rank() == 3 && k.dim(0) == pending_, "slot cache: a step of ", pending_,
+          " tokens, found ", k.shape());
+    check(layer == appended_ && layer < shape_.layers, "slot cache: expected layer ", appended_,
+          " of ", shape_.layers, ", found ", layer);
+    Layer& l = layers_[static_cast<std::size_t>(layer)];
+    l.tiles.write(l.held, k, v);
+    for (Index h = 0; h < shape_.kv_heads; ++h)
+        for (Index t = 0; t < pending_; ++t) {
+            const auto slot = static_cast<std::size_t>(h * l.slots() + l.held + t);
+            l.positions[slot] = static_cast<std::int32_t>(seen_ + t);
+            if (!l.ranks.empty()) l.ranks[slot] = static_cast<std::int32_t>(l.held + t);
+        }
+    prepare_state(l, layer);
+    ++appended_;
+}
+
+// ANCHOR_END: append
+
+HeadSlots SlotCache::head_slots(Layer& layer, Index index, Index kv_head, Index slots) const {
+    HeadSlots head;
+    head.layer = index;
+    head.kv_head = kv_head;
+    head.prompt = options_.prompt > 0 ? options_.prompt
+                  : prompt_ > 0       ? prompt_
+                                      : seen_ + pending_;
+    head.next = seen_ + pending_;
+    head.positions = std::span(layer.positions)
+                         .subspan(static_cast<std::size_t>(kv_head * layer.slots()),
+                                  static_cast<std::size_t>(slots));
+    head.state = layer.next.data() + kv_head * policy_->state_rows() * layer.slots();
+    head.stride = layer.slots();
+    return head;
+}
+
+// The open step works on a copy of the state: until commit() nothing has happened.
+void SlotCache::prepare_state(Layer& layer, Index index) {
+    const Index rows = policy_->state_rows(), n = layer.held;
+    if (rows == 0) return;
+    float key[AttentionRows::kMaxHeadDim];
+    for (Index r = 0; r < shape_.kv_heads * rows; ++r) {
+        std::copy_n(layer.state.begin() + r * layer.slots(), n,
+                    layer.next.begin() + r * layer.slots());
+        std::fill_n(layer.next.begin() + r * layer.slots() + n, pending_, 0.0f);
+    }
+    for (Index h = 0; h < shape_.kv_heads; ++h) {
+        const HeadSlots head = head_slots(layer, index, h, n + pending_);
+        for (Index slot = n; slot < n + pending_; ++slot) {
+            for (Index i = 0; i < shape_.head_dim; ++i) key[i] = layer.tiles.key(h, slot, i);
+            policy_->arrive(head, slot, {key, static_cast<std::size_t>(shape_.head_dim)});
+        }
+    }
+}
+
+// Turns the shares of single query heads into what a policy observes.
+class SlotCache::Reader final : public ShareReader {
+public:
+    Reader(SlotCache& cache, Layer& layer, Index index, Index first)
+        : cache_(cache),
+          layer_(layer),
+          index_(index),
+          first_(first),
+          group_(cache.shape_.heads / cache.shape_.kv_heads),
+          per_layer_(cache.policy_->per_layer()) {
+        const Index rows = cache.shape_.kv_heads * (per_layer_ ? cache.pending_ - first : 1);
+        cache.shares_.resize(
+            std::max(cache.shares_.size(), static_cast<std::size_t>(rows * layer.slots())));
+    }
+
+    Index first_token() const override { return first_; }
+
+    void read(Index token, Index head, std::span<const float> shares) override {
+        const Index kv_head = head / group_, member = head % group_;
+        float* const row = row_of(kv_head, token);
+        join(shares.data(), static_cast<Index>(shares.size()), member == 0, row);
+        if (member == group_ - 1 && !per_layer_)
+            observe(kv_head, token, row, static_cast<Index>(shares.size()), group_);
+    }
+
+    // The heads of a layer in order, when all have been read.
+    void finish() {
+        if (!per_layer_) return;
+        for (Index token = first_; token < cache_.pending_; ++token) {
+            const Index n = layer_.held + token + 1;
+            float* const all = row_of(0, token);
+            for (Index h = 1; h < cache_.shape_.kv_heads; ++h)
+                join(row_of(h, token), n, false, all);
+            scale(all, n, cache_.shape_.heads);
+            for (Index h = 0; h < cache_.shape_.kv_heads; ++h) observe(h, token, all, n, 1);
+        }
+    }
+
+private:
+    float* row_of(Index kv_head, Index token) const {
+        const Index row =
+            per_layer_ ? kv_head * (cache_.pending_ - first_) + token - first_ : kv_head;
+        return cache_.shares_.data() + row * layer_.slots();
+    }
+
+    void join(const float* shares, Index n, bool is_first, float* row) const {
+        if (is_first)
+            std::copy_n(shares, n, row);
+        else if (cache_.options_.reduce == Reduce::max)
+            for (Index s = 0; s < n; ++s) row[s] = shares[s] > row[s] ? shares[s] : row[s];
+        else
+            for (Index s = 0; s < n; ++s) row[s] += shares[s];
+    }
+
+    void scale(float* row, Index n, Index heads) const {
+        if (cache_.options_.reduce != Reduce::mean || heads == 1) return;
+        const float factor = 1.0f / static_cast<float>(heads);
+        for (Index s = 0; s < n; ++s) row[s] *= factor;
+    }
+
+    void observe(Index kv_head, Index token, float* row, Index n, Index heads) const {
+        scale(row, n, heads);
+        cache_.policy_->observe(
+            cache_.head_slots(layer_, index_, kv_head, layer_.held + cache_.pending_),
+            cache_.seen_ + token, {row, static_cast<std::size_t>(n)});
+    }
+
+    SlotCache& cache_;
+    Layer& layer_;
+    Index index_, first_, group_;
+    bool per_layer_;
+};
+
+AttentionWork SlotCache::attend(Index layer,
+                                const View<const float>& q,
+                                const View<float>& out,
+                                ThreadPool& pool) {
+    check(layer >= 0 && layer < appended_, "slot cache: layer ", layer, " has no keys yet");
+    Layer& l = layers_[static_cast<std::size_t>(layer)];
+    const auto run = [&](ShareReader* reader) {
+        return options_.scheme == PositionScheme::relative
+                   ? attend_relative(l, q, out, pool, reader)
+                   : attend_tiles(level_, pool, q, l.tiles, l.held, out, reader);
+    };
+    // The window of queries that are observed ends with the step, or with the prompt.
+    const Index end =
+        policy_->once() && options_.prompt > 0 ? options_.prompt : seen_ + pending_;
+    const Index wanted = std::min(policy_->observed(), end);
+    const Index first = std::max<Index>(0, end - wanted - seen_);
+    const bool asleep = policy_->once() && done_;
+    if (asleep || wanted == 0 || first >= pending_ || layer < observed_) return run(nullptr);
+    observed_ = layer + 1;
+    Reader reader(*this, l, layer, first);
+    const AttentionWork work = run(&reader);
+    reader.finish();
+    return work;
+}
+
+// Queries at the ranks behind the slots held.
+AttentionWork SlotCache::attend_relative(Layer& layer,
+                                         const View<const float>& q,
+                                         const View<float>& out,
+                                         ThreadPool& pool,
+                                         ShareReader* reader) {
+    const Index T = q.dim(0), Hq = shape_.heads, D = shape_.head_dim;
+    check_shape(q, {pending_, Hq, D}, "slot cache: q");
+    const float scale = log2e_over(std::sqrt(static_cast<double>(D)));
+    rotated_queries_.resize(
+        std::max(rotated_queries_.size(), static_cast<std::size_t>(T * Hq * D)));
+    for (Index t = 0; t < T; ++t)
+        for (Index h = 0; h < Hq; ++h) {
+            float* const head = rotated_queries_.data() + (t * Hq + h) * D;
+            std::copy_n(&q(t, h, 0), D, head);
+            attention_kernels(level_).rotate(head, rope_->cos(layer.held + t),
+                                             rope_->sin(layer.held + t), rope_->rope_dim(), D,
+                                             scale);
+        }
+    const RotatedTiles tiles(level_, layer.tiles, *angles_, layer.ranks, layer.held + T);
+    return attend_tiles(level_, pool, View<const float>(rotated_queries_.data(), {T, Hq, D}),
+                        tiles, layer.held, out, reader);
+}
+
+}  // namespace kvlab

@@ -1,0 +1,215 @@
+// How a SlotCache forgets: which slots go, what fills their places, and going back.
+#include <algorithm>
+
+#include <kvlab/policies/slot_cache.hpp>
+
+namespace kvlab {
+
+namespace {
+
+// In sixteen chains side by side: one alone waits for each comparison.
+float lowest_rating(const float* ratings, Index n) {
+    constexpr Index kChains = 16;
+    float lowest[kChains];
+    std::fill_n(lowest, kChains, kProtected);
+    Index s = 0;
+    for (; s + kChains <= n; s += kChains)
+        for (Index c = 0; c < kChains; ++c)
+            lowest[c] = ratings[s + c] < lowest[c] ? ratings[s + c] : lowest[c];
+    for (; s < n; ++s) lowest[0] = std::min(lowest[0], ratings[s]);
+    return *std::min_element(lowest, lowest + kChains);
+}
+
+}  // namespace
+
+bool SlotCache::ends_prompt() const {
+    return seen_ >= options_.prompt;  // 0: behind the first step
+}
+
+// ANCHOR: commit
+void SlotCache::commit() {
+    check(pending_ > 0 && appended_ == shape_.layers, "slot cache: a step ends with ",
+          appended_, " of ", shape_.layers, " layers");
+    seen_ += pending_;
+    if (prompt_ == 0) prompt_ = seen_;
+    for (Layer& layer : layers_) {
+        layer.held += pending_;
+        std::swap(layer.state, layer.next);
+    }
+    pending_ = 0;
+    if (policy_->once() && (done_ || !ends_prompt())) return;
+    done_ = true;
+    for (Index layer = 0; layer < shape_.layers; ++layer) {
+        Layer& l = layers_[static_cast<std::size_t>(layer)];
+        evict(l, layer, policy_->keep(layer, seen_));
+        const Index slots = steady_slots(l, layer);
+        if (l.slots() - slots >= kTile) resize(l, slots);
+    }
+}
+
+// ANCHOR_END: commit
+
+// ANCHOR: evict
+void SlotCache::evict(Layer& layer, Index index, Index keep) {
+    if (layer.held <= keep) return;
+    evicted_ = true;
+    for (Index h = 0; h < shape_.kv_heads; ++h) {
+        HeadSlots head = head_slots(layer, index, h, layer.held);
+        head.state = layer.state.data() + h * policy_->state_rows() * layer.slots();
+        ratings_.resize(std::max(ratings_.size(), static_cast<std::size_t>(layer.slots())));
+        policy_->rate(head, std::span(ratings_).first(static_cast<std::size_t>(layer.held)));
+        choose_victims(head, layer.held - keep);
+        drop_victims(layer, h);
+    }
+    layer.held = keep;
+}
+
+// The `count` slots with the lowest ratings; of equal ones, those of later tokens. In order.
+void SlotCache::choose_victims(const HeadSlots& head, Index count) {
+    const auto goes_before = [&](Index a, Index b) {
+        const float x = ratings_[static_cast<std::size_t>(a)],
+                    y = ratings_[static_cast<std::size_t>(b)];
+        return x != y ? x < y : head.position(a) > head.position(b);
+    };
+    victims_.clear();
+    if (count == 1) {  // of every token that is decoded
+        const float lowest = lowest_rating(ratings_.data(), head.slots());
+        Index victim = -1;
+        for (Index s = 0; s < head.slots(); ++s)
+            if (ratings_[static_cast<std::size_t>(s)] == lowest &&
+                (victim < 0 || head.position(s) > head.position(victim)))
+                victim = s;
+        victims_.push_back(victim);
+        return;
+    }
+    for (Index s = 0; s < head.slots(); ++s) victims_.push_back(s);
+    std::nth_element(victims_.begin(), victims_.begin() + (count - 1), victims_.end(),
+                     goes_before);
+    victims_.resize(static_cast<std::size_t>(count));
+    std::sort(victims_.begin(), victims_.end());
+}
+
+// The holes, from the lowest on, are filled with the survivors behind them, from the lowest on.
+void SlotCache::drop_victims(Layer& layer, Index kv_head) {
+    if (!layer.ranks.empty()) update_ranks(layer, kv_head);
+    const Index left = layer.held - static_cast<Index>(victims_.size());
+    std::size_t next = 0;
+    while (next < victims_.size() && victims_[next] < left) ++next;
+    std::size_t hole = 0;
+    for (Index s = left; s < layer.held; ++s)
+        if (next < victims_.size() && victims_[next] == s)
+            ++next;
+        else
+            move_slot(layer, kv_head, s, victims_[hole++]);
+}
+
+// ANCHOR_END: evict
+
+void SlotCache::move_slot(Layer& layer, Index kv_head, Index from, Index to) {
+    layer.tiles.copy_slot(kv_head, from, to);
+    const auto move_in = [&](auto& numbers, Index row) {
+        auto* const first = numbers.data() + row * layer.slots();
+        first[to] = first[from];
+    };
+    move_in(layer.positions, kv_head);
+    if (!layer.ranks.empty()) move_in(layer.ranks, kv_head);
+    for (Index r = 0; r < policy_->state_rows(); ++r)
+        move_in(layer.state, kv_head * policy_->state_rows() + r);
+}
+
+// A slot's rank is the number of slots held with lower positions.
+void SlotCache::update_ranks(Layer& layer, Index kv_head) {
+    std::int32_t* const ranks = layer.ranks.data() + kv_head * layer.slots();
+    if (victims_.size() == 1) {
+        const std::int32_t gone = ranks[victims_[0]];
+        for (Index s = 0; s < layer.held; ++s) ranks[s] -= ranks[s] > gone ? 1 : 0;
+        return;
+    }
+    // By their old ranks; then those that stay are counted.
+    by_position_.assign(static_cast<std::size_t>(layer.held), 0);
+    for (Index s = 0; s < layer.held; ++s) by_position_[static_cast<std::size_t>(ranks[s])] = s;
+    std::int32_t rank = 0;
+    for (const Index s : by_position_)
+        if (!std::binary_search(victims_.begin(), victims_.end(), s)) ranks[s] = rank++;
+}
+
+void SlotCache::truncate(Index length) {
+    check(length >= 0 && length <= seen_, "slot cache: cannot truncate ", seen_, " tokens to ",
+          length);
+    check(length == 0 || length == seen_ || (!evicted_ && policy_->observed() == 0),
+          "slot cache: cannot truncate ", seen_, " tokens to ", length,
+          ": what was evicted or observed since then cannot be taken back");
+    pending_ = 0;
+    if (length == seen_) return;
+    for (Layer& layer : layers_) layer.held = length;  // nothing was evicted: slot = position
+    seen_ = length;
+    if (length == 0) evicted_ = done_ = false;
+    prompt_ = std::min(prompt_, length);
+}
+
+std::unique_ptr<KvStore> SlotCache::fork() const {
+    auto copy =
+        std::make_unique<SlotCache>(shape_, capacity_, policy_, options_, rope_, level_);
+    for (std::size_t i = 0; i < layers_.size(); ++i) {
+        const Layer& from = layers_[i];
+        Layer& to = copy->layers_[i];
+        to.tiles = KvTiles(from.slots(), shape_.kv_heads, shape_.head_dim);
+        to.tiles.copy_from(from.tiles, from.held);
+        to.held = from.held;
+        to.positions = from.positions;
+        to.ranks = from.ranks;
+        to.state = from.state;
+        to.next = from.next;
+    }
+    copy->seen_ = seen_;
+    copy->prompt_ = prompt_;
+    copy->evicted_ = evicted_;
+    copy->done_ = done_;
+    return copy;
+}
+
+// ANCHOR: bytes
+KvBytes SlotCache::bytes() const {
+    KvBytes bytes;
+    const auto size_of = [](const auto& numbers) {
+        return static_cast<Index>(numbers.size() * sizeof(numbers[0]));
+    };
+    for (const Layer& layer : layers_) {
+        const Index numbers = layer.ranks.empty() ? 1 : 2;  // position, rank
+        const Index beside = numbers * Index{sizeof(std::int32_t)} +
+                             policy_->state_rows() * Index{sizeof(float)};
+        bytes.logical += shape_.kv_heads * layer.held * (layer.tiles.slot_bytes() + beside);
+        bytes.allocated += layer.tiles.allocated_bytes() + size_of(layer.positions) +
+                           size_of(layer.ranks) + size_of(layer.state) + size_of(layer.next);
+    }
+    return bytes;
+}
+
+// ANCHOR_END: bytes
+
+std::span<const std::int32_t> SlotCache::slot_positions(Index layer, Index kv_head) const {
+    check(layer >= 0 && layer < shape_.layers && kv_head >= 0 && kv_head < shape_.kv_heads,
+          "slot cache: there is no layer ", layer, ", KV head ", kv_head);
+    const Layer& l = layers_[static_cast<std::size_t>(layer)];
+    return std::span(l.positions)
+        .subspan(static_cast<std::size_t>(kv_head * l.slots()),
+                 static_cast<std::size_t>(l.held));
+}
+
+std::span<const float> SlotCache::state(Index layer, Index kv_head, Index row) const {
+    check(row >= 0 && row < policy_->state_rows(), "slot cache: there is no row ", row);
+    const Index slots = static_cast<Index>(slot_positions(layer, kv_head).size());
+    const Layer& l = layers_[static_cast<std::size_t>(layer)];
+    return std::span(l.state).subspan(
+        static_cast<std::size_t>((kv_head * policy_->state_rows() + row) * l.slots()),
+        static_cast<std::size_t>(slots));
+}
+
+std::vector<Index> SlotCache::kept(Index layer, Index kv_head) const {
+    const std::span<const std::int32_t> slots = slot_positions(layer, kv_head);
+    std::vector<Index> positions(slots.begin(), slots.end());
+    std::sort(positions.begin(), positions.end());
+    return positions;
+}
+
+}  // namespace kvlab

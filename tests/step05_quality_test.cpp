@@ -1,0 +1,120 @@
+// Step 5: measuring what forgetting costs, on the trained tiny model. Mistakes in mind:
+// positions scored at which nothing is missing yet, a store that goes on with the last window,
+// a question that is asked before the eviction, an oracle that looks at another text.
+#include <doctest/doctest.h>
+
+#include <fstream>
+#include <iterator>
+
+#include <kvlab/policies/policy_quality.hpp>
+#include <kvlab/weights/gguf_file.hpp>
+
+#include "policy_support.hpp"
+
+using namespace kvlab;
+using namespace kvlab::test;
+
+namespace {
+
+struct TrainedTiny {
+    std::unique_ptr<Engine> engine = make_cpu_engine();
+    GgufFile file = GgufFile::open(weights_file("tiny.gguf"));
+    std::shared_ptr<const Model> model = load_model(file, *engine);
+    Decoder decoder{model, *engine};
+
+    // Windows of 96 bytes behind the first `skip` of the held-out text.
+    TextWindows windows(Index skip, Index most) const {
+        std::ifstream in(weights_file("heldout.txt"), std::ios::binary);
+        REQUIRE(in.good());
+        const std::string text((std::istreambuf_iterator<char>(in)), {});
+        std::vector<Token> tokens;
+        for (const char c : text.substr(static_cast<std::size_t>(skip), 2000))
+            tokens.push_back(static_cast<std::uint8_t>(c));
+        return {tokens, 0, 96, most};
+    }
+
+    PolicyReport measure(const std::vector<std::string>& names,
+                         Index skip,
+                         Index most,
+                         const PolicyOptions& options = small_budget()) const {
+        return measure_policies(model, *engine, windows(skip, most), names, options, 40);
+    }
+
+    bool recalls_with(const std::string& name, const RecallCase& recall) {
+        const MakeForText make = [&](std::span<const Token> text, Index prompt) {
+            PolicyContext context = policy_context(decoder, static_cast<Index>(text.size()));
+            context.prompt = prompt;
+            if (name == "oracle")
+                context.future = std::make_shared<FutureShares>(decoder, text);
+            return find_policy(name).make(context, small_budget(40));
+        };
+        return recalls(decoder, make, recall, 0);
+    }
+};
+
+// "gf=4;" somewhere before, then "gf?" and the answer.
+RecallCase question_at(std::size_t distance) {
+    std::string text = "He said unto them, ja=8;gf=4;ey=c;km=b;";
+    while (text.size() < 24 + distance) text += "and it came to pass ";
+    text.resize(24 + distance);
+    text += "gf?4";
+    return {
+        "recall", static_cast<Index>(distance), text, {static_cast<Index>(text.size()) - 1}};
+}
+
+}  // namespace
+
+TEST_SUITE_BEGIN("step05");
+
+TEST_CASE("5.5 quality: everything kept costs nothing and windows are independent") {
+    const TrainedTiny tiny;
+    const std::vector<std::string> names = {"window", "full", "oracle", "tova"};
+    const PolicyReport both = tiny.measure(names, 0, 2), first = tiny.measure(names, 0, 1),
+                       second = tiny.measure(names, 96, 1);
+    CHECK(both.positions == 2 * 56);
+    CHECK(both.full_bytes == 96 * 2 * 2 * 2 * 16 * 4);
+    // The second window begins with BOS, as the first of the later text does.
+    CHECK(both.full_bits == doctest::Approx(first.full_bits + second.full_bits).epsilon(1e-12));
+    for (std::size_t i = 0; i < names.size(); ++i) {
+        CAPTURE(names[i]);
+        const PolicyQuality& quality = both.policies[i];
+        CHECK(quality.policy == names[i]);
+        CHECK(quality.positions == both.positions);
+        std::vector<double> kl = first.policies[i].kl;
+        kl.insert(kl.end(), second.policies[i].kl.begin(), second.policies[i].kl.end());
+        CHECK(quality.kl == kl);
+        CHECK(quality.agree == first.policies[i].agree + second.policies[i].agree);
+        const bool exact = names[i] == "full";
+        CHECK((quality.mean_kl() == 0.0) == exact);
+        CHECK((quality.bits == both.full_bits) == exact);
+        CHECK(quality.kept_behind_prompt == (exact ? 40.0 : 24.0));
+        CHECK(quality.kept_at_end == (exact ? 96.0 : 24.0));
+        CHECK(quality.kl_quantile(1.0) >= quality.kl_quantile(0.99));
+        CHECK(quality.kl_quantile(0.0) <= quality.mean_kl());
+    }
+    CHECK_THROWS_AS(tiny.measure({"nobody"}, 0, 1), Error);
+    CHECK_THROWS_AS(
+        measure_policies(tiny.model, *tiny.engine, tiny.windows(0, 1), names, {}, 96), Error);
+    CHECK_THROWS_AS(
+        measure_policies(tiny.model, *tiny.engine, tiny.windows(0, 1), names, {}, 0), Error);
+}
+
+TEST_CASE("5.5 quality: a question behind the budget is answered by who kept the answer") {
+    TrainedTiny tiny;
+    for (const char* name : {"full", "window", "sinks", "oracle"}) {
+        CAPTURE(std::string(name));
+        CHECK(tiny.recalls_with(name, question_at(15)));
+    }
+    const RecallCase far = question_at(150);
+    CHECK(tiny.recalls_with("full", far));
+    CHECK(tiny.recalls_with("oracle", far));  // 40 of 178 tokens, the right ones
+    CHECK_FALSE(tiny.recalls_with("window", far));
+    CHECK_FALSE(tiny.recalls_with("sinks", far));
+    RecallCase wrong = far;
+    wrong.answers = {5, 6};
+    CHECK_THROWS_AS(tiny.recalls_with("full", wrong), Error);
+    wrong.answers = {static_cast<Index>(wrong.text.size())};
+    CHECK_THROWS_AS(tiny.recalls_with("full", wrong), Error);
+}
+
+TEST_SUITE_END();
