@@ -83,7 +83,8 @@ TEST_CASE("5.3 laws: no sinks is the window and all budget recent is the window"
 }
 
 TEST_CASE("5.3 laws: h2o without recent tokens keeps by attention alone") {
-    // The last 0 tokens are none; a slice from the end would make them all.
+    // The last 0 tokens are none; a slice from the end would make them all. Then all are rated
+    // alike, the earlier stay, and attention decides nothing.
     PolicyRig rig(tiny_config());
     const auto text = random_tokens(90, 256, 5);
     const auto none = rig.store("h2o", with_recent(small_budget(), 0));
@@ -91,6 +92,8 @@ TEST_CASE("5.3 laws: h2o without recent tokens keeps by attention alone") {
     const auto pieces = one_by_one(40, 50);
     CHECK(rig.logits(*none, text, pieces) != rig.logits(*some, text, pieces));
     CHECK(none->mean_kept() == 24.0);
+    for (const Index layer : {0, 1})
+        for (const Index h : {0, 1}) CHECK(none->kept(layer, h).back() >= 24);
 }
 
 TEST_CASE("5.3 laws: pyramidkv of ratio 1 is full and of beta 1 is snapkv") {

@@ -94,6 +94,8 @@ std::vector<Kind> all_kinds() {
     kinds.back().rules.votes = 5;
     kinds.push_back(kinds[5]);
     kinds.back().rules.votes = 64;
+    kinds.push_back(kinds[1]);
+    kinds.back().rules.recent = 0;
     return kinds;
 }
 
