@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""The bug museum: the tables of README.md and of chapters 3 and 4 that say which check misses which mutant.
+"""The bug museum: the tables of README.md and of chapters 3 to 5 that say which check misses which mutant.
 
     museum.py chapter     one row per mutant, and the sums
     museum.py sums        the sums alone, one row per check
     museum.py tracer      what `diverge` says of each mutant whose run differs from the right one's
     museum.py kernels     mutants of kernels: what raw launches see of each, and what the executor reports
+    museum.py policies    mutants of policies: whether the text that a policy writes shows them
     museum.py --self-test
 
 Everything comes from the head of the files in tests/mutants, which mutants.py measures and checks.
@@ -31,28 +32,35 @@ CHECKS = {  # of tests/mutants/oracles.cpp, as the sums describe them
 }
 
 
-def read(folder, kernels):
-    """All mutants of kernels, or all others, each with everything that a table needs."""
-    mutants = [m for m in map(Mutant, sorted(folder.glob("*.mutant"))) if m.kernel == kernels]
+def read(folder, kind):
+    """All mutants of this kind, each with everything that a table needs."""
+    mutants = [m for m in map(Mutant, sorted(folder.glob("*.mutant"))) if m.kind == kind]
     if not mutants:
         raise Failure(f"no such mutants in {folder}")
     for m in mutants:
         if not m.fields.get("Short"):
             raise Failure(f"{m.name}: no line 'Short'")
-        if kernels:
+        if kind == "kernel":
             check_launches(m)
-            continue
-        for kind in WEIGHTS:
-            for oracle in ORACLES:
-                if m.weaker[kind].get(oracle) not in VERDICTS:
-                    raise Failure(f"{m.name}: '{WEIGHT_FIELDS[kind]}' says {m.weaker[kind].get(oracle)} for {oracle}")
-            if not m.weaker[kind].get("largest"):
-                raise Failure(f"{m.name}: '{WEIGHT_FIELDS[kind]}' has no largest difference")
-        if m.verify not in VERDICTS:
-            raise Failure(f"{m.name}: 'Verify' says {m.verify}")
-        if not m.tracer:
-            raise Failure(f"{m.name}: no line 'Tracer'")
+        elif kind == "policy":
+            if m.text not in VERDICTS:
+                raise Failure(f"{m.name}: 'Text' says {m.text}")
+        else:
+            check_weaker_checks(m)
     return mutants
+
+
+def check_weaker_checks(m):
+    for kind in WEIGHTS:
+        for oracle in ORACLES:
+            if m.weaker[kind].get(oracle) not in VERDICTS:
+                raise Failure(f"{m.name}: '{WEIGHT_FIELDS[kind]}' says {m.weaker[kind].get(oracle)} for {oracle}")
+        if not m.weaker[kind].get("largest"):
+            raise Failure(f"{m.name}: '{WEIGHT_FIELDS[kind]}' has no largest difference")
+    if m.verify not in VERDICTS:
+        raise Failure(f"{m.name}: 'Verify' says {m.verify}")
+    if not m.tracer:
+        raise Failure(f"{m.name}: no line 'Tracer'")
 
 
 def check_launches(mutant):
@@ -132,12 +140,22 @@ def kernels(mutants):
     yield row(["", f"**missed, of {len(mutants)}**", "", *sums, silent, ""])
 
 
-TABLES = {"chapter": chapter, "sums": sums, "tracer": tracer, "kernels": kernels}
+def policies(mutants):
+    yield row(["", "what is wrong", "caught by", "24 tokens of text", "written with"])
+    yield "|---" * 5 + "|"
+    for m in mutants:
+        yield row([m.name.split("_")[0], m.fields["Short"], test_number(m.case),
+                   "**misses**" if m.text == "misses" else "", f"`{m.policy}`"])
+    yield row(["", f"**missed, of {len(mutants)}**", "", sum(m.text == "misses" for m in mutants), ""])
+
+
+TABLES = {"chapter": chapter, "sums": sums, "tracer": tracer, "kernels": kernels, "policies": policies}
+KINDS = {"kernels": "kernel", "policies": "policy"}  # of the mutants in a table; all others: of the cache
 
 
 def run(table, folder):
     try:
-        print("\n".join(TABLES[table](read(folder, table == "kernels"))))
+        print("\n".join(TABLES[table](read(folder, KINDS.get(table, "cache")))))
     except Failure as failure:
         print(f"museum: {failure}", file=sys.stderr)
         return 1
@@ -156,6 +174,12 @@ def self_test():
     kernel = {"Bug": "wrong", "Short": "no barrier", "Caught by": 'step04_tests "4.2 linear"', "Raw": "misses",
               "Shuffled": "notices", "Report": "data race | a.cu | x[i] = y | z;"}
     silent = {**kernel, "Raw": "notices", "Report": "none"}
+    policy = {"Bug": "wrong", "Short": "stale score", "Caught by": 'step05_tests "5.3 laws"', "Policy": "h2o", "Text": "misses"}
+    seen_policy = {**policy, "Policy": "tova", "Text": "notices"}
+    broken_policies = [
+        {**policy, "Short": ""}, {**policy, "Text": "perhaps"}, {**policy, "Policy": ""},
+        {field: text for field, text in policy.items() if field != "Text"}, {**policy, "Caught by": 'step05_tests "laws"'},
+    ]
     broken_kernels = [
         {**kernel, "Short": ""}, {**kernel, "Raw": ""}, {**kernel, "Shuffled": "none"},
         {**kernel, "Report": "data race"}, {**kernel, "Report": ""}, {**kernel, "Caught by": 'step04_tests "linear"'},
@@ -192,8 +216,13 @@ def self_test():
         if said("kernels")[0] != 1:
             print("SELF-TEST FAILED: no mutants of kernels")
             return 1
+        if said("policies")[0] != 1:
+            print("SELF-TEST FAILED: no mutants of policies")
+            return 1
         write("03", kernel, "step04_cuda/src/a.cu")
         write("04", silent, "step04_cuda/src/a.cu")
+        write("05", policy, "step05_policies/src/a.cpp")
+        write("06", seen_policy, "step05_policies/src/a.cpp")
         expected = {
             "chapter": [
                 "| 01 | off by one | E.2 | **misses** | sharp |  |  |  |  | **misses** | 0.002 / 3e+01 |",
@@ -209,6 +238,10 @@ def self_test():
                 "| 03 | no barrier | 4.2 | **misses** |  | data race | `a.cu`: `x[i] = y \\| z;` |",
                 "| 04 | no barrier | 4.2 |  |  | none |  |",
                 "|  | **missed, of 2** |  | 1 | 0 | 1 |  |"],
+            "policies": [
+                "| 05 | stale score | 5.3 | **misses** | `h2o` |",
+                "| 06 | stale score | 5.3 |  | `tova` |",
+                "|  | **missed, of 2** |  | 1 |  |"],
         }
         for table, rows in expected.items():
             code, lines = said(table)
@@ -227,7 +260,14 @@ def self_test():
             if said("kernels") != (1, []):
                 print(f"SELF-TEST FAILED: broken kernel {number} passed")
                 return 1
-    print(f"self-test passed: {len(broken) + len(broken_kernels)} broken files refused")
+        write("04", silent, "step04_cuda/src/a.cu")
+        for number, fields in enumerate(broken_policies):
+            write("06", fields, "step05_policies/src/a.cpp")
+            if said("policies") != (1, []):
+                print(f"SELF-TEST FAILED: broken policy {number} passed")
+                return 1
+    broken_files = len(broken) + len(broken_kernels) + len(broken_policies)
+    print(f"self-test passed: {broken_files} broken files refused")
     return 0
 
 

@@ -12,6 +12,9 @@ A mutant of step04_cuda alone is one of a kernel. Those checks run on the CPU an
 Instead tests/mutants/kernel_oracles.cpp launches the kernels raw in the order of their threads, raw in
 another order, and checked: what the first two see, and what the executor reports in the third.
 
+A mutant of step05_policies alone is one of a policy that forgets. A policy has no plain text to be equal
+to; what is asked is whether the greedy text that it writes (tests/mutants/policy_oracles.cpp) changes at all.
+
 A mutant is a file NN_name.mutant:
 
     Bug: what is wrong; a line that begins with a space goes on
@@ -26,6 +29,9 @@ A mutant is a file NN_name.mutant:
     Raw: notices|misses                                          (written by --measure)
     Shuffled: notices|misses                                     (the same)
     Report: what kind | file | text of the line; or none         (the same)
+ or, of a policy:
+    Policy: whose text is compared, by its name
+    Text: notices|misses                                         (written by --measure)
     FILE path from the root
     <<<<
     text that occurs exactly once in FILE (any white space matches any other)
@@ -59,7 +65,11 @@ WEIGHTS = ("sharp", "flat")  # the models of tests/mutants/oracles.cpp, and the 
 ORACLES = ("text", "1e-2", "1e-3", "1e-5", "bits", "itself")
 WEIGHT_FIELDS = {kind: f"{kind.capitalize()} weights" for kind in WEIGHTS}
 LAUNCHES = {"Raw": "raw", "Shuffled": "shuffled", "Report": "checked"}  # field: way of kernel_oracles.cpp
-FIELDS = ("Bug", "Short", "Stands for", "Caught by", *WEIGHT_FIELDS.values(), "Verify", "Tracer", *LAUNCHES)
+FIELDS = ("Bug", "Short", "Stands for", "Caught by", *WEIGHT_FIELDS.values(), "Verify", "Tracer", *LAUNCHES,
+          "Policy", "Text")
+KINDS = ("cache", "kernel", "policy")  # of mutants
+JUDGES = {"cache": "mutant_oracles", "kernel": "mutant_kernel_oracles", "policy": "mutant_policy_oracles"}
+ONLY_IN = {"step04_cuda/": "kernel", "step05_policies/": "policy"}  # all others are of the cache
 RUN_SECONDS = 120  # a case that runs longer hangs
 
 
@@ -103,9 +113,13 @@ class Mutant:
                        for kind, field in WEIGHT_FIELDS.items()}
         self.verify = self.fields.get("Verify")
         self.tracer = self.fields.get("Tracer")
-        self.kernel = all(file.startswith("step04_cuda/") for file, _, _ in self.edits)
-        self.oracles = "mutant_kernel_oracles" if self.kernel else "mutant_oracles"
+        self.kind = next((kind for folder, kind in ONLY_IN.items()
+                          if all(file.startswith(folder) for file, _, _ in self.edits)), "cache")
+        self.oracles = JUDGES[self.kind]
         self.launches = {field: self.fields.get(field) for field in LAUNCHES}  # of a kernel
+        self.policy, self.text = self.fields.get("Policy"), self.fields.get("Text")
+        if self.kind == "policy" and not self.policy:
+            raise Failure(f"{path.name}: needs Policy")
 
     def apply(self, read):
         """{file: mutated text}; `read(file)` gives the right text."""
@@ -156,13 +170,14 @@ class Tree:
         self.right_program, self.right_trace = folder / "right_program", folder / "right.jsonl"
         self.programs = sorted({m.program for m in mutants})
         self.oracles = sorted({m.oracles for m in mutants})
-        self.verify = verify and "mutant_oracles" in self.oracles
+        self.verify = verify and JUDGES["cache"] in self.oracles
+        self.right_texts = {}  # policy: what it writes in the right program
         folder.mkdir(parents=True, exist_ok=True)
         self.log = open(folder / "mutants.log", "w")
 
     def targets_for(self, mutant):
         """All that judges it."""
-        app = ["step03_kvcache"] if self.verify and not mutant.kernel else []
+        app = ["step03_kvcache"] if self.verify and mutant.kind == "cache" else []
         return [mutant.program, mutant.oracles, *app]
 
     def targets(self):
@@ -279,6 +294,11 @@ class Tree:
         """As Mutant.launches, of the program as built."""
         return {field: self.launched(way)[field == "Report"] for field, way in LAUNCHES.items()}
 
+    def policy_text(self, policy):
+        """The tokens that it writes, as one line; None if it refuses or crashes."""
+        code, out = run([self.build / "bin" / JUDGES["policy"], policy], self.log, RUN_SECONDS)
+        return out if code == 0 else None
+
     def run_verify(self):
         """notices | misses, of `step03_kvcache verify`."""
         models = [option for name in ("tiny", "deep")
@@ -323,13 +343,17 @@ def clean_checks(tree, mutants):
         if not tree.test(program, case):
             raise Failure(f'{program} "{case}" fails on the right program')
     noticed = []
-    if "mutant_oracles" in tree.oracles:
+    if JUDGES["cache"] in tree.oracles:
         noticed += [f"{kind} {check}" for kind, checks in tree.weaker_checks().items()
                     for check, result in checks.items() if result not in ("misses", "0")]
-    if "mutant_kernel_oracles" in tree.oracles:
+    if JUDGES["kernel"] in tree.oracles:
         noticed += [f"{way} launches" for way in LAUNCHES.values() if tree.launched(way)[0] != "misses"]
     if noticed:
         raise Failure(f"weaker checks see a bug in the right program: {', '.join(noticed)}")
+    for policy in sorted({m.policy for m in mutants if m.kind == "policy"}):
+        tree.right_texts[policy] = tree.policy_text(policy)
+        if not tree.right_texts[policy]:
+            raise Failure(f"the right program writes no text with policy {policy}")
     if tree.verify and tree.run_verify() != "misses":
         raise Failure("step03_kvcache verify fails on the right program")
     if tree.verify:
@@ -345,7 +369,20 @@ def judge(tree, mutant, options):
         wrong.append(f'NOT caught by "{mutant.case}"')
     if options.suite:
         print("\n".join(f"    red: {case}" for case in tree.red_cases()))
-    return wrong + (compare_launches if mutant.kernel else compare_weaker_checks)(tree, mutant, options)
+    compare = {"cache": compare_weaker_checks, "kernel": compare_launches, "policy": compare_texts}
+    return wrong + compare[mutant.kind](tree, mutant, options)
+
+
+def compare_texts(tree, mutant, options):
+    """Whether a policy's text changes, against its file."""
+    found = "misses" if tree.policy_text(mutant.policy) == tree.right_texts[mutant.policy] else "notices"
+    wrong = []
+    if options.measure:
+        mutant.write_field("Text", found)
+    elif found != mutant.text:
+        wrong.append(f"the text {found} it, its file says {mutant.text}")
+    mutant.text = found
+    return wrong
 
 
 def compare_launches(tree, mutant, options):
@@ -392,8 +429,12 @@ SEES = {"notices": "sees", "misses": "-"}
 COLUMNS = [(kind, oracle) for kind in WEIGHTS for oracle in ORACLES]
 
 
-def print_head(kernel, verify):
-    if kernel:
+def print_head(kind, verify):
+    if kind == "policy":
+        print("who sees it: the named case; then the text of tests/mutants/policy_oracles.cpp")
+        print(f"{'mutant':<29}{'caught':<8}{'text':<7}{'of':<16}seconds")
+        return
+    if kind == "kernel":
         print("who sees it: the named case; then launches of tests/mutants/kernel_oracles.cpp")
         print(f"{'mutant':<29}{'caught':<8}{'raw':<7}{'shuffled':<10}{'report':<28}seconds")
         return
@@ -406,7 +447,9 @@ def print_head(kernel, verify):
 
 def seen(mutant, verify):
     """Its columns behind 'caught'."""
-    if mutant.kernel:
+    if mutant.kind == "policy":
+        return f"{SEES.get(mutant.text, '?'):<7}{mutant.policy:<16}"
+    if mutant.kind == "kernel":
         raw, shuffled = (SEES.get(mutant.launches[field], "?") for field in ("Raw", "Shuffled"))
         return f"{raw:<7}{shuffled:<10}{(mutant.launches['Report'] or '?').split(' | ')[0]:<28}"
     return "".join(f"{SEES.get(mutant.weaker[kind].get(oracle), '?'):<7}" for kind, oracle in COLUMNS) + (
@@ -415,7 +458,9 @@ def seen(mutant, verify):
 
 def print_sums(mutants, verify):
     of = f"{'missed, of ' + str(len(mutants)):<37}"
-    if mutants and mutants[0].kernel:
+    if mutants and mutants[0].kind == "policy":
+        print(f"{of}{sum(m.text == 'misses' for m in mutants)}")
+    elif mutants and mutants[0].kind == "kernel":
         raw, shuffled = (sum(m.launches[field] == "misses" for m in mutants) for field in ("Raw", "Shuffled"))
         print(f"{of}{raw:<7}{shuffled:<10}{sum(m.launches['Report'] == 'none' for m in mutants)}")
     elif mutants:
@@ -484,10 +529,10 @@ def main():
     cases = len({m.case for m in mutants})
     print(f"the right program: built, {cases} named cases green ({time.monotonic() - start:.0f} s)")
     failed = 0
-    for kernel in (False, True):
-        group = [m for m in mutants if m.kernel == kernel]
+    for kind in KINDS:
+        group = [m for m in mutants if m.kind == kind]
         if group:
-            print_head(kernel, options.verify)
+            print_head(kind, options.verify)
         failed += sum(not grade(tree, mutant, options) for mutant in group)
         print_sums(group, options.verify)
     print(f"{len(mutants) - failed} passed, {failed} failed")
