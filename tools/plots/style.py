@@ -70,6 +70,22 @@ def one(reports: dict[str, list[dict]], experiment: str) -> dict:
     return found[0]
 
 
+def panels(figure, bars: list[int], note: str) -> tuple[list, object]:
+    """Two columns of axes with as many horizontal bars each, all of one height, and empty axes behind them for a key; `note`
+    into the corner."""
+    lines = len(bars) // 2 + 1
+    most = [max([*bars[2 * line:2 * line + 2], 4 if line == lines - 1 else 0]) for line in range(lines)]
+    height(figure, 50 + sum(50 + 22 * count for count in most))
+    corner(figure, note)
+    every = list(figure.subplots(lines, 2, squeeze=False, gridspec_kw={"height_ratios": most}).flat)
+    for spare in every[len(bars):]:
+        spare.set_axis_off()
+    for i, (axes, count) in enumerate(zip(every, bars)):
+        axes.set_ylim(count - most[i // 2] - 0.6, count - 0.4)
+        axes.grid(axis="y", visible=False)
+    return every[:len(bars)], every[len(bars)]
+
+
 def label(axes, x: float, y: float, text: str, color: str = INK, dx: float = 6, dy: float = 0, **more) -> None:
     """Text beside a point, dx and dy in points."""
     axes.annotate(text, (x, y), xytext=(dx, dy), textcoords="offset points", color=color,
