@@ -8,8 +8,14 @@
 #include <functional>
 #include <memory>
 
+#include <kvlab/attention/generate.hpp>
+#include <kvlab/attention/synthetic.hpp>
+#include <kvlab/cuda/cuda_cache.hpp>
+#include <kvlab/cuda/cuda_engine.hpp>
 #include <kvlab/cuda/device.hpp>
 
+#include "golden.hpp"
+#include "models.hpp"
 #include "simt_kernels/kernels.cuh"
 #include "simt_support.hpp"
 #include "skip.hpp"
@@ -177,6 +183,21 @@ TEST_CASE("simt guard: launches and copies go on") {
                   if (large.to_host() != counting_up(100000)) _exit(5);
               }
           }) == 0);
+}
+
+// Whatever the decoder does between its launches, it does without looking.
+TEST_CASE("simt guard: a generation and its checksum need no look into device memory") {
+    const auto source = make_synthetic(tiny_config(), 42);
+    const simt::GuardDeviceMemory guard;
+    const KernelChoice choice;
+    const std::unique_ptr<Engine> engine = make_cuda_engine(choice);
+    Decoder decoder(load_model(*source, *engine), *engine);
+    CudaCache cache(decoder.kv_shape(), 128, choice.attention);
+    Generator generator(decoder);
+    generator.add(cache, random_tokens(70, decoder.config().vocab, 11), 24,
+                  {0.8f, 50, 0.9f, 7});
+    generator.run();
+    check_golden("tiny-shape-sampled", generator.checksum().hex());
 }
 
 TEST_CASE("simt guard: it ends with its scope and comes before all memory") {

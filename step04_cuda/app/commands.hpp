@@ -25,7 +25,8 @@ struct GenerateFlags {
     Index steps = 128;
     Index batch = 1;
     std::string linear, norm, attention;  // kernels; empty: what suits
-    bool gpu = false, checked = false, compare = false, ignore_end = false;
+    std::string device = "auto";          // or executor, gpu
+    bool checked = false, compare = false, ignore_end = false;
     std::string json;
 };
 

@@ -8,6 +8,7 @@
 
 #include "commands.hpp"
 #include "gpus.hpp"
+#include "on_gpu.hpp"
 #include "problems.hpp"
 
 namespace kvlab::app {
@@ -91,21 +92,26 @@ Json estimate_json(const Gpu& gpu, const Ladder& ladder, const RungRun& run) {
     return json;
 }
 
-void print_estimate(const Gpu& gpu, const Ladder& ladder) {
+// `measured` is the same ladder on this machine's GPU, or null.
+void print_estimate(const Gpu& gpu, const Ladder& ladder, const Ladder* measured) {
     const std::string times = ladder.copies == 1 ? "" : concat(", ", ladder.copies, " times");
     std::printf("\n%s: %s%s\n  %-10s %8s %9s %8s %8s %8s %8s  %-8s %8s\n",
                 ladder.operation.c_str(), ladder.size.c_str(), times.c_str(), "kernel",
                 "busy SM", "occupied", "DRAM us", "sectors", "shared", "fma", "limit",
                 "at best");
-    for (const RungRun& run : ladder.runs) {
+    for (std::size_t i = 0; i < ladder.runs.size(); ++i) {
+        const RungRun& run = ladder.runs[i];
         const Limits limits = estimate(gpu, ladder, run);
         const simt::LaunchRecord& launch = main_launch(run);
         const double share =
             occupancy(launch.kernel, gpu.architecture, launch.threads(), launch.dynamic_shared);
-        std::printf("  %-10s %8.0f %9s %8.2f %8.2f %8.2f %8.2f  %-8s %5.2f us\n",
+        std::printf("  %-10s %8.0f %9s %8.2f %8.2f %8.2f %8.2f  %-8s %5.2f us",
                     run.name.c_str(), busy(gpu, ladder, launch), percent(share).c_str(),
                     limits.dram, limits.cache, limits.shared, limits.fma, limits.limit(),
                     limits.time());
+        if (measured != nullptr)
+            std::printf("   measured %.2f us", measured->runs[i].seconds * 1e6);
+        std::printf("\n");
     }
 }
 
@@ -119,11 +125,20 @@ int run_estimate(const EstimateFlags& flags) {
     options.mode = simt::Mode::checked;
     const simt::Use use(options);
     const std::vector<Ladder> ladders = run_ladders();
-    std::printf("ESTIMATE, not measured: the least time that an %s would take, by counts\n",
-                gpu.name);
+    std::printf("ESTIMATE from counts: the least time that an %s would take\n", gpu.name);
+    std::vector<Ladder> measured;
+    const std::string why = why_no_gpu();
+    if (why.empty()) {
+        const OnGpu on_gpu;
+        std::printf("GPU: measured beside it on %s\n", device_name().c_str());
+        measured = run_ladders();
+    } else {
+        std::printf("GPU: %s\n", why.c_str());
+    }
     Json report = new_report("step04_cuda estimate", 1);
-    for (const Ladder& ladder : ladders) {
-        print_estimate(gpu, ladder);
+    for (std::size_t i = 0; i < ladders.size(); ++i) {
+        const Ladder& ladder = ladders[i];
+        print_estimate(gpu, ladder, measured.empty() ? nullptr : &measured[i]);
         Json json;
         json["operation"] = ladder.operation;
         json["size"] = ladder.size;
@@ -131,10 +146,13 @@ int run_estimate(const EstimateFlags& flags) {
         for (const Gpu& each : kGpus)
             for (const RungRun& run : ladder.runs)
                 json["estimates"][each.name].push_back(estimate_json(each, ladder, run));
+        for (const RungRun& run : measured.empty() ? std::vector<RungRun>() : measured[i].runs)
+            json["measured_microseconds"][run.name] = run.seconds * 1e6;
         report["ladders"][ladder.key] = json;
     }
     if (!flags.json.empty()) write_json(flags.json, report);
-    std::cout << "\nRESULT gpu=" << gpu.name << " measured=no" << std::endl;
+    std::cout << "\nRESULT gpu=" << gpu.name
+              << " measured=" << (measured.empty() ? "no" : "yes") << std::endl;
     return cli::kHolds;
 }
 

@@ -6,13 +6,13 @@
 
 #include <kvlab/attention/generate.hpp>
 #include <kvlab/cuda/cuda_cache.hpp>
-#include <kvlab/cuda/device.hpp>
 #include <kvlab/cuda/simt.hpp>
 #include <kvlab/kvcache/kv_cache.hpp>
 #include <kvlab/tensor/measure.hpp>
 #include <kvlab/tensor/report.hpp>
 
 #include "commands.hpp"
+#include "on_gpu.hpp"
 
 namespace kvlab::app {
 
@@ -76,6 +76,17 @@ KernelChoice choice_of(const GenerateFlags& flags) {
     return choice;
 }
 
+// Prints why there is no GPU if one was looked for.
+void choose_device(const GenerateFlags& flags) {
+    if (flags.device == "gpu") select_device(Device::gpu);
+    if (flags.device != "auto" || flags.checked) return;
+    const std::string why = why_no_gpu();
+    if (why.empty())
+        select_device(Device::gpu);
+    else
+        std::cout << "GPU: " << why << "\n";
+}
+
 void print_run(const Generated& run) {
     std::printf(
         "  %td tokens in %.2f s\n  cache: %td bytes held, %td allocated\n"
@@ -86,8 +97,10 @@ void print_run(const Generated& run) {
 }  // namespace
 
 int run_generate(const GenerateFlags& flags) {
+    check(!(flags.checked && flags.device == "gpu"),
+          "--checked is the executor's; not with --device gpu");
     const KernelChoice choice = choice_of(flags);
-    if (flags.gpu) select_device(Device::gpu);
+    choose_device(flags);
     simt::Options options;
     if (flags.checked) options.mode = simt::Mode::checked;
     const simt::Use use(options);

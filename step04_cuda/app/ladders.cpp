@@ -12,6 +12,7 @@
 #include <kvlab/tensor/report.hpp>
 
 #include "commands.hpp"
+#include "on_gpu.hpp"
 #include "problems.hpp"
 
 namespace kvlab::app {
@@ -84,6 +85,23 @@ std::vector<DecoderRun> run_decoders(SessionOptions options) {
     for (const AttentionRung& rung : attention_rungs())
         add(concat("attention ", rung.name), {nullptr, nullptr, &rung});
     return runs;
+}
+
+// Whether a GPU, if there is one, gives the same checksums. Its products are whole ones, so
+// each is compared with the CPU's of its own size.
+bool same_on_gpu(const SessionOptions& options, const std::vector<DecoderRun>& decoders) {
+    if (const std::string why = why_no_gpu(); !why.empty()) {
+        std::cout << "\nGPU: " << why << "\n";
+        return true;
+    }
+    const OnGpu on_gpu;
+    bool same = true;
+    for (const Ladder& ladder : run_ladders()) same = same && ladder.holds();
+    for (const DecoderRun& run : run_decoders(options))
+        same = same && run.checksum == decoders[0].checksum;
+    std::cout << "\nGPU: " << device_name() << ": "
+              << (same ? "the CPU's bits from every kernel" : "OTHER BITS") << "\n";
+    return same;
 }
 
 // The table that the occupancy is worked out for: each kernel with the sizes of its blocks.
@@ -169,7 +187,7 @@ int run_ladders_command(const LadderFlags& flags) {
             std::printf("  %-20s %s\n", run.kernels.c_str(), run.checksum.c_str());
     std::printf("  the checksum of the CPU engine from each of them, %s: %s\n",
                 runs[0].checksum.c_str(), cli::verdict(same).c_str());
-    holds = holds && same;
+    holds = holds && same && same_on_gpu(options, runs);
     if (!flags.json.empty()) write_json(flags.json, report);
     std::cout << "\nRESULT holds=" << (holds ? "yes" : "no") << " checksum=" << runs[0].checksum
               << std::endl;

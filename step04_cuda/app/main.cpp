@@ -1,9 +1,10 @@
 // step04_cuda - chapter 4: kernels in ladders, and the decoder on them; on a GPU or without
 // one.
-#include <kvlab/cuda/device.hpp>
+#include <kvlab/cuda/ladders.hpp>
 
 #include "app.hpp"
 #include "commands.hpp"
+#include "gpus.hpp"
 
 namespace {
 
@@ -24,15 +25,21 @@ CLI::App* add_generate(CLI::App& app, app::GenerateFlags& flags) {
     sub->add_option("--batch", flags.batch, "as many sequences at once, with seeds s, s+1, ...")
         ->check(CLI::Range(1, 256))
         ->capture_default_str();
-    sub->add_option("--linear", flags.linear,
-                    "kernel of the products: naive, coalesced, split, shared, registers; "
-                    "default: what suits");
-    sub->add_option("--norm", flags.norm, "kernel of the norms: naive, block");
-    sub->add_option("--attention", flags.attention,
-                    "kernel of attention: naive, staged, fused, split");
-    sub->add_flag("--gpu", flags.gpu, "on the GPU; without: under the SIMT executor");
-    sub->add_flag("--checked", flags.checked, "every access checked by the executor: slow")
-        ->excludes("--gpu");
+    const auto kernel = [sub](const char* name, std::string& value, const char* what,
+                              auto rungs) {
+        std::vector<std::string> names;
+        for (const auto& rung : rungs) names.push_back(rung.name);
+        sub->add_option(name, value, concat("kernel of ", what, "; default: what suits"))
+            ->check(CLI::IsMember(names));
+    };
+    kernel("--linear", flags.linear, "the products", linear_rungs());
+    kernel("--norm", flags.norm, "the norms", norm_rungs());
+    kernel("--attention", flags.attention, "attention", attention_rungs());
+    sub->add_option("--device", flags.device,
+                    "auto: the GPU if there is one, else the executor")
+        ->check(CLI::IsMember(std::vector<std::string>{"auto", "executor", "gpu"}))
+        ->capture_default_str();
+    sub->add_flag("--checked", flags.checked, "under the executor, every access checked: slow");
     sub->add_flag("--compare", flags.compare, "then on the CPU engine, and compare every bit");
     sub->add_flag("--ignore-end", flags.ignore_end, "go on after the model's end of text");
     add_json(*sub, flags.json);
@@ -57,7 +64,10 @@ int run(int argc, char** argv) {
     add_json(*climbing, ladders.json);
     CLI::App* const estimating =
         app.add_subcommand("estimate", "from counts to the least time on a GPU: not measured");
-    estimating->add_option("--gpu", estimate.gpu, "A100, H100 or RTX5090")
+    std::vector<std::string> gpus;
+    for (const app::Gpu& gpu : app::kGpus) gpus.push_back(gpu.name);
+    estimating->add_option("--gpu", estimate.gpu, "of which GPU")
+        ->check(CLI::IsMember(gpus))
         ->capture_default_str();
     add_json(*estimating, estimate.json);
     CLI::App* const generating = add_generate(app, generate);

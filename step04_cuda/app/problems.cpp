@@ -5,6 +5,7 @@
 #include <memory>
 
 #include <kvlab/attention/attention.hpp>
+#include <kvlab/cuda/device.hpp>
 #include <kvlab/cuda/ladders.hpp>
 #include <kvlab/tensor/checksum.hpp>
 #include <kvlab/tensor/numerics.hpp>
@@ -44,12 +45,23 @@ std::string checksum_of(std::span<const float> values) {
     return hex64(checksum(values));
 }
 
+// On a GPU, after a warm-up.
+double seconds_of(const std::function<void()>& work) {
+    constexpr int kWarmUp = 5, kTimes = 50;
+    for (int i = 0; i < kWarmUp; ++i) work();
+    DeviceStopwatch watch;
+    for (int i = 0; i < kTimes; ++i) work();
+    return watch.seconds() / kTimes;
+}
+
 // Runs `work` and keeps its launches; `result` is read afterwards.
 RungRun run_rung(const Rung& rung,
                  const std::function<void()>& work,
                  const std::function<std::string()>& result) {
     RungRun run{rung.name, rung.idea, {}, {}};
-    {
+    if (selected_device() == Device::gpu) {
+        run.seconds = seconds_of(work);
+    } else {
         simt::Options options = simt::current_options();
         options.records = &run.launches;
         const simt::Use use(options);
@@ -188,7 +200,9 @@ Ladder climb_argmax(Index n) {
 
 std::vector<Ladder> run_ladders() {
     std::vector<Ladder> ladders;
-    constexpr Index part = 64, gate_up = 3072;  // outputs
+    // Outputs. A part is enough to count; to measure, all of them have to be there.
+    constexpr Index gate_up = 3072;
+    const Index part = selected_device() == Device::gpu ? gate_up : 64;
     ladders.push_back(
         climb_linear("linear_1", "product of one row", 1, part, gate_up, TensorType::f32));
     ladders.push_back(climb_linear("linear_1_q4_1", "product of one row, 4-bit weights", 1,

@@ -14,6 +14,7 @@ struct RungRun {
     std::string name, idea;
     std::string checksum;
     std::vector<simt::LaunchRecord> launches;
+    double seconds = 0;  // measured, on a GPU alone
 
     // Sectors of global memory, loaded and stored, of all launches.
     Index sectors() const;
@@ -40,7 +41,8 @@ struct Ladder {
     Index estimate_bytes() const { return whole_bytes == 0 ? least_bytes : whole_bytes; }
 };
 
-// Runs all ladders under the options that hold (simt::Use); counts need checked mode.
+// Runs all ladders: under the executor with the options that hold (simt::Use), and counts need
+// checked mode; on a GPU, if that is selected, several times, measured.
 std::vector<Ladder> run_ladders();
 
 }  // namespace kvlab::app

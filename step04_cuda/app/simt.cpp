@@ -11,6 +11,7 @@
 #include <kvlab/tensor/checksum.hpp>
 
 #include "app.hpp"
+#include "on_gpu.hpp"
 #include "transpose.cuh"
 
 namespace kvlab::app {
@@ -87,22 +88,10 @@ bool show_fault() {
     return false;
 }
 
-// Selects the GPU until it goes out of scope.
-struct OnGpu {
-    OnGpu() { select_device(Device::gpu); }
-
-    ~OnGpu() { select_device(Device::executor); }
-};
-
 // Whether a GPU, if there is one, gives the same checksum.
 bool show_gpu(const std::string& hex) {
-    std::string why_not;
-    if (!gpu_built()) {
-        std::cout << "\nGPU: not built (no nvcc)\n";
-        return true;
-    }
-    if (!gpu_available(&why_not)) {
-        std::cout << "\nGPU: not run (" << why_not << ")\n";
+    if (const std::string why = why_no_gpu(); !why.empty()) {
+        std::cout << "\nGPU: " << why << "\n";
         return true;
     }
     const OnGpu on_gpu;

@@ -32,12 +32,8 @@ __global__ void linear_shared(int format,
     const unsigned char* panel = w + blockIdx.x * panel_bytes;
     for (int begin = 0; begin < depth; begin += kBlock) {
         const int count = smaller(kBlock, depth - begin);
-        for (int k = threadIdx.y * kEight; k < count; k += blockDim.y * kEight) {
-            float eight[kEight];
-            load_eight(format, panel, depth, begin + k, c, eight);
-#pragma unroll
-            for (int i = 0; i < kEight; ++i) weights[k + i][c] = eight[i];
-        }
+        copy_weights(format, panel, depth, begin, count, threadIdx.y * kBlock + c,
+                     blockDim.y * kBlock, weights);
         for (int r = threadIdx.y; r < kTileRows; r += blockDim.y)
             if (first + r < rows && c < count)
                 inputs[r][c] = x[static_cast<long long>(first + r) * x_stride + begin + c];

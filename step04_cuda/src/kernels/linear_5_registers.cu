@@ -38,12 +38,7 @@ __global__ void linear_registers(int format,
     float total[kEach][kEach] = {};
     for (int begin = 0; begin < depth; begin += kBlock) {
         const int count = smaller(kBlock, depth - begin);
-        for (int k = t / kBlock * kEight; k < count; k += kEach * kEight) {
-            float eight[kEight];
-            load_eight(format, panel, depth, begin + k, t % kBlock, eight);
-#pragma unroll
-            for (int i = 0; i < kEight; ++i) weights[k + i][t % kBlock] = eight[i];
-        }
+        copy_weights(format, panel, depth, begin, count, t, kSide * kSide, weights);
         for (int r = t / kBlock; r < kWideRows; r += kEach)
             if (t % kBlock < count)  // rows behind the last are zeros that nobody stores
                 inputs[r][t % kBlock] =

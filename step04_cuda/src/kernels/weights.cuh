@@ -67,4 +67,23 @@ __device__ __forceinline__ void load_eight(
 
 // ANCHOR_END: weights
 
+// Inputs begin ... begin + count of all 64 columns, expanded, by all threads of a block; t is
+// this thread's number of `threads`, a multiple of 64.
+__device__ __forceinline__ void copy_weights(int format,
+                                             const unsigned char* panel,
+                                             int depth,
+                                             int begin,
+                                             int count,
+                                             int t,
+                                             int threads,
+                                             float (*weights)[kBlock]) {
+    const int c = t % kBlock;
+    for (int k = t / kBlock * kEight; k < count; k += threads / kBlock * kEight) {
+        float eight[kEight];
+        load_eight(format, panel, depth, begin + k, c, eight);
+#pragma unroll
+        for (int i = 0; i < kEight; ++i) weights[k + i][c] = eight[i];
+    }
+}
+
 }  // namespace kvlab::KVLAB_KERNELS
