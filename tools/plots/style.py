@@ -1,6 +1,8 @@
 """What all pictures share: size, fonts, colours, labels, and the corner that names the machine."""
 from __future__ import annotations
 
+import io
+import re
 from pathlib import Path
 
 # Okabe and Ito's palette, which most colour-blind readers can tell apart; the yellow is too faint on white.
@@ -45,8 +47,20 @@ def height(figure, pixels: float) -> None:
 
 def save(figure, out: Path) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
-    # Without a date, the same report gives the same file.
-    figure.savefig(out, dpi=96, metadata={"Date": None} if out.suffix == ".svg" else {})
+    if out.suffix == ".svg":
+        text = io.StringIO()
+        figure.savefig(text, format="svg", dpi=96, metadata={"Date": None})  # without a date, the same report gives the same file
+        out.write_text(numbered_clips(text.getvalue()), encoding="utf-8")
+    else:
+        figure.savefig(out, dpi=96)
+
+
+def numbered_clips(svg: str) -> str:
+    """The SVG with its clip paths numbered. Matplotlib names one by a hash of its corners, whose last bit depends on where the
+    layout's unknowns happened to lie in memory."""
+    found = re.findall(r'<clipPath id="(p[0-9a-f]+)">', svg)
+    numbers = {name: f"clip{i}" for i, name in enumerate(found)}
+    return re.sub(r'(id="|url\(#)(p[0-9a-f]+)(?="|\))', lambda match: match[1] + numbers.get(match[2], match[2]), svg)
 
 
 def corner(figure, text: str) -> None:
