@@ -3,7 +3,7 @@
 #
 #   tools/experiments.sh                 all of them, in about half an hour
 #   tools/experiments.sh --only NAME     those whose name contains NAME
-#   tools/experiments.sh --quick         small ones on the tiny model, in a minute: to see that all works
+#   tools/experiments.sh --quick         small ones on the tiny model, in a few minutes: to see that all works
 #   tools/experiments.sh --publish       afterwards: results and pictures into their chapters, whose tables
 #                                        and README's follow them (tests/tools/snippets.py)
 #   tools/experiments.sh --list
