@@ -6,6 +6,8 @@
 // do none of these.
 #include <cstdio>
 #include <exception>
+#include <string>
+#include <vector>
 
 #include <kvlab/attention/cpu_engine.hpp>
 #include <kvlab/attention/generate.hpp>
