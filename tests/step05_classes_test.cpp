@@ -119,7 +119,8 @@ TEST_CASE("5.6 classes: no reason is given before anything has to go") {
         CHECK(of_class(slot_classes(*rig.filled(name, small_budget()), 0, 1),
                        SlotClass::kept) == range(0, 55));
     auto store = rig.store("sinks", small_budget(), 64);
-    rig.logits(*store, std::span(rig.text()).first(24));
+    const std::vector<Token> text = rig.text();
+    rig.logits(*store, std::span(text).first(24));
     CHECK(of_class(slot_classes(*store, 0, 0), SlotClass::kept) == range(0, 24));
     store->truncate(0);
     CHECK(slot_classes(*store, 0, 0).empty());

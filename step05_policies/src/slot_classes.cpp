@@ -80,6 +80,9 @@ const char* class_name(SlotClass slot_class) {
 }
 
 std::vector<SlotClass> slot_classes(const PolicyStore& store, Index layer, Index kv_head) {
+    const KvShape& shape = store.shape();
+    check(layer >= 0 && layer < shape.layers && kv_head >= 0 && kv_head < shape.kv_heads,
+          "classes: there is no layer ", layer, ", KV head ", kv_head);
     const std::vector<Index> held = store.kept(layer, kv_head);
     Classes classes(static_cast<std::size_t>(store.next_position()), SlotClass::evicted);
     for (const Index position : held) class_at(classes, position) = SlotClass::kept;
