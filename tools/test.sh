@@ -160,11 +160,11 @@ stage_mutants() { # each wrong cache and kernel is caught by the test that its f
     fi
 }
 
-stage_experiments() { # every experiment and picture of chapter 3, small
+stage_experiments() { # every experiment and picture of chapters 3 and 4, small
     # The same builds and programs as in stage ci.
     build_ci
     local last
-    tools/experiments.sh --quick --program "$root/build/ci/bin/step03_kvcache" --out "$root/build/experiments-quick" |
+    tools/experiments.sh --quick --programs "$root/build/ci/bin" --out "$root/build/experiments-quick" |
         tee "$logs/experiments-quick.txt" || true
     last=$(tail -n 1 "$logs/experiments-quick.txt")
     [[ $last =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed,\ ([0-9]+)\ left\ out$ ]] || return 1
