@@ -71,7 +71,7 @@ function renderCard({policy, canvas, grid, tokens, held, found, picked}) {
     const {step} = state, all = policy.classes(place()), now = all[step], n = policy.held(place(), step);
     held.textContent = `holds ${n} of ${plural(fed(step), 'token')} here; ${grouped(policy.steps[step].bytes)} bytes in all`;
     found.replaceChildren(...(recall ? [`needle: ${needleHeld(policy, place(), step)} of ${recall.needle.length} tokens here, ` +
-        `whole in ${placesWithNeedle(policy, step)} heads; `] : []), recall ? 'answer: ' : 'last token: ', answer(policy));
+        `whole in ${placesWithNeedle(policy, step)} heads; `] : []), recall ? 'answer, at the end: ' : 'last token: ', answer(policy));
     canvas.ariaLabel = `${policy.name}: ${plural(steps, 'step')} by ${plural(fedInAll, 'position')}, layer ${state.layer}, KV head ${state.head}; ` +
         `step ${step} holds ${n}. Arrow keys visit a cell, Enter chooses it.`;
     grid.draw({classes: all, step, picked: state.picked, colours: colours(),
