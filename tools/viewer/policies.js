@@ -14,7 +14,7 @@ const place = () => state.layer * config.kv_heads + state.head;
 const fed = (step) => whole + step; // tokens by the end of a step
 const quoted = (text) => `“${visible(text)}”`;
 // A text keeps its spaces where it may be broken.
-const readable = (text) => text === ' ' ? ' ' : visible(text);
+const readable = (text) => visible(text).replace(/␣/g, ' ');
 const roles = (position) => ['needle', 'question'].filter((role) => recall?.[role].includes(position));
 
 // --- one token in one policy
