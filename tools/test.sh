@@ -109,13 +109,13 @@ of_the_text='^tools_(snippets|fit_exp2|(policy_)?viewer(_browser)?|plot|ptx|ptx_
 
 stage_gcc_o0() { # g++ -O0: the same bits
     targets=("${numeric_tests[@]}")
-    build gcc-o0 "$together" -DCMAKE_BUILD_TYPE=None -DCMAKE_CXX_FLAGS=-O0
+    build gcc-o0 "$together" -DKVLAB_GPU=OFF -DCMAKE_BUILD_TYPE=None -DCMAKE_CXX_FLAGS=-O0
     run_ctest gcc-o0 -R "$same_bits"
 }
 
 stage_clang_o0() { # clang++ -O0: the same bits
     targets=("${numeric_tests[@]}")
-    build clang-o0 "$together" -DCMAKE_CXX_COMPILER=clang++ -DCMAKE_BUILD_TYPE=None -DCMAKE_CXX_FLAGS=-O0
+    build clang-o0 "$together" -DKVLAB_GPU=OFF -DCMAKE_CXX_COMPILER=clang++ -DCMAKE_BUILD_TYPE=None -DCMAKE_CXX_FLAGS=-O0
     run_ctest clang-o0 -R "$same_bits"
 }
 
