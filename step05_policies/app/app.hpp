@@ -1,6 +1,7 @@
 // app.hpp - chapter 5: what the subcommands of step05_policies share.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -27,6 +28,20 @@ struct GenerateFlags {
     Index steps = 128;
     std::string json;
 };
+
+std::vector<std::string> names_of_policies();
+void add_policy_flags(CLI::App& app, PolicyOptions& options);
+
+// An experiment: a subcommand whose flags live in what `run` holds; `run` returns an exit code.
+struct Command {
+    CLI::App* app;
+    std::function<int()> run;
+};
+
+// Each adds itself to `parent`, and is in a file of its own.
+Command add_clock(CLI::App& parent);
+Command add_quality(CLI::App& parent);
+Command add_memory(CLI::App& parent);
 
 // Each returns an exit code.
 int run_compare(const CompareFlags& flags);
