@@ -32,8 +32,8 @@ TEST_CASE("5.5 retention: mass and overlap of sets worked out by hand") {
 }
 
 TEST_CASE("5.5 retention: the oracle behind its prompt overlaps with the most wanted exactly") {
-    PolicyRig rig(grouped_query_config());
-    const std::vector<Token> text = random_tokens(60, rig.decoder.config().vocab);
+    PolicyRig rig(small_config());
+    const std::vector<Token> text = random_tokens(60, rig.decoder.config().vocab, 7);
     rig.future = std::make_shared<FutureShares>(rig.decoder, text);
     for (Index query : {0, 17, 59}) {
         double sum = 0;
@@ -56,8 +56,8 @@ TEST_CASE("5.5 retention: the oracle behind its prompt overlaps with the most wa
 }
 
 TEST_CASE("5.4 bytes: the closed form is what every store says at every length") {
-    PolicyRig rig(grouped_query_config());
-    const std::vector<Token> text = random_tokens(90, rig.decoder.config().vocab);
+    PolicyRig rig(small_config());
+    const std::vector<Token> text = random_tokens(90, rig.decoder.config().vocab, 7);
     rig.future = std::make_shared<FutureShares>(rig.decoder, text);
     PolicyOptions share = small_budget();
     share.ratio = 0.7;
