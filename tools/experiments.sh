@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Every table and picture of chapter 3, measured on this machine.
+# Every table and picture of chapters 3 and 4, measured on this machine; what chapter 4 counts is the same on each.
 #
 #   tools/experiments.sh                 all of them, in about half an hour
 #   tools/experiments.sh --only NAME     those whose name contains NAME
-#   tools/experiments.sh --quick         small ones on the tiny model, in a minute: to see that all works
-#   tools/experiments.sh --publish       afterwards: results and pictures into the chapter, whose tables
+#   tools/experiments.sh --quick         small ones on the tiny model, in a few minutes: to see that all works
+#   tools/experiments.sh --publish       afterwards: results and pictures into their chapters, whose tables
 #                                        and README's follow them (tests/tools/snippets.py)
 #   tools/experiments.sh --list
 #
@@ -16,7 +16,8 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 
 quick=no publish=no list=no only= out=$root/build/experiments
-program=$root/build/release/bin/step03_kvcache
+programs=$root/build/release/bin
+chapter=step03_kvcache  # whose program runs the experiments that follow
 smollm2_f32=$root/weights/downloads/SmolLM2-135M-Instruct-F32.gguf
 while [ $# -gt 0 ]; do
     case $1 in
@@ -25,7 +26,7 @@ while [ $# -gt 0 ]; do
         --list) list=yes ;;
         --only) only=${2?--only needs a name}; shift ;;
         --out) out=${2?--out needs a folder}; shift ;;
-        --program) program=${2?--program needs a file}; shift ;;  # of a build that is there already
+        --programs) programs=${2?--programs needs a folder}; shift ;;  # of a build that is there already
         --help) sed -n '2,/^set/{/^#/s/^# \{0,1\}//p}' "$0"; exit 0 ;;
         *) echo "experiments.sh: unknown option $1" >&2; exit 2 ;;
     esac
@@ -33,15 +34,17 @@ while [ $# -gt 0 ]; do
 done
 
 failed=0 left_out=0 done_=0
+schemes=(linear_1_naive linear_2_coalesced linear_3_split linear_4_shared linear_5_registers
+    attention_1_naive attention_2_staged attention_3_fused attention_4_split banks)
 
-# experiment NAME ARGUMENTS...: one subcommand of step03_kvcache, with its text and its JSON. A name
+# experiment NAME ARGUMENTS...: one subcommand of the chapter's program, with its text and its JSON. A name
 # that ends in _smollm2 needs that model.
 experiment() {
     local name=$1
     shift
     [[ $name == *"$only"* ]] || return 0
     if [ $list = yes ]; then
-        echo "$name: step03_kvcache $*"
+        echo "$name: $chapter $*"
         return 0
     fi
     if [[ $name == *_smollm2* ]] && [ ! -e "$smollm2_f32" ]; then
@@ -49,9 +52,15 @@ experiment() {
         left_out=$((left_out + 1))
         return 0
     fi
+    # A build with KVLAB_LAST_STEP may end before this chapter.
+    if [ ! -e "$programs/$chapter" ]; then
+        echo "left out: $name (no $chapter in $programs)"
+        left_out=$((left_out + 1))
+        return 0
+    fi
     echo "running: $name"
     local begin=$SECONDS
-    if NO_COLOR=1 "$program" "$@" --json "$out/$name.json" >"$out/$name.out" 2>"$out/$name.err"; then
+    if NO_COLOR=1 "$programs/$chapter" "$@" --json "$out/$name.json" >"$out/$name.out" 2>"$out/$name.err"; then
         done_=$((done_ + 1))
     else
         echo "FAILED: $name (exit code $?): $(tail -n 1 "$out/$name.err")"
@@ -60,7 +69,7 @@ experiment() {
     fi
     # What the chapter shows: the command, what it printed, and where.
     {
-        echo "\$ step03_kvcache $*"
+        echo "\$ $chapter $*"
         cat "$out/$name.out"
         python3 - "$out/$name.json" <<'PY'
 import json, sys
@@ -72,19 +81,20 @@ PY
     echo "    $((SECONDS - begin)) s"
 }
 
-# picture NAME EXPERIMENT...: drawn from the JSON of these, if they are there.
+# picture NAME EXPERIMENT...: drawn from the JSON of these, if they are there. Without any: a scheme.
 picture() {
-    local name=$1 files=() one
+    local name=$1 from=() one
     shift
     [ $list = no ] || return 0
     for one in "$@"; do
         [ -e "$out/$one.json" ] || return 0
-        files+=("$out/$one.json")
+        [ ${#from[@]} -gt 0 ] || from=(--json)
+        from+=("$out/$one.json")
     done
-    if ! "$python" -c 'import matplotlib' 2>/dev/null; then
+    if [ $# -gt 0 ] && ! "$python" -c 'import matplotlib' 2>/dev/null; then
         echo "left out: picture $name (no matplotlib: apt-get install python3-matplotlib)"
         left_out=$((left_out + 1))
-    elif "$python" "$root/tools/plot.py" "$name" --json "${files[@]}" -o "$out/$name.svg" >"$out/$name.plot.log" 2>&1; then
+    elif "$python" "$root/tools/plot.py" "$name" "${from[@]}" -o "$out/$name.svg" >"$out/$name.plot.log" 2>&1; then
         done_=$((done_ + 1))
     else
         echo "FAILED: picture $name: $(tail -n 1 "$out/$name.plot.log")"
@@ -92,14 +102,19 @@ picture() {
     fi
 }
 
+# names FOLDER ENDING: of its files with that ending, without it.
+names() {
+    find "$1" -name "*$2" -exec basename {} "$2" \;
+}
+
 # In a function, so that the whole of it is read before it begins: it may run for half an hour.
 main() {
     if [ $list = no ]; then
         mkdir -p "$out"
-        if [ "$program" = "$root/build/release/bin/step03_kvcache" ]; then
+        if [ "$programs" = "$root/build/release/bin" ]; then
             install_packages "${build_packages[@]}" python3-matplotlib
             echo "building (log: build/logs/experiments-build.log) ..."
-            (cd "$root" && cmake --preset release && cmake --build --preset release --target step03_kvcache kvlab_weights) \
+            (cd "$root" && cmake --preset release && cmake --build --preset release --target step03_kvcache step04_cuda kvlab_weights) \
                 >"$logs/experiments-build.log" 2>&1
             # Some experiments want floats: the same model, expanded.
             if [ $quick = no ] && get_smollm2 && [ ! -e "$smollm2_f32" ]; then
@@ -146,6 +161,10 @@ main() {
         experiment regimes_smollm2 regimes -m SmolLM2-135M-Instruct-F32
         experiment ablation_smollm2 ablate
     fi
+    # Chapter 4 counts; it has nothing smaller for --quick.
+    chapter=step04_cuda
+    experiment ladders ladders
+    experiment estimate estimate
 
     picture equivalence verify why
     counts=(count count_1 count_4 count_16 count_50 count_200 count_450)
@@ -164,11 +183,16 @@ main() {
     picture regimes "regimes$([ $quick = yes ] || echo _smollm2)"
     picture contexts "regimes$([ $quick = yes ] || echo _smollm2)"
     picture ablation "ablation$([ $quick = yes ] || echo _smollm2)"
+    picture cuda_traffic ladders
+    picture cuda_estimate estimate
+    for name in "${schemes[@]}"; do
+        [[ $name != *"$only"* ]] || picture "$name"
+    done
     [ $list = no ] || exit 0
 
     if [ -z "$only" ] || [[ viewer == *"$only"* ]]; then
         echo "running: viewer"
-        if "$program" generate -m tiny -p "In the beginning" -n 24 --compare --trace "$out/run.jsonl" >"$out/viewer.log" &&
+        if "$programs/step03_kvcache" generate -m tiny -p "In the beginning" -n 24 --compare --trace "$out/run.jsonl" >"$out/viewer.log" &&
             python3 "$root/tools/viewer.py" "$out/run.jsonl" -o "$out/run.html"; then
             done_=$((done_ + 1))
         else
@@ -178,14 +202,15 @@ main() {
     fi
 
     if [ $publish = yes ]; then
-        chapter=$root/step03_kvcache
-        mkdir -p "$chapter/results" "$chapter/pictures"
-        # What the chapter shows, and what of it was measured now.
-        for name in $(sed -n 's/^<!-- measured: \(.*\) -->$/\1/p' "$chapter/README.md"); do
-            [ ! -e "$out/$name.txt" ] || cp "$out/$name.txt" "$chapter/results/"
-        done
-        for name in $(sed -n 's/^!\[.*(pictures\/\(.*\.svg\))$/\1/p' "$chapter/README.md"); do
-            [ ! -e "$out/$name" ] || cp "$out/$name" "$chapter/pictures/"
+        for chapter in "$root/step03_kvcache" "$root/step04_cuda"; do
+            mkdir -p "$chapter/results" "$chapter/pictures"
+            # What of it the chapter shows, or has shown before.
+            for name in $(sed -n 's/^<!-- measured: \(.*\) -->$/\1/p' "$chapter/README.md"; names "$chapter/results" .txt); do
+                [ ! -e "$out/$name.txt" ] || cp "$out/$name.txt" "$chapter/results/"
+            done
+            for name in $(sed -n 's/^!\[.*(pictures\/\(.*\)\.svg)$/\1/p' "$chapter/README.md"; names "$chapter/pictures" .svg); do
+                [ ! -e "$out/$name.svg" ] || cp "$out/$name.svg" "$chapter/pictures/"
+            done
         done
         python3 "$root/tests/tools/snippets.py" --write
     fi

@@ -2,10 +2,11 @@
 """Draws the report of an experiment: one picture, as SVG or PNG by the ending of its name.
 
     python3 tools/plot.py NAME --json FILE... -o OUT.svg
+    python3 tools/plot.py NAME -o OUT.svg              # a scheme: drawn from no report, and as SVG only
     python3 tools/plot.py --list                       # the pictures, and the programs whose --json they draw
     python3 tools/plot.py peers                        # the last race: build/peers.json
 
-Each picture is a file in tools/plots/. Needs matplotlib (Debian: apt-get install python3-matplotlib).
+Each picture is a file in tools/plots/. Needs matplotlib (Debian: apt-get install python3-matplotlib); a scheme does not.
 Exit codes: 0 drawn, 1 no matplotlib or OUT cannot be written, 2 wrong usage: another experiment's report too.
 """
 from __future__ import annotations
@@ -17,7 +18,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-PICTURES = sorted(path.stem for path in (ROOT / "tools" / "plots").glob("*.py") if path.stem not in ("__init__", "style"))
+PICTURES = sorted(path.stem for path in (ROOT / "tools" / "plots").glob("*.py") if path.stem not in ("__init__", "style", "scheme"))
 
 sys.dont_write_bytecode = True
 
@@ -33,7 +34,7 @@ class Refused(Exception):
 def list_pictures() -> None:
     for name in PICTURES:
         picture = importlib.import_module(f"plots.{name}")
-        print(f"{name:18} {picture.__doc__.splitlines()[0]}\n{'':18} from: {', '.join(picture.NEEDS)}")
+        print(f"{name:18} {picture.__doc__.splitlines()[0]}\n{'':18} from: {', '.join(picture.NEEDS) or 'nothing: a scheme'}")
 
 
 def load(path: Path, name: str, needs: tuple[str, ...]) -> dict:
@@ -85,6 +86,18 @@ def draw(name: str, picture, reports: dict[str, list[dict]], out: Path) -> None:
         raise Refused(f"{out}: {problem.strerror}", 1) from None
 
 
+def draw_scheme(name: str, picture, paths: list[Path], out: Path) -> None:
+    if paths:
+        raise Refused(f"{name}: a scheme, drawn from no report; leave out --json")
+    if out.suffix != ".svg":
+        raise Refused(f"{out}: a scheme is drawn as .svg only")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(picture.draw_page().svg(), encoding="utf-8")
+    except OSError as problem:
+        raise Refused(f"{out}: {problem.strerror}", 1) from None
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("picture", choices=PICTURES, nargs="?", metavar="NAME", help=", ".join(PICTURES))
@@ -102,7 +115,10 @@ def main() -> int:
         parser.error(f"{out}: expected a name that ends in .svg or .png")
     picture = importlib.import_module(f"plots.{args.picture}")
     try:
-        draw(args.picture, picture, load_all(args.json, args.picture, picture), out)
+        if picture.NEEDS:
+            draw(args.picture, picture, load_all(args.json, args.picture, picture), out)
+        else:
+            draw_scheme(args.picture, picture, args.json, out)
     except Refused as refused:
         print(f"plot: {refused}", file=sys.stderr)
         return refused.code

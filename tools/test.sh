@@ -105,7 +105,7 @@ same_bits='golden|equal|same bits|same order|^[EG]\.[0-9]|^simt'
 
 # Tests of the chapters' text, of Python alone, of what nvcc makes of the kernels, and of a polynomial
 # that is no part of a build: stage ci runs them.
-of_the_text='^tools_(snippets|fit_exp2|viewer|viewer_browser|plot|ptx|ptx_self_test)$'
+of_the_text='^tools_(snippets|fit_exp2|(policy_)?viewer(_browser)?|plot|ptx|ptx_self_test)$'
 
 stage_gcc_o0() { # g++ -O0: the same bits
     targets=("${numeric_tests[@]}")
@@ -160,11 +160,11 @@ stage_mutants() { # each wrong cache and kernel is caught by the test that its f
     fi
 }
 
-stage_experiments() { # every experiment and picture of chapter 3, small
+stage_experiments() { # every experiment and picture of chapters 3 and 4, small
     # The same builds and programs as in stage ci.
     build_ci
     local last
-    tools/experiments.sh --quick --program "$root/build/ci/bin/step03_kvcache" --out "$root/build/experiments-quick" |
+    tools/experiments.sh --quick --programs "$root/build/ci/bin" --out "$root/build/experiments-quick" |
         tee "$logs/experiments-quick.txt" || true
     last=$(tail -n 1 "$logs/experiments-quick.txt")
     [[ $last =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed,\ ([0-9]+)\ left\ out$ ]] || return 1

@@ -13,18 +13,16 @@ from __future__ import annotations
 
 import argparse
 import base64
-import json
-import re
 import sys
 from array import array
 from pathlib import Path
 
-SOURCES = Path(__file__).resolve().parent / "viewer"
-sys.path.insert(0, str(SOURCES))  # the folder cannot be a package: it has this file's name
+sys.path.insert(0, str(Path(__file__).resolve().parent / "viewer"))  # the folder cannot be a package: it has this file's name
 
+from page import OneLineParser, build, write  # noqa: E402
 from trace_file import SHOWN, WORK, Malformed, Run, Trace, read  # noqa: E402
 
-SCRIPTS = ("trace.js", "triangle.js", "inspector.js", "viewer.js")
+SCRIPTS = ("common.js", "trace.js", "triangle.js", "inspector.js", "viewer.js")
 
 
 def differing(a: bytes, b: bytes) -> list[int]:
@@ -88,18 +86,6 @@ def page_data(trace: Trace) -> dict:
             "compared": compare(uncached, cached, steps) if uncached and cached else None}
 
 
-def page(data: dict) -> str:
-    """The template with style, scripts and data in their places, replaced in one pass: the data may hold any text."""
-    parts = {
-        "style": (SOURCES / "viewer.css").read_text(encoding="utf-8"),
-        "script": "\n".join((SOURCES / name).read_text(encoding="utf-8") for name in SCRIPTS),
-        # ASCII, and without '<' nothing in it can end the element that holds it.
-        "data": json.dumps(data, separators=(",", ":")).replace("<", "\\u003c"),
-    }
-    template = (SOURCES / "template.html").read_text(encoding="utf-8")
-    return re.sub(r"\{\{(style|script|data)\}\}", lambda match: parts[match[1]], template)
-
-
 def notes(trace: Trace, data: dict) -> list[str]:
     """What a reader of the page should know about the trace."""
     lengths = {run.name: len(run.steps) for run in trace.runs.values() if run.steps}
@@ -108,11 +94,6 @@ def notes(trace: Trace, data: dict) -> list[str]:
     if len(set(lengths.values())) > 1:
         return [f"the runs have {' and '.join(map(str, lengths.values()))} steps: the first {data['steps']} are shown"]
     return []
-
-
-class OneLineParser(argparse.ArgumentParser):
-    def error(self, message: str):
-        self.exit(2, f"viewer: {message}\n")
 
 
 def main() -> int:
@@ -125,15 +106,12 @@ def main() -> int:
     try:
         trace = read(args.trace)
         data = page_data(trace)
-        html = page(data)
+        html = build("template.html", ("viewer.css",), SCRIPTS, data)
     except Malformed as problem:
         parser.error(f"{args.trace}: {problem}")
     except OSError as problem:
         parser.error(f"cannot read {problem.filename}: {problem.strerror}")
-    try:
-        args.out.write_text(html, encoding="utf-8")
-    except OSError as problem:
-        parser.error(f"cannot write {args.out}: {problem.strerror}")
+    write(parser, args.out, html)
     for note in notes(trace, data):
         print(f"viewer: {note}")
     end = data["compared"][-1] if data["compared"] else {"floats": 0, "differ": 0}

@@ -43,8 +43,32 @@ Command add_clock(CLI::App& parent);
 Command add_quality(CLI::App& parent);
 Command add_memory(CLI::App& parent);
 
+// A recall case, or a prompt that the full cache goes on with, is run with every policy.
+struct RecordFlags {
+    SessionOptions session;
+    PolicyOptions policy;
+    std::vector<std::string> names;  // empty: all
+    std::string cases = KVLAB_SOURCE_WEIGHTS "/recall_cases.jsonl";
+    Index distance = 64, number = 1;  // the case: the first of this distance
+    std::string prompt;               // if not empty, instead of a case
+    Index steps = 48;                 // tokens behind the prompt
+    Index whole = 0;                  // tokens that go in whole; 0: half of a case, the prompt
+    std::string out;
+};
+
 // Each returns an exit code.
 int run_compare(const CompareFlags& flags);
 int run_generate(const GenerateFlags& flags);
+int run_record(const RecordFlags& flags);
+
+// These names, or, if there are none, those of all policies that can run the session's model.
+std::vector<std::string> chosen_policies(const std::vector<std::string>& names,
+                                         const Session& session);
+
+// Makes a policy's stores for texts that are known, so that the oracle can look ahead. Keeps
+// references to the session and the options.
+using MakePolicy =
+    std::function<std::unique_ptr<PolicyStore>(std::span<const Token> text, Index prompt)>;
+MakePolicy maker_of(Session& session, const std::string& name, const PolicyOptions& options);
 
 }  // namespace kvlab::app

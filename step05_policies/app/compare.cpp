@@ -13,28 +13,11 @@ namespace {
 
 using Recall = std::map<Index, double>;  // share of right answers by distance
 
-std::vector<std::string> chosen_policies(const CompareFlags& flags, const Session& session) {
-    std::vector<std::string> names = flags.names;
-    if (!names.empty()) return names;
-    for (const PolicyEntry& entry : all_policies())
-        if (session.model->rope.positions() > 0 || std::string(entry.name) != "sinks-relative")
-            names.push_back(entry.name);
-    return names;
-}
-
 Recall ask(Session& session,
            const std::string& name,
            const PolicyOptions& options,
            const std::vector<RecallCase>& cases) {
-    const MakeForText make = [&](std::span<const Token> text, Index prompt) {
-        PolicyContext context =
-            policy_context(session.decoder, static_cast<Index>(text.size()));
-        context.level = session.level;
-        context.prompt = prompt;
-        if (name == "oracle")
-            context.future = std::make_shared<FutureShares>(session.decoder, text);
-        return find_policy(name).make(context, options);
-    };
+    const MakePolicy make = maker_of(session, name, options);
     std::map<Index, std::pair<Index, Index>> tallies;  // right, asked
     for (const RecallCase& recall : cases) {
         auto& tally = tallies[recall.distance];
@@ -96,7 +79,7 @@ Json to_json(const PolicyQuality& quality, const Recall& recall, Index bytes) {
 
 int run_compare(const CompareFlags& flags) {
     Session session(flags.session);
-    const std::vector<std::string> names = chosen_policies(flags, session);
+    const std::vector<std::string> names = chosen_policies(flags.names, session);
     const TextWindows windows = windows_of(session, flags.text, flags.window, flags.tokens);
     const std::vector<RecallCase> cases = recall_cases(session, flags.cases, flags.recall);
     const std::string text = std::filesystem::path(flags.text).filename().string();

@@ -117,7 +117,7 @@ CASES = [
 
 
 def run(program: str, arguments: list[str]) -> tuple[int, str]:
-    done = subprocess.run([BIN / program, *arguments], stdin=subprocess.DEVNULL, capture_output=True, timeout=120)
+    done = subprocess.run([BIN / program, *arguments], stdin=subprocess.DEVNULL, capture_output=True, timeout=600)
     return done.returncode, (done.stdout + done.stderr).decode("utf-8", "replace")
 
 
@@ -169,7 +169,7 @@ def check_speed() -> list[str]:
     wrong, chosen = [], []
     for batch in ("1", "3"):
         done = subprocess.run([BIN / "step03_kvcache", "speed", "--prefill", "9", "--all-logits", "--tokens", "12", "--context", "7",
-                               "--batch", batch, "--rounds", "3", "--seconds", "0", "--json", "-"], capture_output=True, timeout=120)
+                               "--batch", batch, "--rounds", "3", "--seconds", "0", "--json", "-"], capture_output=True, timeout=600)
         report = json.loads(done.stdout)
         for key in ("schema", "processor", "engine", "load_seconds", "first_token_seconds", "weight_bytes", "file_bytes_per_token",
                     "peak_memory_bytes", "prefill", "decode"):
@@ -185,7 +185,7 @@ def check_speed() -> list[str]:
         wrong.append(f"speed: the first sequence chose {chosen[0]} alone, {chosen[1]} in a batch")
     # In turns with another program: READY, and a ROUND for each line; the end of input ends it early.
     done = subprocess.run([BIN / "step03_kvcache", "speed", "--prefill", "3", "--tokens", "0", "--wait", "--seconds", "0"],
-                          input=b"\n\n", capture_output=True, timeout=120)
+                          input=b"\n\n", capture_output=True, timeout=600)
     if done.returncode != 0 or (done.stdout.count(b"READY\n"), done.stdout.count(b"ROUND\n")) != (1, 2):
         wrong.append(f"speed --wait: expected READY and two ROUND, found {done.stdout!r}")
     return wrong

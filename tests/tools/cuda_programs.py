@@ -45,6 +45,10 @@ def main():
         if "RESULT holds=yes" not in ladders.stdout:
             failed.append("ladders: " + ladders.stdout[-200:])
         counted = "not counted" not in ladders.stdout
+        published = (ROOT / "step04_cuda/results/ladders.txt").read_text().splitlines()[1:-1]  # but for command and machine
+        strip = lambda lines: [line for line in lines if not line.startswith("GPU: ")]
+        if counted and strip(published) != strip(ladders.stdout.splitlines()):
+            failed.append("step04_cuda/results/ladders.txt: other counts now: tools/experiments.sh --only ladders --publish")
         committed = ROOT / "step04_cuda/results/launches.txt"
         if counted and launches.read_text() != committed.read_text():
             failed.append(f"{committed}: other launches are made now; then run ptx_check.py --write, too")

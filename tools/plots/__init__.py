@@ -4,6 +4,10 @@ NEEDS    the experiments whose reports it draws, as their "experiment" names the
 DEFAULT  where the report is when none is named (optional)
 draw(reports, figure)    reports: {experiment: [report, ...]}; figure: an empty one, 800 pixels wide
 
-What every picture shares is in style.py. They import matplotlib inside of functions only, so that wrong
+A scheme has no data: its NEEDS is empty, and in place of draw() it has
+
+draw_page()    -> scheme.Scheme, an SVG that is written without matplotlib; always the same
+
+What every picture shares is in style.py, and what the schemes share in scheme.py. They import matplotlib inside of functions only, so that wrong
 usage is found without it.
 """

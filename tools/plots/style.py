@@ -1,6 +1,8 @@
 """What all pictures share: size, fonts, colours, labels, and the corner that names the machine."""
 from __future__ import annotations
 
+import io
+import re
 from pathlib import Path
 
 # Okabe and Ito's palette, which most colour-blind readers can tell apart; the yellow is too faint on white.
@@ -45,8 +47,20 @@ def height(figure, pixels: float) -> None:
 
 def save(figure, out: Path) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
-    # Without a date, the same report gives the same file.
-    figure.savefig(out, dpi=96, metadata={"Date": None} if out.suffix == ".svg" else {})
+    if out.suffix == ".svg":
+        text = io.StringIO()
+        figure.savefig(text, format="svg", dpi=96, metadata={"Date": None})  # without a date, the same report gives the same file
+        out.write_text(numbered_clips(text.getvalue()), encoding="utf-8")
+    else:
+        figure.savefig(out, dpi=96)
+
+
+def numbered_clips(svg: str) -> str:
+    """The SVG with its clip paths numbered. Matplotlib names one by a hash of its corners, whose last bit depends on where the
+    layout's unknowns happened to lie in memory."""
+    found = re.findall(r'<clipPath id="(p[0-9a-f]+)">', svg)
+    numbers = {name: f"clip{i}" for i, name in enumerate(found)}
+    return re.sub(r'(id="|url\(#)(p[0-9a-f]+)(?="|\))', lambda match: match[1] + numbers.get(match[2], match[2]), svg)
 
 
 def corner(figure, text: str) -> None:
@@ -68,6 +82,22 @@ def one(reports: dict[str, list[dict]], experiment: str) -> dict:
     if len(found) > 1:
         raise Unfit(f"one report of '{experiment}' is enough, found {len(found)}")
     return found[0]
+
+
+def panels(figure, bars: list[int], note: str) -> tuple[list, object]:
+    """Two columns of axes with as many horizontal bars each, all of one height, and empty axes behind them for a key; `note`
+    into the corner."""
+    lines = len(bars) // 2 + 1
+    most = [max([*bars[2 * line:2 * line + 2], 4 if line == lines - 1 else 0]) for line in range(lines)]
+    height(figure, 50 + sum(50 + 22 * count for count in most))
+    corner(figure, note)
+    every = list(figure.subplots(lines, 2, squeeze=False, gridspec_kw={"height_ratios": most}).flat)
+    for spare in every[len(bars):]:
+        spare.set_axis_off()
+    for i, (axes, count) in enumerate(zip(every, bars)):
+        axes.set_ylim(count - most[i // 2] - 0.6, count - 0.4)
+        axes.grid(axis="y", visible=False)
+    return every[:len(bars)], every[len(bars)]
 
 
 def label(axes, x: float, y: float, text: str, color: str = INK, dx: float = 6, dy: float = 0, **more) -> None:

@@ -1,12 +1,6 @@
 // inspector.js - one position's K and V: decimal, bits, checksum, and whether both runs hold the same bits.
 'use strict';
 
-function element(tag, properties = {}, ...children) {
-    const made = Object.assign(document.createElement(tag), properties);
-    made.append(...children);
-    return made;
-}
-
 // 'same bits', or how many of the floats differ.
 function verdict(slices) {
     if (slices.length < 2) return 'one run only';

@@ -93,8 +93,3 @@ function decimal(x) {
         if (Math.fround(Number(x.toPrecision(digits))) === x) return String(Number(x.toPrecision(digits)));
     return String(Number(x.toPrecision(9)));
 }
-
-// Groups of three, so that long numbers can be compared by eye.
-function grouped(n) {
-    return String(n).replace(/\B(?=(\d{3})+$)/g, '\u202f');
-}

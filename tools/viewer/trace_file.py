@@ -10,11 +10,12 @@ whose bits changed. `bits` holds the fresh rows alone, 8 digits a float; elsewhe
 """
 from __future__ import annotations
 
-import json
 import re
 import sys
 from array import array
 from pathlib import Path
+
+from lines import Malformed, counts, expect, field, is_count, positive_counts, read_lines
 
 SHOWN = ("query", "key", "value")  # the rows that the page needs of every position
 # Operator -> (inside of a layer, its width as a product of entries of the header's config).
@@ -26,32 +27,6 @@ OPERATORS = {
     "ffn_add": (True, ("dim",)), "final_norm": (False, ("dim",)), "logits": (False, ("vocab",)),
 }
 WORK = ("flops", "kv_projections", "weight_bytes", "cache_read", "cache_written")
-
-
-class Malformed(Exception):
-    """What is wrong with the line that is being read."""
-
-
-def expect(condition: bool, message: str) -> None:
-    if not condition:
-        raise Malformed(message)
-
-
-def is_count(value) -> bool:
-    return type(value) is int and value >= 0  # a JSON true is an int in Python, but no count
-
-
-def field(line: dict, name: str, kind: type):
-    expect(type(line.get(name)) is kind, f"expected '{name}' of type {kind.__name__}")
-    return line[name]
-
-
-def counts(line: dict, name: str) -> list[int]:
-    """A list of places, in rising order."""
-    values = field(line, name, list)
-    expect(all(map(is_count, values)) and all(a < b for a, b in zip(values, values[1:])),
-           f"'{name}' must hold rising whole numbers")
-    return values
 
 
 def checksum(rows: list[bytes]) -> str:
@@ -111,9 +86,7 @@ class Trace:
     def add_header(self, line: dict) -> None:
         expect(line.get("kvlab_trace") == 1, "expected the header of a trace: {\"kvlab_trace\":1, ...}")
         config = field(line, "config", dict)
-        for name in ("layers", "heads", "kv_heads", "head_dim", "dim", "ffn", "vocab"):
-            expect(is_count(config.get(name)) and config[name] > 0, f"config: expected a positive '{name}'")
-        expect(config["heads"] % config["kv_heads"] == 0, "config: 'heads' is no multiple of 'kv_heads'")
+        positive_counts(config, ("layers", "heads", "kv_heads", "head_dim", "dim", "ffn", "vocab"))
         field(line, "model", str), field(line, "engine", str)
         prompt, pieces = field(line, "prompt", list), field(line, "prompt_pieces", list)
         expect(len(prompt) == len(pieces) > 0 and all(map(is_count, prompt)) and all(type(p) is str for p in pieces),
@@ -181,20 +154,13 @@ class Trace:
                 for position in range(end - 1):
                     expect((op, layer, position) in run.rows, f"step {step} ends, and {place} has no position {position}")
 
+    def end(self) -> None:
+        expect(bool(self.header), "the file is empty, expected the header of a trace")
+        expect(self.open is None, "the file ends within a step: it was cut off")
+        expect(any(run.steps for run in self.runs.values()), "no step was recorded")
+
 
 def read(path: Path) -> Trace:
-    trace, number = Trace(), 0
-    try:
-        with open(path, "rb") as file:
-            for number, line in enumerate(file, 1):
-                trace.add(json.loads(line.decode("utf-8")))
-        number += 1  # what is missing is missed behind the last line
-        expect(bool(trace.header), "the file is empty, expected the header of a trace")
-        expect(trace.open is None, "the file ends within a step: it was cut off")
-        expect(any(run.steps for run in trace.runs.values()), "no step was recorded")
-    except Malformed as problem:
-        raise Malformed(f"line {number}: {problem}") from None
-    except (ValueError, RecursionError) as problem:  # not UTF-8, not JSON, nested without end
-        reason = str(problem).splitlines()[0]
-        raise Malformed(f"line {number}: not a line of JSON ({reason})") from None
+    trace = Trace()
+    read_lines(path, trace)
     return trace

@@ -8,7 +8,6 @@ const cached = trace.cached && new Run(trace.cached, config);
 const runs = [cached, uncached].filter(Boolean);
 const any = runs[0];
 const rowsInAll = prompt + trace.steps - 1; // the last token is never fed
-const at = (id) => document.getElementById(id);
 
 // What is shown; all of it is in the address, so that a view can be linked.
 const state = {step: 0, layer: 0, head: 0, picked: null}; // picked: {key, query or null}
@@ -18,11 +17,7 @@ const kvHeadOf = (head) => Math.floor(head / (config.heads / config.kv_heads));
 const view = () => ({...state, kvHead: kvHeadOf(state.head)});
 const length = () => prompt + state.step; // tokens fed by the end of this step
 const piece = (position) => position < prompt ? trace.prompt_pieces[position] : any.steps[position - prompt].piece;
-// Spaces and control characters as their pictures in Unicode: a token can be nothing else.
-const visible = (text) => text.replace(/\n/g, '⏎').replace(/ /g, '␣')
-    .replace(/[\0-\x1f]/g, (control) => String.fromCharCode(0x2400 + control.charCodeAt(0))) || '∅';
 const called = (run) => run === cached ? 'with the cache' : 'without';
-const plural = (n, one) => `${grouped(n)} ${n === 1 ? one : `${one}s`}`;
 
 // --- the text, and what was compared
 

@@ -2,9 +2,8 @@
 //
 // was           one thread
 // change        each thread looks through its share; then half of the threads compare with the
-// other
-//               half, again and again. With "larger, or equal and of lower index" the winner
-//               does not depend on who met whom
+//               other half, again and again. With "larger, or equal and of lower index" the
+//               winner does not depend on who met whom
 // why faster    1024 threads look at a time, neighbours at neighbours
 // still bad     one block: one of a GPU's hundred processors
 #include "contract.cuh"

@@ -3,10 +3,11 @@
 //
 // was           the plain loop of chapter 2, one query after another
 // change        a thread for each score, for each row's softmax, for each component of the
-// output why faster    all scores at a time still bad     the scores travel to global memory
-// and back twice; lanes are different slots, whose
-//               keys lie D floats apart; a thread alone goes through a row of scores; and the
-//               heads of a group each read the same keys and values again
+//               output
+// why faster    all scores at a time
+// still bad     the scores travel to global memory and back twice; lanes are different slots,
+//               whose keys lie D floats apart; a thread alone goes through a row of scores;
+//               and the heads of a group each read the same keys and values again
 //
 // A row is one (token t, query head h), t * Hq + h; it sees the slots 0 ... past + t.
 #include "contract.cuh"

@@ -2,16 +2,15 @@
 //
 // was           lanes read keys D floats apart; one thread goes through a row of scores
 // change        a block of 64 threads takes one tile of 64 keys: it copies them into shared
-// memory
-//               side by side, then each thread has one key. The softmax has a warp for each row
+//               memory side by side, then each thread has one key. The softmax has a warp for
+//               each row
 // why faster    each sector of the keys moves once instead of once per number; 32 lanes look
-// for
-//               the maximum and make the weights
-// still bad     scores still go through global memory, and each query head still reads the keys
-//               and values of its group's KV head for itself
+//               for the maximum and make the weights
+// still bad     scores still go through global memory, and each query head still reads the
+//               keys and values of its group's KV head for itself
 //
-// The weighted values stay those of attention_1_naive.cu: their lanes are different components,
-// side by side already.
+// The weighted values stay those of attention_1_naive.cu: their lanes are different
+// components, side by side already.
 #include "attention_tile.cuh"
 
 namespace kvlab::KVLAB_KERNELS {

@@ -3,17 +3,14 @@
 //
 // was           three kernels, and scores in global memory
 // change        a block of threads takes up to 16 rows that share a KV head and goes over the
-// tiles
-//               once. Scores and weights stay in shared memory, four rows at a time in
+//               tiles once. Scores and weights stay in shared memory, four rows at a time in
 //               registers, as in linear_5_registers. The maximum so far grows as tiles come
-//               (online softmax: Milakov and Gimelshein 2018; FlashAttention: Dao et al. 2022);
-//               what was summed before is then scaled by a power of two, which is exact
+//               (online softmax: Milakov and Gimelshein 2018; FlashAttention: Dao et al.
+//               2022); what was summed before is then scaled by a power of two, which is exact
 // why faster    keys and values move once for all heads of the group and, in a prompt, for
-// several
-//               tokens; scores do not move at all
+//               several tokens; scores do not move at all
 // still bad     decoding has one row per query head, so there are as many blocks as KV heads:
-// three
-//               for SmolLM2, on a machine that runs hundreds
+//               three for SmolLM2, on a machine that runs hundreds
 #include "attention_tile.cuh"
 
 namespace kvlab::KVLAB_KERNELS {

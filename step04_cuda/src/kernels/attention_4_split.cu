@@ -3,16 +3,15 @@
 //
 // was           one block of threads per KV head walks over all tiles
 // change        each tile has a block of its own, which leaves its maximum, its weights' sum
-// and its
-//               weighted values behind (split keys: Flash-Decoding, Dao et al. 2023); a second
-//               kernel adds these in slot order
+//               and its weighted values behind (split keys: Flash-Decoding, Dao et al. 2023);
+//               a second kernel adds these in slot order
 // why faster    a cache of 4096 slots keeps 64 blocks per KV head busy instead of one
 // still bad     the parts go through global memory: D + 2 numbers for each row and tile,
-// against 128 D
-//               of the tile itself. A short cache has nothing to share out
+//               against 128 D of the tile itself. A short cache has nothing to share out
 //
-// How the work is split never depends on the length: a part is a tile, always. Parts of another
-// size would be other sums (rule 2), and a token's bits would change when the cache grows.
+// How the work is split never depends on the length: a part is a tile, always. Parts of
+// another size would be other sums (rule 2), and a token's bits would change when the cache
+// grows.
 #include "attention_tile.cuh"
 
 namespace kvlab::KVLAB_KERNELS {

@@ -4,9 +4,8 @@
 // change        each output has a thread of its own
 // why faster    thousands of outputs at a time instead of one
 // still bad     w lies in rows [N][K]: the lanes of a warp are different outputs, so they read
-// a
-//               whole row apart, and each request moves 32 sectors for 32 numbers. All rows of
-//               x read all of w again.
+//               a whole row apart, and each request moves 32 sectors for 32 numbers. All rows
+//               of x read all of w again.
 #include "contract.cuh"
 
 namespace kvlab::KVLAB_KERNELS {

@@ -4,8 +4,8 @@
 // change        w in panels [N/64][K][64], the layout that chapter 1 made for SIMD: lanes are
 //               different outputs there, too. In any format; expanded in registers.
 // why faster    32 floats side by side are 4 sectors; eight times fewer move
-// still bad     one thread per output: a vector times a matrix of 576 outputs keeps 576 threads
-//               busy, on a machine for 100 000. All rows of x read all of w again.
+// still bad     one thread per output: a vector times a matrix of 576 outputs keeps 576
+//               threads busy, on a machine for 100 000. All rows of x read all of w again.
 #include "weights.cuh"
 
 namespace kvlab::KVLAB_KERNELS {

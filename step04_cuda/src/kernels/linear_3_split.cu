@@ -2,8 +2,7 @@
 //
 // was           one thread per output walks through all of the depth
 // change        thread = (output, block of 64 inputs). The blocks' sums meet in shared memory
-// and
-//               are added in order by one thread
+//               and are added in order by one thread
 // why faster    as many threads as the depth has blocks: enough requests under way to keep the
 //               memory busy. Rule 2 allows it: a block's chain never saw the others
 // still bad     each row of x reads all of w again: made for decoding, not for a prompt

@@ -3,8 +3,7 @@
 //
 // was           each row of x reads all of w, and expands its format, again
 // change        a block of threads computes 16 rows x 64 outputs. For each block of 64 inputs
-// it
-//               copies w and x into shared memory, expanded, and all rows use that copy
+//               it copies w and x into shared memory, expanded, and all rows use that copy
 // why faster    w moves from global memory once for 16 rows
 // still bad     two reads of shared memory for each fma: now that is what takes the time
 #include "weights.cuh"

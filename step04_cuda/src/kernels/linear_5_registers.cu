@@ -6,10 +6,10 @@
 //               columns, in registers: for each input it reads 4 + 4 numbers for 16 fma. The
 //               four weights lie side by side and are one read (float4)
 // why faster    16 fma for 5 reads of shared memory instead of 1 for 2; w moves once for 64
-// rows still bad     the copy waits for the memory and the fma wait for the copy: two sets of
-// tiles,
-//               used in turn, would overlap them. Tensor cores are out: the order in which they
-//               add is nowhere defined
+//               rows
+// still bad     the copy waits for the memory and the fma wait for the copy: two sets of
+//               tiles, used in turn, would overlap them. Tensor cores are out: the order in
+//               which they add is nowhere defined
 #include "weights.cuh"
 
 namespace kvlab::KVLAB_KERNELS {

@@ -3,9 +3,8 @@
 // was           the plain loop of chapter 1
 // change        each row has a thread of its own
 // why faster    for a prompt: rows at a time. For one token it is not
-// still bad     lanes are different rows, a row apart: 32 sectors per request; and decoding has
-// one
-//               row, so one thread
+// still bad     lanes are different rows, a row apart: 32 sectors per request; and decoding
+//               has one row, so one thread
 #include "contract.cuh"
 
 namespace kvlab::KVLAB_KERNELS {

@@ -2,11 +2,10 @@
 //
 // was           one thread per row, its reads a row apart from its neighbours'
 // change        a block of threads copies its row into shared memory, side by side; a thread
-// sums
-//               a block of 64 terms; then every thread adds the blocks' sums in order
+//               sums a block of 64 terms; then every thread adds the blocks' sums in order
 // why faster    4 sectors per request instead of 32; one row keeps many threads busy
-// still bad     three barriers for a row of 576; and the normed row goes through global memory,
-//               only to be read by the product that follows
+// still bad     three barriers for a row of 576; and the normed row goes through global
+//               memory, only to be read by the product that follows
 #include "row_sums.cuh"
 
 namespace kvlab::KVLAB_KERNELS {

@@ -89,6 +89,11 @@ public:
 
     Index held(Index layer) const { return layers_.at(static_cast<std::size_t>(layer)).held; }
 
+    const Policy& policy() const { return *policy_; }
+
+    // Tokens of the prompt: as the cache was told, else of the first step.
+    Index prompt() const { return options_.prompt > 0 ? options_.prompt : prompt_; }
+
     // The same in slot order, and the policy's state of these slots.
     std::span<const std::int32_t> slot_positions(Index layer, Index kv_head) const;
     std::span<const float> state(Index layer, Index kv_head, Index row) const;

@@ -1,0 +1,173 @@
+// record.cpp - chapter 5: one text with every policy, for a page that shows what each forgets.
+#include <algorithm>
+#include <cstdio>
+
+#include <kvlab/attention/generate.hpp>
+#include <kvlab/attention/recall_file.hpp>
+#include <kvlab/tensor/numerics.hpp>
+
+#include "app.hpp"
+#include "recording.hpp"
+
+namespace kvlab::app {
+
+namespace {
+
+// What all policies read. The last token is not fed: it is what the last step is asked for.
+struct RecordedText {
+    std::vector<Token> tokens;
+    Index whole = 0;  // that go in together
+    Json recall;      // of the header; null for a prompt
+};
+
+Json places(Index first, Index count) {
+    Json json = Json::array();
+    for (Index i = 0; i < count; ++i) json.push_back(first + i);
+    return json;
+}
+
+// A case asks "km?" for the b of "km=b;" somewhere before.
+RecordedText text_of_case(const RecallCase& recall, const Tokenizer& tokenizer) {
+    constexpr Index kQuestion = 3;
+    const Index answer = recall.answers.size() == 1 ? recall.answers[0] : 0;
+    check(answer > kQuestion && answer < static_cast<Index>(recall.text.size()),
+          "record: a recall case has one answer behind a question of ", kQuestion, " bytes");
+    const auto at = static_cast<std::size_t>(answer);
+    const std::string name = recall.text.substr(at - kQuestion, kQuestion - 1);
+    const std::size_t needle = recall.text.rfind(name + "=", at - kQuestion - 1);
+    check(needle != std::string::npos, "record: the case never says what ", name, " is");
+    RecordedText text;
+    if (tokenizer.wants_bos()) text.tokens.push_back(tokenizer.bos());
+    const Index before = static_cast<Index>(text.tokens.size());
+    for (std::size_t i = 0; i <= at; ++i)
+        text.tokens.push_back(static_cast<std::uint8_t>(recall.text[i]));
+    text.whole = static_cast<Index>(text.tokens.size()) / 2;
+    text.recall = {{"distance", recall.distance},
+                   {"needle", places(before + static_cast<Index>(needle), kQuestion + 1)},
+                   {"question", places(before + answer - kQuestion, kQuestion)}};
+    return text;
+}
+
+RecordedText recall_text(const RecordFlags& flags, const Session& session) {
+    check(session.model->config.vocab == 256,
+          "record: recall cases are for models whose tokens are bytes; give a --prompt");
+    Index left = flags.number;
+    for (const RecallCase& recall : read_recall_cases(flags.cases))
+        if (recall.kind == "recall" && recall.distance == flags.distance && --left == 0)
+            return text_of_case(recall, *session.tokenizer);
+    throw Error(concat("record: there are ", flags.number - left,
+                       " recall cases of the distance ", flags.distance, " in ", flags.cases));
+}
+
+// The prompt, and what everything kept writes behind it: the same text for all.
+RecordedText prompt_text(const RecordFlags& flags, Session& session) {
+    RecordedText text;
+    EncodeReport losses;
+    text.tokens = session.encode(flags.prompt, &losses);
+    cli::warn_about_losses(losses);
+    text.whole = static_cast<Index>(text.tokens.size());
+    const auto store = find_policy("full").make(
+        policy_context(session.decoder,
+                       std::min(session.model->config.context, text.whole + flags.steps)),
+        flags.policy);
+    Generator generator(session.decoder);
+    generator.add(*store, text.tokens, flags.steps);
+    generator.set_is_end([&](Token token) { return session.tokenizer->is_end(token); });
+    generator.run();
+    const auto tokens = generator.tokens(0);
+    text.tokens.assign(tokens.begin(), tokens.end());
+    return text;
+}
+
+Json header_of(const RecordFlags& flags,
+               const std::vector<std::string>& names,
+               const Session& session,
+               const RecordedText& text) {
+    const Config& c = session.model->config;
+    Json header{{"kvlab_policies", 1},
+                {"model", c.name},
+                {"engine", session.engine->name()},
+                {"config",
+                 {{"layers", c.layers},
+                  {"heads", c.heads},
+                  {"kv_heads", c.kv_heads},
+                  {"head_dim", c.head_dim}}},
+                {"whole", text.whole},
+                {"recall", text.recall},
+                {"budget", flags.policy.budget},
+                {"ratio", flags.policy.ratio},
+                {"seed", flags.policy.seed}};
+    for (const Token token : text.tokens)
+        header["pieces"].push_back(session.tokenizer->piece(token));
+    for (int i = 0; i < kSlotClasses; ++i)
+        header["classes"].push_back(class_name(static_cast<SlotClass>(i)));
+    for (const std::string& name : names) {
+        const PolicyEntry& entry = find_policy(name);
+        header["policies"].push_back(
+            {{"name", entry.name}, {"idea", entry.idea}, {"paper", entry.paper}});
+    }
+    return header;
+}
+
+// Right predictions; *answers: whether the last one is.
+Index record_policy(Session& session,
+                    const MakePolicy& make,
+                    const RecordedText& text,
+                    RecordingWriter& writer,
+                    bool* answers) {
+    const std::span<const Token> fed = std::span(text.tokens).first(text.tokens.size() - 1);
+    const std::unique_ptr<PolicyStore> store = make(fed, text.whole);
+    Index right = 0;
+    for (std::size_t done = 0; done < fed.size();) {
+        const std::size_t count = done == 0 ? static_cast<std::size_t>(text.whole) : 1;
+        const View<const float> logits =
+            session.decoder.forward(*store, fed.subspan(done, count));
+        done += count;
+        const auto likeliest = static_cast<Token>(argmax(logits.flat()));
+        *answers = likeliest == text.tokens[done];
+        right += *answers ? 1 : 0;
+        writer.step(*store, {{"likeliest", session.tokenizer->piece(likeliest)},
+                             {"right", *answers},
+                             {"bits", surprise_bits(logits.flat(), text.tokens[done])}});
+    }
+    return right;
+}
+
+}  // namespace
+
+int run_record(const RecordFlags& flags) {
+    Session session(flags.session);
+    std::vector<std::string> names;
+    for (const std::string& name : chosen_policies(flags.names, session))
+        if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
+    RecordedText text =
+        flags.prompt.empty() ? recall_text(flags, session) : prompt_text(flags, session);
+    if (flags.whole > 0) text.whole = flags.whole;
+    const Index fed = static_cast<Index>(text.tokens.size()) - 1;
+    check(fed <= session.model->config.context, "record: the text of ", fed,
+          " tokens does not fit the model's context of ", session.model->config.context);
+    check(text.whole >= 1 && text.whole <= fed, "record: ", text.whole,
+          " tokens that go in whole, of a text of ", fed);
+    RecordingWriter writer(flags.out, header_of(flags, names, session, text));
+    const Index steps = fed - text.whole + 1;
+    std::printf("%s, %s: %td tokens, of which %td go in whole, then %td steps\n",
+                session.model->config.name.c_str(), session.engine->name().c_str(), fed,
+                text.whole, steps - 1);
+    Index answered = 0;
+    for (const std::string& name : names) {
+        writer.start(name);
+        bool answers = false;
+        const Index right = record_policy(session, maker_of(session, name, flags.policy), text,
+                                          writer, &answers);
+        answered += answers ? 1 : 0;
+        std::printf("  %-17s %td of %td next tokens right, the last one: %s\n", name.c_str(),
+                    right, steps, answers ? "yes" : "no");
+        std::fflush(stdout);
+    }
+    writer.finish();
+    std::cout << "RESULT policies=" << names.size() << " steps=" << steps
+              << " answered=" << answered << std::endl;
+    return cli::kHolds;
+}
+
+}  // namespace kvlab::app

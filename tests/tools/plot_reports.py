@@ -1,0 +1,116 @@
+"""Small made-up reports of the experiments, as plot_test.py draws them."""
+from __future__ import annotations
+
+import copy
+
+HEAD = {"schema": 1, "compiler": "GNU 12.2.0", "processor": "A made-up processor at 1.00 GHz", "seed": 42}
+LABELS = ["embedding", *(f"{layer} {op}" for layer in (0, 1) for op in ("attention_norm", "query", "key", "value", "attention", "ffn_add")),
+          "final_norm", "logits"]
+
+
+def quartiles(median: float) -> dict:
+    return {"best": 0.9 * median, "low": 0.95 * median, "median": median, "high": 1.1 * median, "samples": 5}
+
+
+def verify() -> dict:
+    return {"models": [{"model": "kvlab-tiny", "max_abs_by_step": [0.0] * 24}, {"model": "kvlab-deep", "max_abs_by_step": [0.0] * 24}]}
+
+
+def diverge() -> dict:
+    def run(switch: str, scale: float, fork: int | None) -> dict:
+        ulp = [[0 if label < 3 or step == 0 else int(scale * (label + 1) * (step + 1)) for label in range(len(LABELS))] for step in range(12)]
+        first = {"step": 1, "layer": 0, "op": "key", "position": 5, "head": 1, "index": 3, "a": 0.5, "b": 0.25, "ulp": 9} if scale else None
+        return {"a": "f32", "b": "f32", "switch": switch, "steps": 12, "floats": 123456, "differ": 2345 if scale else 0, "first": first,
+                "labels": LABELS, "max_ulp": ulp, "max_abs_logits": [scale * 1e-6 * step for step in range(12)], "fork_step": fork}
+    return {"model": "kvlab-tiny", "runs": [run("order", 1, None), run("cache in int8", 3000, 7), run("none", 0, None)]}
+
+
+def count(steps: int) -> dict:
+    def tokens(prompt: int, n: int, cached: bool) -> int:
+        return prompt + n - 1 if cached else (2 * prompt + n - 1) * n // 2
+    rows = [{"last_token_fed": False, "without": 10483712, "with": 4607, "ratio": 10483712 / 4607}]
+    both = {name: {"counted": {"FLOPs": 1000 * tokens(8, steps, cached)}, "predicted": {"FLOPs": 1000 * tokens(8, steps, cached)}}
+            for name, cached in (("cached", True), ("uncached", False))}
+    return {"model": "kvlab-tiny", "prompt": 8, "steps": steps, "tokens_processed": rows, "at_7b": {"prompt": 512, "steps": 4096},
+            "projection_flops_per_token": [{"kv_heads": 32, "flops": 4294967296}], **both}
+
+
+def memory(cache: str, row: int) -> dict:
+    contexts = [(4096, 1), (32768, 1), (131072, 1), (4096, 8), (4096, 16), (4096, 32), (8192, 32)]
+    return {"model": "kvlab-tiny", "cache": cache, "prompt": 4, "lengths": [{"rows": rows, "logical": row * rows} for rows in (35, 67, 131, 259)],
+            "memory_at_7b": [{"context": context, "batch": batch, "mha_bytes": 524288 * context * batch, "gqa_bytes": 131072 * context * batch,
+                              "mqa_bytes": 16384 * context * batch, "weight_bytes": 14 * 10**9} for context, batch in contexts],
+            "crossover": [{"heads": "MHA", "context": 26703}, {"heads": "GQA", "context": 106812}, {"heads": "MQA", "context": 854493}]}
+
+
+def clock() -> dict:
+    rows = []
+    for cache, slope in (("f32", 0.0), ("none", 0.04)):
+        for steps in (32, 64, 128):
+            for batch in (1, 2, 4) if steps == 128 else (1,):
+                times = [1e-3 * (1 + slope * step) for step in range(steps)]
+                rows.append({"cache": cache, "batch": batch, "steps": steps, "seconds": quartiles(sum(times)), "median_step_seconds": times,
+                             "step_seconds_p50": times[steps // 2], "step_seconds_p95": times[-1] * 1.2, "peak_bytes": 4e6 * batch, "cache_bytes": 1000})
+    return {"model": "kvlab-tiny", "engine": "cpu avx512, 1 thread", "prompt": 4, "rows": rows}
+
+
+def quality() -> dict:
+    def entry(cache: str, size: int, kl: float) -> dict:
+        return {"cache": cache, "bits_per_byte": 2.16 + kl, "agreement": 1 - 10 * kl, "mean_kl": kl, "max_kl": 300 * kl, "max_abs_logit": kl, "bytes_per_token": size}
+    caches = [entry("f32", 512, 0.0), entry("f16", 256, 1e-7), entry("int8", 160, 3e-4)]
+    return {"models": [{"model": "kvlab-tiny", "bytes": 8192, "tokens": 8192, "window": 512, "caches": caches},
+                       {"model": "kvlab-deep", "bytes": 8192, "tokens": 8192, "window": 512, "caches": caches}], "f32_equals_uncached": True}
+
+
+def regimes() -> dict:
+    def point(phase: str, tokens: int, batch: int, context: int, intensity: float, gflops: float) -> dict:
+        return {"phase": phase, "tokens": tokens, "batch": batch, "context": context, "flops": 1, "bytes": 1, "seconds": quartiles(1.0),
+                "intensity": intensity, "gflops": gflops, "share_of_roof": 0.8, "verdict": "memory"}
+    return {"model": "SmolLM2", "engine": "cpu avx512, 1 thread", "peak_gflops": 120.0, "bandwidth_gb_s": 12.0, "ridge": 10.0,
+            "points": [point("prefill", tokens, 1, 0, tokens * 0.45, min(95.0, tokens * 5.0)) for tokens in (8, 32, 128, 512)]
+            + [point("decode", 1, batch, 128, batch * 0.49, min(80.0, batch * 5.2)) for batch in (1, 2, 4, 8, 16, 32)],
+            "turns_at": {"predicted": 21, "measured": 16},
+            "contexts": [{"context": context, "tokens_per_second": 20 / (1 + context / 3000), "limit": 22 / (1 + context / 3000)} for context in (0, 128, 512, 1024, 2048)]}
+
+
+def ablate() -> dict:
+    return {"model": "SmolLM2", "rows": [{"batch": batch, "cached": cached, "seconds": batch * (3.0 if cached else 60.0), "tokens_per_second": 10.0,
+                                          "peak_bytes": batch * (20 if cached else 60) << 20} for batch in (1, 8, 16) for cached in (True, False)]}
+
+
+def ladders() -> dict:
+    def ladder(operation: str, least: int, rungs: dict[str, int]) -> dict:
+        return {"operation": operation, "size": "x [1, 576]", "least_sectors": least, "checksum": "0",
+                "rungs": [{"name": name, "idea": "an idea", "sectors": sectors} for name, sectors in rungs.items()]}
+    return {"ladders": {"linear": ladder("product of 64 rows", 9728, {"naive": 2433536, "registers": 11264}),
+                        "argmax": ladder("argmax", 512, {"naive": 8191, "tree": 512})}}
+
+
+def estimate() -> dict:
+    def rung(name: str, dram: float, sectors: float, shared: float, fma: float, limit: str) -> dict:
+        return {"rung": name, "dram": dram, "sectors": sectors, "shared": shared, "fma": fma, "limit": limit,
+                "microseconds": max(dram, sectors, shared, fma), "busy": 48.0, "occupancy": -1.0}
+    rungs = [rung("naive", 4.5, 191.8, 0.0, 11.6, "sectors"), rung("shared", 4.5, 1.9, 49.2, 11.6, "shared"),
+             rung("registers", 4.5, 2.0, 21.2, 26.1, "fma"), rung("ideal", 4.6, 2.0, 0.001, 1.1, "DRAM")]
+    return {"ladders": {key: {"operation": operation, "size": "x [64, 576]", "copies": copies, "estimates": {"A100": copy.deepcopy(rungs), "H100": []}}
+                        for key, operation, copies in (("linear", "product of 64 rows", 48), ("decode", "attention", 1))}}
+
+
+def peers() -> dict:
+    def race(row: str, peer: str, threads: int, ratio: float) -> dict:
+        return {"row": row, "peer": peer, "threads": threads, "ratio": ratio, "ratio_low": 0.9 * ratio, "ratio_high": 1.1 * ratio}
+    return {"machine": {"processor": "A made-up processor", "cores": 2, "cores_taken_by_others": 0.5}, "date": "2000-01-01T00:00:00",
+            "kvlab": {"commit": "0123456"}, "peers": {"llama.cpp": {"version": "1"}, "transformers": {"missing": "no network"}},
+            "results": [race("decode Q4_1", "llama.cpp", 1, 2.36), race("prefill", "PyTorch", 1, 0.82), race("tiny", "PyTorch", 2, 65.0),
+                        {"row": "batch", "peer": "llama.cpp", "threads": 1, "missing": "it died"}]}
+
+
+REPORTS = {
+    "compare_peers": [peers()], "step03_kvcache verify": [verify()], "step03_kvcache diverge": [diverge()],
+    "step03_kvcache count": [count(n) for n in (10, 100, 1000)], "step03_kvcache clock": [clock()], "step03_kvcache quality": [quality()],
+    "step03_kvcache memory": [memory("f32", 36864), memory("f16", 18432), memory("int8", 9792)],
+    "step03_kvcache regimes": [regimes()], "step03_kvcache ablate": [ablate()],
+    "step04_cuda ladders": [ladders()], "step04_cuda estimate": [estimate()]}
+for experiment, reports in REPORTS.items():
+    for report in reports:
+        report.update(HEAD, experiment=experiment)
