@@ -29,6 +29,20 @@ struct GenerateFlags {
     std::string json;
 };
 
+std::vector<std::string> names_of_policies();
+void add_policy_flags(CLI::App& app, PolicyOptions& options);
+
+// An experiment: a subcommand whose flags live in what `run` holds; `run` returns an exit code.
+struct Command {
+    CLI::App* app;
+    std::function<int()> run;
+};
+
+// Each adds itself to `parent`, and is in a file of its own.
+Command add_clock(CLI::App& parent);
+Command add_quality(CLI::App& parent);
+Command add_memory(CLI::App& parent);
+
 // A recall case, or a prompt that the full cache goes on with, is run with every policy.
 struct RecordFlags {
     SessionOptions session;

@@ -3,47 +3,15 @@
 #include <filesystem>
 #include <map>
 
-#include <kvlab/attention/recall_file.hpp>
-#include <kvlab/policies/policy_quality.hpp>
+#include <kvlab/tensor/report.hpp>
 
-#include "app.hpp"
+#include "texts.hpp"
 
 namespace kvlab::app {
 
 namespace {
 
 using Recall = std::map<Index, double>;  // share of right answers by distance
-
-TextWindows windows_of(const Session& session, const CompareFlags& flags) {
-    const std::vector<std::uint8_t> bytes = cli::read_bytes(flags.text);
-    const Tokenizer& tokenizer = *session.tokenizer;
-    const std::vector<Token> tokens =
-        tokenizer.encode({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, {});
-    return {tokens, tokenizer.wants_bos() ? tokenizer.bos() : kNoToken, flags.window,
-            std::max<Index>(1, flags.tokens / flags.window)};
-}
-
-// Bytes of the text that the scored tokens stand for.
-Index bytes_behind_prompt(const Tokenizer& tokenizer,
-                          const TextWindows& windows,
-                          Index prompt) {
-    Index bytes = 0;
-    for (Index w = 0; w < windows.count(); ++w)
-        for (const Token token : windows.targets(w).subspan(static_cast<std::size_t>(prompt)))
-            bytes += static_cast<Index>(tokenizer.piece(token).size());
-    return bytes;
-}
-
-// The first `most` cases of each distance; none for a model whose tokens are not bytes.
-std::vector<RecallCase> chosen_cases(const CompareFlags& flags, const Session& session) {
-    std::vector<RecallCase> cases;
-    if (flags.recall == 0 || session.model->config.vocab != 256) return cases;
-    std::map<Index, Index> taken;
-    for (RecallCase& recall : read_recall_cases(flags.cases))
-        if (recall.kind == "recall" && taken[recall.distance]++ < flags.recall)
-            cases.push_back(std::move(recall));
-    return cases;
-}
 
 Recall ask(Session& session,
            const std::string& name,
@@ -112,8 +80,8 @@ Json to_json(const PolicyQuality& quality, const Recall& recall, Index bytes) {
 int run_compare(const CompareFlags& flags) {
     Session session(flags.session);
     const std::vector<std::string> names = chosen_policies(flags.names, session);
-    const TextWindows windows = windows_of(session, flags);
-    const std::vector<RecallCase> cases = chosen_cases(flags, session);
+    const TextWindows windows = windows_of(session, flags.text, flags.window, flags.tokens);
+    const std::vector<RecallCase> cases = recall_cases(session, flags.cases, flags.recall);
     const std::string text = std::filesystem::path(flags.text).filename().string();
     std::printf("%s, %s: %s, %td windows of %td tokens, of which %td go in whole\n",
                 session.model->config.name.c_str(), session.engine->name().c_str(),

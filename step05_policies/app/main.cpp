@@ -4,41 +4,8 @@
 namespace {
 
 using namespace kvlab;
-
-std::vector<std::string> names_of_policies() {
-    std::vector<std::string> names;
-    for (const PolicyEntry& entry : all_policies()) names.push_back(entry.name);
-    return names;
-}
-
-void add_policy_flags(CLI::App& app, PolicyOptions& options) {
-    const auto count = [&app](const char* name, Index& value, Index least, const char* text) {
-        app.add_option(name, value, text)
-            ->check(CLI::Range(least, Index{1} << 24))
-            ->capture_default_str();
-    };
-    count("--budget", options.budget, 1, "tokens that each layer and KV head keeps");
-    app.add_option("--ratio", options.ratio, "keep this share of the tokens seen instead")
-        ->check(CLI::Range(0.0, 1.0));
-    count("--sinks", options.sinks, 0, "sinks: first tokens that always stay");
-    app.add_option("--recent", options.recent,
-                   "h2o, keyformer, scissorhands, random, key-norm: last tokens that always "
-                   "stay; -1: the "
-                   "method's default")
-        ->check(CLI::Range(Index{-1}, Index{1} << 24))
-        ->capture_default_str();
-    count("--observe", options.window, 1, "snapkv, pyramidkv: last tokens, which decide");
-    count("--kernel", options.kernel, 1, "snapkv, pyramidkv: neighbours pooled; odd");
-    app.add_flag("--max-pool", options.max_pool, "snapkv, pyramidkv: by maximum, not mean");
-    count("--beta", options.beta, 1, "pyramidkv: how steep");
-    app.add_option("--ratios", options.ratios, "pyramidkv-ratios: shares, lowest layers first")
-        ->delimiter(',');
-    app.add_option("--forget", options.forget, "h2o-forgetting: the past is multiplied by this")
-        ->check(CLI::Range(0.0f, 1.0f));
-    count("--votes", options.votes, 0, "scissorhands: queries remembered, at most 64; 0: all");
-    app.add_option("--policy-seed", options.seed, "of random and keyformer")
-        ->capture_default_str();
-}
+using app::add_policy_flags;
+using app::names_of_policies;
 
 CLI::App* add_compare(CLI::App& app, app::CompareFlags& flags) {
     CLI::App* sub = app.add_subcommand(
@@ -125,10 +92,14 @@ int run(int argc, char** argv) {
     add_compare(app, compare);
     CLI::App* const generating = add_generate(app, generate);
     CLI::App* const recording = add_record(app, record);
+    const std::vector<app::Command> experiments = {app::add_clock(app), app::add_quality(app),
+                                                   app::add_memory(app)};
     app.require_subcommand(0, 1);
     return cli::run(app, argc, argv, [&] {
         for (SessionOptions* session : {&compare.session, &generate.session, &record.session})
             session->source_weights = KVLAB_SOURCE_WEIGHTS;
+        for (const app::Command& command : experiments)
+            if (command.app->parsed()) return command.run();
         if (recording->parsed()) return app::run_record(record);
         return generating->parsed() ? app::run_generate(generate) : app::run_compare(compare);
     });

@@ -18,10 +18,9 @@ public:
     void observe(const HeadSlots& head,
                  Index query,
                  std::span<const float> shares) const override {
-        auto& sums =
-            future_
-                .sums_[static_cast<std::size_t>(head.layer * future_.kv_heads_ + head.kv_head)];
-        std::copy(shares.begin(), shares.end(), sums.begin() + query * future_.length_);
+        auto& given = future_.given_[static_cast<std::size_t>(head.layer * future_.kv_heads_ +
+                                                              head.kv_head)];
+        std::copy(shares.begin(), shares.end(), given.begin() + query * future_.length_);
     }
 
     void rate(const HeadSlots&, std::span<float> ratings) const override {
@@ -35,11 +34,12 @@ private:
 FutureShares::FutureShares(Decoder& decoder, std::span<const Token> text)
     : length_(static_cast<Index>(text.size())), kv_heads_(decoder.config().kv_heads) {
     check(length_ >= 1, "future: no tokens");
-    sums_.resize(static_cast<std::size_t>(decoder.config().layers * kv_heads_));
-    for (auto& sums : sums_) sums.resize(static_cast<std::size_t>(length_ * length_));
+    given_.resize(static_cast<std::size_t>(decoder.config().layers * kv_heads_));
+    for (auto& given : given_) given.resize(static_cast<std::size_t>(length_ * length_));
     SlotCache cache(decoder.kv_shape(), length_, std::make_shared<Recorder>(*this));
     decoder.forward(cache, text);
-    // Row q now holds what query q gave; from the end on, what q and all later ones give.
+    // From the end on: what query q and all later ones give.
+    sums_ = given_;
     for (auto& sums : sums_)
         for (Index q = length_ - 2; q >= 0; --q)
             for (Index p = 0; p < length_; ++p)
@@ -51,6 +51,13 @@ float FutureShares::share(Index layer, Index kv_head, Index position, Index next
     if (position >= length_ || next >= length_) return 0.0f;
     const auto& sums = sums_.at(static_cast<std::size_t>(layer * kv_heads_ + kv_head));
     return sums[static_cast<std::size_t>(next * length_ + position)];
+}
+
+std::span<const float> FutureShares::given(Index layer, Index kv_head, Index query) const {
+    check(query >= 0 && query < length_, "future: no query ", query, " of ", length_);
+    const auto& rows = given_.at(static_cast<std::size_t>(layer * kv_heads_ + kv_head));
+    return std::span(rows).subspan(static_cast<std::size_t>(query * length_),
+                                   static_cast<std::size_t>(query + 1));
 }
 
 }  // namespace kvlab

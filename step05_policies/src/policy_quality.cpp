@@ -41,11 +41,13 @@ void run_window(Decoder& decoder,
                 std::span<const Token> targets,          // [window]
                 const std::vector<NextToken>& expected,  // [window]
                 Index prompt,
+                const FutureShares* future,  // to be judged by, or null
                 PolicyQuality& quality) {
     const auto P = static_cast<std::size_t>(prompt);
     decoder.forward(store, input.first(P));
     quality.kept_behind_prompt = store.mean_kept();
     for (std::size_t i = P; i < input.size(); ++i) {
+        if (future != nullptr) quality.retention.add(*future, store);
         const View<const float> logits = decoder.forward(store, input.subspan(i, 1));
         quality.add(expected[i], NextToken(logits.flat()), targets[i]);
     }
@@ -61,7 +63,8 @@ PolicyReport measure_policies(const std::shared_ptr<const Model>& model,
                               std::span<const std::string> names,
                               const PolicyOptions& options,
                               Index prompt,
-                              SimdLevel level) {
+                              SimdLevel level,
+                              bool retention) {
     const Index window = text.window();
     check(window <= model->config.context, "quality: a window of ", window,
           " does not fit the model's context of ", model->config.context);
@@ -87,10 +90,12 @@ PolicyReport measure_policies(const std::shared_ptr<const Model>& model,
         for (Index i = 0; i < window; ++i) expected.emplace_back(rows[i].flat());
         for (auto i = static_cast<std::size_t>(prompt); i < input.size(); ++i)
             report.full_bits += expected[i].bits(targets[i]);
-        if (asks_future) context.future = std::make_shared<FutureShares>(pieces, input);
+        if (asks_future || retention)
+            context.future = std::make_shared<FutureShares>(pieces, input);
         for (PolicyQuality& quality : report.policies)
             run_window(pieces, *find_policy(quality.policy).make(context, options), input,
-                       targets, expected, prompt, quality);
+                       targets, expected, prompt, retention ? context.future.get() : nullptr,
+                       quality);
     }
     report.positions = text.count() * (window - prompt);
     return report;

@@ -13,18 +13,22 @@ namespace kvlab {
 class FutureShares {
 public:
     // Runs `text` through the decoder with everything kept, in one step. Shares are means over
-    // the query heads of a group. Takes L * Hkv * n * n floats for n tokens.
+    // the query heads of a group. Takes 2 * L * Hkv * n * n floats for n tokens.
     FutureShares(Decoder& decoder, std::span<const Token> text);
 
     // What the queries at positions >= next, up to the end of the text, give to `position` in
     // all. 0 for what is beyond the text.
     float share(Index layer, Index kv_head, Index position, Index next) const;
 
+    // What the query at `query` alone gives to the positions [0, query].
+    std::span<const float> given(Index layer, Index kv_head, Index query) const;
+
 private:
     class Recorder;
 
     Index length_, kv_heads_;
-    std::vector<std::vector<float>> sums_;  // [L * Hkv] of [n, n]: by next, then by position
+    std::vector<std::vector<float>> given_;  // [L * Hkv] of [n, n]: by query, then by position
+    std::vector<std::vector<float>> sums_;   // the same, from a query to the end
 };
 
 }  // namespace kvlab

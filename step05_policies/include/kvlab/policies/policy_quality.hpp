@@ -12,6 +12,7 @@
 #include <kvlab/attention/score.hpp>
 #include <kvlab/kvcache/quality.hpp>
 #include <kvlab/policies/registry.hpp>
+#include <kvlab/policies/retention.hpp>
 
 namespace kvlab {
 
@@ -22,7 +23,8 @@ struct PolicyQuality {
     std::vector<double> kl;          // bits, of each position
     double kept_behind_prompt = 0;   // tokens per layer and KV head
     double kept_at_end = 0;
-    KvBytes bytes;  // at the end, of one window
+    KvBytes bytes;        // at the end, of one window
+    Retention retention;  // only where it was asked for
 
     // One more position: p with everything kept, q with the policy, `next` the text's token.
     void add(const NextToken& p, const NextToken& q, Token next);
@@ -40,14 +42,17 @@ struct PolicyReport {
     std::vector<PolicyQuality> policies;
 };
 
-// Throws Error unless 1 <= prompt < window <= the context, and for an unknown name.
+// Throws Error unless 1 <= prompt < window <= the context, and for an unknown name. With
+// `retention` every position is also judged by the full run's attention, which takes memory for
+// it.
 PolicyReport measure_policies(const std::shared_ptr<const Model>& model,
                               Engine& engine,
                               const TextWindows& text,
                               std::span<const std::string> names,
                               const PolicyOptions& options,
                               Index prompt,
-                              SimdLevel level = default_simd_level());
+                              SimdLevel level = default_simd_level(),
+                              bool retention = false);
 
 // Right answers of a recall case whose question is outside of what is evicted: the text up to
 // the last `question` tokens before the answer goes in whole, those one by one. `make_store`

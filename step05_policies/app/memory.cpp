@@ -1,0 +1,129 @@
+// memory.cpp - chapter 5: the bytes that each policy holds, by length: as the stores say, and
+// in closed form. They have to be equal.
+#include <cstdio>
+
+#include <kvlab/policies/policy_bytes.hpp>
+#include <kvlab/tensor/report.hpp>
+
+#include "app.hpp"
+#include "long_model.hpp"
+
+namespace kvlab::app {
+
+namespace {
+
+struct MemoryFlags {
+    SessionOptions session;
+    PolicyOptions policy;
+    std::vector<std::string> names;
+    std::vector<Index> lengths = {128, 256, 512, 1024};
+    Index prompt = 64;
+    std::string json;
+};
+
+// Everything but the oracle holds the same bytes whatever the text; the oracle is left out,
+// since it has to know the text beforehand.
+std::vector<std::string> weighed(const MemoryFlags& flags, const Config& config) {
+    std::vector<std::string> names = flags.names;
+    if (names.empty()) names = names_of_policies();
+    std::erase(names, "oracle");
+    if (config.rope_dim == 0) std::erase(names, "sinks-relative");
+    return names;
+}
+
+// Behind a prompt of its own, the rest of the longest text in pieces that end at each length.
+bool weigh_policy(LongModel& model,
+                  const MemoryFlags& flags,
+                  const std::string& name,
+                  Json& report) {
+    const KvShape shape = model.decoder().kv_shape();
+    const std::vector<Token> text = model.random_text(flags.lengths.back());
+    PolicyContext context = policy_context(model.decoder(), flags.lengths.back());
+    context.level = model.level();
+    context.prompt = flags.prompt;
+    const auto store = find_policy(name).make(context, flags.policy);
+    bool equal = true;
+    for (const Index length : flags.lengths) {
+        while (store->next_position() < length) {
+            const Index seen = store->next_position();
+            const Index piece = seen == 0 ? std::min(flags.prompt, length) : 1;
+            model.decoder().forward(*store,
+                                    std::span(text).subspan(static_cast<std::size_t>(seen),
+                                                            static_cast<std::size_t>(piece)));
+        }
+        const KvBytes bytes = store->bytes();
+        const Index form = policy_bytes(name, flags.policy, shape, flags.prompt, length),
+                    full = full_bytes(shape, length);
+        equal = equal && bytes.logical == form;
+        const double kept = static_cast<double>(bytes.logical) / static_cast<double>(full);
+        std::printf("  %-17s %6td %9.1f %10td %10td %6s %10td %7.3f %8.3f %7.2f\n",
+                    name.c_str(), length, store->mean_kept(), bytes.logical, form,
+                    bytes.logical == form ? "yes" : "NO", bytes.allocated, kept, 1 - kept,
+                    1 / kept);
+        report["rows"].push_back({{"policy", name},
+                                  {"length", length},
+                                  {"kept_tokens", store->mean_kept()},
+                                  {"bytes_held", bytes.logical},
+                                  {"closed_form", form},
+                                  {"bytes_allocated", bytes.allocated},
+                                  {"full_bytes", full}});
+    }
+    std::fflush(stdout);
+    return equal;
+}
+
+int run_policy_memory(const MemoryFlags& flags) {
+    LongModel model(flags.session);
+    for (std::size_t i = 0; i < flags.lengths.size(); ++i)
+        check(i == 0 || flags.lengths[i] > flags.lengths[i - 1],
+              "--lengths: expected a list that rises, found ", flags.lengths[i]);
+    check(flags.lengths.back() <= model.config().context, "--lengths: ", flags.lengths.back(),
+          " tokens, the model's context is ", model.config().context);
+    std::printf("%s: a prompt of %td tokens, then one by one\n", model.config().name.c_str(),
+                flags.prompt);
+    std::printf("  %-17s %6s %9s %10s %10s %6s %10s %7s %8s %7s\n", "policy", "seen", "kept",
+                "bytes", "by form", "equal", "allocated", "kept", "removed", "factor");
+    Json report = new_report("step05_policies memory", 42);
+    report["model"] = model.config().name;
+    report["prompt"] = flags.prompt;
+    report["budget"] = flags.policy.budget;
+    bool equal = true;
+    for (const std::string& name : weighed(flags, model.config()))
+        equal = weigh_policy(model, flags, name, report) && equal;
+    std::printf(
+        "  Three conventions of \"ratio\": the share kept (H2O's 20 %%), the share removed "
+        "(what\n"
+        "  others call compression ratio), the full cache over this one (MiniCache's 1.53x).\n"
+        "  All are of bytes, against keys and values alone of every token.\n");
+    report["equal"] = equal;
+    if (!flags.json.empty()) write_json(flags.json, report);
+    std::cout << "RESULT rows=" << report["rows"].size() << " equal=" << (equal ? "yes" : "no")
+              << std::endl;
+    return equal ? cli::kHolds : cli::kFails;
+}
+
+}  // namespace
+
+Command add_memory(CLI::App& parent) {
+    CLI::App* sub = parent.add_subcommand(
+        "memory", "bytes that each policy holds, by length, against the closed form");
+    const auto flags = std::make_shared<MemoryFlags>();
+    flags->session.model = "tiny-shape";
+    flags->session.source_weights = KVLAB_SOURCE_WEIGHTS;
+    cli::add_model_flags(*sub, flags->session);
+    add_policy_flags(*sub, flags->policy);
+    sub->add_option("--policy", flags->names, "these alone, a list; default: all")
+        ->delimiter(',')
+        ->check(CLI::IsMember(names_of_policies()));
+    sub->add_option("--lengths", flags->lengths, "tokens seen, a list that rises")
+        ->delimiter(',')
+        ->check(CLI::Range(1, 1 << 20))
+        ->capture_default_str();
+    sub->add_option("--prompt-tokens", flags->prompt, "tokens that go in whole")
+        ->check(CLI::Range(1, 1 << 20))
+        ->capture_default_str();
+    sub->add_option("--json", flags->json, "also write the figures to this file");
+    return {sub, [flags] { return run_policy_memory(*flags); }};
+}
+
+}  // namespace kvlab::app

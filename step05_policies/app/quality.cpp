@@ -1,0 +1,245 @@
+// quality.cpp - chapter 5: what forgetting costs by budget, from a half to a sixteenth of the
+// text: at equal tokens, and at equal bytes.
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+
+#include <kvlab/attention/whole_sequence.hpp>
+#include <kvlab/policies/policy_bytes.hpp>
+#include <kvlab/tensor/report.hpp>
+
+#include "texts.hpp"
+
+namespace kvlab::app {
+
+namespace {
+
+struct QualityFlags {
+    SessionOptions session;
+    PolicyOptions policy;
+    std::vector<std::string> names;
+    std::string text = KVLAB_SOURCE_WEIGHTS "/heldout.txt";
+    std::vector<Index> parts = {2, 4, 8, 16};
+    Index window = 512, prompt = 256, tokens = 4096, seeds = 3;
+    bool no_bytes = false;
+    std::string json;
+};
+
+// One policy at one budget; of what is random, one measurement for each seed.
+struct QualityRow {
+    std::string policy;
+    Index budget = 0;  // 0: it has none
+    std::vector<PolicyQuality> seeds;
+};
+
+bool is_random(const std::string& policy) {
+    return policy == "random" || policy == "keyformer";
+}
+
+// The budget given, and what a small one has no room for made smaller.
+PolicyOptions fitted(PolicyOptions options, Index budget) {
+    options.ratio = 0;
+    options.budget = budget;
+    options.window = std::min(options.window, std::max<Index>(1, budget / 2));
+    options.sinks = std::min(options.sinks, budget / 2);
+    if (options.recent > budget) options.recent = -1;
+    return options;
+}
+
+struct QualityRun {
+    const QualityFlags& flags;
+    Session& session;
+    const TextWindows& windows;
+    Index bytes;  // scored
+    double full_bits = 0;
+    bool full_is_full = true;
+
+    PolicyQuality measure(const std::string& name, const PolicyOptions& options) {
+        const std::vector<std::string> names = {name};
+        PolicyReport report = measure_policies(session.model, *session.engine, windows, names,
+                                               options, flags.prompt, session.level, true);
+        full_bits = report.full_bits;
+        PolicyQuality& quality = report.policies.front();
+        if (name == "full")
+            full_is_full = full_is_full && quality.bits == full_bits &&
+                           quality.kl_quantile(1.0) == 0 && quality.retention.mean_mass() == 1;
+        return std::move(quality);
+    }
+
+    QualityRow row(const std::string& name, Index budget, PolicyOptions options) {
+        QualityRow one{name, budget, {}};
+        for (Index s = 0; s < (is_random(name) ? flags.seeds : 1); ++s) {
+            one.seeds.push_back(measure(name, options));
+            ++options.seed;
+        }
+        return one;
+    }
+};
+
+// The mean over the seeds, and how far apart they lie.
+template <class Of>
+std::pair<double, double> mean_and_spread(const QualityRow& row, Of&& of) {
+    double sum = 0, low = HUGE_VAL, high = -HUGE_VAL;
+    for (const PolicyQuality& quality : row.seeds) {
+        const double one = of(quality);
+        sum += one;
+        low = std::min(low, one);
+        high = std::max(high, one);
+    }
+    return {sum / static_cast<double>(row.seeds.size()), high - low};
+}
+
+Json row_json(const QualityRow& row, Index bytes) {
+    Json json{{"policy", row.policy}, {"budget", row.budget}, {"seeds", row.seeds.size()}};
+    const auto put = [&](const char* name, auto&& of) {
+        const auto both = mean_and_spread(row, of);
+        json[name] = both.first;
+        json[std::string(name) + "_spread"] = both.second;
+    };
+    put("bits_per_byte",
+        [&](const PolicyQuality& q) { return q.bits / static_cast<double>(bytes); });
+    put("mean_kl", [](const PolicyQuality& q) { return q.mean_kl(); });
+    put("kl_99", [](const PolicyQuality& q) { return q.kl_quantile(0.99); });
+    put("max_kl", [](const PolicyQuality& q) { return q.kl_quantile(1.0); });
+    put("agreement", [](const PolicyQuality& q) { return q.agreement(); });
+    put("retained_mass", [](const PolicyQuality& q) { return q.retention.mean_mass(); });
+    put("oracle_overlap", [](const PolicyQuality& q) { return q.retention.mean_overlap(); });
+    put("kept_at_end", [](const PolicyQuality& q) { return q.kept_at_end; });
+    json["bytes_held"] = row.seeds.front().bytes.logical;
+    return json;
+}
+
+void print_quality(const Json& row) {
+    const auto number = [&](const char* key) { return row[key].get<double>(); };
+    const auto text = [&](const char* key) { return format_number(number(key)); };
+    std::string bits = concat(format_number(number("bits_per_byte"), 4));
+    if (row["seeds"].get<Index>() > 1)
+        bits += concat(" +", format_number(number("bits_per_byte_spread"), 2));
+    std::printf("  %-17s %6td %7.1f %9td %-14s %9s %8s %8s %7.2f%% %6.3f %8.3f\n",
+                row["policy"].get<std::string>().c_str(), row["budget"].get<Index>(),
+                number("kept_at_end"), row["bytes_held"].get<Index>(), bits.c_str(),
+                text("mean_kl").c_str(), text("kl_99").c_str(), text("max_kl").c_str(),
+                100 * number("agreement"), number("retained_mass"), number("oracle_overlap"));
+    std::fflush(stdout);
+}
+
+void print_quality_head() {
+    std::printf("  %-17s %6s %7s %9s %-14s %9s %8s %8s %8s %6s %8s\n", "policy", "budget",
+                "at end", "bytes", "bits/byte", "mean KL", "KL 99 %", "max KL", "same", "mass",
+                "overlap");
+}
+
+// Before anything is said about sinks: what the first token gets.
+void print_sinks(Session& session, const TextWindows& windows, Json& json) {
+    WholeSequence store(session.decoder.kv_shape(), windows.window(), session.level);
+    const std::vector<double> mass =
+        sink_mass(session.decoder, store, windows.input(0), windows.window() / 2);
+    std::printf("  attention on the first token, per layer, second half of a window:");
+    for (const double one : mass) std::printf(" %.3f", one);
+    double even = 0;
+    for (Index t = windows.window() / 2; t < windows.window(); ++t)
+        even += 1 / static_cast<double>(t + 1);
+    even /= static_cast<double>(windows.window() - windows.window() / 2);
+    std::printf("\n  an even share would be %.4f\n", even);
+    json["even_share"] = even;
+    json["sink_mass"] = mass;
+}
+
+std::vector<std::string> measured_names(const QualityFlags& flags, const Session& session) {
+    std::vector<std::string> names = flags.names;
+    if (names.empty()) names = names_of_policies();
+    if (flags.names.empty() && session.model->rope.positions() == 0)
+        std::erase(names, "sinks-relative");
+    return names;
+}
+
+int run_quality(const QualityFlags& flags) {
+    Session session(flags.session);
+    const TextWindows windows = windows_of(session, flags.text, flags.window, flags.tokens);
+    QualityRun run{flags, session, windows,
+                   bytes_behind_prompt(*session.tokenizer, windows, flags.prompt)};
+    const KvShape shape = session.decoder.kv_shape();
+    Json json = new_report("step05_policies quality", flags.policy.seed);
+    json["model"] = session.model->config.name;
+    json["window"] = flags.window;
+    json["prompt"] = flags.prompt;
+    json["windows"] = windows.count();
+    std::printf("%s, %s: %td windows of %td tokens, of which %td go in whole\n",
+                session.model->config.name.c_str(), session.engine->name().c_str(),
+                windows.count(), flags.window, flags.prompt);
+    print_sinks(session, windows, json);
+    Index rows = 0;
+    for (const Index part : flags.parts) {
+        const Index budget = std::max<Index>(1, flags.window / part);
+        const PolicyOptions options = fitted(flags.policy, budget);
+        const Index room = policy_bytes("window", options, shape, flags.prompt, flags.window);
+        Json block{{"part", part}, {"budget", budget}, {"window_bytes", room}};
+        for (const bool equal_bytes : {false, true}) {
+            if (equal_bytes && flags.no_bytes) continue;
+            std::printf("\nbudget: 1/%td of the text, %td %s\n", part,
+                        equal_bytes ? room : budget,
+                        equal_bytes ? "bytes at the end, as a window of it holds" : "tokens");
+            print_quality_head();
+            for (const std::string& name : measured_names(flags, session)) {
+                Index own = budget;
+                if (equal_bytes) {
+                    own = budget_for_bytes(name, options, shape, flags.prompt, flags.window,
+                                           room);
+                    if (own == 0) continue;
+                }
+                const QualityRow row = run.row(name, own, fitted(options, own));
+                block[equal_bytes ? "equal_bytes" : "equal_tokens"].push_back(
+                    row_json(row, run.bytes));
+                print_quality(block[equal_bytes ? "equal_bytes" : "equal_tokens"].back());
+                ++rows;
+            }
+        }
+        json["budgets"].push_back(std::move(block));
+    }
+    const double full = run.full_bits / static_cast<double>(run.bytes);
+    json["full_bits_per_byte"] = full;
+    std::printf(
+        "\n  everything kept: %.4f bits per byte. KL in bits. same: the same most likely next\n"
+        "  token. mass: of the full run's attention, on what is kept. overlap: with as many\n"
+        "  tokens as later queries look at most (Jaccard). + : between the seeds, high - low.\n"
+        "  Not at equal bytes: what no budget brings there (once evicted, a text still "
+        "grows).\n",
+        full);
+    if (!flags.json.empty()) write_json(flags.json, json);
+    std::cout << "RESULT rows=" << rows << " full_is_full=" << (run.full_is_full ? "yes" : "no")
+              << std::endl;
+    return run.full_is_full ? cli::kHolds : cli::kFails;
+}
+
+}  // namespace
+
+Command add_quality(CLI::App& parent) {
+    CLI::App* sub = parent.add_subcommand(
+        "quality", "bits per byte, KL, attention kept, by budget and at equal bytes");
+    const auto flags = std::make_shared<QualityFlags>();
+    flags->session.source_weights = KVLAB_SOURCE_WEIGHTS;
+    cli::add_model_flags(*sub, flags->session);
+    add_policy_flags(*sub, flags->policy);
+    sub->add_option("--policy", flags->names, "these alone, a list; default: all")
+        ->delimiter(',')
+        ->check(CLI::IsMember(names_of_policies()));
+    sub->add_option("--text", flags->text, "text to run")->check(CLI::ExistingFile);
+    sub->add_option("--parts", flags->parts, "budgets: 2 is half of the window; a list")
+        ->delimiter(',')
+        ->check(CLI::Range(1, 1 << 16))
+        ->capture_default_str();
+    const auto count = [sub](const char* name, Index& value, Index least, const char* text) {
+        sub->add_option(name, value, text)
+            ->check(CLI::Range(least, Index{1} << 24))
+            ->capture_default_str();
+    };
+    count("--window", flags->window, 2, "tokens of a text");
+    count("--prompt", flags->prompt, 1, "of these, that go in whole; the others are scored");
+    count("--tokens", flags->tokens, 1, "of the text, at most, in whole windows");
+    count("--seeds", flags->seeds, 1, "measurements of what is random");
+    sub->add_flag("--no-bytes", flags->no_bytes, "leave out the tables at equal bytes");
+    sub->add_option("--json", flags->json, "also write the figures to this file");
+    return {sub, [flags] { return run_quality(*flags); }};
+}
+
+}  // namespace kvlab::app
