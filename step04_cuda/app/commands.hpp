@@ -34,5 +34,7 @@ struct GenerateFlags {
 int run_ladders_command(const LadderFlags& flags);
 int run_estimate(const EstimateFlags& flags);
 int run_generate(const GenerateFlags& flags);
+// The executor: a right kernel's counters, a wrong one's report, and the GPU if there is one.
+int run_simt();
 
 }  // namespace kvlab::app

@@ -2,7 +2,6 @@
 // one.
 #include <kvlab/cuda/ladders.hpp>
 
-#include "app.hpp"
 #include "commands.hpp"
 #include "gpus.hpp"
 

@@ -10,7 +10,7 @@
 #include <kvlab/cuda/simt.hpp>
 #include <kvlab/tensor/checksum.hpp>
 
-#include "app.hpp"
+#include "commands.hpp"
 #include "on_gpu.hpp"
 #include "transpose.cuh"
 

@@ -4,54 +4,21 @@
 """
 from __future__ import annotations
 
-import subprocess
-import sys
-import tempfile
-import unittest
-from pathlib import Path
-
-import chromium
+import page_case
 from fake_recording import CLASSES, PIECES, WHOLE, class_of, fake_recording, text
 
-VIEWER = Path(__file__).resolve().parents[2] / "tools" / "policy_viewer.py"
-SKIPPED = 77
 LAST = len(PIECES) - 1 - WHOLE  # the last step
 
 
-class InBrowser(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.folder = tempfile.TemporaryDirectory()
-        cls.browser = chromium.Browser(chromium.find())
-        cls.pages: dict[str, Path] = {}
+class InBrowser(page_case.PageCase):
+    TOOL = "policy_viewer.py"
 
-    @classmethod
-    def tearDownClass(cls):
-        cls.browser.close()
-        cls.folder.cleanup()
-
-    def show(self, fragment: str = "", screen: tuple = (1200, 800), **options) -> None:
-        """Opens the page of a fake recording; each recording is made once."""
-        name = str(sorted(options.items()))
-        if name not in self.pages:
-            base = Path(self.folder.name) / f"{len(self.pages)}"
-            base.with_suffix(".jsonl").write_text(text(fake_recording(**options)), encoding="utf-8")
-            done = subprocess.run([sys.executable, VIEWER, base.with_suffix(".jsonl"), "-o", base.with_suffix(".html")],
-                                  capture_output=True, text=True, timeout=120)
-            self.assertEqual(done.returncode, 0, done.stderr)
-            self.pages[name] = base.with_suffix(".html")
-        self.browser.screen(*screen)
-        self.browser.open(self.pages[name], fragment)
-
-    def tearDown(self):
-        self.assertEqual(self.browser.failures, [])
-        self.assertTrue(all(url.startswith("file:") for url in self.browser.requests), self.browser.requests)
+    @staticmethod
+    def fake(**options) -> str:
+        return text(fake_recording(**options))
 
     def text_of(self, selector: str) -> str:
         return self.browser.evaluate(f"document.querySelector({selector!r}).textContent").replace("\u202f", "")
-
-    def address(self) -> str:
-        return self.browser.evaluate("location.hash")
 
     def in_card(self, policy: str, selector: str) -> str:
         return self.text_of(f"section[aria-label={policy}] {selector}")
@@ -204,25 +171,12 @@ class Layout(InBrowser):
         self.assertEqual(grounds, [["rgb(255, 255, 255)", "#eceff1"], ["rgb(20, 24, 28)", "#242b31"]])
 
 
-def screenshots(folder: Path) -> None:
-    """Pictures for a look at the page: each size in light and dark."""
-    folder.mkdir(parents=True, exist_ok=True)
-    InBrowser.setUpClass()
-    test = InBrowser()
-    for name, (fragment, options) in {"end": ("", {}), "middle": ("#step=8&layer=1&head=1&at=4", {}), "prompt": ("#step=9", {"recall": False})}.items():
-        for width, height in ((1200, 800), (360, 740)):
-            for scheme in ("light", "dark"):
-                test.show(fragment, (width, height, scheme), **options)
-                test.browser.screenshot(folder / f"{name}_{width}_{scheme}.png", whole=width == 360)
-    InBrowser.tearDownClass()
+SHOTS = {
+    "end": ("", {}),
+    "middle": ("#step=8&layer=1&head=1&at=4", {}),
+    "prompt": ("#step=9", {"recall": False}),
+}
 
 
 def main(arguments: list[str]) -> int:
-    if chromium.find() is None:
-        print("skipped: no Chromium here (Debian: apt-get install chromium)")
-        return SKIPPED
-    if arguments[:1] == ["--screenshots"]:
-        screenshots(Path(arguments[1]))
-        return 0
-    suite = unittest.TestSuite(unittest.defaultTestLoader.loadTestsFromTestCase(case) for case in (Shows, Keyboard, Layout))
-    return 0 if unittest.TextTestRunner().run(suite).wasSuccessful() else 1
+    return page_case.run(arguments, InBrowser, (Shows, Keyboard, Layout), SHOTS)

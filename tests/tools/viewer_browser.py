@@ -4,54 +4,22 @@
 """
 from __future__ import annotations
 
-import subprocess
-import sys
-import tempfile
-import unittest
-from pathlib import Path
-
-import chromium
+import page_case
 from fake_trace import bits_of, checksum, fake_trace, floats, head_bits, text, weights
 
-VIEWER = Path(__file__).resolve().parents[2] / "tools" / "viewer.py"
-SKIPPED = 77
 PROMPT = 3  # tokens of the fake prompt
 
 
-class InBrowser(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.folder = tempfile.TemporaryDirectory()
-        cls.browser = chromium.Browser(chromium.find())
-        cls.pages: dict[str, Path] = {}
+class InBrowser(page_case.PageCase):
+    TOOL = "viewer.py"
+    ENDS_WITH = (0, 1)  # 1: the two runs differ, and the page says where
 
-    @classmethod
-    def tearDownClass(cls):
-        cls.browser.close()
-        cls.folder.cleanup()
-
-    def show(self, fragment: str = "", screen: tuple = (1200, 800), **options) -> None:
-        """Opens the page of a fake trace; each trace is made once."""
-        name = str(sorted(options.items()))
-        if name not in self.pages:
-            base = Path(self.folder.name) / f"{len(self.pages)}"
-            base.with_suffix(".jsonl").write_text(text(fake_trace(**options)), encoding="utf-8")
-            done = subprocess.run([sys.executable, VIEWER, base.with_suffix(".jsonl"), "-o", base.with_suffix(".html")],
-                                  capture_output=True, text=True, timeout=120)
-            self.assertLess(done.returncode, 2, done.stderr)
-            self.pages[name] = base.with_suffix(".html")
-        self.browser.screen(*screen)
-        self.browser.open(self.pages[name], fragment)
-
-    def tearDown(self):
-        self.assertEqual(self.browser.failures, [])
-        self.assertTrue(all(url.startswith("file:") for url in self.browser.requests), self.browser.requests)
+    @staticmethod
+    def fake(**options) -> str:
+        return text(fake_trace(**options))
 
     def text_of(self, selector: str) -> str:
         return self.browser.evaluate(f"document.querySelector({selector!r}).innerText")
-
-    def address(self) -> str:
-        return self.browser.evaluate("location.hash")
 
     def focus(self, selector: str) -> None:
         self.browser.evaluate(f"document.querySelector({selector!r}).focus()")
@@ -268,28 +236,14 @@ class Layout(InBrowser):
         self.assertEqual(grounds, ["rgb(255, 255, 255)", "rgb(20, 24, 28)"])
 
 
-def screenshots(folder: Path) -> None:
-    """Pictures for a look at the page: each size in light and dark, and the special cases."""
-    folder.mkdir(parents=True, exist_ok=True)
-    InBrowser.setUpClass()
-    test = InBrowser()
-    shots = {"few": ("#step=5&layer=1&head=2&cell=6,3", {}), "many": ("#step=45&layer=0&head=1&cell=20", {"steps": 61}),
-             "first": ("#step=0", {"steps": 61}), "differs": ("#step=4&layer=1&head=0&cell=2", {"flip": (3, "key", 1, 2, 5)}),
-             "alone": ("#step=4", {"runs": ("cached",)})}
-    for name, (fragment, options) in shots.items():
-        for width, height in ((1200, 800), (360, 740)):
-            for scheme in ("light", "dark"):
-                test.show(fragment, (width, height, scheme), **options)
-                test.browser.screenshot(folder / f"{name}_{width}_{scheme}.png", whole=width == 360)
-    InBrowser.tearDownClass()
+SHOTS = {
+    "few": ("#step=5&layer=1&head=2&cell=6,3", {}),
+    "many": ("#step=45&layer=0&head=1&cell=20", {"steps": 61}),
+    "first": ("#step=0", {"steps": 61}),
+    "differs": ("#step=4&layer=1&head=0&cell=2", {"flip": (3, "key", 1, 2, 5)}),
+    "alone": ("#step=4", {"runs": ("cached",)}),
+}
 
 
 def main(arguments: list[str]) -> int:
-    if chromium.find() is None:
-        print("skipped: no Chromium here (Debian: apt-get install chromium)")
-        return SKIPPED
-    if arguments[:1] == ["--screenshots"]:
-        screenshots(Path(arguments[1]))
-        return 0
-    suite = unittest.TestSuite(unittest.defaultTestLoader.loadTestsFromTestCase(case) for case in (Shows, Keyboard, Layout))
-    return 0 if unittest.TextTestRunner().run(suite).wasSuccessful() else 1
+    return page_case.run(arguments, InBrowser, (Shows, Keyboard, Layout), SHOTS)
