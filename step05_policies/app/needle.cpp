@@ -71,21 +71,9 @@ bool answers(Decoder& decoder, KvStore& store, const std::string& question, char
     return argmax(logits.flat()) == static_cast<std::uint8_t>(answer);
 }
 
-MakeForText maker(Session& session, const std::string& name, const PolicyOptions& options) {
-    return [&session, name, options](std::span<const Token> text, Index prompt) {
-        PolicyContext context =
-            policy_context(session.decoder, static_cast<Index>(text.size()));
-        context.level = session.level;
-        context.prompt = prompt;
-        if (name == "oracle")
-            context.future = std::make_shared<FutureShares>(session.decoder, text);
-        return find_policy(name).make(context, options);
-    };
-}
-
 // The text before the question is compressed once; each question gets a fork of it.
 void ask_two(Session& session,
-             const MakeForText& make,
+             const MakePolicy& make,
              const RecallCase& recall,
              NeedleRow& row) {
     const std::string other = another_pair(recall);
@@ -107,7 +95,7 @@ NeedleRow needle_row(Session& session,
                      const NeedleFlags& flags,
                      const std::string& name,
                      const std::vector<RecallCase>& cases) {
-    const MakeForText make = maker(session, name, flags.policy);
+    const MakePolicy make = maker_of(session, name, flags.policy);
     const Token bos = session.tokenizer->bos();
     NeedleRow row;
     for (const RecallCase& recall : cases) {
