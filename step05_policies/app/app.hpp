@@ -42,6 +42,8 @@ struct Command {
 Command add_clock(CLI::App& parent);
 Command add_quality(CLI::App& parent);
 Command add_memory(CLI::App& parent);
+Command add_needle(CLI::App& parent);
+Command add_stream(CLI::App& parent);
 
 // A recall case, or a prompt that the full cache goes on with, is run with every policy.
 struct RecordFlags {

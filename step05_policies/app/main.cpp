@@ -93,7 +93,8 @@ int run(int argc, char** argv) {
     CLI::App* const generating = add_generate(app, generate);
     CLI::App* const recording = add_record(app, record);
     const std::vector<app::Command> experiments = {app::add_clock(app), app::add_quality(app),
-                                                   app::add_memory(app)};
+                                                   app::add_memory(app), app::add_needle(app),
+                                                   app::add_stream(app)};
     app.require_subcommand(0, 1);
     return cli::run(app, argc, argv, [&] {
         for (SessionOptions* session : {&compare.session, &generate.session, &record.session})

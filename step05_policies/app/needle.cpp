@@ -1,0 +1,193 @@
+// needle.cpp - chapter 5: does a policy still hold what a question asks for? By distance, with
+// the question outside and inside of what is compressed, and two questions to one cache.
+#include <algorithm>
+#include <cstdio>
+#include <map>
+
+#include <kvlab/tensor/numerics.hpp>
+#include <kvlab/tensor/report.hpp>
+
+#include "texts.hpp"
+
+namespace kvlab::app {
+
+namespace {
+
+struct NeedleFlags {
+    SessionOptions session;
+    PolicyOptions policy;
+    std::vector<std::string> names;
+    std::string cases = KVLAB_SOURCE_WEIGHTS "/recall_cases.jsonl";
+    Index each = 20;
+    std::string json;
+};
+
+struct Tally {
+    Index right = 0, asked = 0;
+
+    void add(bool answered) {
+        right += answered ? 1 : 0;
+        ++asked;
+    }
+
+    double share() const {
+        return asked == 0 ? 0 : static_cast<double>(right) / static_cast<double>(asked);
+    }
+};
+
+struct NeedleRow {
+    std::map<Index, Tally> outside, inside;  // by distance
+    Tally first, second;                     // of one cache
+};
+
+constexpr Index kQuestion = 3;  // "km?": a key of two letters and the question mark
+
+// Another pair "xx=y;" of the text than the one that is asked for: its key and answer, or "".
+std::string another_pair(const RecallCase& recall) {
+    const std::string& text = recall.text;
+    const auto answer = static_cast<std::size_t>(recall.answers[0]);
+    const std::string asked = text.substr(answer - kQuestion, 2);
+    for (std::size_t at = 2; at + 2 < answer - kQuestion; ++at) {
+        const std::string key = text.substr(at - 2, 2);
+        const bool letters =
+            std::all_of(key.begin(), key.end(), [](char c) { return c >= 'a' && c <= 'z'; });
+        if (text[at] == '=' && text[at + 2] == ';' && letters && key != asked)
+            return key + text[at + 1];
+    }
+    return "";
+}
+
+std::vector<Token> bytes_of(const std::string& text) {
+    std::vector<Token> tokens;
+    for (const char c : text) tokens.push_back(static_cast<std::uint8_t>(c));
+    return tokens;
+}
+
+// One by one, as a model writes. True if `answer` is the most likely to follow.
+bool answers(Decoder& decoder, KvStore& store, const std::string& question, char answer) {
+    View<const float> logits;
+    for (const Token token : bytes_of(question))
+        logits = decoder.forward(store, std::span<const Token>(&token, 1));
+    return argmax(logits.flat()) == static_cast<std::uint8_t>(answer);
+}
+
+// The text before the question is compressed once; each question gets a fork of it.
+void ask_two(Session& session,
+             const MakePolicy& make,
+             const RecallCase& recall,
+             NeedleRow& row) {
+    const std::string other = another_pair(recall);
+    if (other.empty()) return;
+    const auto answer = static_cast<std::size_t>(recall.answers[0]);
+    std::vector<Token> text = bytes_of(recall.text.substr(0, answer));
+    text.insert(text.begin(), session.tokenizer->bos());
+    const auto prompt = text.size() - kQuestion;
+    const auto store = make(text, static_cast<Index>(prompt));
+    session.decoder.forward(*store, std::span(text).first(prompt));
+    const auto fork = store->fork();
+    row.first.add(answers(session.decoder, *store,
+                          recall.text.substr(answer - kQuestion, kQuestion),
+                          recall.text[answer]));
+    row.second.add(answers(session.decoder, *fork, other.substr(0, 2) + "?", other[2]));
+}
+
+NeedleRow needle_row(Session& session,
+                     const NeedleFlags& flags,
+                     const std::string& name,
+                     const std::vector<RecallCase>& cases) {
+    const MakePolicy make = maker_of(session, name, flags.policy);
+    const Token bos = session.tokenizer->bos();
+    NeedleRow row;
+    for (const RecallCase& recall : cases) {
+        row.outside[recall.distance].add(
+            recalls(session.decoder, make, recall, bos, kQuestion));
+        row.inside[recall.distance].add(recalls(session.decoder, make, recall, bos, 1));
+        // The oracle knows the future of one text; two questions are two.
+        if (name != "oracle") ask_two(session, make, recall, row);
+    }
+    return row;
+}
+
+void print_shares(const char* where, const std::map<Index, Tally>& tallies) {
+    std::printf(" %-8s", where);
+    for (const auto& one : tallies) std::printf(" %4.2f", one.second.share());
+}
+
+void print_needle(const std::string& name, const NeedleRow& row) {
+    std::printf("  %-17s", name.c_str());
+    print_shares("outside", row.outside);
+    if (row.first.asked > 0)
+        std::printf("   %5.2f %6.2f", row.first.share(), row.second.share());
+    std::printf("\n  %-17s", "");
+    print_shares("inside", row.inside);
+    std::printf("\n");
+    std::fflush(stdout);
+}
+
+Json needle_json(const std::string& name, const NeedleRow& row) {
+    Json json{{"policy", name}};
+    for (const auto& one : row.outside)
+        json["outside"][std::to_string(one.first)] = one.second.share();
+    for (const auto& one : row.inside)
+        json["inside"][std::to_string(one.first)] = one.second.share();
+    json["asked_two"] = row.first.asked;
+    json["first"] = row.first.share();
+    json["second"] = row.second.share();
+    return json;
+}
+
+int run_needle(const NeedleFlags& flags) {
+    Session session(flags.session);
+    const std::vector<RecallCase> cases = recall_cases(session, flags.cases, flags.each);
+    check(!cases.empty(), "needle: no recall cases, or ", session.model->config.name,
+          " does not read bytes");
+    std::vector<std::string> names = flags.names.empty() ? names_of_policies() : flags.names;
+    std::map<Index, Index> distances;
+    for (const RecallCase& recall : cases) ++distances[recall.distance];
+    std::printf("%s, %s: %zu cases, budget %td; share of right answers by distance\n",
+                session.model->config.name.c_str(), session.engine->name().c_str(),
+                cases.size(), flags.policy.budget);
+    std::printf("  %-17s %-8s", "policy", "question");
+    for (const auto& one : distances) std::printf(" %4td", one.first);
+    std::printf("   first second\n");
+    Json json = new_report("step05_policies needle", flags.policy.seed);
+    json["model"] = session.model->config.name;
+    json["budget"] = flags.policy.budget;
+    json["cases"] = cases.size();
+    for (const std::string& name : names) {
+        const NeedleRow row = needle_row(session, flags, name, cases);
+        print_needle(name, row);
+        json["policies"].push_back(needle_json(name, row));
+    }
+    std::printf(
+        "\n  outside: the question comes behind what is compressed. inside: all of it but its\n"
+        "  question mark is compressed with the text. first, second: the case's question, and\n"
+        "  one for another pair of its text, each to a fork of the same compressed text.\n");
+    if (!flags.json.empty()) write_json(flags.json, json);
+    std::cout << "RESULT policies=" << names.size() << " cases=" << cases.size() << std::endl;
+    return cli::kHolds;
+}
+
+}  // namespace
+
+Command add_needle(CLI::App& parent) {
+    CLI::App* sub = parent.add_subcommand(
+        "needle", "recall by distance, the question inside and outside of what is compressed");
+    const auto flags = std::make_shared<NeedleFlags>();
+    flags->session.source_weights = KVLAB_SOURCE_WEIGHTS;
+    flags->policy.budget = 64;
+    cli::add_model_flags(*sub, flags->session);
+    add_policy_flags(*sub, flags->policy);
+    sub->add_option("--policy", flags->names, "these alone, a list; default: all")
+        ->delimiter(',')
+        ->check(CLI::IsMember(names_of_policies()));
+    sub->add_option("--cases", flags->cases, "recall cases of a byte model")
+        ->check(CLI::ExistingFile);
+    sub->add_option("--recall", flags->each, "cases for each distance")
+        ->check(CLI::Range(1, 1 << 20))
+        ->capture_default_str();
+    sub->add_option("--json", flags->json, "also write the figures to this file");
+    return {sub, [flags] { return run_needle(*flags); }};
+}
+
+}  // namespace kvlab::app

@@ -1,0 +1,136 @@
+// stream.cpp - chapter 5: a text longer than the model's context. Positions counted in the
+// cache (relative) go on; positions of the text (absolute) end where the table of angles ends.
+#include <algorithm>
+#include <cstdio>
+
+#include <kvlab/tensor/report.hpp>
+
+#include "texts.hpp"
+
+namespace kvlab::app {
+
+namespace {
+
+struct StreamFlags {
+    SessionOptions session;
+    PolicyOptions policy;
+    std::string text = KVLAB_SOURCE_WEIGHTS "/heldout.txt";
+    Index tokens = 2048, every = 256;
+    std::string json;
+};
+
+struct Streamer {
+    const char* label;
+    const char* policy;
+    bool sinks;
+};
+
+constexpr Streamer kStreamers[] = {{"sinks, relative", "sinks-relative", true},
+                                   {"window, relative", "sinks-relative", false},
+                                   {"sinks, absolute", "sinks", true},
+                                   {"window, absolute", "window", false}};
+
+// A stretch of the text, and the bytes held at its end.
+struct Stretch {
+    Index end = 0, bytes_held = 0;
+    double bits_per_byte = 0;
+};
+
+std::vector<Stretch> stream_text(Session& session,
+                                 const StreamFlags& flags,
+                                 KvStore& store,
+                                 const TextWindows& text) {
+    const std::vector<Token> input = text.input(0);
+    const auto targets = text.targets(0);
+    std::vector<Stretch> stretches;
+    double bits = 0;
+    Index bytes = 0;
+    for (std::size_t i = 0; i < input.size(); ++i) {
+        const auto next = static_cast<Index>(i) + 1;
+        const bool ends = session.decoder.context_bounds(store) &&
+                          store.next_position() >= session.model->config.context;
+        if (ends) break;
+        const View<const float> logits =
+            session.decoder.forward(store, std::span(input).subspan(i, 1));
+        bits += surprise_bits(logits.flat(), targets[i]);
+        bytes += static_cast<Index>(session.tokenizer->piece(targets[i]).size());
+        if (next % flags.every != 0 && next != static_cast<Index>(input.size())) continue;
+        stretches.push_back({next, store.bytes().logical, bits / static_cast<double>(bytes)});
+        bits = 0;
+        bytes = 0;
+    }
+    return stretches;
+}
+
+int run_stream(const StreamFlags& flags) {
+    Session session(flags.session);
+    const Index context = session.model->config.context;
+    check(session.model->rope.positions() > 0, "stream: ", session.model->config.name,
+          " has learned positions; nothing can be counted in the cache");
+    check(flags.policy.ratio == 0 && flags.policy.budget < context, "stream: a budget of ",
+          flags.policy.budget, " in a context of ", context);
+    const TextWindows text = windows_of(session, flags.text, flags.tokens, flags.tokens);
+    std::printf(
+        "%s: %td tokens one by one, trained for %td; budget %td; bits per byte of each "
+        "%td tokens\n",
+        session.model->config.name.c_str(), flags.tokens, context, flags.policy.budget,
+        flags.every);
+    Json json = new_report("step05_policies stream", flags.policy.seed);
+    json["model"] = session.model->config.name;
+    json["context"] = context;
+    json["budget"] = flags.policy.budget;
+    json["every"] = flags.every;
+    bool constant = true;
+    for (const Streamer& streamer : kStreamers) {
+        PolicyOptions options = flags.policy;
+        if (!streamer.sinks) options.sinks = 0;
+        const auto store = find_policy(streamer.policy)
+                               .make(policy_context(session.decoder, context), options);
+        const std::vector<Stretch> stretches = stream_text(session, flags, *store, text);
+        std::printf("  %-17s", streamer.label);
+        Json row{{"policy", streamer.label}, {"seen", store->next_position()}};
+        Index full = 0;  // bytes once the budget is reached
+        for (const Stretch& one : stretches) {
+            std::printf(" %6.3f", one.bits_per_byte);
+            row["stretches"].push_back({{"end", one.end},
+                                        {"bits_per_byte", one.bits_per_byte},
+                                        {"bytes_held", one.bytes_held}});
+            if (one.end < options.budget) continue;
+            constant = constant && (full == 0 || full == one.bytes_held);
+            full = one.bytes_held;
+        }
+        std::printf("  %td bytes%s\n", store->bytes().logical,
+                    store->next_position() < flags.tokens
+                        ? "; ends: no angles behind the context"
+                        : "");
+        std::fflush(stdout);
+        json["policies"].push_back(std::move(row));
+    }
+    json["memory_constant"] = constant;
+    if (!flags.json.empty()) write_json(flags.json, json);
+    std::cout << "RESULT tokens=" << flags.tokens
+              << " memory_constant=" << (constant ? "yes" : "no") << std::endl;
+    return constant ? cli::kHolds : cli::kFails;
+}
+
+}  // namespace
+
+Command add_stream(CLI::App& parent) {
+    CLI::App* sub = parent.add_subcommand("stream", "a text longer than the model's context");
+    const auto flags = std::make_shared<StreamFlags>();
+    flags->session.source_weights = KVLAB_SOURCE_WEIGHTS;
+    cli::add_model_flags(*sub, flags->session);
+    add_policy_flags(*sub, flags->policy);
+    sub->add_option("--text", flags->text, "text to run")->check(CLI::ExistingFile);
+    const auto count = [sub](const char* name, Index& value, Index least, const char* text) {
+        sub->add_option(name, value, text)
+            ->check(CLI::Range(least, Index{1} << 24))
+            ->capture_default_str();
+    };
+    count("--tokens", flags->tokens, 2, "of the text");
+    count("--every", flags->every, 1, "tokens of a stretch");
+    sub->add_option("--json", flags->json, "also write the figures to this file");
+    return {sub, [flags] { return run_stream(*flags); }};
+}
+
+}  // namespace kvlab::app
