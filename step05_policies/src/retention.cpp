@@ -10,10 +10,10 @@ double retained_mass(std::span<const float> shares, std::span<const Index> kept)
     check(query >= 0 && (kept.empty() || (kept.front() >= 0 && kept.back() < query)),
           "retained mass: positions kept must lie before the query at ", query);
     double all = 0, held = 0;
-    for (const float share : shares) all += double{share};
+    for (const float share : shares) all += static_cast<double>(share);
     for (const Index position : kept)
-        held += double{shares[static_cast<std::size_t>(position)]};
-    held += double{shares.back()};
+        held += static_cast<double>(shares[static_cast<std::size_t>(position)]);
+    held += static_cast<double>(shares.back());
     return held / all;
 }
 
