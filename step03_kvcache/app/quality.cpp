@@ -65,7 +65,8 @@ void print_formats(const QualityReport& report, const KvShape& shape, Index byte
     for (const CacheQuality& cache : report.caches)
         std::printf("  %-7s %14.6f %10.3f%% %14s %12s %12s %13td %7.2f%%\n",
                     kv_format_name(cache.format), per_byte(cache.bits), 100 * cache.agreement(),
-                    format_number(cache.mean_kl()).c_str(), format_number(cache.max_kl).c_str(),
+                    format_number(cache.mean_kl()).c_str(),
+                    format_number(cache.max_kl()).c_str(),
                     format_number(cache.logits.max_abs).c_str(),
                     kv_bytes_per_token(cache.format, shape),
                     100.0 * static_cast<double>(kv_bytes_per_token(cache.format, shape)) /
@@ -79,7 +80,7 @@ Json to_json(const CacheQuality& cache, const KvShape& shape, Index bytes) {
         {"bits_per_byte", cache.bits / static_cast<double>(bytes)},
         {"agreement", cache.agreement()},
         {"mean_kl", cache.mean_kl()},
-        {"max_kl", cache.max_kl},
+        {"max_kl", cache.max_kl()},
         {"max_abs_logit", cache.logits.max_abs},
         {"logits", cache.logits.count},
         {"logits_differ", cache.logits.differ},

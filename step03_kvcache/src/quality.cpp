@@ -33,13 +33,29 @@ double kl_bits(const NextToken& p, const NextToken& q) {
 
 // ANCHOR_END: kl_bits
 
-void CacheQuality::add(const NextToken& p, const NextToken& q, Token next) {
-    const double kl = kl_bits(p, q);
+void Shift::add(const NextToken& p, const NextToken& q, Token next) {
+    kl.push_back(kl_bits(p, q));
     bits += q.bits(next);
     ++positions;
     agree += p.likeliest == q.likeliest ? 1 : 0;
-    sum_kl += kl;
-    max_kl = std::max(max_kl, kl);
+}
+
+double Shift::mean_kl() const {
+    double sum = 0;
+    for (const double one : kl) sum += one;
+    return sum / static_cast<double>(positions);
+}
+
+double Shift::kl_quantile(double share) const {
+    check(!kl.empty() && share >= 0 && share <= 1,
+          "quality: no positions, or no share: ", share);
+    std::vector<double> sorted = kl;
+    std::sort(sorted.begin(), sorted.end());
+    return sorted[static_cast<std::size_t>(share * static_cast<double>(sorted.size() - 1))];
+}
+
+void CacheQuality::add(const NextToken& p, const NextToken& q, Token next) {
+    Shift::add(p, q, next);
     logits.merge(compare_bits(p.logits, q.logits));
 }
 

@@ -70,7 +70,7 @@ Json to_json(const PolicyQuality& quality, const Recall& recall, Index bytes) {
               {"agreement", quality.agreement()},
               {"mean_kl", quality.mean_kl()},
               {"kl_99", quality.kl_quantile(0.99)},
-              {"max_kl", quality.kl_quantile(1.0)}};
+              {"max_kl", quality.max_kl()}};
     for (const auto& one : recall) json["recall"][std::to_string(one.first)] = one.second;
     return json;
 }
@@ -116,7 +116,7 @@ int run_compare(const CompareFlags& flags) {
         std::fflush(stdout);
         json["policies"].push_back(to_json(quality, recall, bytes));
         if (quality.policy == "full")
-            full_is_full = quality.bits == report.full_bits && quality.kl_quantile(1.0) == 0 &&
+            full_is_full = quality.bits == report.full_bits && quality.max_kl() == 0 &&
                            quality.agree == quality.positions;
     }
     std::printf(

@@ -100,7 +100,7 @@ Json row_json(const QualityRow& row, Index bytes) {
         [&](const PolicyQuality& q) { return q.bits / static_cast<double>(bytes); });
     put("mean_kl", [](const PolicyQuality& q) { return q.mean_kl(); });
     put("kl_99", [](const PolicyQuality& q) { return q.kl_quantile(0.99); });
-    put("max_kl", [](const PolicyQuality& q) { return q.kl_quantile(1.0); });
+    put("max_kl", [](const PolicyQuality& q) { return q.max_kl(); });
     put("agreement", [](const PolicyQuality& q) { return q.agreement(); });
     put("retained_mass", [](const PolicyQuality& q) { return q.retention.mean_mass(); });
     put("oracle_overlap", [](const PolicyQuality& q) { return q.retention.mean_overlap(); });

@@ -7,31 +7,6 @@
 
 namespace kvlab {
 
-void PolicyQuality::add(const NextToken& p, const NextToken& q, Token next) {
-    ++positions;
-    agree += p.likeliest == q.likeliest ? 1 : 0;
-    bits += q.bits(next);
-    kl.push_back(kl_bits(p, q));
-}
-
-double PolicyQuality::mean_kl() const {
-    double sum = 0;
-    for (const double one : kl) sum += one;
-    return sum / static_cast<double>(positions);
-}
-
-double PolicyQuality::kl_quantile(double share) const {
-    check(!kl.empty() && share >= 0 && share <= 1,
-          "quality: no positions, or no share: ", share);
-    std::vector<double> sorted = kl;
-    std::sort(sorted.begin(), sorted.end());
-    return sorted[static_cast<std::size_t>(share * static_cast<double>(sorted.size() - 1))];
-}
-
-double PolicyQuality::agreement() const {
-    return static_cast<double>(agree) / static_cast<double>(positions);
-}
-
 namespace {
 
 // One window through one policy, from nothing.

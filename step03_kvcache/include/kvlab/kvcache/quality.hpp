@@ -31,21 +31,32 @@ struct NextToken {
 // unequal length.
 double kl_bits(const NextToken& p, const NextToken& q);
 
-// One format against the run without a cache, over all positions of a text.
-struct CacheQuality {
-    KvFormat format{};
-    double bits = 0;                 // for all tokens of the text
+// How far the rows of one run are from those of another, over all positions of a text.
+struct Shift {
     Index positions = 0, agree = 0;  // agree: with the same most likely next token
-    double sum_kl = 0, max_kl = 0;   // bits
-    Difference logits;               // all of them, bit by bit
+    double bits = 0;                 // that the second run gives the tokens of the text
+    std::vector<double> kl;          // kl_bits of each position
+
+    // One more position: p of the first run, q of the second, `next` the text's own token.
+    void add(const NextToken& p, const NextToken& q, Token next);
 
     double agreement() const {
         return static_cast<double>(agree) / static_cast<double>(positions);
     }
 
-    double mean_kl() const { return sum_kl / static_cast<double>(positions); }
+    double mean_kl() const;
+    // 0.99: of a hundred positions one is worse. 1: the largest. Throws Error without
+    // positions.
+    double kl_quantile(double share) const;
 
-    // One more position: p without a cache, q with it, `next` the text's own token.
+    double max_kl() const { return kl_quantile(1); }
+};
+
+// One format against the run without a cache.
+struct CacheQuality : Shift {
+    KvFormat format{};
+    Difference logits;  // all of them, bit by bit
+
     void add(const NextToken& p, const NextToken& q, Token next);
 };
 

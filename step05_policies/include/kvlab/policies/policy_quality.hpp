@@ -16,23 +16,13 @@
 
 namespace kvlab {
 
-struct PolicyQuality {
+// Against the run with everything kept.
+struct PolicyQuality : Shift {
     std::string policy;
-    Index positions = 0, agree = 0;  // agree: with the same most likely next token as full
-    double bits = 0;                 // for the tokens of the text
-    std::vector<double> kl;          // bits, of each position
-    double kept_behind_prompt = 0;   // tokens per layer and KV head
+    double kept_behind_prompt = 0;  // tokens per layer and KV head
     double kept_at_end = 0;
     KvBytes bytes;        // at the end, of one window
     Retention retention;  // only where it was asked for
-
-    // One more position: p with everything kept, q with the policy, `next` the text's token.
-    void add(const NextToken& p, const NextToken& q, Token next);
-
-    double mean_kl() const;
-    double kl_quantile(
-        double share) const;  // 0.99: of a hundred positions one is worse; 1: max
-    double agreement() const;
 };
 
 struct PolicyReport {
