@@ -108,7 +108,7 @@ int rows_per_block(const Sizes& s) {
 void run_fused_attention(const AttentionCall& call) {
     const Sizes s(call);
     const int rows = rows_per_block(s);
-    const dim3 grid(groups(s.kv_heads, 1), groups(s.tokens * s.group, rows));
+    const dim3 grid(groups(s.kv_heads, 1), groups(Index{s.tokens} * s.group, rows));
     launch(attention_fused, grid, warps_of(call.block),
            static_cast<std::size_t>(tile_bytes(rows, s.head_dim)), call.q.data(), s.q_stride,
            call.keys, call.values, s.capacity, call.out.data(), s.out_stride, s.past, s.tokens,

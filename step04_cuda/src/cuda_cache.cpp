@@ -62,7 +62,7 @@ const AttentionRung& CudaCache::rung_for(Index tokens) const {
     const auto rungs = attention_rungs();
     const Index group = shape_.heads / shape_.kv_heads;
     if (attention_ != nullptr && attention_->accepts(tokens, group)) return *attention_;
-    constexpr Index kLong = 4 * 64;  // slots
+    constexpr Index kLong = Index{4} * 64;  // slots
     const bool split = attention_ == nullptr && length_ + tokens > kLong;
     const AttentionRung& last = rungs.back();
     return split && last.accepts(tokens, group) ? last : find_rung(rungs, "fused");

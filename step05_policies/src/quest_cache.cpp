@@ -126,8 +126,8 @@ class PageTiles {
 public:
     PageTiles(const KvTiles& tiles, Index kv_head, Index page, std::span<const Index> pages)
         : tiles_(tiles), kv_head_(kv_head), page_(page), pages_(pages) {
-        room_.resize(std::max(
-            room_.size(),
+        room.resize(std::max(
+            room.size(),
             static_cast<std::size_t>(kTile * (tiles.head_dim() + tiles.padded_dim()))));
     }
 
@@ -143,7 +143,7 @@ public:
             return {tiles_.key_tile(kv_head_, chosen[0] / in_tile),
                     tiles_.value_tile(kv_head_, chosen[0] / in_tile)};
         const Index D = tiles_.head_dim(), width = tiles_.padded_dim();
-        float *keys = room_.data(), *values = keys + kTile * D;
+        float *keys = room.data(), *values = keys + kTile * D;
         for (std::size_t p = 0; p < chosen.size(); ++p) {
             const Index from = chosen[p] % in_tile * page_, to = static_cast<Index>(p) * page_;
             const float* key = tiles_.key_tile(kv_head_, chosen[p] / in_tile) + from;
@@ -160,10 +160,10 @@ private:
     const KvTiles& tiles_;
     Index kv_head_, page_;
     std::span<const Index> pages_;
-    static thread_local std::vector<float> room_;
+    static thread_local std::vector<float> room;
 };
 
-thread_local std::vector<float> PageTiles::room_;
+thread_local std::vector<float> PageTiles::room;
 
 }  // namespace
 

@@ -36,7 +36,8 @@ void SnapKv::rate(const HeadSlots& head, std::span<float> ratings) const {
             pooled =
                 options_.max_pool ? std::max(pooled, head.row(0)[n]) : pooled + head.row(0)[n];
         if (!options_.max_pool) pooled /= static_cast<float>(options_.kernel);
-        ratings[static_cast<std::size_t>(s)] = s < prefix ? pooled : kProtected;
+        if (s >= prefix) pooled = kProtected;
+        ratings[static_cast<std::size_t>(s)] = pooled;
     }
 }
 
