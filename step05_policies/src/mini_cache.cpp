@@ -27,7 +27,10 @@ public:
     const float* read_keys(Index kv_head, Index tile, float* room) const override {
         kernels_.scale_slots(pair_.direction.key_tile(kv_head, tile),
                              lengths(pair_.key_lengths, kv_head, tile), head_dim_, room);
-        for_own(kv_head, tile, [&](const KvTiles& from, Index slot, Index s) {
+        for_retained(kv_head, tile, [&](const float* row, Index s) {
+            for (Index i = 0; i < head_dim_; ++i) room[i * kTile + s] = row[i];
+        });
+        for_open(tile, [&](const KvTiles& from, Index slot, Index s) {
             const float* key = from.key_tile(kv_head, slot / kTile) + slot % kTile;
             for (Index i = 0; i < head_dim_; ++i) room[i * kTile + s] = key[i * kTile];
         });
@@ -37,7 +40,11 @@ public:
     const float* read_values(Index kv_head, Index tile, float* room) const override {
         kernels_.scale_rows(pair_.direction.value_tile(kv_head, tile),
                             lengths(pair_.value_lengths, kv_head, tile), padded_dim_, room);
-        for_own(kv_head, tile, [&](const KvTiles& from, Index slot, Index s) {
+        for_retained(kv_head, tile, [&](const float* row, Index s) {
+            for (Index i = 0; i < head_dim_; ++i)
+                room[s * padded_dim_ + i] = row[head_dim_ + i];
+        });
+        for_open(tile, [&](const KvTiles& from, Index slot, Index s) {
             std::copy_n(from.value_tile(kv_head, slot / kTile) + slot % kTile * padded_dim_,
                         padded_dim_, room + s * padded_dim_);
         });
@@ -49,19 +56,21 @@ private:
         return all.data() + (which_ * kv_heads_ + kv_head) * slots() + tile * kTile;
     }
 
-    std::span<const std::int32_t> retained_of_head(Index kv_head) const {
-        const Index most = pair_.retained[0].slots();
-        return {pair_.positions.data() + kv_head * most, static_cast<std::size_t>(pair_.count)};
+    // Calls copy(its row, place in this tile) for each token of the tile that is retained.
+    template <class Copy>
+    void for_retained(Index kv_head, Index tile, Copy&& copy) const {
+        if (tile * kTile >= held_) return;
+        const Index row = kv_head * pair_.most;
+        const std::int32_t* const before = pair_.before_tile(kv_head, tile);
+        for (Index n = row + before[0]; n < row + before[1]; ++n)
+            copy(pair_.retained[which_].data() + n * 2 * head_dim_,
+                 pair_.positions[static_cast<std::size_t>(n)] - tile * kTile);
     }
 
-    // Calls copy(tiles, slot there, place in this tile) for what is not merged.
+    // Calls copy(tiles, slot there, place in this tile) for each token of the open step.
     template <class Copy>
-    void for_own(Index kv_head, Index tile, Copy&& copy) const {
+    void for_open(Index tile, Copy&& copy) const {
         const Index first = tile * kTile, last = std::min(end_, first + kTile);
-        const std::span<const std::int32_t> retained = retained_of_head(kv_head);
-        const auto begin = std::lower_bound(retained.begin(), retained.end(), first);
-        for (auto at = begin; at != retained.end() && *at < last; ++at)
-            copy(pair_.retained[which_], at - retained.begin(), *at - first);
         for (Index slot = std::max(held_, first); slot < last; ++slot)
             copy(pair_.open[which_], slot - held_, slot - first);
     }
@@ -95,14 +104,16 @@ MiniCache::MiniCache(const KvShape& shape,
     for (Index p = 0; p < pairs; ++p) {
         Pair& pair = pairs_.emplace_back();
         pair.direction = KvTiles(capacity, H, D);
+        pair.most = retained;
         for (const Index which : {0, 1}) {
-            pair.retained[which] = KvTiles(retained, H, D);
+            pair.retained[which].resize(static_cast<std::size_t>(H * retained * 2 * D));
             pair.open[which] = KvTiles(kTile, H, D);
         }
         const auto slots = static_cast<std::size_t>(H * pair.direction.slots());
         pair.key_lengths.resize(2 * slots);
         pair.value_lengths.resize(2 * slots);
-        pair.positions.resize(static_cast<std::size_t>(H * pair.retained[0].slots()));
+        pair.positions.resize(static_cast<std::size_t>(H * retained));
+        pair.before.resize(slots / kTile + static_cast<std::size_t>(H));
     }
 }
 
@@ -180,11 +191,11 @@ std::unique_ptr<KvStore> MiniCache::fork() const {
         const Pair& from = pairs_[p];
         Pair& to = copy->pairs_[p];
         to.direction.copy_from(from.direction, length_);
-        for (const Index which : {0, 1})
-            to.retained[which].copy_from(from.retained[which], from.count);
+        for (const Index which : {0, 1}) to.retained[which] = from.retained[which];
         to.key_lengths = from.key_lengths;
         to.value_lengths = from.value_lengths;
         to.positions = from.positions;
+        to.before = from.before;
         to.count = from.count;
     }
     copy->length_ = length_;
@@ -205,11 +216,11 @@ KvBytes MiniCache::bytes() const {
             H * (length_ * (slot + 4 * kNumber) + pair.count * (2 * slot + kNumber));
         bytes.allocated += pair.direction.allocated_bytes();
         for (const Index which : {0, 1})
-            bytes.allocated +=
-                pair.retained[which].allocated_bytes() + pair.open[which].allocated_bytes();
+            bytes.allocated += static_cast<Index>(pair.retained[which].size()) * kNumber +
+                               pair.open[which].allocated_bytes();
         bytes.allocated +=
             static_cast<Index>(pair.key_lengths.size() + pair.value_lengths.size() +
-                               pair.positions.size()) *
+                               pair.positions.size() + pair.before.size()) *
             kNumber;
     }
     return bytes;
@@ -225,7 +236,7 @@ std::vector<Index> MiniCache::retained(Index layer, Index kv_head) const {
     const Index p = pair_of(layer);
     if (p < 0) return kept(layer, kv_head);
     const Pair& pair = pairs_[static_cast<std::size_t>(p)];
-    const auto first = pair.positions.begin() + kv_head * pair.retained[0].slots();
+    const auto first = pair.positions.begin() + kv_head * pair.most;
     return {first, first + pair.count};
 }
 

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include <kvlab/attention/attention_kernels.hpp>
 #include <kvlab/policies/mini_cache.hpp>
 #include <kvlab/tensor/rope.hpp>
 
@@ -104,22 +105,40 @@ void MiniCache::choose_retained(const Pair& pair, Index kv_head, Index count) {
 
 // ANCHOR: merge
 void MiniCache::merge(Pair& pair) {
-    const Index most = pair.retained[0].slots(), H = shape_.kv_heads;
+    const Index D = shape_.head_dim, H = shape_.kv_heads;
     const Index more =
         std::clamp<Index>(retained_of(length_ + pending_) - pair.count, 0, pending_);
     for (Index h = 0; h < H; ++h) {
         for (Index t = 0; t < pending_; ++t) merge_token(pair, h, t);
-        if (more == 0) continue;
-        choose_retained(pair, h, more);
+        if (more > 0) choose_retained(pair, h, more);
         for (Index n = 0; n < more; ++n) {
             const Index t = order_[static_cast<std::size_t>(n)], place = pair.count + n;
-            pair.positions[static_cast<std::size_t>(h * most + place)] =
-                static_cast<std::int32_t>(length_ + t);
-            for (const Index which : {0, 1})
-                pair.retained[which].copy_slot_from(pair.open[which], h, t, place);
+            const auto row = static_cast<std::size_t>(h * pair.most + place);
+            pair.positions[row] = static_cast<std::int32_t>(length_ + t);
+            for (const Index which : {0, 1}) {
+                const std::span<float> own =
+                    std::span(pair.retained[which])
+                        .subspan(row * 2 * static_cast<std::size_t>(D));
+                copy_row(pair.open[which], h, t, true, own.first(static_cast<std::size_t>(D)));
+                copy_row(pair.open[which], h, t, false,
+                         own.subspan(static_cast<std::size_t>(D), static_cast<std::size_t>(D)));
+            }
         }
     }
     pair.count += more;
+    count_before_tiles(pair);
+}
+
+// Of the tiles that the open step fills, and the one behind them.
+void MiniCache::count_before_tiles(Pair& pair) const {
+    const Index tiles = pair.direction.slots() / kTile;
+    for (Index h = 0; h < shape_.kv_heads; ++h) {
+        const auto first = pair.positions.begin() + h * pair.most;
+        for (Index tile = length_ / kTile; tile <= (length_ + pending_ - 1) / kTile + 1; ++tile)
+            pair.before[static_cast<std::size_t>(h * (tiles + 1) + tile)] =
+                static_cast<std::int32_t>(
+                    std::lower_bound(first, first + pair.count, tile * kTile) - first);
+    }
 }
 
 void MiniCache::merge_token(Pair& pair, Index kv_head, Index t) {

@@ -43,12 +43,14 @@ static void rotate_tile(const float* keys,
         store(out + s, load(keys + s));
 }
 
+// In the order of memory, which the processor then fetches ahead.
 static void scale_slots(const float* keys, const float* factors, Index head_dim, float* out) {
-    for (Index s = 0; s < kSlots; s += kLanes) {
-        const Vec factor = load(factors + s);
-        for (Index i = s; i < head_dim * kSlots; i += kSlots)
-            store(out + i, mul(load(keys + i), factor));
-    }
+    constexpr Index kVecs = kSlots / kLanes;
+    Vec factor[kVecs];
+    for (Index n = 0; n < kVecs; ++n) factor[n] = load(factors + n * kLanes);
+    for (Index i = 0; i < head_dim * kSlots; i += kSlots)
+        for (Index n = 0; n < kVecs; ++n)
+            store(out + i + n * kLanes, mul(load(keys + i + n * kLanes), factor[n]));
 }
 
 static void scale_rows(const float* values, const float* factors, Index width, float* out) {

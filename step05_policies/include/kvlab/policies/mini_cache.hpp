@@ -72,12 +72,22 @@ private:
     class Reader;
 
     struct Pair {
-        KvTiles direction;             // slots of the whole capacity
-        KvTiles retained[2], open[2];  // of the lower and the upper layer; the open step
+        KvTiles direction;  // slots of the whole capacity
+        KvTiles open[2];    // the open step, of the lower and the upper layer
+        // Of both layers, a token's key and value in one row: a tile would give them back
+        // column by column, and each number from a cache line of its own.
+        std::vector<float> retained[2];                 // [Hkv, most, 2 D]
         std::vector<float> key_lengths, value_lengths;  // [2 layers, Hkv, slots]
-        // Positions that are retained, ascending; the n-th lies in slot n of `retained`.
-        std::vector<std::int32_t> positions;  // [Hkv, most retained]
-        Index count = 0;                      // retained, of each KV head
+        // Positions that are retained, ascending; the n-th has row n of `retained`.
+        std::vector<std::int32_t> positions;  // [Hkv, most]
+        // How many of these lie before each tile: a search for it would take longer than the
+        // copy.
+        std::vector<std::int32_t> before;  // [Hkv, tiles + 1]
+        Index most = 0, count = 0;         // rows there is room for; retained, of each KV head
+
+        const std::int32_t* before_tile(Index kv_head, Index tile) const {
+            return before.data() + kv_head * (direction.slots() / 64 + 1) + tile;
+        }
     };
 
     Index pair_of(Index layer) const;  // or -1
@@ -85,6 +95,7 @@ private:
     void choose_retained(const Pair& pair, Index kv_head, Index count);
     void merge(Pair& pair);
     void merge_token(Pair& pair, Index kv_head, Index token);
+    void count_before_tiles(Pair& pair) const;
     float number(Index layer, Index kv_head, Index position, Index i, bool key) const;
 
     // Fixed at construction.
