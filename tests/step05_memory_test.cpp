@@ -73,9 +73,9 @@ TEST_CASE("5.4 bytes: logical ones are the closed form with positions and scores
     CHECK(held("quest", {}) == 1024 * token + 131072);
     PolicyOptions merged;
     merged.retained = 0.05;
-    // Layers 2 and 3: a direction and four lengths; 52 tokens with their positions in both.
+    // Layers 2 and 3: a vector and two factors; of 52 tokens the position and the upper layer.
     CHECK(held("minicache", merged) ==
-          1024 * 2 * 2 * 256 + 2 * (1024 * (256 + 16) + 52 * (2 * 256 + 4)));
+          1024 * 2 * 2 * 256 + 2 * (1024 * (256 + 8) + 52 * (256 + 4)));
 }
 
 TEST_CASE("5.4 bytes: allocated ones are what the allocator was asked for") {

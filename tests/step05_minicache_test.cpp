@@ -135,6 +135,36 @@ TEST_CASE("5.2 minicache: the keys that differ most in direction are retained") 
     }
 }
 
+TEST_CASE("5.2 minicache: a vector without length is retained first and harms nothing") {
+    PolicyOptions options;
+    options.merge_from = 0;
+    options.retained = 0.2;  // one of the first step's three, none of the next one
+    const KvShape shape{2, 1, 1, 4};
+    MiniCache mini(shape, 10, options);
+    // Tokens whose keys and values point one way, with these lengths.
+    const auto step = [&](const std::vector<float>& lower, const std::vector<float>& upper) {
+        const auto T = static_cast<Index>(lower.size());
+        mini.begin(T);
+        for (const Index layer : {0, 1}) {
+            Tensor rows({T, 1, 4});
+            for (Index t = 0; t < T; ++t)
+                rows(t, 0, 1) = (layer == 0 ? lower : upper)[static_cast<std::size_t>(t)];
+            mini.append(layer, rows.view(), rows.view());
+        }
+        mini.commit();
+    };
+    step({2, 0, 4}, {1, 3, 1});
+    CHECK(mini.retained(0, 0) == std::vector<Index>{1});
+    CHECK(mini.key(1, 0, 1, 1) == 3.0f);
+    CHECK(mini.key(1, 0, 2, 1) == 1.0f);
+    step({0}, {5});  // not retained: the share is used up
+    for (Index i = 0; i < 4; ++i) {
+        CHECK(mini.key(0, 0, 3, i) == 0.0f);
+        CHECK(mini.key(1, 0, 3, i) == 0.0f);
+        CHECK(mini.value(1, 0, 3, i) == 0.0f);
+    }
+}
+
 TEST_CASE("5.2 minicache: everything retained is the full cache for any direction") {
     for (const double t : {0.0, 0.25, 0.6, 1.0}) {
         PolicyOptions options;

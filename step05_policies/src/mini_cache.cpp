@@ -9,51 +9,51 @@
 
 namespace kvlab {
 
-// What attention reads of one layer of a pair: directions times lengths, but retained tokens
-// and those of the open step as they are.
+// What attention reads of the upper layer of a pair: the lower one's vectors times factors, but
+// retained tokens and those of the open step as they are.
 class MiniCache::Reader final : public TileReader {
 public:
-    Reader(const MiniCache& cache, const Pair& pair, Index which)
-        : TileReader(pair.direction.slots(), cache.shape_.kv_heads, cache.shape_.head_dim),
+    Reader(const MiniCache& cache, const Pair& pair)
+        : TileReader(pair.lower.slots(), cache.shape_.kv_heads, cache.shape_.head_dim),
           pair_(pair),
-          which_(which),
           held_(cache.length_),
           end_(cache.length_ + cache.pending_),
           kernels_(policy_kernels(cache.level_)) {}
 
-    // A direction and a length for each of the two.
+    // A vector and a factor for each of the two.
     Index slot_bytes() const override { return 2 * (head_dim_ + 1) * Index{sizeof(float)}; }
 
     const float* read_keys(Index kv_head, Index tile, float* room) const override {
-        kernels_.scale_slots(pair_.direction.key_tile(kv_head, tile),
-                             lengths(pair_.key_lengths, kv_head, tile), head_dim_, room);
+        kernels_.scale_slots(pair_.lower.key_tile(kv_head, tile),
+                             factors(pair_.key_factors, kv_head, tile), head_dim_, room);
         for_retained(kv_head, tile, [&](const float* row, Index s) {
             for (Index i = 0; i < head_dim_; ++i) room[i * kTile + s] = row[i];
         });
-        for_open(tile, [&](const KvTiles& from, Index slot, Index s) {
-            const float* key = from.key_tile(kv_head, slot / kTile) + slot % kTile;
+        for_open(tile, [&](Index slot, Index s) {
+            const float* key = pair_.open.key_tile(kv_head, slot / kTile) + slot % kTile;
             for (Index i = 0; i < head_dim_; ++i) room[i * kTile + s] = key[i * kTile];
         });
         return room;
     }
 
     const float* read_values(Index kv_head, Index tile, float* room) const override {
-        kernels_.scale_rows(pair_.direction.value_tile(kv_head, tile),
-                            lengths(pair_.value_lengths, kv_head, tile), padded_dim_, room);
+        kernels_.scale_rows(pair_.lower.value_tile(kv_head, tile),
+                            factors(pair_.value_factors, kv_head, tile), padded_dim_, room);
         for_retained(kv_head, tile, [&](const float* row, Index s) {
             for (Index i = 0; i < head_dim_; ++i)
                 room[s * padded_dim_ + i] = row[head_dim_ + i];
         });
-        for_open(tile, [&](const KvTiles& from, Index slot, Index s) {
-            std::copy_n(from.value_tile(kv_head, slot / kTile) + slot % kTile * padded_dim_,
-                        padded_dim_, room + s * padded_dim_);
+        for_open(tile, [&](Index slot, Index s) {
+            std::copy_n(
+                pair_.open.value_tile(kv_head, slot / kTile) + slot % kTile * padded_dim_,
+                padded_dim_, room + s * padded_dim_);
         });
         return room;
     }
 
 private:
-    const float* lengths(const std::vector<float>& all, Index kv_head, Index tile) const {
-        return all.data() + (which_ * kv_heads_ + kv_head) * slots() + tile * kTile;
+    const float* factors(const std::vector<float>& all, Index kv_head, Index tile) const {
+        return all.data() + kv_head * slots() + tile * kTile;
     }
 
     // Calls copy(its row, place in this tile) for each token of the tile that is retained.
@@ -63,20 +63,20 @@ private:
         const Index row = kv_head * pair_.most;
         const std::int32_t* const before = pair_.before_tile(kv_head, tile);
         for (Index n = row + before[0]; n < row + before[1]; ++n)
-            copy(pair_.retained[which_].data() + n * 2 * head_dim_,
+            copy(pair_.retained.data() + n * 2 * head_dim_,
                  pair_.positions[static_cast<std::size_t>(n)] - tile * kTile);
     }
 
-    // Calls copy(tiles, slot there, place in this tile) for each token of the open step.
+    // Calls copy(slot of `open`, place in this tile) for each token of the open step.
     template <class Copy>
     void for_open(Index tile, Copy&& copy) const {
         const Index first = tile * kTile, last = std::min(end_, first + kTile);
         for (Index slot = std::max(held_, first); slot < last; ++slot)
-            copy(pair_.open[which_], slot - held_, slot - first);
+            copy(slot - held_, slot - first);
     }
 
     const Pair& pair_;
-    Index which_, held_, end_;
+    Index held_, end_;
     const PolicyKernels& kernels_;
 };
 
@@ -103,17 +103,14 @@ MiniCache::MiniCache(const KvShape& shape,
         whole_.push_back(pair_of(layer) < 0 ? KvTiles(capacity, H, D) : KvTiles());
     for (Index p = 0; p < pairs; ++p) {
         Pair& pair = pairs_.emplace_back();
-        pair.direction = KvTiles(capacity, H, D);
+        pair.lower = KvTiles(capacity, H, D);
+        pair.open = KvTiles(kTile, H, D);
         pair.most = retained;
-        for (const Index which : {0, 1}) {
-            pair.retained[which].resize(static_cast<std::size_t>(H * retained * 2 * D));
-            pair.open[which] = KvTiles(kTile, H, D);
-        }
-        const auto slots = static_cast<std::size_t>(H * pair.direction.slots());
-        pair.key_lengths.resize(2 * slots);
-        pair.value_lengths.resize(2 * slots);
+        pair.key_factors.resize(static_cast<std::size_t>(H * pair.lower.slots()));
+        pair.value_factors.resize(static_cast<std::size_t>(H * pair.lower.slots()));
+        pair.retained.resize(static_cast<std::size_t>(H * retained * 2 * D));
         pair.positions.resize(static_cast<std::size_t>(H * retained));
-        pair.before.resize(slots / kTile + static_cast<std::size_t>(H));
+        pair.before.resize(static_cast<std::size_t>(H * (pair.lower.slots() / kTile + 1)));
     }
 }
 
@@ -130,8 +127,7 @@ void MiniCache::begin(Index T) {
     check(T >= 1 && T <= room(), "minicache: ", T, " tokens do not fit: ", length_, " of ",
           capacity_, " slots are taken");
     for (Pair& pair : pairs_)
-        for (KvTiles& open : pair.open)
-            if (open.slots() < T) open = KvTiles(T, shape_.kv_heads, shape_.head_dim);
+        if (pair.open.slots() < T) pair.open = KvTiles(T, shape_.kv_heads, shape_.head_dim);
     pending_ = T;
     appended_ = 0;
 }
@@ -144,8 +140,10 @@ void MiniCache::append(Index layer, const View<const float>& k, const View<const
     const Index pair = pair_of(layer);
     if (pair < 0)
         whole_[static_cast<std::size_t>(layer)].write(length_, k, v);
+    else if (is_upper(layer))
+        pairs_[static_cast<std::size_t>(pair)].open.write(0, k, v);
     else
-        pairs_[static_cast<std::size_t>(pair)].open[(layer - first_) % 2].write(0, k, v);
+        pairs_[static_cast<std::size_t>(pair)].lower.write(length_, k, v);
     ++appended_;
 }
 
@@ -155,11 +153,13 @@ AttentionWork MiniCache::attend(Index layer,
                                 ThreadPool& pool) {
     check(layer >= 0 && layer < appended_, "minicache: layer ", layer, " has no keys yet");
     const Index pair = pair_of(layer);
-    if (pair < 0)
-        return attend_tiles(level_, pool, q, whole_[static_cast<std::size_t>(layer)], length_,
-                            out);
-    const Reader reader(*this, pairs_[static_cast<std::size_t>(pair)], (layer - first_) % 2);
-    return attend_tiles(level_, pool, q, reader, length_, out);
+    if (pair >= 0 && is_upper(layer)) {
+        const Reader reader(*this, pairs_[static_cast<std::size_t>(pair)]);
+        return attend_tiles(level_, pool, q, reader, length_, out);
+    }
+    const KvTiles& tiles = pair < 0 ? whole_[static_cast<std::size_t>(layer)]
+                                    : pairs_[static_cast<std::size_t>(pair)].lower;
+    return attend_tiles(level_, pool, q, tiles, length_, out);
 }
 
 void MiniCache::commit() {
@@ -167,8 +167,8 @@ void MiniCache::commit() {
           " of ", shape_.layers, " layers");
     for (Pair& pair : pairs_) {
         merge(pair);
-        for (KvTiles& open : pair.open)  // a prompt's room is given back
-            if (open.slots() > kTile) open = KvTiles(kTile, shape_.kv_heads, shape_.head_dim);
+        if (pair.open.slots() > kTile)  // a prompt's room is given back
+            pair.open = KvTiles(kTile, shape_.kv_heads, shape_.head_dim);
     }
     length_ += pending_;
     pending_ = 0;
@@ -190,10 +190,10 @@ std::unique_ptr<KvStore> MiniCache::fork() const {
     for (std::size_t p = 0; p < pairs_.size(); ++p) {
         const Pair& from = pairs_[p];
         Pair& to = copy->pairs_[p];
-        to.direction.copy_from(from.direction, length_);
-        for (const Index which : {0, 1}) to.retained[which] = from.retained[which];
-        to.key_lengths = from.key_lengths;
-        to.value_lengths = from.value_lengths;
+        to.lower.copy_from(from.lower, length_);
+        to.key_factors = from.key_factors;
+        to.value_factors = from.value_factors;
+        to.retained = from.retained;
         to.positions = from.positions;
         to.before = from.before;
         to.count = from.count;
@@ -212,16 +212,12 @@ KvBytes MiniCache::bytes() const {
         bytes.allocated += tiles.allocated_bytes();
     }
     for (const Pair& pair : pairs_) {
-        bytes.logical +=
-            H * (length_ * (slot + 4 * kNumber) + pair.count * (2 * slot + kNumber));
-        bytes.allocated += pair.direction.allocated_bytes();
-        for (const Index which : {0, 1})
-            bytes.allocated += static_cast<Index>(pair.retained[which].size()) * kNumber +
-                               pair.open[which].allocated_bytes();
-        bytes.allocated +=
-            static_cast<Index>(pair.key_lengths.size() + pair.value_lengths.size() +
-                               pair.positions.size() + pair.before.size()) *
-            kNumber;
+        bytes.logical += H * (length_ * (slot + 2 * kNumber) + pair.count * (slot + kNumber));
+        bytes.allocated += pair.lower.allocated_bytes() + pair.open.allocated_bytes();
+        bytes.allocated += static_cast<Index>(pair.key_factors.size() +
+                                              pair.value_factors.size() + pair.retained.size() +
+                                              pair.positions.size() + pair.before.size()) *
+                           kNumber;
     }
     return bytes;
 }
@@ -246,11 +242,12 @@ float MiniCache::number(Index layer, Index kv_head, Index position, Index i, boo
           "minicache: there is no element [", layer, ", ", kv_head, ", ", position, ", ", i,
           "]");
     const Index p = pair_of(layer);
-    if (p < 0) {
-        const KvTiles& tiles = whole_[static_cast<std::size_t>(layer)];
+    if (p < 0 || !is_upper(layer)) {
+        const KvTiles& tiles = p < 0 ? whole_[static_cast<std::size_t>(layer)]
+                                     : pairs_[static_cast<std::size_t>(p)].lower;
         return key ? tiles.key(kv_head, position, i) : tiles.value(kv_head, position, i);
     }
-    const Reader reader(*this, pairs_[static_cast<std::size_t>(p)], (layer - first_) % 2);
+    const Reader reader(*this, pairs_[static_cast<std::size_t>(p)]);
     std::vector<float> room(static_cast<std::size_t>(kTile * reader.padded_dim()));
     const Index tile = position / kTile, s = position % kTile;
     return key ? reader.read_keys(kv_head, tile, room.data())[i * kTile + s]

@@ -17,13 +17,14 @@ double length_of(std::span<const float> x) {
     return std::sqrt(sum);
 }
 
-// The cosine of the angle between two vectors; 1 if one of them is 0.
+// The cosine of the angle between two vectors; -1 if one of them is 0 and has no direction that
+// could be shared.
 double cosine(std::span<const float> a, std::span<const float> b) {
     double sum = 0;
     for (std::size_t i = 0; i < a.size(); ++i)
         sum += static_cast<double>(a[i]) * static_cast<double>(b[i]);
     const double lengths = length_of(a) * length_of(b);
-    return lengths > 0 ? sum / lengths : 1.0;
+    return lengths > 0 ? sum / lengths : -1.0;
 }
 
 // The angle in [0, pi] with this cosine: sqrt(1 - x) times a polynomial (Abramowitz and Stegun,
@@ -72,6 +73,12 @@ void merged_direction(std::span<const float> lower,
 
 namespace {
 
+// 0 if the lower vector is 0 or nearly: nothing times it has the upper one's length.
+float ratio_of(double upper, double lower) {
+    constexpr double kLargest = 0x1p100;
+    return upper < lower * kLargest ? static_cast<float>(upper / lower) : 0.0f;
+}
+
 // One head's key or value of a slot as D numbers in a row.
 void copy_row(const KvTiles& tiles, Index kv_head, Index slot, bool key, std::span<float> row) {
     for (Index i = 0; i < static_cast<Index>(row.size()); ++i)
@@ -89,8 +96,8 @@ void MiniCache::choose_retained(const Pair& pair, Index kv_head, Index count) {
     order_.clear();
     cosines_.clear();
     for (Index t = 0; t < pending_; ++t) {
-        copy_row(pair.open[0], kv_head, t, true, {lower, D});
-        copy_row(pair.open[1], kv_head, t, true, {upper, D});
+        copy_row(pair.lower, kv_head, length_ + t, true, {lower, D});
+        copy_row(pair.open, kv_head, t, true, {upper, D});
         cosines_.push_back(cosine({lower, D}, {upper, D}));
         order_.push_back(t);
     }
@@ -105,33 +112,53 @@ void MiniCache::choose_retained(const Pair& pair, Index kv_head, Index count) {
 
 // ANCHOR: merge
 void MiniCache::merge(Pair& pair) {
-    const Index D = shape_.head_dim, H = shape_.kv_heads;
     const Index more =
         std::clamp<Index>(retained_of(length_ + pending_) - pair.count, 0, pending_);
-    for (Index h = 0; h < H; ++h) {
-        for (Index t = 0; t < pending_; ++t) merge_token(pair, h, t);
+    for (Index h = 0; h < shape_.kv_heads; ++h) {
         if (more > 0) choose_retained(pair, h, more);
-        for (Index n = 0; n < more; ++n) {
-            const Index t = order_[static_cast<std::size_t>(n)], place = pair.count + n;
-            const auto row = static_cast<std::size_t>(h * pair.most + place);
-            pair.positions[row] = static_cast<std::int32_t>(length_ + t);
-            for (const Index which : {0, 1}) {
-                const std::span<float> own =
-                    std::span(pair.retained[which])
-                        .subspan(row * 2 * static_cast<std::size_t>(D));
-                copy_row(pair.open[which], h, t, true, own.first(static_cast<std::size_t>(D)));
-                copy_row(pair.open[which], h, t, false,
-                         own.subspan(static_cast<std::size_t>(D), static_cast<std::size_t>(D)));
-            }
-        }
+        Index n = 0;  // of those
+        for (Index t = 0; t < pending_; ++t)
+            if (n < more && order_[static_cast<std::size_t>(n)] == t)
+                retain_token(pair, h, t, pair.count + n++);
+            else
+                merge_token(pair, h, t);
     }
     pair.count += more;
     count_before_tiles(pair);
 }
 
+// Its lower key and value are where attention looks for them.
+void MiniCache::retain_token(Pair& pair, Index kv_head, Index t, Index place) const {
+    const auto D = static_cast<std::size_t>(shape_.head_dim);
+    const auto row = static_cast<std::size_t>(kv_head * pair.most + place);
+    pair.positions[row] = static_cast<std::int32_t>(length_ + t);
+    const std::span<float> own = std::span(pair.retained).subspan(row * 2 * D, 2 * D);
+    copy_row(pair.open, kv_head, t, true, own.first(D));
+    copy_row(pair.open, kv_head, t, false, own.last(D));
+}
+
+void MiniCache::merge_token(Pair& pair, Index kv_head, Index t) const {
+    const auto D = static_cast<std::size_t>(shape_.head_dim);
+    const Index slot = length_ + t;
+    float lower[256], upper[256], key[256], value[256];
+    for (const bool is_key : {true, false}) {
+        const std::span<float> merged(is_key ? key : value, D);
+        copy_row(pair.lower, kv_head, slot, is_key, {lower, D});
+        copy_row(pair.open, kv_head, t, is_key, {upper, D});
+        const double of_lower = length_of({lower, D}), of_upper = length_of({upper, D});
+        merged_direction({lower, D}, {upper, D}, options_.direction, merged);
+        for (float& x : merged) x = static_cast<float>(static_cast<double>(x) * of_lower);
+        (is_key ? pair.key_factors : pair.value_factors)[static_cast<std::size_t>(
+            kv_head * pair.lower.slots() + slot)] = ratio_of(of_upper, of_lower);
+    }
+    pair.lower.write_slot(kv_head, slot, {key, D}, {value, D});
+}
+
+// ANCHOR_END: merge
+
 // Of the tiles that the open step fills, and the one behind them.
 void MiniCache::count_before_tiles(Pair& pair) const {
-    const Index tiles = pair.direction.slots() / kTile;
+    const Index tiles = pair.lower.slots() / kTile;
     for (Index h = 0; h < shape_.kv_heads; ++h) {
         const auto first = pair.positions.begin() + h * pair.most;
         for (Index tile = length_ / kTile; tile <= (length_ + pending_ - 1) / kTile + 1; ++tile)
@@ -140,24 +167,5 @@ void MiniCache::count_before_tiles(Pair& pair) const {
                     std::lower_bound(first, first + pair.count, tile * kTile) - first);
     }
 }
-
-void MiniCache::merge_token(Pair& pair, Index kv_head, Index t) {
-    const auto D = static_cast<std::size_t>(shape_.head_dim);
-    const Index slot = length_ + t, slots = pair.direction.slots();
-    float lower[256], upper[256], key[256], value[256];
-    for (const bool is_key : {true, false}) {
-        copy_row(pair.open[0], kv_head, t, is_key, {lower, D});
-        copy_row(pair.open[1], kv_head, t, is_key, {upper, D});
-        merged_direction({lower, D}, {upper, D}, options_.direction, {is_key ? key : value, D});
-        std::vector<float>& lengths = is_key ? pair.key_lengths : pair.value_lengths;
-        lengths[static_cast<std::size_t>(kv_head * slots + slot)] =
-            static_cast<float>(length_of({lower, D}));
-        lengths[static_cast<std::size_t>((shape_.kv_heads + kv_head) * slots + slot)] =
-            static_cast<float>(length_of({upper, D}));
-    }
-    pair.direction.write_slot(kv_head, slot, {key, D}, {value, D});
-}
-
-// ANCHOR_END: merge
 
 }  // namespace kvlab

@@ -59,7 +59,7 @@ Index minicache_bytes(const PolicyOptions& options, const KvShape& shape, Index 
         static_cast<Index>(std::ceil(options.retained * static_cast<double>(length)));
     return shape.kv_heads *
            ((shape.layers - 2 * pairs) * length * slot +
-            pairs * (length * (slot + 4 * kNumber) + retained * (2 * slot + kNumber)));
+            pairs * (length * (slot + 2 * kNumber) + retained * (slot + kNumber)));
 }
 
 }  // namespace

@@ -6,7 +6,12 @@
 //   e = (sin((1 - t) O) a + sin(t O) b) / sin(O)      restored: |x_lower| e  and  |x_upper| e
 //
 // Tokens whose keys differ most in direction are retained: they stay as they are, in both
-// layers. Attention multiplies a tile at a time and goes on in floats.
+// layers.
+//
+// The paper keeps e and both lengths. Here x = |x_lower| e is kept, with the one factor
+// f = |x_upper| / |x_lower|: the lower layer is read as it lies, the upper one as f x, a tile
+// at a time; and what the lower layer retains lies in x's own place. One number and one
+// vector less to keep, and half of the multiplications.
 #pragma once
 
 #include <vector>
@@ -56,8 +61,8 @@ public:
     void truncate(Index length) override;
     std::unique_ptr<KvStore> fork() const override;
 
-    // Logical, of a pair: for each token one direction of keys and of values and four lengths;
-    // for those retained their position, and keys and values of both layers.
+    // Logical, of a pair: for each token one vector and one factor of keys and of values; for
+    // those retained their position, and the upper layer's key and value.
     KvBytes bytes() const override;
     std::vector<Index> kept(Index layer, Index kv_head) const override;  // all
 
@@ -72,12 +77,12 @@ private:
     class Reader;
 
     struct Pair {
-        KvTiles direction;  // slots of the whole capacity
-        KvTiles open[2];    // the open step, of the lower and the upper layer
-        // Of both layers, a token's key and value in one row: a tile would give them back
-        // column by column, and each number from a cache line of its own.
-        std::vector<float> retained[2];                 // [Hkv, most, 2 D]
-        std::vector<float> key_lengths, value_lengths;  // [2 layers, Hkv, slots]
+        KvTiles lower;  // as its attention reads it, the open step included
+        KvTiles open;   // the open step of the upper layer
+        std::vector<float> key_factors, value_factors;  // upper over lower length, [Hkv, slots]
+        // Of the upper layer: a retained token's key and value in one row, since a tile would
+        // give them back column by column, each number from a cache line of its own.
+        std::vector<float> retained;  // [Hkv, most, 2 D]
         // Positions that are retained, ascending; the n-th has row n of `retained`.
         std::vector<std::int32_t> positions;  // [Hkv, most]
         // How many of these lie before each tile: a search for it would take longer than the
@@ -86,15 +91,18 @@ private:
         Index most = 0, count = 0;         // rows there is room for; retained, of each KV head
 
         const std::int32_t* before_tile(Index kv_head, Index tile) const {
-            return before.data() + kv_head * (direction.slots() / 64 + 1) + tile;
+            return before.data() + kv_head * (lower.slots() / 64 + 1) + tile;
         }
     };
+
+    bool is_upper(Index layer) const { return (layer - first_) % 2 == 1; }
 
     Index pair_of(Index layer) const;  // or -1
     Index retained_of(Index length) const;
     void choose_retained(const Pair& pair, Index kv_head, Index count);
     void merge(Pair& pair);
-    void merge_token(Pair& pair, Index kv_head, Index token);
+    void retain_token(Pair& pair, Index kv_head, Index token, Index place) const;
+    void merge_token(Pair& pair, Index kv_head, Index token) const;
     void count_before_tiles(Pair& pair) const;
     float number(Index layer, Index kv_head, Index position, Index i, bool key) const;
 
