@@ -93,6 +93,35 @@ void decode_behind(benchmark::State& state, const std::string& name, Index held)
     state.SetItemsProcessed(state.iterations());
 }
 
+// One token goes from each KV head of one layer: the last slot moves into its place, as here,
+// or all that stay are gathered into new tiles, as an index_select of a tensor library does.
+// Arguments: slots, head_dim.
+void drop_by_moving_one(benchmark::State& state) {
+    constexpr Index kHeads = 2;
+    KvTiles tiles(state.range(0), kHeads, state.range(1));
+    Index victim = 0;
+    for (auto _ : state) {
+        for (Index h = 0; h < kHeads; ++h) tiles.copy_slot(h, state.range(0) - 1, victim);
+        victim = (victim + 97) % (state.range(0) - 1);
+        benchmark::DoNotOptimize(tiles.key_tile(0, 0));
+    }
+}
+
+void drop_by_gathering_all(benchmark::State& state) {
+    constexpr Index kHeads = 2;
+    KvTiles tiles(state.range(0), kHeads, state.range(1));
+    KvTiles others(state.range(0), kHeads, state.range(1));
+    Index victim = 0;
+    for (auto _ : state) {
+        for (Index h = 0; h < kHeads; ++h)
+            for (Index slot = 0, to = 0; slot < state.range(0); ++slot)
+                if (slot != victim) others.copy_slot_from(tiles, h, slot, to++);
+        std::swap(tiles, others);
+        victim = (victim + 97) % (state.range(0) - 1);
+        benchmark::DoNotOptimize(tiles.key_tile(0, 0));
+    }
+}
+
 void register_policies() {
     for (const Index budget : {128, 256, 512})
         for (const char* name : {"window", "sinks", "sinks-relative", "h2o", "h2o-mean", "tova",
@@ -111,6 +140,9 @@ void register_policies() {
 }
 
 [[maybe_unused]] const bool registered = (register_policies(), true);
+
+BENCHMARK(drop_by_moving_one)->Args({257, 16})->Args({257, 64})->Args({2049, 64});
+BENCHMARK(drop_by_gathering_all)->Args({257, 16})->Args({257, 64})->Args({2049, 64});
 
 BENCHMARK(decode_full)
     ->Arg(128)
