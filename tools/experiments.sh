@@ -103,7 +103,7 @@ picture() {
 }
 
 # Chapter 5: experiments O1 to O5 of the catalogue (--set) and what is asked of all policies. SmolLM2 is measured on
-# one window of text and with fewer policies: each takes a pass over it of its own.
+# one window of text, deep on two, and both with fewer policies: each takes a pass over it of its own.
 experiments_of_policies() {
     chapter=step05_policies
     local quality=full,window,sinks,h2o,tova,snapkv,pyramidkv,key-norm,scissorhands,random,oracle,quest,minicache
@@ -122,7 +122,7 @@ experiments_of_policies() {
     fi
     experiment compare compare
     experiment policy_quality quality -m tiny
-    experiment policy_quality_deep quality -m deep --tokens 2048
+    experiment policy_quality_deep quality -m deep --tokens 1024 --policy $quality
     experiment policy_quality_smollm2 quality -m SmolLM2-135M-Instruct-Q4_1 --tokens 512 --no-bytes --policy $quality
     experiment policy_needle needle -m tiny
     experiment policy_needle_deep needle -m deep --recall 5
