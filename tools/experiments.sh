@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Every table and picture of chapters 3 to 5, measured on this machine; what chapter 4 counts is the same on each.
 #
-#   tools/experiments.sh                 all of them, in about an hour and a half
+#   tools/experiments.sh                 all of them: chapters 3 and 4 take half an hour, 5 takes longer
 #   tools/experiments.sh --only NAME     those whose name contains NAME
 #   tools/experiments.sh --quick         small ones on the tiny model, in a few minutes: to see that all works
 #   tools/experiments.sh --publish       afterwards: results and pictures into their chapters, whose tables

@@ -55,17 +55,16 @@ def check_published() -> None:
 
 def check_catalogue() -> None:
     """Every row is the policy with the options that its name says."""
-    made = rows("compare", "--set", "catalogue", *SHORT)
     flags = {"full": ["full"], "window 128": ["window", "--budget", "128"], "window 160": ["window", "--budget", "160"],
              "window 256": ["window", "--budget", "256"], "sinks 4+128": ["sinks", "--budget", "132"],
              "sinks 4+252": ["sinks", "--budget", "256"], "sinks-relative 4+128": ["sinks-relative", "--budget", "132"],
              "sinks-relative 4+252": ["sinks-relative", "--budget", "256"], "h2o 32+128": ["h2o", "--budget", "160", "--recent", "128"],
              "h2o 224+32": ["h2o", "--budget", "256", "--recent", "32"], "pyramid 1,1,.5,.25": ["pyramidkv-ratios", "--ratios", "1,1,.5,.25"],
              "pyramid schedule 128": ["pyramidkv", "--budget", "128"], "minicache t .6, 5 %": ["minicache"]}
-    assert list(made) == list(flags), list(made)
     # Long enough that something goes in each.
     text = ["--tokens", "512", "--prompt", "300", "--recall", "0"]
     made = rows("compare", "--set", "catalogue", *text)
+    assert list(made) == list(flags), list(made)
     for label, (policy, *options) in flags.items():
         alone = rows("compare", "--policy", policy, *options, *text)[policy]
         assert figures(alone) == figures(made[label]), f"{label}: {made[label]}, alone {alone}"
