@@ -43,7 +43,7 @@ TEXTS = {
     "policy_quality": ["bits per byte", "everything kept", "above: random up to 5", "SmolLM2-135M: 3 x 512 tokens, the last 256 scored"],
     "policy_kl": ["mean KL, bits a token", "exactly 0 at the largest budget: snapkv", "h2o", "tiny: 3 x 512"],
     "policy_sinks": ["attention on the first token", "most: 0.58", "line: an even share, 0.0027"],
-    "policy_recall": ["question outside", "compressed with the text", "100", "37", "two questions", "budget 64 tokens, 30 questions"],
+    "policy_recall": ["question outside", "compressed with the text", "100", "37", "2 questions", "budget 64 tokens, 30 questions"],
     "policy_time": ["time of a token, ms", "chapter 3's cache", "h2o 32+128"], "policy_bytes": ["held, KB (2^10 bytes)", "window 256"],
     "policy_stream": ["absolute positions end", "sinks, relative", "h2o, absolute", "of 256 tokens each"],
     "policy_minicache": ["tokens retained, %, at t = 0.6", "100 %", "everything kept: 2.0000"]}

@@ -6,13 +6,21 @@ from . import policy_kl, style
 NEEDS = policy_kl.NEEDS
 
 
+def on_scale(worst: dict[str, float], full: float) -> list[str]:
+    """Policies that come near the full cache: the scale is theirs, and a note says where the others are. Not one that alone
+    would press the lines of all others into one."""
+    near = sorted((policy for policy in worst if worst[policy] < 1.9 * full), key=lambda policy: worst[policy])
+    if len(near) > 1 and worst[near[-1]] - full > max(5 * abs(worst[near[-2]] - full), 0.1 * full):
+        near.pop()
+    return near
+
+
 def draw(reports: dict[str, list[dict]], figure) -> None:
     for axes, report in policy_kl.draw_lines(figure, reports, "bits_per_byte", "bits per byte"):
         full, rows = report["full_bits_per_byte"], policy_kl.lines(report)
         axes.axhline(full, color=style.INK, linewidth=1.2, linestyle=":")
-        # The scale of those that come near the full cache; of the others the note says where they are.
         worst = {policy: max(row["bits_per_byte"] for _, row in line) for policy, line in rows.items()}
-        near = {policy: line for policy, line in rows.items() if worst[policy] < 1.9 * full}
+        near = {policy: rows[policy] for policy in on_scale(worst, full)}
         values = [row["bits_per_byte"] for line in near.values() for _, row in line] + [full]
         room = 0.06 * max(max(values) - min(values), 0.01 * full)
         axes.set_ylim(min(values) - room, max(values) + room)

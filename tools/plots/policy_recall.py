@@ -25,10 +25,10 @@ def draw(reports: dict[str, list[dict]], figure) -> None:
                     axes.text(x, y, f"{100 * cell:.0f}", ha="center", va="center", fontsize=7, color="white" if cell > 0.6 else style.INK)
         axes.grid(visible=False)
         axes.tick_params(length=0)
-    for axes, title in zip(every, ("question outside: asked behind what is compressed", "inside: compressed with the text")):
+    for axes, title in zip(every, ("question outside of what is compressed", "inside: compressed with the text")):
         axes.set_xticks(range(len(distances)), distances, fontsize=7)
         axes.set_title(title, fontsize=9)
         axes.set_xlabel("distance, tokens; right answers in %")
     every[2].set_xticks([0, 1], ["first", "second"], fontsize=7)
-    every[2].set_title("two questions", fontsize=9)
+    every[2].set_title("2 questions", fontsize=9)
     every[0].set_yticks(range(len(rows)), [row["policy"] for row in rows])

@@ -9,7 +9,7 @@ LOOKS = {"sinks": style.SKY, "window": style.BLUE, "h2o": style.VERMILION}
 
 def draw(reports: dict[str, list[dict]], figure) -> None:
     found = reports[NEEDS[0]]
-    style.machine(figure, reports, "drawn: relative positions; dashed: absolute ones")
+    style.machine(figure, reports, "solid: relative positions; dashed: absolute ones")
     for axes, report in zip(style.stacked(figure, len(found), 260), found):
         ends = []
         for row in report["policies"]:
