@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Every table and picture of chapters 3 and 4, measured on this machine; what chapter 4 counts is the same on each.
+# Every table and picture of chapters 3 to 5, measured on this machine; what chapter 4 counts is the same on each.
 #
-#   tools/experiments.sh                 all of them, in about half an hour
+#   tools/experiments.sh                 all of them: chapters 3 and 4 take half an hour, 5 takes longer
 #   tools/experiments.sh --only NAME     those whose name contains NAME
 #   tools/experiments.sh --quick         small ones on the tiny model, in a few minutes: to see that all works
 #   tools/experiments.sh --publish       afterwards: results and pictures into their chapters, whose tables
@@ -102,6 +102,63 @@ picture() {
     fi
 }
 
+# Chapter 5: experiments O1 to O5 of the catalogue (--set) and what is asked of all policies. SmolLM2 is measured on
+# one window of text, deep on two, and both with fewer policies: each takes a pass over it of its own.
+experiments_of_policies() {
+    chapter=step05_policies
+    local quality=full,window,sinks,h2o,tova,snapkv,pyramidkv,key-norm,scissorhands,random,oracle,quest,minicache
+    if [ $quick = yes ]; then
+        experiment policy_quality quality -m tiny --tokens 128 --window 128 --prompt 64 --parts 2,8 --seeds 2
+        experiment policy_needle needle --recall 1
+        experiment policy_stream stream --tokens 768 --every 64 --budget 64
+        experiment policy_memory memory --lengths 96,128 --prompt-tokens 64 --budget 48
+        experiment policy_clock clock --lengths 96,128,192 --tokens 4 --rounds 2 --budget 48
+        experiment policy_set_compare compare --set catalogue --tokens 512 --recall 1
+        experiment policy_set_memory memory --set catalogue --lengths 96,512
+        experiment policy_set_clock clock --set catalogue --lengths 96,512 --tokens 4 --rounds 2
+        experiment policy_minicache compare --set minicache --tokens 512 --recall 0
+        experiment policy_pyramid compare --set pyramid --tokens 512 --recall 0
+        return 0
+    fi
+    experiment compare compare
+    experiment policy_quality quality -m tiny
+    experiment policy_quality_deep quality -m deep --tokens 1024 --policy $quality
+    experiment policy_quality_smollm2 quality -m SmolLM2-135M-Instruct-Q4_1 --tokens 512 --no-bytes --policy $quality
+    experiment policy_needle needle -m tiny
+    experiment policy_needle_deep needle -m deep --recall 5
+    experiment policy_stream stream -m tiny
+    experiment policy_stream_deep stream -m deep
+    experiment policy_stream_smollm2 stream -m SmolLM2-135M-Instruct-Q4_1 --tokens 1024 --every 64
+    experiment policy_memory memory
+    experiment policy_clock clock -m tiny-shape
+    experiment policy_clock_deep clock -m deep-shape
+    experiment policy_clock_large clock -m SmolLM2-shape --tokens 8 --rounds 3 --lengths 512,1024,4096 \
+        --policy sinks,sinks-relative,h2o,tova,pyramidkv-ratios,quest,minicache
+    experiment policy_set_memory memory --set catalogue --prompt-tokens 256 --lengths 256,512,1024,2048,4096
+    experiment policy_set_clock clock --set catalogue
+    experiment policy_set_compare compare -m tiny --set catalogue
+    experiment policy_set_compare_deep compare -m deep --set catalogue --tokens 2048 --recall 10
+    experiment policy_minicache compare -m tiny --set minicache
+    experiment policy_minicache_deep compare -m deep --set minicache --tokens 1024 --recall 5
+    experiment policy_minicache_smollm2 compare -m SmolLM2-135M-Instruct-Q4_1 --set minicache --tokens 512
+    experiment policy_pyramid compare -m tiny --set pyramid
+    experiment policy_pyramid_deep compare -m deep --set pyramid --tokens 2048 --recall 10
+    experiment policy_pyramid_smollm2 compare -m SmolLM2-135M-Instruct-Q4_1 --set pyramid --tokens 512
+}
+
+pictures_of_policies() {
+    local quality=(policy_quality policy_quality_deep policy_quality_smollm2) stream=(policy_stream policy_stream_deep policy_stream_smollm2)
+    [ $quick = no ] || quality=(policy_quality) stream=(policy_stream)
+    picture policy_quality "${quality[@]}"
+    picture policy_kl "${quality[@]}"
+    picture policy_sinks "${quality[@]}"
+    picture policy_stream "${stream[@]}"
+    picture policy_recall policy_needle
+    picture policy_time policy_set_clock
+    picture policy_bytes policy_set_clock
+    picture policy_minicache policy_minicache
+}
+
 # names FOLDER ENDING: of its files with that ending, without it.
 names() {
     find "$1" -name "*$2" -exec basename {} "$2" \;
@@ -114,7 +171,7 @@ main() {
         if [ "$programs" = "$root/build/release/bin" ]; then
             install_packages "${build_packages[@]}" python3-matplotlib
             echo "building (log: build/logs/experiments-build.log) ..."
-            (cd "$root" && cmake --preset release && cmake --build --preset release --target step03_kvcache step04_cuda kvlab_weights) \
+            (cd "$root" && cmake --preset release && cmake --build --preset release --target step03_kvcache step04_cuda step05_policies kvlab_weights) \
                 >"$logs/experiments-build.log" 2>&1
             # Some experiments want floats: the same model, expanded.
             if [ $quick = no ] && get_smollm2 && [ ! -e "$smollm2_f32" ]; then
@@ -165,6 +222,7 @@ main() {
     chapter=step04_cuda
     experiment ladders ladders
     experiment estimate estimate
+    experiments_of_policies
 
     picture equivalence verify why
     counts=(count count_1 count_4 count_16 count_50 count_200 count_450)
@@ -185,6 +243,7 @@ main() {
     picture ablation "ablation$([ $quick = yes ] || echo _smollm2)"
     picture cuda_traffic ladders
     picture cuda_estimate estimate
+    pictures_of_policies
     for name in "${schemes[@]}"; do
         [[ $name != *"$only"* ]] || picture "$name"
     done
@@ -202,7 +261,7 @@ main() {
     fi
 
     if [ $publish = yes ]; then
-        for chapter in "$root/step03_kvcache" "$root/step04_cuda"; do
+        for chapter in "$root/step03_kvcache" "$root/step04_cuda" "$root/step05_policies"; do
             mkdir -p "$chapter/results" "$chapter/pictures"
             # What of it the chapter shows, or has shown before.
             for name in $(sed -n 's/^<!-- measured: \(.*\) -->$/\1/p' "$chapter/README.md"; names "$chapter/results" .txt); do

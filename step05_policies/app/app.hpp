@@ -14,6 +14,7 @@ struct CompareFlags {
     SessionOptions session;
     PolicyOptions policy;
     std::vector<std::string> names;  // empty: all
+    std::string set;                 // if not empty, instead of names
     std::string text = KVLAB_SOURCE_WEIGHTS "/heldout.txt";
     std::string cases = KVLAB_SOURCE_WEIGHTS "/recall_cases.jsonl";
     Index window = 512, prompt = 256, tokens = 4096, recall = 20;
@@ -31,6 +32,29 @@ struct GenerateFlags {
 
 std::vector<std::string> names_of_policies();
 void add_policy_flags(CLI::App& app, PolicyOptions& options);
+
+// --policy, a list, or --set.
+void add_choice(CLI::App& app,
+                std::vector<std::string>& names,
+                std::string& set,
+                const char* all = "these alone, a list; default: all");
+
+// One row of a table: a policy with its options, and what the table calls it.
+struct Contender {
+    std::string label, policy;
+    PolicyOptions options;
+};
+
+std::vector<std::string> names_of_sets();
+
+// Those of the set, in which `options` stand where the set says nothing; without a set, the
+// names, each with `options`.
+std::vector<Contender> contenders(const std::string& set,
+                                  const std::vector<std::string>& names,
+                                  const PolicyOptions& options);
+
+// Characters of a table's first column.
+int label_width(const std::vector<Contender>& all);
 
 // An experiment: a subcommand whose flags live in what `run` holds; `run` returns an exit code.
 struct Command {

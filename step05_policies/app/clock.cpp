@@ -17,24 +17,26 @@ struct ClockFlags {
     SessionOptions session;
     PolicyOptions policy;
     std::vector<std::string> names;
+    std::string set;
     std::vector<Index> lengths = {256, 512, 1024, 2048, 4096};
     Index tokens = 32, rounds = 5, warm_up = 4;
     std::string json;
 };
 
 struct ClockRow {
-    std::string policy;
+    Contender contender;
     Index length = 0;
-    std::unique_ptr<KvStore> behind;   // has seen `length` tokens; rounds work on forks of it
-    std::vector<double> seconds = {};  // of a token, one for each round
-    KvBytes bytes = {};                // behind the last round
-    double to_full = 0, to_window = 0;
+    std::unique_ptr<KvStore> behind;    // has seen `length` tokens; rounds work on forks of it
+    std::vector<double> seconds = {};   // of a token, one for each round
+    KvBytes bytes = {};                 // behind the last round
+    double to_full = 0, to_window = 0;  // 0: no window of its budget is there
 };
 
 constexpr const char* kBaseline = "cache";  // chapter 3's
 constexpr const char* kWindow = "window";
 
-std::vector<std::string> clocked(const ClockFlags& flags, const Config& config) {
+// The baseline first.
+std::vector<Contender> clocked(const ClockFlags& flags, const Config& config) {
     std::vector<std::string> names = {kBaseline, kWindow};
     std::vector<std::string> wanted = flags.names;
     if (wanted.empty()) wanted = names_of_policies();
@@ -42,23 +44,26 @@ std::vector<std::string> clocked(const ClockFlags& flags, const Config& config) 
         if (name != kWindow && (!flags.names.empty() || name != "oracle") &&
             (!flags.names.empty() || config.rope_dim > 0 || name != "sinks-relative"))
             names.push_back(name);
-    return names;
+    if (flags.set.empty()) return contenders("", names, flags.policy);
+    std::vector<Contender> all = contenders(flags.set, {}, flags.policy);
+    all.insert(all.begin(), {kBaseline, kBaseline, flags.policy});
+    return all;
 }
 
 // A store that has seen `length` tokens, with room for a round.
 std::unique_ptr<KvStore> store_behind(LongModel& model,
                                       const ClockFlags& flags,
-                                      const std::string& name,
+                                      const Contender& one,
                                       Index length) {
     const Index capacity = length + flags.warm_up + flags.tokens;
     std::unique_ptr<KvStore> store;
-    if (name == kBaseline) {
+    if (one.policy == kBaseline) {
         store = std::make_unique<KvCache>(model.decoder().kv_shape(), capacity, model.level());
     } else {
         PolicyContext context = policy_context(model.decoder(), capacity);
         context.level = model.level();
         context.prompt = length;
-        store = find_policy(name).make(context, flags.policy);
+        store = find_policy(one.policy).make(context, one.options);
     }
     model.decoder().forward(*store, model.random_text(length));
     return store;
@@ -88,32 +93,44 @@ double ratio(const ClockRow& a, const ClockRow& b) {
     return quartiles(std::move(ratios)).median;
 }
 
+// The window whose budget this row has.
+const ClockRow* window_of(const ClockRow& row, const std::vector<ClockRow>& rows) {
+    for (const ClockRow& one : rows)
+        if (one.contender.policy == kWindow &&
+            one.contender.options.budget == row.contender.options.budget)
+            return &one;
+    return nullptr;
+}
+
 std::vector<ClockRow> clock_length(LongModel& model,
                                    const ClockFlags& flags,
-                                   const std::vector<std::string>& names,
+                                   const std::vector<Contender>& all,
                                    Index length) {
     std::vector<ClockRow> rows;
-    for (const std::string& name : names)
-        rows.push_back({name, length, store_behind(model, flags, name, length)});
+    for (const Contender& one : all)
+        rows.push_back({one, length, store_behind(model, flags, one, length)});
     for (Index round = -1; round < flags.rounds; ++round)
         for (ClockRow& row : rows) clock_round(model, flags, row, round >= 0);
     for (ClockRow& row : rows) {
         row.to_full = ratio(row, rows[0]);
-        row.to_window = ratio(row, rows[1]);
+        if (const ClockRow* const window = window_of(row, rows))
+            row.to_window = ratio(row, *window);
         row.behind.reset();
         const Quartiles ms = quartiles(row.seconds);
         std::printf(
-            "  %-17s %6td %9.4f %19s %8.3f %9.3f %12td\n", row.policy.c_str(), length,
-            ms.median * 1e3,
+            "  %-*s %6td %9.4f %19s %8.3f %9s %12td\n", label_width(all),
+            row.contender.label.c_str(), length, ms.median * 1e3,
             concat(format_number(ms.low * 1e3), " - ", format_number(ms.high * 1e3)).c_str(),
-            row.to_full, row.to_window, row.bytes.logical);
+            row.to_full,
+            row.to_window > 0 ? format_number(row.to_window, 4).c_str() : "",
+            row.bytes.logical);
     }
     std::fflush(stdout);
     return rows;
 }
 
-// What experiments O1 to O5 ask for, and the largest ratio that was found. `beyond`: from so
-// many tokens seen on.
+// What experiments O1 to O5 ask for, and the largest ratio that was found. `beyond`: at more
+// tokens than so many times the row's budget.
 struct Goal {
     const char* text;
     std::vector<std::string> policies;
@@ -128,25 +145,25 @@ bool print_goal(const Goal& goal, const std::vector<ClockRow>& rows, Json& json)
         return goal.to_window ? row.to_window : row.to_full;
     };
     for (const ClockRow& row : rows)
-        if (row.length > goal.beyond &&
-            std::find(goal.policies.begin(), goal.policies.end(), row.policy) !=
+        if (row.length > goal.beyond * row.contender.options.budget && of(row) > 0 &&
+            std::find(goal.policies.begin(), goal.policies.end(), row.contender.policy) !=
                 goal.policies.end() &&
             (worst == nullptr || of(row) > of(*worst)))
             worst = &row;
     if (worst == nullptr) return true;
     const bool reached = of(*worst) <= goal.most;
     std::printf("  %s: %s (at most %.3f: %s at %td)\n", goal.text, reached ? "yes" : "NO",
-                of(*worst), worst->policy.c_str(), worst->length);
+                of(*worst), worst->contender.label.c_str(), worst->length);
     json["goals"].push_back({{"goal", goal.text},
                              {"reached", reached},
                              {"worst", of(*worst)},
-                             {"policy", worst->policy},
+                             {"policy", worst->contender.label},
                              {"length", worst->length}});
     return reached;
 }
 
 Json clock_json(const ClockRow& row) {
-    return {{"policy", row.policy},
+    return {{"policy", row.contender.label},
             {"length", row.length},
             {"seconds", to_json(quartiles(row.seconds))},
             {"to_full", row.to_full},
@@ -167,14 +184,17 @@ int run_policy_clock(const ClockFlags& flags) {
           "clock: the oracle looks its answers up; its time says nothing");
     LongModel model(flags.session);
     check_lengths(flags, model.config());
-    std::printf("%s, %s: a token behind so many others; budget %td, %td rounds\n",
-                model.config().name.c_str(), model.engine().name().c_str(), flags.policy.budget,
-                flags.rounds);
-    std::printf("  %-17s %6s %9s %19s %8s %9s %12s\n", "policy", "seen", "ms/token",
-                "quartiles", "to full", "to window", "bytes");
+    std::printf(
+        "%s, %s: a token behind so many others; %s, %td rounds\n", model.config().name.c_str(),
+        model.engine().name().c_str(),
+        flags.set.empty() ? concat("budget ", flags.policy.budget).c_str() : flags.set.c_str(),
+        flags.rounds);
+    const std::vector<Contender> all = clocked(flags, model.config());
+    std::printf("  %-*s %6s %9s %19s %8s %9s %12s\n", label_width(all), "policy", "seen",
+                "ms/token", "quartiles", "to full", "to window", "bytes");
     std::vector<ClockRow> rows;
     for (const Index length : flags.lengths)
-        for (ClockRow& row : clock_length(model, flags, clocked(flags, model.config()), length))
+        for (ClockRow& row : clock_length(model, flags, all, length))
             rows.push_back(std::move(row));
     Json json = new_report("step05_policies clock", 42);
     json["model"] = model.config().name;
@@ -184,7 +204,6 @@ int run_policy_clock(const ClockFlags& flags) {
     json["tokens"] = flags.tokens;
     for (const ClockRow& row : rows) json["rows"].push_back(clock_json(row));
     std::printf("  'cache' is chapter 3's; ratios are medians of the rounds' own.\n\n");
-    const Index twice = 2 * flags.policy.budget;
     bool reached = true;
     for (const Goal& goal :
          {Goal{
@@ -192,13 +211,13 @@ int run_policy_clock(const ClockFlags& flags) {
               {"window", "sinks", "pyramidkv", "pyramidkv-ratios"},
               false,
               1.0,
-              twice},
+              2},
           Goal{"MiniCache at most 1.15 times the full cache", {"minicache"}, false, 1.15, 0},
           Goal{"H2O and TOVA at most 1.2 times a window of the same budget",
                {"h2o", "tova"},
                true,
                1.2,
-               flags.policy.budget}})
+               1}})
         reached = print_goal(goal, rows, json) && reached;
     if (!flags.json.empty()) write_json(flags.json, json);
     std::cout << "RESULT rows=" << rows.size() << " goals=" << (reached ? "yes" : "no")
@@ -219,9 +238,7 @@ Command add_clock(CLI::App& parent) {
     sub->get_option("--model")->description(
         "tiny-shape, deep-shape, SmolLM2-shape: random weights, context 8192; or a model");
     add_policy_flags(*sub, flags->policy);
-    sub->add_option("--policy", flags->names, "these beside the window, a list; default: all")
-        ->delimiter(',')
-        ->check(CLI::IsMember(names_of_policies()));
+    add_choice(*sub, flags->names, flags->set, "these beside the window, a list; default: all");
     sub->add_option("--lengths", flags->lengths, "tokens seen before the clock starts, a list")
         ->delimiter(',')
         ->check(CLI::Range(1, 1 << 20))

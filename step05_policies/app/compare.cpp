@@ -13,11 +13,8 @@ namespace {
 
 using Recall = std::map<Index, double>;  // share of right answers by distance
 
-Recall ask(Session& session,
-           const std::string& name,
-           const PolicyOptions& options,
-           const std::vector<RecallCase>& cases) {
-    const MakePolicy make = maker_of(session, name, options);
+Recall ask(Session& session, const Contender& one, const std::vector<RecallCase>& cases) {
+    const MakePolicy make = maker_of(session, one.policy, one.options);
     std::map<Index, std::pair<Index, Index>> tallies;  // right, asked
     for (const RecallCase& recall : cases) {
         auto& tally = tallies[recall.distance];
@@ -31,9 +28,9 @@ Recall ask(Session& session,
     return shares;
 }
 
-void print_header(const Recall& recall) {
-    std::printf("  %-17s %15s %9s %6s %7s %9s %7s %9s %9s", "policy", "kept, at end", "bytes",
-                "share", "factor", "bits/byte", "same", "mean KL", "KL 99 %");
+void print_header(const Recall& recall, int width) {
+    std::printf("  %-*s %15s %9s %6s %7s %9s %7s %9s %9s", width, "policy", "kept, at end",
+                "bytes", "share", "factor", "bits/byte", "same", "mean KL", "KL 99 %");
     if (!recall.empty()) std::printf("   recall at");
     for (const auto& one : recall) std::printf(" %4td", one.first);
     std::printf("\n");
@@ -41,6 +38,8 @@ void print_header(const Recall& recall) {
 
 void print_row(const PolicyQuality& quality,
                const Recall& recall,
+               const std::string& label,
+               int width,
                Index full_bytes,
                Index bytes) {
     const double share =
@@ -48,7 +47,7 @@ void print_row(const PolicyQuality& quality,
     char kept[32];
     std::snprintf(kept, sizeof kept, "%.1f, %.1f", quality.kept_behind_prompt,
                   quality.kept_at_end);
-    std::printf("  %-17s %15s %9td %6.3f %7.2f %9.4f %6.2f%% %9s %9s", quality.policy.c_str(),
+    std::printf("  %-*s %15s %9td %6.3f %7.2f %9.4f %6.2f%% %9s %9s", width, label.c_str(),
                 kept, quality.bytes.logical, share, 1 / share,
                 quality.bits / static_cast<double>(bytes), 100 * quality.agreement(),
                 format_number(quality.mean_kl()).c_str(),
@@ -58,9 +57,12 @@ void print_row(const PolicyQuality& quality,
     std::printf("\n");
 }
 
-Json to_json(const PolicyQuality& quality, const Recall& recall, Index bytes) {
+Json to_json(const PolicyQuality& quality,
+             const Recall& recall,
+             const std::string& label,
+             Index bytes) {
     const PolicyEntry& entry = find_policy(quality.policy);
-    Json json{{"policy", quality.policy},
+    Json json{{"policy", label},
               {"paper", entry.paper},
               {"kept_behind_prompt", quality.kept_behind_prompt},
               {"kept_at_end", quality.kept_at_end},
@@ -75,27 +77,64 @@ Json to_json(const PolicyQuality& quality, const Recall& recall, Index bytes) {
     return json;
 }
 
+// Rows with the same options share the run with everything kept.
+PolicyReport measure(Session& session,
+                     const CompareFlags& flags,
+                     const TextWindows& windows,
+                     const std::vector<Contender>& all) {
+    PolicyReport report;
+    const auto run = [&](std::span<const std::string> names, const PolicyOptions& options) {
+        PolicyReport part = measure_policies(session.model, *session.engine, windows, names,
+                                             options, flags.prompt, session.level);
+        part.policies.insert(part.policies.begin(),
+                             std::make_move_iterator(report.policies.begin()),
+                             std::make_move_iterator(report.policies.end()));
+        report = std::move(part);
+    };
+    if (flags.set.empty()) {
+        std::vector<std::string> names;
+        for (const Contender& one : all) names.push_back(one.policy);
+        run(names, flags.policy);
+    } else {
+        for (const Contender& one : all) run(std::span(&one.policy, 1), one.options);
+    }
+    return report;
+}
+
+std::vector<Contender> compared(const CompareFlags& flags, const Session& session) {
+    std::vector<Contender> all =
+        contenders(flags.set, chosen_policies(flags.names, session), flags.policy);
+    if (session.model->rope.positions() == 0 && !flags.set.empty())
+        std::erase_if(all, [](const Contender& one) { return one.policy == "sinks-relative"; });
+    return all;
+}
+
+void print_budget(const CompareFlags& flags) {
+    if (!flags.set.empty())
+        std::printf("set: %s", flags.set.c_str());
+    else if (flags.policy.ratio > 0)
+        std::printf("budget: %g of the tokens seen for each layer and KV head",
+                    flags.policy.ratio);
+    else
+        std::printf("budget: %td tokens for each layer and KV head", flags.policy.budget);
+}
+
 }  // namespace
 
 int run_compare(const CompareFlags& flags) {
     Session session(flags.session);
-    const std::vector<std::string> names = chosen_policies(flags.names, session);
+    const std::vector<Contender> all = compared(flags, session);
     const TextWindows windows = windows_of(session, flags.text, flags.window, flags.tokens);
     const std::vector<RecallCase> cases = recall_cases(session, flags.cases, flags.recall);
     const std::string text = std::filesystem::path(flags.text).filename().string();
     std::printf("%s, %s: %s, %td windows of %td tokens, of which %td go in whole\n",
                 session.model->config.name.c_str(), session.engine->name().c_str(),
                 text.c_str(), windows.count(), flags.window, flags.prompt);
-    const PolicyReport report = measure_policies(session.model, *session.engine, windows, names,
-                                                 flags.policy, flags.prompt, session.level);
+    const PolicyReport report = measure(session, flags, windows, all);
     const Index bytes = bytes_behind_prompt(*session.tokenizer, windows, flags.prompt);
-    if (flags.policy.ratio > 0)
-        std::printf("budget: %g of the tokens seen", flags.policy.ratio);
-    else
-        std::printf("budget: %td tokens", flags.policy.budget);
-    std::printf(
-        " for each layer and KV head; everything kept: %.4f bits per byte, %td bytes\n\n",
-        report.full_bits / static_cast<double>(bytes), report.full_bytes);
+    print_budget(flags);
+    std::printf("; everything kept: %.4f bits per byte, %td bytes\n\n",
+                report.full_bits / static_cast<double>(bytes), report.full_bytes);
 
     Json json = new_report("step05_policies compare", flags.policy.seed);
     json["model"] = session.model->config.name;
@@ -106,15 +145,18 @@ int run_compare(const CompareFlags& flags) {
     json["prompt"] = flags.prompt;
     json["budget"] = flags.policy.budget;
     json["ratio"] = flags.policy.ratio;
+    json["set"] = flags.set;
     json["full_bits_per_byte"] = report.full_bits / static_cast<double>(bytes);
     json["full_bytes"] = report.full_bytes;
     bool full_is_full = true;
-    for (const PolicyQuality& quality : report.policies) {
-        const Recall recall = ask(session, quality.policy, flags.policy, cases);
-        if (&quality == &report.policies.front()) print_header(recall);
-        print_row(quality, recall, report.full_bytes, bytes);
+    const int width = label_width(all);
+    for (std::size_t i = 0; i < all.size(); ++i) {
+        const PolicyQuality& quality = report.policies[i];
+        const Recall recall = ask(session, all[i], cases);
+        if (i == 0) print_header(recall, width);
+        print_row(quality, recall, all[i].label, width, report.full_bytes, bytes);
         std::fflush(stdout);
-        json["policies"].push_back(to_json(quality, recall, bytes));
+        json["policies"].push_back(to_json(quality, recall, all[i].label, bytes));
         if (quality.policy == "full")
             full_is_full = quality.bits == report.full_bits && quality.max_kl() == 0 &&
                            quality.agree == quality.positions;
@@ -124,7 +166,7 @@ int run_compare(const CompareFlags& flags) {
         "full cache's keys\n  and values, and the other way round. same: the same most "
         "likely next token. KL in bits.\n");
     if (!flags.json.empty()) write_json(flags.json, json);
-    std::cout << "RESULT policies=" << names.size() << " positions=" << report.positions
+    std::cout << "RESULT policies=" << all.size() << " positions=" << report.positions
               << " full_is_full=" << (full_is_full ? "yes" : "no") << std::endl;
     return full_is_full ? cli::kHolds : cli::kFails;
 }

@@ -12,9 +12,7 @@ CLI::App* add_compare(CLI::App& app, app::CompareFlags& flags) {
         "compare", "every policy on one text: bytes held, bits per byte, KL, recall");
     cli::add_model_flags(*sub, flags.session);
     add_policy_flags(*sub, flags.policy);
-    sub->add_option("--policy", flags.names, "these alone, a list; default: all")
-        ->delimiter(',')
-        ->check(CLI::IsMember(names_of_policies()));
+    app::add_choice(*sub, flags.names, flags.set);
     sub->add_option("--text", flags.text, "text to run")->check(CLI::ExistingFile);
     sub->add_option("--cases", flags.cases, "recall cases of a byte model")
         ->check(CLI::ExistingFile);

@@ -16,6 +16,7 @@ struct MemoryFlags {
     SessionOptions session;
     PolicyOptions policy;
     std::vector<std::string> names;
+    std::string set;
     std::vector<Index> lengths = {128, 256, 512, 1024};
     Index prompt = 64;
     std::string json;
@@ -23,25 +24,25 @@ struct MemoryFlags {
 
 // Everything but the oracle holds the same bytes whatever the text; the oracle is left out,
 // since it has to know the text beforehand.
-std::vector<std::string> weighed(const MemoryFlags& flags, const Config& config) {
+std::vector<Contender> weighed(const MemoryFlags& flags, const Config& config) {
     std::vector<std::string> names = flags.names;
     if (names.empty()) names = names_of_policies();
     std::erase(names, "oracle");
-    if (config.rope_dim == 0) std::erase(names, "sinks-relative");
-    return names;
+    std::vector<Contender> all = contenders(flags.set, names, flags.policy);
+    if (config.rope_dim == 0)
+        std::erase_if(all, [](const Contender& one) { return one.policy == "sinks-relative"; });
+    return all;
 }
 
 // Behind a prompt of its own, the rest of the longest text in pieces that end at each length.
-bool weigh_policy(LongModel& model,
-                  const MemoryFlags& flags,
-                  const std::string& name,
-                  Json& report) {
+bool weigh_policy(
+    LongModel& model, const MemoryFlags& flags, const Contender& one, int width, Json& report) {
     const KvShape shape = model.decoder().kv_shape();
     const std::vector<Token> text = model.random_text(flags.lengths.back());
     PolicyContext context = policy_context(model.decoder(), flags.lengths.back());
     context.level = model.level();
     context.prompt = flags.prompt;
-    const auto store = find_policy(name).make(context, flags.policy);
+    const auto store = find_policy(one.policy).make(context, one.options);
     bool equal = true;
     for (const Index length : flags.lengths) {
         while (store->next_position() < length) {
@@ -52,15 +53,15 @@ bool weigh_policy(LongModel& model,
                                                             static_cast<std::size_t>(piece)));
         }
         const KvBytes bytes = store->bytes();
-        const Index form = policy_bytes(name, flags.policy, shape, flags.prompt, length),
+        const Index form = policy_bytes(one.policy, one.options, shape, flags.prompt, length),
                     full = full_bytes(shape, length);
         equal = equal && bytes.logical == form;
         const double kept = static_cast<double>(bytes.logical) / static_cast<double>(full);
-        std::printf("  %-17s %6td %9.1f %10td %10td %6s %10td %7.3f %8.3f %7.2f\n",
-                    name.c_str(), length, store->mean_kept(), bytes.logical, form,
+        std::printf("  %-*s %6td %9.1f %10td %10td %6s %10td %7.3f %8.3f %7.2f\n", width,
+                    one.label.c_str(), length, store->mean_kept(), bytes.logical, form,
                     bytes.logical == form ? "yes" : "NO", bytes.allocated, kept, 1 - kept,
                     1 / kept);
-        report["rows"].push_back({{"policy", name},
+        report["rows"].push_back({{"policy", one.label},
                                   {"length", length},
                                   {"kept_tokens", store->mean_kept()},
                                   {"bytes_held", bytes.logical},
@@ -81,15 +82,17 @@ int run_policy_memory(const MemoryFlags& flags) {
           " tokens, the model's context is ", model.config().context);
     std::printf("%s: a prompt of %td tokens, then one by one\n", model.config().name.c_str(),
                 flags.prompt);
-    std::printf("  %-17s %6s %9s %10s %10s %6s %10s %7s %8s %7s\n", "policy", "seen", "kept",
-                "bytes", "by form", "equal", "allocated", "kept", "removed", "factor");
+    const std::vector<Contender> all = weighed(flags, model.config());
+    const int width = label_width(all);
+    std::printf("  %-*s %6s %9s %10s %10s %6s %10s %7s %8s %7s\n", width, "policy", "seen",
+                "kept", "bytes", "by form", "equal", "allocated", "kept", "removed", "factor");
     Json report = new_report("step05_policies memory", 42);
     report["model"] = model.config().name;
     report["prompt"] = flags.prompt;
     report["budget"] = flags.policy.budget;
     bool equal = true;
-    for (const std::string& name : weighed(flags, model.config()))
-        equal = weigh_policy(model, flags, name, report) && equal;
+    for (const Contender& one : all)
+        equal = weigh_policy(model, flags, one, width, report) && equal;
     std::printf(
         "  Three conventions of \"ratio\": the share kept (H2O's 20 %%), the share removed "
         "(what\n"
@@ -112,9 +115,7 @@ Command add_memory(CLI::App& parent) {
     flags->session.source_weights = KVLAB_SOURCE_WEIGHTS;
     cli::add_model_flags(*sub, flags->session);
     add_policy_flags(*sub, flags->policy);
-    sub->add_option("--policy", flags->names, "these alone, a list; default: all")
-        ->delimiter(',')
-        ->check(CLI::IsMember(names_of_policies()));
+    add_choice(*sub, flags->names, flags->set);
     sub->add_option("--lengths", flags->lengths, "tokens seen, a list that rises")
         ->delimiter(',')
         ->check(CLI::Range(1, 1 << 20))

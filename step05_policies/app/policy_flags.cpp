@@ -34,8 +34,36 @@ void add_policy_flags(CLI::App& app, PolicyOptions& options) {
     app.add_option("--forget", options.forget, "h2o-forgetting: the past is multiplied by this")
         ->check(CLI::Range(0.0f, 1.0f));
     count("--votes", options.votes, 0, "scissorhands: queries remembered, at most 64; 0: all");
+    count("--whole-layers", options.whole_layers, 0,
+          "key-norm, quest: lowest layers, which keep and read everything");
+    count("--page", options.page, 1, "quest: tokens of a page; a divisor of 64");
+    const auto share = [&app](const char* name, double& value, const char* text) {
+        app.add_option(name, value, text)->check(CLI::Range(0.0, 1.0))->capture_default_str();
+    };
+    share("--direction", options.direction,
+          "minicache: from the lower layer's direction, 0, to the upper's, 1");
+    share("--retained", options.retained, "minicache: share of the tokens that are not merged");
+    app.add_option("--merge-from", options.merge_from,
+                   "minicache: first layer of the first pair; -1: the middle")
+        ->check(CLI::Range(Index{-1}, Index{1} << 24))
+        ->capture_default_str();
     app.add_option("--policy-seed", options.seed, "of random and keyformer")
         ->capture_default_str();
+}
+
+void add_choice(CLI::App& app,
+                std::vector<std::string>& names,
+                std::string& set,
+                const char* all) {
+    CLI::Option* const policies = app.add_option("--policy", names, all)
+                                      ->delimiter(',')
+                                      ->check(CLI::IsMember(names_of_policies()));
+    app.add_option("--set", set,
+                   "instead: several of these with options of their own. catalogue: sinks "
+                   "4+128 and 4+252, windows, H2O 32+128 and 224+32, PyramidKV, MiniCache; "
+                   "minicache: by direction and share retained; pyramid: budgets by layer")
+        ->check(CLI::IsMember(names_of_sets()))
+        ->excludes(policies);
 }
 
 }  // namespace kvlab::app

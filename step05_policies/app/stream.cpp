@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include <kvlab/policies/slot_cache.hpp>
 #include <kvlab/tensor/report.hpp>
 
 #include "texts.hpp"
@@ -21,14 +22,26 @@ struct StreamFlags {
 
 struct Streamer {
     const char* label;
-    const char* policy;
-    bool sinks;
+    PolicyPointer (*policy)(const PolicyOptions& options);
+    PositionScheme scheme;
 };
 
-constexpr Streamer kStreamers[] = {{"sinks, relative", "sinks-relative", true},
-                                   {"window, relative", "sinks-relative", false},
-                                   {"sinks, absolute", "sinks", true},
-                                   {"window, absolute", "window", false}};
+constexpr Streamer kStreamers[] = {
+    {"sinks, relative", sinks_policy, PositionScheme::relative},
+    {"window, relative", window_policy, PositionScheme::relative},
+    {"h2o, relative", h2o_policy, PositionScheme::relative},
+    {"sinks, absolute", sinks_policy, PositionScheme::absolute},
+    {"window, absolute", window_policy, PositionScheme::absolute},
+    {"h2o, absolute", h2o_policy, PositionScheme::absolute}};
+
+std::unique_ptr<PolicyStore> store_of(Session& session,
+                                      const Streamer& streamer,
+                                      const PolicyOptions& options) {
+    return std::make_unique<SlotCache>(session.decoder.kv_shape(),
+                                       session.model->config.context, streamer.policy(options),
+                                       SlotCacheOptions{Reduce::mean, streamer.scheme, 0},
+                                       &session.model->rope, session.level);
+}
 
 // A stretch of the text, and the bytes held at its end.
 struct Stretch {
@@ -82,10 +95,7 @@ int run_stream(const StreamFlags& flags) {
     json["every"] = flags.every;
     bool constant = true;
     for (const Streamer& streamer : kStreamers) {
-        PolicyOptions options = flags.policy;
-        if (!streamer.sinks) options.sinks = 0;
-        const auto store = find_policy(streamer.policy)
-                               .make(policy_context(session.decoder, context), options);
+        const auto store = store_of(session, streamer, flags.policy);
         const std::vector<Stretch> stretches = stream_text(session, flags, *store, text);
         std::printf("  %-17s", streamer.label);
         Json row{{"policy", streamer.label}, {"seen", store->next_position()}};
@@ -95,7 +105,7 @@ int run_stream(const StreamFlags& flags) {
             row["stretches"].push_back({{"end", one.end},
                                         {"bits_per_byte", one.bits_per_byte},
                                         {"bytes_held", one.bytes_held}});
-            if (one.end < options.budget) continue;
+            if (one.end < flags.policy.budget) continue;
             constant = constant && (full == 0 || full == one.bytes_held);
             full = one.bytes_held;
         }

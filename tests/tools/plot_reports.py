@@ -96,6 +96,42 @@ def estimate() -> dict:
                         for key, operation, copies in (("linear", "product of 64 rows", 48), ("decode", "attention", 1))}}
 
 
+def policy_quality(model: str, layers: int) -> dict:
+    def row(policy: str, budget: int, kl: float) -> dict:
+        return {"policy": policy, "budget": budget, "bits_per_byte": 2 + kl, "mean_kl": kl}
+    kls = {"full": 0.0, "window": 0.3, "h2o": 0.05, "snapkv": 0.02, "random": 3.0}
+    budgets = [{"part": part, "budget": 512 // part, "equal_tokens": [row(policy, 512 // part, 0.0 if (policy, part) == ("snapkv", 2) else kl * part / 16)
+                                                                      for policy, kl in kls.items()]} for part in (2, 4, 8, 16)]
+    return {"model": model, "window": 512, "prompt": 256, "windows": 3, "sink_mass": [0.6 * layer / layers for layer in range(layers)],
+            "even_share": 0.0027, "full_bits_per_byte": 2.0, "budgets": budgets}
+
+
+def needle() -> dict:
+    distances = ("16", "64", "480")
+    return {"model": "kvlab-tiny", "budget": 64, "cases": 30, "policies": [
+        {"policy": policy, "outside": dict(zip(distances, shares)), "inside": dict(zip(distances, shares[::-1])), "asked_two": asked, "first": 0.37, "second": 0.21}
+        for policy, shares, asked in (("full", (1.0, 1.0, 0.95), 30), ("window", (1.0, 0.05, 0.0), 30), ("oracle", (1.0, 1.0, 1.0), 0))]}
+
+
+def stream(model: str, context: int) -> dict:
+    def row(policy: str, tokens: int) -> dict:
+        return {"policy": policy, "stretches": [{"end": end, "bits_per_byte": 2 + 0.1 * (end % 512) / 256 + 0.01 * len(policy), "bytes_held": 1000} for end in range(256, tokens + 1, 256)]}
+    return {"model": model, "context": context, "budget": 128, "every": 256, "policies": [
+        row(f"{kind}, {scheme}", 2048 if scheme == "relative" else min(2048, context)) for scheme in ("relative", "absolute") for kind in ("sinks", "window", "h2o")]}
+
+
+def policy_clock() -> dict:
+    return {"model": "tiny-shape, random weights", "engine": "cpu avx512, 1 thread", "rows": [
+        {"policy": policy, "length": length, "seconds": quartiles(1e-5 * (1 + slope * length)), "bytes_held": 512 * (length if slope else 128)}
+        for policy, slope in (("cache", 0.01), ("full", 0.01), ("window 128", 0.0), ("window 256", 0.0), ("h2o 32+128", 0.001)) for length in (256, 1024, 4096)]}
+
+
+def minicaches() -> dict:
+    settings = [(0, 5), (0.25, 5), (0.6, 5), (1, 5), (0.6, 0), (0.6, 100)]
+    return {"model": "kvlab-tiny", "full_bits_per_byte": 2.0, "full_bytes": 1000, "policies": [
+        {"policy": f"t {t:g}, {share:g} %", "bits_per_byte": 5 - 0.03 * share, "bytes_held": 500 + 5 * share} for t, share in settings]}
+
+
 def peers() -> dict:
     def race(row: str, peer: str, threads: int, ratio: float) -> dict:
         return {"row": row, "peer": peer, "threads": threads, "ratio": ratio, "ratio_low": 0.9 * ratio, "ratio_high": 1.1 * ratio}
@@ -110,7 +146,9 @@ REPORTS = {
     "step03_kvcache count": [count(n) for n in (10, 100, 1000)], "step03_kvcache clock": [clock()], "step03_kvcache quality": [quality()],
     "step03_kvcache memory": [memory("f32", 36864), memory("f16", 18432), memory("int8", 9792)],
     "step03_kvcache regimes": [regimes()], "step03_kvcache ablate": [ablate()],
-    "step04_cuda ladders": [ladders()], "step04_cuda estimate": [estimate()]}
+    "step05_policies quality": [policy_quality("kvlab-tiny", 2), policy_quality("SmolLM2 135M 8k", 30)], "step05_policies needle": [needle()],
+    "step05_policies stream": [stream("kvlab-tiny", 512), stream("SmolLM2 135M 8k", 8192)], "step05_policies clock": [policy_clock()],
+    "step05_policies compare": [minicaches()], "step04_cuda ladders": [ladders()], "step04_cuda estimate": [estimate()]}
 for experiment, reports in REPORTS.items():
     for report in reports:
         report.update(HEAD, experiment=experiment)

@@ -39,7 +39,14 @@ TEXTS = {
     "drift": ["cache in int8", "the contract kept: 0", "X: here the second run would choose another token"],
     "ablation": ["time, s (logarithmic)", "peak memory, MB", "960"], "peers": ["against llama.cpp", "2.36", "THE MACHINE WAS BUSY", "missing, not raced: transformers"],
     "cuda_traffic": ["2 433 536: 250x", "512: 1.00x", "product of 64 rows: 9 728 sectors", "the same on every machine"],
-    "cuda_estimate": ["ESTIMATE from counts, not measured", "192: sectors, 48 SM", "49.2: shared, 48 SM", "4.6: DRAM", "x [64, 576], 48 times"]}
+    "cuda_estimate": ["ESTIMATE from counts, not measured", "192: sectors, 48 SM", "49.2: shared, 48 SM", "4.6: DRAM", "x [64, 576], 48 times"],
+    "policy_quality": ["bits per byte", "everything kept", "above: random up to 5", "SmolLM2-135M: 3 x 512 tokens, the last 256 scored"],
+    "policy_kl": ["mean KL, bits a token", "exactly 0 at the largest budget: snapkv", "h2o", "tiny: 3 x 512"],
+    "policy_sinks": ["attention on the first token", "most: 0.58", "line: an even share, 0.0027"],
+    "policy_recall": ["question outside", "compressed with the text", "100", "37", "2 questions", "budget 64 tokens, 30 questions"],
+    "policy_time": ["time of a token, ms", "chapter 3's cache", "h2o 32+128"], "policy_bytes": ["held, KB (2^10 bytes)", "window 256"],
+    "policy_stream": ["absolute positions end", "sinks, relative", "h2o, absolute", "of 256 tokens each"],
+    "policy_minicache": ["tokens retained, %, at t = 0.6", "100 %", "everything kept: 2.0000"]}
 # Drawn by formula or from exact counts: the same on every machine.
 NO_MACHINE = ("memory_breakdown", "crossover", "cuda_traffic", "cuda_estimate")
 # What is drawn from reports; a scheme is not.
@@ -164,6 +171,7 @@ def check_truth(folder: Path, wrong: list[str]) -> None:
     if not cache_memory.fit([1, 2, 3, 4], [3, 5, 7, 20])[2] < 0.95:
         wrong.append("fit: a bent line has r = 1")
     check_bars(wrong)
+    check_policies(wrong)
     # Each unfit report is refused, in words.
     for name, change, message in [
             ("flops", lambda report: report["tokens_processed"][0].update(without=10487808), "closed form"),
@@ -172,6 +180,10 @@ def check_truth(folder: Path, wrong: list[str]) -> None:
             ("quality", lambda report: report.update(models=[]), "no cache but f32"),
             ("cuda_traffic", lambda report: report["ladders"].clear(), "no ladder"), ("cuda_traffic", lambda report: report["ladders"]["argmax"].update(least_sectors=0), "no sectors"),
             ("cuda_estimate", lambda report: report["ladders"]["decode"]["estimates"].pop("A100"), "no estimate for an A100"),
+            ("policy_kl", lambda report: report.update(budgets=report["budgets"][:1]), "two budgets"),
+            ("policy_kl", lambda report: [block.update(equal_tokens=block["equal_tokens"][:1]) for block in report["budgets"]], "two budgets"),
+            ("policy_time", lambda report: report.update(rows=report["rows"][::3]), "two lengths"),
+            ("policy_minicache", lambda report: report.update(policies=[{"policy": "full"}]), "--set minicache"),
             ("cuda_estimate", lambda report: report["ladders"]["linear"]["estimates"]["A100"][0].update(limit="DRAM"), "not its largest"), ("ablation", lambda report: report["rows"].clear(), "with the cache and without")]:
         reports = copy.deepcopy(REPORTS)
         change(reports[importlib.import_module(f"plots.{name}").NEEDS[0]][0])
@@ -196,6 +208,26 @@ def check_bars(wrong: list[str]) -> None:
             found, expected = [ends[place] for place in sorted(ends, reverse=True)], key(ladder)
             if len(found) != len(expected) or not all(math.isclose(a, b, rel_tol=1e-9) for a, b in zip(found, expected)):
                 wrong.append(f"{picture.__name__}, {ladder['operation']}: bars end at {found}, the report says {expected}")
+
+
+def check_policies(wrong: list[str]) -> None:
+    """Chapter 5's lines go through the figures of the reports, and a cell says its share."""
+    from plots import policy_kl, policy_recall, policy_stream, style
+    for picture, key in ((policy_kl, lambda report: [[row["mean_kl"] or math.nan for row in (block["equal_tokens"][i] for block in report["budgets"][::-1])]
+                                                     for i in range(1, len(report["budgets"][0]["equal_tokens"]))]),
+                         (policy_stream, lambda report: [[one["bits_per_byte"] for one in row["stretches"]] for row in report["policies"]])):
+        figure = style.new_figure()
+        picture.draw({picture.NEEDS[0]: REPORTS[picture.NEEDS[0]]}, figure)
+        for axes, report in zip(figure.axes, REPORTS[picture.NEEDS[0]], strict=True):
+            expected = key(report)
+            found = [[float(value) for value in line.get_ydata()] for line in axes.lines[:len(expected)]]
+            if str(found) != str([[float(value) for value in line] for line in expected]):  # as text: nan is not itself
+                wrong.append(f"{picture.__name__}, {report['model']}: lines {found}, the report says {expected}")
+    figure = style.new_figure()
+    policy_recall.draw({policy_recall.NEEDS[0]: REPORTS[policy_recall.NEEDS[0]]}, figure)
+    found = [[text.get_text() for text in axes.texts] for axes in figure.axes]
+    if found != [["100", "100", "95", "100", "5", "0", "100", "100", "100"], ["95", "100", "100", "0", "5", "100", "100", "100", "100"], ["37", "21"] * 2]:
+        wrong.append(f"policy_recall: cells {found}")
 
 
 def main() -> int:

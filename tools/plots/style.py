@@ -18,6 +18,11 @@ FORMAT_LABELS = {"f32": "cache, f32", "f16": "cache, f16", "int8": "cache, int8"
 SWITCHES = {"none": "the contract kept", "order": "sums in another order", "contraction": "no fma", "f16": "sums rounded to f16",
             "split": "attention in pieces"}
 
+# Chapter 5: a policy has its colour and line in every picture; others stand for themselves.
+POLICIES = {"window": (BLUE, "-"), "sinks": (SKY, "-"), "sinks-relative": (SKY, "--"), "h2o": (VERMILION, "-"), "tova": (ORANGE, "-"),
+            "snapkv": (GREEN, "-"), "pyramidkv": (GREEN, "--"), "scissorhands": (PURPLE, "-"), "quest": (PURPLE, "--"),
+            "minicache": (ORANGE, "--"), "key-norm": (GREY, "--"), "random": (GREY, "-"), "oracle": (INK, "-"), "full": (INK, ":")}
+
 WIDTH = 800 / 96  # inches: an SVG that browsers show 800 pixels wide, and a PNG of as many at 96 dpi
 MB = 1 << 20
 
@@ -75,6 +80,17 @@ def machine(figure, reports: dict[str, list[dict]], note: str = "") -> None:
     every = [report for group in reports.values() for report in group]
     seen = dict.fromkeys(f"{report['processor']}, {report['compiler']}" for report in every)
     corner(figure, " / ".join([*([note] if note else []), *seen]))
+
+
+def short_name(model: str) -> str:
+    """kvlab-tiny: tiny; Smollm2 135M 8k ...: SmolLM2-135M."""
+    return "SmolLM2-135M" if model.lower().startswith("smollm2 135m") else model.removeprefix("kvlab-")
+
+
+def stacked(figure, count: int, pixels: int) -> list:
+    """Axes below each other, each as many pixels high."""
+    height(figure, 40 + pixels * count)
+    return list(figure.subplots(count, 1, squeeze=False)[:, 0])
 
 
 def one(reports: dict[str, list[dict]], experiment: str) -> dict:
