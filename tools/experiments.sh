@@ -279,5 +279,4 @@ main() {
     [ $failed -eq 0 ]
 }
 
-main
-exit
+main; exit  # in one line: what is behind it may have changed meanwhile
