@@ -125,7 +125,7 @@ experiments_of_policies() {
     experiment policy_quality_deep quality -m deep --tokens 1024 --policy $quality
     experiment policy_quality_smollm2 quality -m SmolLM2-135M-Instruct-Q4_1 --tokens 512 --no-bytes --policy $quality
     experiment policy_needle needle -m tiny
-    experiment policy_needle_deep needle -m deep --recall 5
+    experiment policy_needle_deep needle -m deep --recall 3
     experiment policy_stream stream -m tiny
     experiment policy_stream_deep stream -m deep
     experiment policy_stream_smollm2 stream -m SmolLM2-135M-Instruct-Q4_1 --tokens 1024 --every 64
@@ -148,7 +148,8 @@ experiments_of_policies() {
 
 pictures_of_policies() {
     local quality=(policy_quality policy_quality_deep policy_quality_smollm2) stream=(policy_stream policy_stream_deep policy_stream_smollm2)
-    [ $quick = no ] || quality=(policy_quality) stream=(policy_stream)
+    local minicache=(policy_minicache policy_minicache_deep policy_minicache_smollm2)
+    [ $quick = no ] || quality=(policy_quality) stream=(policy_stream) minicache=(policy_minicache)
     picture policy_quality "${quality[@]}"
     picture policy_kl "${quality[@]}"
     picture policy_sinks "${quality[@]}"
@@ -156,7 +157,7 @@ pictures_of_policies() {
     picture policy_recall policy_needle
     picture policy_time policy_set_clock
     picture policy_bytes policy_set_clock
-    picture policy_minicache policy_minicache
+    picture policy_minicache "${minicache[@]}"
 }
 
 # names FOLDER ENDING: of its files with that ending, without it.
@@ -278,5 +279,4 @@ main() {
     [ $failed -eq 0 ]
 }
 
-main
-exit
+main; exit  # in one line: what is behind it may have changed meanwhile

@@ -121,8 +121,7 @@ std::vector<ClockRow> clock_length(LongModel& model,
             "  %-*s %6td %9.4f %19s %8.3f %9s %12td\n", label_width(all),
             row.contender.label.c_str(), length, ms.median * 1e3,
             concat(format_number(ms.low * 1e3), " - ", format_number(ms.high * 1e3)).c_str(),
-            row.to_full,
-            row.to_window > 0 ? format_number(row.to_window, 4).c_str() : "",
+            row.to_full, row.to_window > 0 ? format_number(row.to_window, 4).c_str() : "",
             row.bytes.logical);
     }
     std::fflush(stdout);

@@ -126,9 +126,9 @@ def policy_clock() -> dict:
         for policy, slope in (("cache", 0.01), ("full", 0.01), ("window 128", 0.0), ("window 256", 0.0), ("h2o 32+128", 0.001)) for length in (256, 1024, 4096)]}
 
 
-def minicaches() -> dict:
+def minicaches(model: str) -> dict:
     settings = [(0, 5), (0.25, 5), (0.6, 5), (1, 5), (0.6, 0), (0.6, 100)]
-    return {"model": "kvlab-tiny", "full_bits_per_byte": 2.0, "full_bytes": 1000, "policies": [
+    return {"model": model, "full_bits_per_byte": 2.0, "full_bytes": 1000, "policies": [
         {"policy": f"t {t:g}, {share:g} %", "bits_per_byte": 5 - 0.03 * share, "bytes_held": 500 + 5 * share} for t, share in settings]}
 
 
@@ -148,7 +148,7 @@ REPORTS = {
     "step03_kvcache regimes": [regimes()], "step03_kvcache ablate": [ablate()],
     "step05_policies quality": [policy_quality("kvlab-tiny", 2), policy_quality("SmolLM2 135M 8k", 30)], "step05_policies needle": [needle()],
     "step05_policies stream": [stream("kvlab-tiny", 512), stream("SmolLM2 135M 8k", 8192)], "step05_policies clock": [policy_clock()],
-    "step05_policies compare": [minicaches()], "step04_cuda ladders": [ladders()], "step04_cuda estimate": [estimate()]}
+    "step05_policies compare": [minicaches("kvlab-tiny"), minicaches("kvlab-deep")], "step04_cuda ladders": [ladders()], "step04_cuda estimate": [estimate()]}
 for experiment, reports in REPORTS.items():
     for report in reports:
         report.update(HEAD, experiment=experiment)

@@ -46,7 +46,7 @@ TEXTS = {
     "policy_recall": ["question outside", "compressed with the text", "100", "37", "2 questions", "budget 64 tokens, 30 questions"],
     "policy_time": ["time of a token, ms", "chapter 3's cache", "h2o 32+128"], "policy_bytes": ["held, KB (2^10 bytes)", "window 256"],
     "policy_stream": ["absolute positions end", "sinks, relative", "h2o, absolute", "of 256 tokens each"],
-    "policy_minicache": ["tokens retained, %, at t = 0.6", "100 %", "everything kept: 2.0000"]}
+    "policy_minicache": ["bytes held, % of the full", "points: 0, 5, 100 % of the tokens retained, t = 0.6", "minus the full cache", "tiny", "deep"]}
 # Drawn by formula or from exact counts: the same on every machine.
 NO_MACHINE = ("memory_breakdown", "crossover", "cuda_traffic", "cuda_estimate")
 # What is drawn from reports; a scheme is not.

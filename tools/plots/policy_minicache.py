@@ -6,30 +6,40 @@ import re
 from . import style
 
 NEEDS = ("step05_policies compare",)
+SHARE, DIRECTION = 5.0, 0.6  # the paper's
+
+
+def settings(report: dict) -> list[tuple[float, float, dict]]:
+    """(t, tokens retained in %, row) of each row of the set."""
+    rows = []
+    for row in report["policies"]:
+        found = re.fullmatch(r"t ([\d.]+), ([\d.]+) %", row["policy"])
+        if found:
+            rows.append((float(found[1]), float(found[2]), row))
+    if not rows:
+        raise style.Unfit("no row of MiniCache's set: compare --set minicache")
+    return rows
 
 
 def draw(reports: dict[str, list[dict]], figure) -> None:
-    report = style.one(reports, NEEDS[0])
-    rows = []
-    for row in report["policies"]:
-        setting = re.fullmatch(r"t ([\d.]+), ([\d.]+) %", row["policy"])
-        if setting:
-            rows.append((float(setting[1]), float(setting[2]), row))
-    if not rows:
-        raise style.Unfit("no row of MiniCache's set: compare --set minicache")
-    style.height(figure, 300)
-    style.machine(figure, reports, f"{style.short_name(report['model'])}; everything kept: {report['full_bits_per_byte']:.4f} bits per byte")
-    by_share, by_direction = figure.subplots(1, 2, sharey=True)
-    for axes, at, fixed, what in ((by_share, 1, 0.6, "tokens retained, %, at t = 0.6"), (by_direction, 0, 5.0, "t: lower layer's direction 0, upper's 1; 5 % retained")):
-        line = sorted((row for row in rows if row[1 - at] == fixed), key=lambda row: row[at])
-        axes.plot([row[at] for row in line], [row[2]["bits_per_byte"] for row in line], "o-", color=style.ORANGE)
-        for row in line:
-            share = f"{100 * row[2]['bytes_held'] / report['full_bytes']:.0f} %"
-            if axes is by_share:
-                style.label(axes, row[at], row[2]["bits_per_byte"], share, style.ORANGE, dx=0, dy=10, ha="center", fontsize=8)
-        axes.axhline(report["full_bits_per_byte"], color=style.INK, linewidth=1.2, linestyle=":")
-        axes.set_xlabel(what)
-        axes.margins(y=0.15)
-    by_share.set_ylabel("bits per byte")
-    by_share.set_title("beside a point: bytes held of the full cache's", fontsize=9)
-    by_direction.set_title("dotted: everything kept", fontsize=9)
+    found = reports[NEEDS[0]]
+    style.height(figure, 330)
+    style.machine(figure, reports)
+    by_bytes, by_direction = figure.subplots(1, 2, sharey=True)
+    ends = []
+    for report, color in zip(found, style.CYCLE):
+        rows, full = settings(report), report["full_bits_per_byte"]
+        line = sorted((row for row in rows if row[0] == DIRECTION), key=lambda row: row[1])
+        by_bytes.plot([100 * row["bytes_held"] / report["full_bytes"] for _, _, row in line], [row["bits_per_byte"] - full for _, _, row in line],
+                      "o-", color=color)
+        line = sorted((row for row in rows if row[1] == SHARE), key=lambda row: row[0])
+        more = [row["bits_per_byte"] - full for _, _, row in line]
+        by_direction.plot([t for t, _, _ in line], more, "o-", color=color)
+        ends.append((more[-1], style.short_name(report["model"]), color))
+    retained = ", ".join(f"{share:g}" for share in sorted({share for t, share, _ in settings(found[0]) if t == DIRECTION}))
+    by_bytes.axvline(100, color=style.GREY, linewidth=1, linestyle=":")
+    by_bytes.set_xlabel(f"bytes held, % of the full cache's;\npoints: {retained} % of the tokens retained, t = {DIRECTION}")
+    by_bytes.set_ylabel("bits per byte, minus the full cache's")
+    by_direction.set_xlabel(f"t: the lower layer's direction 0, the upper's 1;\n{SHARE:g} % retained")
+    by_direction.set_ylim(bottom=0)
+    style.end_labels(by_direction, ends)
