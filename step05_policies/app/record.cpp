@@ -28,13 +28,13 @@ Json places(Index first, Index count) {
 
 // A case asks "km?" for the b of "km=b;" somewhere before.
 RecordedText text_of_case(const RecallCase& recall, const Tokenizer& tokenizer) {
-    constexpr Index kQuestion = 3;
+    constexpr Index kAsked = 3;
     const Index answer = recall.answers.size() == 1 ? recall.answers[0] : 0;
-    check(answer > kQuestion && answer < static_cast<Index>(recall.text.size()),
-          "record: a recall case has one answer behind a question of ", kQuestion, " bytes");
+    check(answer > kAsked && answer < static_cast<Index>(recall.text.size()),
+          "record: a recall case has one answer behind a question of ", kAsked, " bytes");
     const auto at = static_cast<std::size_t>(answer);
-    const std::string name = recall.text.substr(at - kQuestion, kQuestion - 1);
-    const std::size_t needle = recall.text.rfind(name + "=", at - kQuestion - 1);
+    const std::string name = recall.text.substr(at - kAsked, kAsked - 1);
+    const std::size_t needle = recall.text.rfind(name + "=", at - kAsked - 1);
     check(needle != std::string::npos, "record: the case never says what ", name, " is");
     RecordedText text;
     if (tokenizer.wants_bos()) text.tokens.push_back(tokenizer.bos());
@@ -43,8 +43,8 @@ RecordedText text_of_case(const RecallCase& recall, const Tokenizer& tokenizer) 
         text.tokens.push_back(static_cast<std::uint8_t>(recall.text[i]));
     text.whole = static_cast<Index>(text.tokens.size()) / 2;
     text.recall = {{"distance", recall.distance},
-                   {"needle", places(before + static_cast<Index>(needle), kQuestion + 1)},
-                   {"question", places(before + answer - kQuestion, kQuestion)}};
+                   {"needle", places(before + static_cast<Index>(needle), kAsked + 1)},
+                   {"question", places(before + answer - kAsked, kAsked)}};
     return text;
 }
 

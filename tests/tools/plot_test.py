@@ -40,7 +40,7 @@ TEXTS = {
     "ablation": ["time, s (logarithmic)", "peak memory, MB", "960"], "peers": ["against llama.cpp", "2.36", "THE MACHINE WAS BUSY", "missing, not raced: transformers"],
     "cuda_traffic": ["2 433 536: 250x", "512: 1.00x", "product of 64 rows: 9 728 sectors", "the same on every machine"],
     "cuda_estimate": ["ESTIMATE from counts, not measured", "192: sectors, 48 SM", "49.2: shared, 48 SM", "4.6: DRAM", "x [64, 576], 48 times"],
-    "policy_quality": ["bits per byte", "everything kept", "above: random up to 5", "SmolLM2-135M: 3 x 512 tokens, the last 256 scored"],
+    "policy_quality": ["bits per byte", "everything kept", "above: window up to 2.3, random up to 5", "SmolLM2-135M: 3 x 512 tokens, the last 256 scored"],
     "policy_kl": ["mean KL, bits a token", "exactly 0 at the largest budget: snapkv", "h2o", "tiny: 3 x 512"],
     "policy_sinks": ["attention on the first token", "most: 0.58", "line: an even share, 0.0027"],
     "policy_recall": ["question outside", "compressed with the text", "100", "37", "2 questions", "budget 64 tokens, 30 questions"],
