@@ -39,7 +39,7 @@ TEST_CASE("5.5 retention: the oracle behind its prompt overlaps with the most wa
         double sum = 0;
         const auto given = rig.future->given(0, 0, query);
         CHECK(given.size() == static_cast<std::size_t>(query + 1));
-        for (const float share : given) sum += double{share};
+        for (const float share : given) sum += static_cast<double>(share);
         CHECK(sum == doctest::Approx(1.0).epsilon(1e-5));  // sums of rounded shares
     }
     CHECK_THROWS_AS(rig.future->given(0, 0, 60), Error);
