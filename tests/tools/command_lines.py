@@ -128,6 +128,10 @@ CASES = [
     ("step05_policies", ["generate", "--policy", "sinks-relative", "-n", "700", "--budget", "32"], 0, "RESULT tokens=700 kept=32"),
     ("step05_policies", ["generate", "--policy", "sinks", "-n", "700", "--budget", "32"], 0, "context full"),
     ("step05_policies", ["generate", "--policy", "oracle"], 1, "future"),
+    ("step05_policies", ["record"], 2, "--out"),
+    ("step05_policies", ["record", "-o", "/no/such/folder/x.jsonl"], 1, "cannot write"),
+    ("step05_policies", ["record", "--policy", "h20", "-o", "/dev/null"], 2, "h20"),
+    ("step05_policies", ["record", "-p", "In the", "--distance", "64", "-o", "/dev/null"], 2, "excludes"),
     ("step05_policies", ["generate", "-m", "no-such-model"], 1, "no-such-model"),
     ("step05_policies", ["generate", "-n", "1", "--json", "/no/such/folder/x.json"], 1, "cannot write"),
 ]
