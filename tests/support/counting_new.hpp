@@ -9,9 +9,13 @@ namespace {
 
 std::atomic<long> allocations{0};
 
-void* counted(std::size_t size, std::size_t alignment) {
+void* counted_or_null(std::size_t size, std::size_t alignment) noexcept {
     ++allocations;
-    void* p = std::aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment);
+    return std::aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment);
+}
+
+void* counted(std::size_t size, std::size_t alignment) {
+    void* p = counted_or_null(size, alignment);
     if (p == nullptr) throw std::bad_alloc();
     return p;
 }
@@ -24,6 +28,15 @@ void* operator new(std::size_t size) {
 
 void* operator new[](std::size_t size) {
     return counted(size, 16);
+}
+
+// std::stable_sort asks in this way.
+void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
+    return counted_or_null(size, 16);
+}
+
+void* operator new[](std::size_t size, const std::nothrow_t&) noexcept {
+    return counted_or_null(size, 16);
 }
 
 void* operator new(std::size_t size, std::align_val_t a) {
