@@ -21,7 +21,7 @@ using namespace kvlab;
 namespace {
 
 constexpr TensorType kFormats[] = {TensorType::f32, TensorType::f16, TensorType::q8_0,
-                                   TensorType::q4_1};
+                                   TensorType::q4_1, TensorType::q4_k};
 
 ThreadPool& one_thread() {
     static ThreadPool pool(1);
@@ -97,6 +97,8 @@ BENCHMARK(matmul_packed)
     ->ArgsProduct({{0, 1, 2, 3}, {512}, {576}, {1536}})
     ->ArgsProduct({{0}, {64}, {64}, {64}})
     ->ArgsProduct({{0, 1, 2, 3}, {1, 16}, {576}, {49152}})
+    ->ArgsProduct({{3, 4}, {512}, {1536}, {576}})  // Q4_K has blocks of 256 inputs
+    ->ArgsProduct({{3, 4}, {1, 16}, {768}, {49152}})
     ->Unit(benchmark::kMicrosecond);
 
 // One row of n numbers through an elementwise kernel or a norm.

@@ -24,7 +24,7 @@ TEST_CASE("1.4 panels: reading an output gives back its row in every format") {
     for (TensorType type : kTensorTypes)
         for (Index N : {1, 63, 64, 65, 130}) {
             CAPTURE(type_name(type));
-            const Index K = 96;
+            const Index K = whole_blocks(type, 96);
             const auto bytes = random_rows(type, N, K, rng);
             const Tensor w = dequantized(type, bytes, N, K);
             PackedMatrix packed(N, K, type);
@@ -67,9 +67,8 @@ TEST_CASE("1.4 panels: every format equals the plain loop on its defined values 
     for (TensorType type : kTensorTypes)
         for (int round = 0; round < 16; ++round) {
             const Index T = rows[round % 8], N = outputs[rng.below(7)],
-                        K = block_elements(type) == 32
-                                ? 32 * (1 + static_cast<Index>(rng.below(7)))
-                                : 1 + static_cast<Index>(rng.below(200));
+                        K = whole_blocks(type, 1 + static_cast<Index>(rng.below(200)) *
+                                                       (block_elements(type) == 256 ? 4 : 1));
             CAPTURE(type_name(type));
             CAPTURE(T);
             CAPTURE(N);
@@ -93,14 +92,15 @@ TEST_CASE("1.4 panels: every format equals the plain loop on its defined values 
 TEST_CASE("1.4 panels: infinite and NaN scales reach the product in every format") {
     // A broken file must not look like a working one, at any level.
     for (TensorType type : {TensorType::f16, TensorType::bf16, TensorType::q8_0,
-                            TensorType::q4_0, TensorType::q4_1})
+                            TensorType::q4_0, TensorType::q4_1, TensorType::q4_k})
         for (std::uint16_t half : {std::uint16_t{0x7f80}, std::uint16_t{0xffc0}}) {
-            std::vector<std::byte> bytes(static_cast<std::size_t>(bytes_for(type, 32)),
+            const Index K = whole_blocks(type, 32);
+            std::vector<std::byte> bytes(static_cast<std::size_t>(bytes_for(type, K)),
                                          std::byte{0x11});
             std::memcpy(bytes.data(), &half, 2);
-            PackedMatrix packed(1, 32, type);
+            PackedMatrix packed(1, K, type);
             packed.set_outputs(0, bytes);
-            Tensor x({2, 32}), y({2, 1});
+            Tensor x({2, K}), y({2, 1});
             for (float& v : x.flat()) v = 1.0f;
             ThreadPool pool(1);
             for (SimdLevel level : supported_simd_levels()) {

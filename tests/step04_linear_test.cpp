@@ -46,7 +46,7 @@ TEST_CASE("4.2 linear: every rung in every mode and order of threads") {
 TEST_CASE("4.2 linear: every format and every block size of every rung in raw launches") {
     for (const TensorType type : kTensorTypes)
         for (const LinearRung& rung : linear_rungs()) {
-            const LinearProblem product(type, 66, 224, 130, 9);
+            const LinearProblem product(type, 66, whole_blocks(type, 224), 130, 9);
             for (const int block : rung.blocks) {
                 CAPTURE(type_name(type));
                 CAPTURE(rung.name);
@@ -63,7 +63,7 @@ TEST_CASE("4.2 linear: every format in checked launches") {
         for (const LinearRung& rung : linear_rungs()) {
             CAPTURE(type_name(type));
             CAPTURE(rung.name);
-            CHECK(LinearProblem(type, 2, 96, 66, 10).holds(rung, 0));
+            CHECK(LinearProblem(type, 2, whole_blocks(type, 96), 66, 10).holds(rung, 0));
         }
 }
 

@@ -53,6 +53,35 @@ void dequantize_q4_1(const std::byte* block, float* x) {
 
 // ANCHOR_END: dequantize_q4
 
+// ANCHOR: dequantize_q4_k
+// The 6-bit scale and minimum of group j: the picture is in tensor_type.hpp.
+void scale_and_minimum(const std::byte* packed, std::size_t j, float* scale, float* minimum) {
+    const auto at = [&](std::size_t i) { return std::to_integer<int>(packed[i]); };
+    if (j < 4) {
+        *scale = static_cast<float>(at(j) & 63);
+        *minimum = static_cast<float>(at(j + 4) & 63);
+    } else {
+        *scale = static_cast<float>((at(j + 4) & 15) | at(j - 4) >> 6 << 4);
+        *minimum = static_cast<float>(at(j + 4) >> 4 | at(j) >> 6 << 4);
+    }
+}
+
+// d * sc * q has at most 11 + 6 + 4 bits, so only the subtraction rounds.
+void dequantize_q4_k(const std::byte* block, float* x) {
+    const float d = load_half(block), dmin = load_half(block + 2);
+    for (std::size_t j = 0; j < 8; ++j, x += kBlock) {
+        float scale = 0, minimum = 0;
+        scale_and_minimum(block + 4, j, &scale, &minimum);
+        const std::byte* codes = block + 16 + j / 2 * kBlock;
+        for (std::size_t i = 0; i < kBlock; ++i) {
+            const int code = std::to_integer<int>(codes[i]) >> (j % 2 * 4) & 15;
+            x[i] = d * scale * static_cast<float>(code) - dmin * minimum;
+        }
+    }
+}
+
+// ANCHOR_END: dequantize_q4_k
+
 }  // namespace
 
 void dequantize(TensorType type, std::span<const std::byte> blocks, std::span<float> out) {
@@ -82,6 +111,9 @@ void dequantize(TensorType type, std::span<const std::byte> blocks, std::span<fl
             break;
         case TensorType::q4_1:
             run([](float* x, Block b) { dequantize_q4_1(b, x); });
+            break;
+        case TensorType::q4_k:
+            run([](float* x, Block b) { dequantize_q4_k(b, x); });
             break;
     }
 }

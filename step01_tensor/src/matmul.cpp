@@ -23,6 +23,8 @@ const PanelKernels& kernels_of(const TensorKernels& kernels, TensorType type) {
             return *kernels.q4_0;
         case TensorType::q4_1:
             return *kernels.q4_1;
+        case TensorType::q4_k:
+            return *kernels.q4_k;
         default:
             return *kernels.f32;
     }
@@ -56,17 +58,17 @@ void panel_rows(const TensorKernels& kernels,
     // share of the panel's next piece: a small one at once, a large one line by line.
     const Index groups = (rows + kMaxKernelRows - 1) / kMaxKernelRows;
     const Index shorter = rows / groups, longer_groups = rows % groups;
-    const Index piece = w.panel(p, kSumBlock) - w.panel(p);
-    const Index share = piece / 64 / groups + 1;  // in lines
+    const Index piece = (w.panel(p + 1) - w.panel(p)) * kSumBlock / K;  // bytes
+    const Index share = piece / 64 / groups + 1;                        // in lines
     for (Index k = 0; k < K; k += kSumBlock) {
         const Index depth = std::min(kSumBlock, K - k);
         const BlockMode mode = k == 0 ? BlockMode::first : BlockMode::add;
         const float* b = reinterpret_cast<const float*>(w.panel(p, k));
         if (format.expand != nullptr) {
-            format.expand(depth, w.panel(p, k), expanded);
+            format.expand(k, depth, w.panel(p), expanded);
             b = expanded;
         }
-        const std::byte* next = w.panel(p, k) + piece;
+        const std::byte* next = w.panel(p) + (k / kSumBlock + 1) * piece;
         for (Index g = 0, row = 0; g < groups; ++g, next += share * 64) {
             const Index count = g < longer_groups ? shorter + 1 : shorter;
             const float* from = &x(first + row, k);

@@ -8,8 +8,9 @@ namespace kvlab {
 
 namespace {
 
-constexpr Index kBlock = 32, kWord = 8;  // inputs per block, codes per word
+constexpr Index kBlock = 32, kWord = 8;  // inputs that share a scale, codes per word
 constexpr Index kHalf = 2;               // bytes of an f16
+constexpr Index kScaleWords = 3;         // Q4_K: words of packed scales
 
 // A block of a 4-bit type: byte j has input j in its low and input j + 16 in its high half. A
 // word of the panel has eight inputs that follow one another, the first lowest.
@@ -34,7 +35,63 @@ void codes_of_word(std::uint32_t packed, Index word, std::byte* codes) {
 }
 
 Index scales_of(TensorType type) {
-    return type == TensorType::q4_1 ? 2 : 1;
+    return type == TensorType::q4_1 || type == TensorType::q4_k ? 2 : 1;
+}
+
+// Q4_K: byte i of each 32 has input i of one group of 32 in its low half and of the next group
+// in its high half. Word `word` of 32 has eight inputs that follow one another.
+std::uint32_t word_of_wide_codes(const std::byte* codes, Index word) {
+    const Index group = word * kWord / kBlock, first = word * kWord % kBlock;
+    const std::byte* from = codes + group / 2 * kBlock + first;
+    std::uint32_t packed = 0;
+    for (Index i = 0; i < kWord; ++i)
+        packed |= (std::to_integer<std::uint32_t>(from[i]) >> (group % 2 * 4) & 15u) << (4 * i);
+    return packed;
+}
+
+void wide_codes_of_word(std::uint32_t packed, Index word, std::byte* codes) {
+    const Index group = word * kWord / kBlock, first = word * kWord % kBlock;
+    std::byte* to = codes + group / 2 * kBlock + first;
+    for (Index i = 0; i < kWord; ++i)
+        to[i] |= static_cast<std::byte>((packed >> (4 * i) & 15u) << (group % 2 * 4));
+}
+
+// What follows the scales d (and dmin) of a 4-bit block, as words: first those that are taken
+// as they are, then the codes.
+struct FourBits {
+    explicit FourBits(TensorType type)
+        : wide(type == TensorType::q4_k),
+          plain_words(wide ? kScaleWords : 0),
+          code_words(block_elements(type) / kWord) {}
+
+    bool wide;
+    Index plain_words, code_words;
+};
+
+void words_to_column(const FourBits& format, const std::byte* block, std::byte* to, Index c) {
+    for (Index w = 0; w < format.plain_words; ++w, to += kPanel * 4)
+        std::memcpy(to + c * 4, block + w * 4, 4);
+    const std::byte* codes = block + format.plain_words * 4;
+    for (Index w = 0; w < format.code_words; ++w, to += kPanel * 4) {
+        const std::uint32_t packed =
+            format.wide ? word_of_wide_codes(codes, w) : word_of_codes(codes, w);
+        std::memcpy(to + c * 4, &packed, 4);
+    }
+}
+
+void column_to_words(const FourBits& format, const std::byte* from, Index c, std::byte* block) {
+    for (Index w = 0; w < format.plain_words; ++w, from += kPanel * 4)
+        std::memcpy(block + w * 4, from + c * 4, 4);
+    std::byte* codes = block + format.plain_words * 4;
+    std::fill_n(codes, format.code_words * 4, std::byte{0});
+    for (Index w = 0; w < format.code_words; ++w, from += kPanel * 4) {
+        std::uint32_t packed = 0;
+        std::memcpy(&packed, from + c * 4, 4);
+        if (format.wide)
+            wide_codes_of_word(packed, w, codes);
+        else
+            codes_of_word(packed, w, codes);
+    }
 }
 
 // One block between the file's order (`block`) and the column's place in a group. Scales lie
@@ -48,10 +105,7 @@ void block_to_column(TensorType type, const std::byte* block, std::byte* group, 
         for (Index k = 0; k < kBlock; ++k) to[k * kPanel + c] = codes[k];
         return;
     }
-    for (Index word = 0; word < kBlock / kWord; ++word) {
-        const std::uint32_t packed = word_of_codes(codes, word);
-        std::memcpy(to + (word * kPanel + c) * 4, &packed, 4);
-    }
+    words_to_column(FourBits(type), codes, to, c);
 }
 
 void column_to_block(TensorType type, const std::byte* group, Index c, std::byte* block) {
@@ -63,12 +117,7 @@ void column_to_block(TensorType type, const std::byte* group, Index c, std::byte
         for (Index k = 0; k < kBlock; ++k) codes[k] = from[k * kPanel + c];
         return;
     }
-    std::fill_n(codes, kBlock / 2, std::byte{0});
-    for (Index word = 0; word < kBlock / kWord; ++word) {
-        std::uint32_t packed = 0;
-        std::memcpy(&packed, from + (word * kPanel + c) * 4, 4);
-        codes_of_word(packed, word, codes);
-    }
+    column_to_words(FourBits(type), from, c, codes);
 }
 
 // Rows of plain numbers into columns of a panel, 16 inputs at a time through a small buffer:
@@ -158,7 +207,7 @@ void PackedMatrix::read(Index output, std::span<float> out) const {
             out[static_cast<std::size_t>(k)] = column[k * kPanel];
         return;
     }
-    constexpr Index kPiece = 64;  // numbers at a time: two blocks, or as many plain numbers
+    constexpr Index kPiece = 256;  // numbers at a time: the largest block, or several
     const Index size = block_bytes(type_), c = output % kPanel;
     alignas(float) std::byte piece[kPiece * sizeof(float)];
     for (Index k = 0; k < depth_; k += kPiece) {

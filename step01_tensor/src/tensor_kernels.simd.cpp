@@ -202,13 +202,13 @@ static void add_to(const float* x, Index n, float* y) {
 }
 
 static const PanelKernels kF32 = {multiply, nullptr};
-extern const PanelKernels kF16, kBf16, kQ8_0, kQ4_0, kQ4_1;  // panel_kernels.simd.cpp
-Block block;                                                 // block_kernels.simd.cpp
+extern const PanelKernels kF16, kBf16, kQ8_0, kQ4_0, kQ4_1, kQ4_K;  // panel_kernels.simd.cpp
+Block block;                                                        // block_kernels.simd.cpp
 BlockAhead block_ahead;
 
 extern const TensorKernels kTensorKernels;
-const TensorKernels kTensorKernels = {block,  block_ahead, &kF32,  &kF16,    &kBf16,
-                                      &kQ8_0, &kQ4_0,      &kQ4_1, rms_norm, swiglu,
-                                      gelu,   exp2_all,    add_to};
+const TensorKernels kTensorKernels = {block,  block_ahead, &kF32,    &kF16,  &kBf16,
+                                      &kQ8_0, &kQ4_0,      &kQ4_1,   &kQ4_K, rms_norm,
+                                      swiglu, gelu,        exp2_all, add_to};
 
 }  // namespace kvlab::KVLAB_SIMD

@@ -15,9 +15,10 @@ struct TypeFacts {
 };
 
 constexpr TypeFacts kFacts[] = {
-    {TensorType::f32, "F32", 1, 4},     {TensorType::f16, "F16", 1, 2},
-    {TensorType::bf16, "BF16", 1, 2},   {TensorType::q8_0, "Q8_0", 32, 34},
-    {TensorType::q4_0, "Q4_0", 32, 18}, {TensorType::q4_1, "Q4_1", 32, 20},
+    {TensorType::f32, "F32", 1, 4},       {TensorType::f16, "F16", 1, 2},
+    {TensorType::bf16, "BF16", 1, 2},     {TensorType::q8_0, "Q8_0", 32, 34},
+    {TensorType::q4_0, "Q4_0", 32, 18},   {TensorType::q4_1, "Q4_1", 32, 20},
+    {TensorType::q4_k, "Q4_K", 256, 144},
 };
 
 const TypeFacts& facts(TensorType type) {

@@ -23,13 +23,36 @@ int format_of(TensorType type) {
             return kFormatQ40;
         case TensorType::q4_1:
             return kFormatQ41;
+        case TensorType::q4_k:
+            return kFormatF32;  // see expanded()
     }
     throw Error("device matrix: unknown format");
 }
 
+// A matrix in a format that the kernels do not read becomes floats on its way to the device.
+bool is_expanded(TensorType type) {
+    return type == TensorType::q4_k;
+}
+
+PackedMatrix expanded(const PackedMatrix& packed) {
+    PackedMatrix plain(packed.outputs(), packed.depth());
+    std::vector<float> row(static_cast<std::size_t>(packed.depth()));
+    for (Index n = 0; n < packed.outputs(); ++n) {
+        packed.read(n, row);
+        plain.set_outputs(n, std::as_bytes(std::span(row)));
+    }
+    return plain;
+}
+
+Index panel_bytes_of(const PackedMatrix& packed) {
+    return is_expanded(packed.type()) ? packed.depth() * kPanel * Index{sizeof(float)}
+                                      : packed.bytes() / packed.panels();
+}
+
 Index words_of(const PackedMatrix& packed, MatrixLayout layout) {
-    return layout == MatrixLayout::rows ? packed.outputs() * packed.depth()
-                                        : packed.bytes() / Index{sizeof(unsigned)};
+    return layout == MatrixLayout::rows
+               ? packed.outputs() * packed.depth()
+               : packed.panels() * panel_bytes_of(packed) / Index{sizeof(unsigned)};
 }
 
 }  // namespace
@@ -39,10 +62,13 @@ DeviceMatrix::DeviceMatrix(const PackedMatrix& packed, MatrixLayout layout)
       depth_(packed.depth()),
       layout_(layout),
       format_(layout == MatrixLayout::rows ? kFormatF32 : format_of(packed.type())),
-      panel_bytes_(packed.bytes() / packed.panels()),
+      panel_bytes_(panel_bytes_of(packed)),
       words_(words_of(packed, layout), "weights") {
     if (layout == MatrixLayout::panels) {
-        const auto* words = reinterpret_cast<const unsigned*>(packed.panel(0));
+        const PackedMatrix plain =
+            is_expanded(packed.type()) ? expanded(packed) : PackedMatrix();
+        const PackedMatrix& source = is_expanded(packed.type()) ? plain : packed;
+        const auto* words = reinterpret_cast<const unsigned*>(source.panel(0));
         words_.copy_from({words, static_cast<std::size_t>(words_.size())});
     } else {
         std::vector<float> rows(static_cast<std::size_t>(outputs_ * depth_));

@@ -16,6 +16,12 @@ inline std::uint16_t random_half(Rng& rng) {
     return static_cast<std::uint16_t>(bits & 0xbfffu);
 }
 
+// The least depth of a matrix in this type that is not below `depth`.
+inline Index whole_blocks(TensorType type, Index depth) {
+    const Index block = block_elements(type);
+    return (depth + block - 1) / block * block;
+}
+
 inline std::vector<std::byte> random_rows(TensorType type, Index rows, Index depth, Rng& rng) {
     std::vector<std::byte> bytes(static_cast<std::size_t>(rows * bytes_for(type, depth)));
     for (std::byte& b : bytes) b = static_cast<std::byte>(rng.below(256));
@@ -26,7 +32,7 @@ inline std::vector<std::byte> random_rows(TensorType type, Index rows, Index dep
             std::memcpy(&bytes[at], &value, 4);
             continue;
         }
-        const std::size_t halves = type == TensorType::q4_1 ? 2 : 1;
+        const std::size_t halves = type == TensorType::q4_1 || type == TensorType::q4_k ? 2 : 1;
         for (std::size_t h = 0; h < halves; ++h) {
             std::uint16_t half = random_half(rng);
             if (type == TensorType::bf16) half = static_cast<std::uint16_t>(half & 0xbf80u);

@@ -13,6 +13,10 @@
 //   Q4_0   64 scales d (f16) |                         | codes [4][64] words of eight codes
 //   Q4_1   64 scales d (f16) | 64 smallest values m    | codes [4][64] words of eight codes
 //
+// and Q4_K's group has 256 inputs:
+//
+//   Q4_K   64 d (f16) | 64 dmin (f16) | scales [3][64] words | codes [8][4][64] words
+//
 // the same bytes as in the file, in another order: the model takes no more memory than its
 // file, and a token reads no more than that.
 #pragma once
@@ -68,7 +72,7 @@ public:
 private:
     Index outputs_ = 0, depth_ = 0;
     TensorType type_ = TensorType::f32;
-    Index block_ = 1;        // inputs per group: 32, or 1 for the plain types
+    Index block_ = 1;        // inputs per group: 32, 256, or 1 for the plain types
     Index group_bytes_ = 0;  // of 64 columns
     Index panel_bytes_ = 0;
     std::shared_ptr<std::byte> data_;

@@ -129,6 +129,11 @@ KVLAB_INLINE Vec nibble(Words words, int j) {  // a table of 16 floats needs no 
         j == 0 ? words : _mm512_srli_epi32(words, static_cast<unsigned>(4 * j)), digits);
 }
 
+KVLAB_INLINE Vec bits(Words words, int shift, int mask) {
+    const Words shifted = _mm512_srli_epi32(words, static_cast<unsigned>(shift));
+    return _mm512_cvtepi32_ps(_mm512_and_si512(shifted, _mm512_set1_epi32(mask)));
+}
+
 #elif defined(__AVX2__)
 
 inline constexpr Index kLanes = 8;
@@ -219,10 +224,14 @@ KVLAB_INLINE Words load_words(const std::byte* p) {
     return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
 }
 
-KVLAB_INLINE Vec nibble(Words words, int j) {
+KVLAB_INLINE Vec bits(Words words, int shift, int mask) {
     const __m256i code =
-        _mm256_and_si256(_mm256_srli_epi32(words, 4 * j), _mm256_set1_epi32(15));
+        _mm256_and_si256(_mm256_srli_epi32(words, shift), _mm256_set1_epi32(mask));
     return _mm256_cvtepi32_ps(code);
+}
+
+KVLAB_INLINE Vec nibble(Words words, int j) {
+    return bits(words, 4 * j, 15);
 }
 
 #else
@@ -349,9 +358,14 @@ KVLAB_INLINE Words load_words(const std::byte* p) {
     return words;
 }
 
+KVLAB_INLINE Vec bits(Words words, int shift, int mask) {  // a few bits as a number
+    return lanewise([&](Index i) {
+        return static_cast<float>(words.lane[i] >> shift & static_cast<std::uint32_t>(mask));
+    });
+}
+
 KVLAB_INLINE Vec nibble(Words words, int j) {  // four bits as a number from 0 to 15
-    return lanewise(
-        [&](Index i) { return static_cast<float>(words.lane[i] >> (4 * j) & 15u); });
+    return bits(words, 4 * j, 15);
 }
 
 #endif

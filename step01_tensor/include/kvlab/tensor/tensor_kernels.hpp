@@ -35,9 +35,10 @@ struct PanelKernels {
     void (*multiply)(
         Index panels, Index depth, const float* x, const std::byte* b, float* y, Source source);
 
-    // The weights of one block of a sum, `depth` at most 64, as floats [depth][64]. Null for
-    // f32, where they are that already.
-    void (*expand)(Index depth, const std::byte* b, float* out);
+    // The weights of inputs [first, first + depth) of one panel as floats [depth][64]: one
+    // block of a sum, so first is a multiple of 64 and depth at most 64. Null for f32, where
+    // they are that already.
+    void (*expand)(Index first, Index depth, const std::byte* panel, float* out);
 };
 
 // One block of a matrix product: for r < rows (at most kMaxKernelRows) and c < width
@@ -72,7 +73,7 @@ struct TensorKernels {
     BlockAhead* block_ahead;
 
     // By format of the weights.
-    const PanelKernels *f32, *f16, *bf16, *q8_0, *q4_0, *q4_1;
+    const PanelKernels *f32, *f16, *bf16, *q8_0, *q4_0, *q4_1, *q4_k;
 
     // y[r] = rms_norm(x[r]) of rows of n numbers, so many floats apart; y may be x.
     void (*rms_norm)(Index rows,

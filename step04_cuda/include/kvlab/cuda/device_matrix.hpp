@@ -8,7 +8,7 @@
 namespace kvlab {
 
 // rows: [N][K], floats, as textbooks write it. panels: chapter 1's [N/64][K][64], in the format
-// of the file.
+// of the file, or as floats if the kernels do not read that one (Q4_K).
 enum class MatrixLayout { rows, panels };
 
 class DeviceMatrix final : public Matrix {
