@@ -9,29 +9,28 @@ namespace kvlab {
 
 namespace {
 
-// The tiles of one KV head, one at a time, and where they are written if they do not lie in
-// memory as floats: room that each thread keeps, so that tokens allocate nothing.
+// The tiles of one KV head, one at a time. Those that do not lie in memory as floats are
+// written into a room that each thread keeps. Keys and values take the same room, one after the
+// other: both together, with the codes that they are made of, would not fit into a first-level
+// cache of 32 KiB. It begins with a cache line, or every register would be written to two of
+// them.
 class HeadTiles {
 public:
     HeadTiles(const TileReader& tiles, Index kv_head) : tiles_(tiles), kv_head_(kv_head) {
         if (!tiles.needs_room()) return;
-        thread_local std::vector<float> room;
-        const Index floats = kTile * tiles.padded_dim();
-        room.resize(std::max(room.size(), static_cast<std::size_t>(2 * floats)));
-        keys_ = room.data();
-        values_ = keys_ + floats;
+        alignas(64) thread_local float room[kTile * AttentionRows::kMaxHeadDim];
+        room_ = room;
     }
 
-    const float* keys(Index tile) const { return tiles_.read_keys(kv_head_, tile, keys_); }
+    // Valid until the next call of either.
+    const float* keys(Index tile) const { return tiles_.read_keys(kv_head_, tile, room_); }
 
-    const float* values(Index tile) const {
-        return tiles_.read_values(kv_head_, tile, values_);
-    }
+    const float* values(Index tile) const { return tiles_.read_values(kv_head_, tile, room_); }
 
 private:
     const TileReader& tiles_;
     Index kv_head_;
-    float *keys_ = nullptr, *values_ = nullptr;
+    float* room_ = nullptr;
 };
 
 // Decoding: the rows are the heads of one group, and all see the same slots.
@@ -92,11 +91,13 @@ private:
         for (Index tile = first; tile < last; ++tile) {
             Index visible[kMaxKernelRows];
             std::fill_n(visible, group_, std::min(kTile, slots_ - tile * kTile));
-            float maxima[kMaxKernelRows], totals[kMaxKernelRows];
-            pairs += rows.weigh(tiles.keys(tile), tiles.values(tile), visible, 0, maxima,
-                                totals, result(all, head, tile, 0) + kBeside, row_floats_);
+            float totals[kMaxKernelRows];
+            TileWeights weights;
+            rows.score(tiles.keys(tile), visible, 0, weights);
+            pairs += rows.weigh(tiles.values(tile), visible, weights, totals,
+                                result(all, head, tile, 0) + kBeside, row_floats_);
             for (Index r = 0; r < group_; ++r) {
-                result(all, head, tile, r)[0] = maxima[r];
+                result(all, head, tile, r)[0] = weights.maxima[r];
                 result(all, head, tile, r)[1] = totals[r];
             }
         }
@@ -155,6 +156,7 @@ public:
         if (reader != nullptr && token[count - 1] < reader->first_token()) reader = nullptr;
         TileWeights* const kept = reader == nullptr ? nullptr : tile_weights();
         const HeadTiles head_tiles(tiles_, kv_head);
+        TileWeights passing;
         Index pairs = 0;
         for (Index tile = 0; tile * kTile < sees[count - 1]; ++tile) {
             Index visible[kMaxKernelRows], first_row = 0;
@@ -162,8 +164,9 @@ public:
                 visible[r] = std::min(kTile, sees[r] - tile * kTile);
             while (visible[first_row] <= 0)
                 ++first_row;  // tokens before this tile's first slot
-            pairs += state.tile(head_tiles.keys(tile), head_tiles.values(tile), visible,
-                                first_row, kept == nullptr ? nullptr : kept + tile);
+            TileWeights& weights = kept == nullptr ? passing : kept[tile];
+            state.score(head_tiles.keys(tile), visible, first_row, weights);
+            pairs += state.add_tile(head_tiles.values(tile), visible, weights);
         }
         for (Index r = 0; r < count; ++r) {
             state.finish(r, &out_(token[r], head[r], 0));

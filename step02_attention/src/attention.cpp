@@ -47,25 +47,28 @@ void AttentionRows::start(Index rows) {
     std::fill_n(started_, rows, false);
 }
 
-Index AttentionRows::weigh(const float* keys,
-                           const float* values,
-                           const Index* visible,
-                           Index first_row,
-                           float* maxima,
-                           float* totals,
-                           float* sums,
-                           Index stride,
-                           float* kept) const {
+void AttentionRows::score(const float* keys,
+                          const Index* visible,
+                          Index first_row,
+                          TileWeights& to) const {
     const Index rows = rows_ - first_row;
-    alignas(64) float own[kMaxKernelRows * kTile];
-    float* const weights = kept == nullptr ? own : kept;
     for (Index i = 0; i < head_dim_; i += kSumBlock)
         tensor_.block(rows, std::min(kSumBlock, head_dim_ - i), query(first_row) + i,
-                      kMaxHeadDim, keys + i * kTile, kTile, kTile, weights, kTile,
+                      kMaxHeadDim, keys + i * kTile, kTile, kTile, to.weights, kTile,
                       i == 0 ? BlockMode::first : BlockMode::add);
     for (Index r = 0; r < rows; ++r)
-        maxima[r] = attention_.softmax_tile(weights + r * kTile, visible[first_row + r]);
+        to.maxima[r] = attention_.softmax_tile(to.weights + r * kTile, visible[first_row + r]);
+    to.first_row = first_row;
+}
 
+Index AttentionRows::weigh(const float* values,
+                           const Index* visible,
+                           const TileWeights& tile,
+                           float* totals,
+                           float* sums,
+                           Index stride) const {
+    const Index first_row = tile.first_row, rows = rows_ - first_row;
+    const float* const weights = tile.weights;
     // The slots that all rows see, together; then what the later tokens see beyond, row by row,
     // each going on with its own chain: a masked slot is not visited.
     const Index common = visible[first_row];
@@ -107,21 +110,14 @@ void AttentionRows::add(Index row, float maximum, float total, float* sums) {
 
 // ANCHOR_END: online
 
-Index AttentionRows::tile(const float* keys,
-                          const float* values,
-                          const Index* visible,
-                          Index first_row,
-                          TileWeights* keep) {
-    float maxima[kMaxKernelRows], totals[kMaxKernelRows];
+Index AttentionRows::add_tile(const float* values,
+                              const Index* visible,
+                              const TileWeights& tile) {
+    float totals[kMaxKernelRows];
     alignas(64) float sums[kMaxKernelRows * kMaxHeadDim];
-    const Index pairs = weigh(keys, values, visible, first_row, maxima, totals, sums,
-                              kMaxHeadDim, keep == nullptr ? nullptr : keep->weights);
-    if (keep != nullptr) {
-        keep->first_row = first_row;
-        std::copy_n(maxima, rows_ - first_row, keep->maxima);
-    }
-    for (Index r = 0; r < rows_ - first_row; ++r)
-        add(first_row + r, maxima[r], totals[r], sums + r * kMaxHeadDim);
+    const Index pairs = weigh(values, visible, tile, totals, sums, kMaxHeadDim);
+    for (Index r = 0; r < rows_ - tile.first_row; ++r)
+        add(tile.first_row + r, tile.maxima[r], totals[r], sums + r * kMaxHeadDim);
     return pairs;
 }
 

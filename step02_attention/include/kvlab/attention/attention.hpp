@@ -48,29 +48,24 @@ public:
 
     const float* query(Index row) const { return queries_ + row * kMaxHeadDim; }
 
-    // The next tile in slot order: keys [D][64], values [64][Dp]; row r sees its first
-    // visible[r] slots, 1 to 64 and not falling from row to row; a row that sees none of it
-    // must not be in [first_row, rows). Returns how many (row, slot) pairs it weighed. With
-    // `keep`, the tile's weights stay there, for share().
-    Index tile(const float* keys,
-               const float* values,
-               const Index* visible,
-               Index first_row = 0,
-               TileWeights* keep = nullptr);
+    // The next tile in slot order, in two halves, so that keys and values need not be there at
+    // the same time. First its keys [D][64]: the weights that rows [first_row, rows) give to
+    // its slots, relative to its own maximum. Row r sees the first visible[r] of them, 1 to 64
+    // and not falling from row to row; a row that sees none must not be among them.
+    void score(const float* keys, const Index* visible, Index first_row, TileWeights& to) const;
 
-    // The two halves of tile(), for tiles that are computed side by side. First: one tile for
-    // rows [first_row, rows), its weights relative to its own maximum; results from index 0,
-    // sums `stride` floats apart and padded_dim long; the weights stay in `kept` if it is not
-    // null. Returns the pairs, as tile() does.
-    Index weigh(const float* keys,
-                const float* values,
+    // Then its values [64][Dp], which are added to the rows. Returns how many (row, slot) pairs
+    // it weighed.
+    Index add_tile(const float* values, const Index* visible, const TileWeights& tile);
+
+    // The two parts of add_tile(), for tiles that are computed side by side. First: results
+    // from index 0, sums `stride` floats apart and padded_dim long. Returns the pairs.
+    Index weigh(const float* values,
                 const Index* visible,
-                Index first_row,
-                float* maxima,
+                const TileWeights& tile,
                 float* totals,
                 float* sums,
-                Index stride,
-                float* kept = nullptr) const;  // [rows][64]
+                Index stride) const;
     // Second: adds a tile's result to a row, in slot order. Overwrites `sums`.
     void add(Index row, float maximum, float total, float* sums);
 

@@ -24,6 +24,19 @@ namespace kvlab::cli {
 // The exit codes of all programs.
 inline constexpr int kHolds = 0, kFails = 1, kUsage = 2;
 
+// CLI::Range lets NaN through: no comparison with it holds.
+inline CLI::Validator number_between(double least, double most) {
+    return CLI::Validator(
+        [least, most](const std::string& text) {
+            double number = 0;
+            const bool inside =
+                CLI::detail::lexical_cast(text, number) && number >= least && number <= most;
+            return inside ? std::string()
+                          : concat("Value ", text, " not in range ", least, " to ", most);
+        },
+        concat("FLOAT in [", least, " - ", most, "]"));
+}
+
 inline void add_model_flags(CLI::App& app, SessionOptions& options) {
     app.add_option("-m,--model", options.model,
                    "GGUF file, or a name: tiny, deep, SmolLM2-135M-Instruct-Q4_1")
@@ -36,14 +49,14 @@ inline void add_model_flags(CLI::App& app, SessionOptions& options) {
 
 inline void add_sampling_flags(CLI::App& app, SamplingOptions& options) {
     app.add_option("-t,--temperature", options.temperature, "0: always the most likely token")
-        ->check(CLI::Range(0.0f, 100.0f))
+        ->check(number_between(0, 100))
         ->capture_default_str();
     app.add_option("--top-k", options.top_k, "only the k most likely; 0: all")
         ->check(CLI::Range(0, 1 << 24))
         ->capture_default_str();
     app.add_option("--top-p", options.top_p,
                    "only the most likely with this mass together; 1: all")
-        ->check(CLI::Range(0.0f, 1.0f))
+        ->check(number_between(0, 1))
         ->capture_default_str();
     app.add_option("-s,--seed", options.seed, "of the sampling")->capture_default_str();
 }
