@@ -81,7 +81,7 @@ CLI::App* add_speed(CLI::App& app, app::SpeedFlags& flags) {
     count("--warm-up", flags.warm_up, 0, "rounds before them that do not count");
     sub->add_option("--seconds", flags.seconds,
                     "a round repeats what it measures for at least so long")
-        ->check(CLI::Range(0.0, 3600.0))
+        ->check(cli::number_between(0, 3600))
         ->capture_default_str();
     sub->add_flag("--wait", flags.wait,
                   "say READY, then a round for each line of standard input, then say ROUND: to "

@@ -143,7 +143,7 @@ Command add_regimes(CLI::App& parent) {
     count("--rounds", flags->rounds, 1, "measurements of each, of which medians are shown");
     count("--warm-up", flags->warm_up, 0, "rounds before them that do not count");
     sub->add_option("--seconds", flags->seconds, "a round repeats a step for at least so long")
-        ->check(CLI::Range(0.0, 3600.0))
+        ->check(cli::number_between(0, 3600))
         ->capture_default_str();
     sub->add_option("--json", flags->json, "also write the figures to this file");
     return {sub, [flags, prefill, contexts] {

@@ -73,7 +73,9 @@ public:
         session_->decoder.forward(cache, {&token, 1});
         first_token_seconds_ = watch.seconds();
         if (flags.prefill > 0) prefill_.emplace(*session_, flags);
-        if (flags.tokens > 0) decode_.emplace(*session_, flags);
+        if (flags.tokens > 0)
+            decode_.emplace(*session_, flags.context, flags.tokens,
+                            plain_caches(*session_, flags));
     }
 
     void run() {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <vector>
 
+#include <kvlab/attention/wrapped_engine.hpp>
 #include <kvlab/tensor/half.hpp>
 #include <kvlab/tensor/numerics.hpp>
 #include <kvlab/tensor/tensor_type.hpp>
@@ -43,25 +44,13 @@ const LooseMatrix& loose(const Matrix& matrix) {
     return *found;
 }
 
-class LooseEngine final : public Engine {
+class LooseEngine final : public WrappedEngine {
 public:
     LooseEngine(std::unique_ptr<Engine> engine, Switch which)
-        : engine_(std::move(engine)), which_(which) {}
+        : WrappedEngine(std::move(engine)), which_(which) {}
 
     std::string name() const override {
-        return concat(engine_->name(), ", loose: ", switch_name(which_));
-    }
-
-    ThreadPool& pool() override { return engine_->pool(); }
-
-    std::unique_ptr<Buffer> allocate(Index floats) override {
-        return engine_->allocate(floats);
-    }
-
-    void upload(std::span<const float> from, float* to) override { engine_->upload(from, to); }
-
-    void download(const float* from, std::span<float> to) override {
-        engine_->download(from, to);
+        return concat(WrappedEngine::name(), ", loose: ", switch_name(which_));
     }
 
     std::unique_ptr<Matrix> load_matrix(std::span<const TensorInfo* const> parts) override;
@@ -69,7 +58,7 @@ public:
     void gather(const Matrix& table,
                 std::span<const Token> tokens,
                 const View<float>& x) override {
-        engine_->gather(*loose(table).exact, tokens, x);
+        inner().gather(*loose(table).exact, tokens, x);
     }
 
     void linear(const Matrix& w,
@@ -77,50 +66,17 @@ public:
                 const View<const float>& x,
                 const View<float>& y) override;
 
-    void rms_norm(const View<const float>& x,
-                  const float* weight,
-                  float eps,
-                  const View<float>& y) override {
-        engine_->rms_norm(x, weight, eps, y);
-    }
-
-    void layer_norm(const View<const float>& x,
-                    const float* weight,
-                    const float* bias,
-                    float eps,
-                    const View<float>& y) override {
-        engine_->layer_norm(x, weight, bias, eps, y);
-    }
-
-    void rotate(const View<float>& heads,
-                const RopeTable* table,
-                std::span<const Index> positions,
-                float factor) override {
-        engine_->rotate(heads, table, positions, factor);
-    }
-
-    void add(const View<const float>& x, const View<float>& y) override { engine_->add(x, y); }
-
-    void swiglu(const View<const float>& gate_up, const View<float>& hidden) override {
-        engine_->swiglu(gate_up, hidden);
-    }
-
-    void gelu(const View<const float>& x, const View<float>& y) override {
-        engine_->gelu(x, y);
-    }
-
 private:
     void in_pieces(const LooseMatrix& w,
                    const View<const float>& x,
                    const View<float>& y,
                    Index pieces);
 
-    std::unique_ptr<Engine> engine_;
     Switch which_;
 };
 
 std::unique_ptr<Matrix> LooseEngine::load_matrix(std::span<const TensorInfo* const> parts) {
-    auto matrix = std::make_unique<LooseMatrix>(engine_->load_matrix(parts));
+    auto matrix = std::make_unique<LooseMatrix>(inner().load_matrix(parts));
     if (which_ != Switch::contraction) return matrix;
     const Index K = matrix->depth(), N = matrix->outputs();
     matrix->plain = Tensor({K, N});
@@ -182,7 +138,7 @@ void LooseEngine::in_pieces(const LooseMatrix& w,
         std::fill(masked.flat().begin(), masked.flat().end(), 0.0f);
         for (Index r = 0; r < R; ++r)
             for (Index k = begin; k < end; ++k) masked(r, k) = x(r, k);
-        engine_->linear(*w.exact, nullptr, masked.view(), part.view());
+        inner().linear(*w.exact, nullptr, masked.view(), part.view());
         for (Index r = 0; r < R; ++r)
             for (Index n = 0; n < N; ++n) {
                 const float sum = piece == 0 ? part(r, n) : y(r, n) + part(r, n);
@@ -199,7 +155,7 @@ void LooseEngine::linear(const Matrix& w,
                          const View<float>& y) {
     const LooseMatrix& matrix = loose(w);
     const bool exact = x.dim(0) == 1 || which_ == Switch::none || which_ == Switch::split;
-    if (exact) return engine_->linear(*matrix.exact, bias, x, y);
+    if (exact) return inner().linear(*matrix.exact, bias, x, y);
     if (which_ == Switch::contraction)
         multiply_without_fma(matrix.plain, x, y);
     else

@@ -59,7 +59,7 @@ void F16Tiles::write(Index first, const View<const float>& k, const View<const f
 // most 64 rows at a time, does.
 const float* F16Tiles::expand(const std::uint16_t* from, Index rows, float* room) const {
     for (Index row = 0; row < rows; row += kSlots)
-        expand_(std::min(kSlots, rows - row),
+        expand_(0, std::min(kSlots, rows - row),
                 reinterpret_cast<const std::byte*>(from + row * kSlots), room + row * kSlots);
     return room;
 }
@@ -107,17 +107,18 @@ Int8Tiles::Tile Int8Tiles::tile(Index kv_head, Index tile) const {
     return {scales, scales + kSlots, codes, codes + kSlots * head_dim_};
 }
 
-namespace {
-
 // ANCHOR: int8
-// Writes D codes, `stride` apart, and returns their scale.
-float quantize(const float* x, Index x_stride, Index D, std::int8_t* codes, Index stride) {
-    float largest = 0.0f;
-    for (Index i = 0; i < D; ++i) largest = std::max(largest, std::fabs(x[i * x_stride]));
-    float scale = largest / 127.0f;
+float int8_scale(float largest) {
+    const float scale = largest / 127.0f;
     // Rounded up, the scale of the very largest float would come back as infinity.
-    if (!is_finite(scale * 127.0f)) scale = std::nextafter(scale, 0.0f);
-    for (Index i = 0; i < D; ++i) {
+    return is_finite(scale * 127.0f) ? scale : std::nextafter(scale, 0.0f);
+}
+
+float quantize_int8(const float* x, Index x_stride, Index n, std::int8_t* codes, Index stride) {
+    float largest = 0.0f;
+    for (Index i = 0; i < n; ++i) largest = std::max(largest, std::fabs(x[i * x_stride]));
+    const float scale = int8_scale(largest);
+    for (Index i = 0; i < n; ++i) {
         // A scale that underflowed to 0 stands for numbers too small to matter. The quotient is
         // at most 127 but for rounding.
         const float q = scale == 0.0f ? 0.0f : std::nearbyint(x[i * x_stride] / scale);
@@ -127,8 +128,6 @@ float quantize(const float* x, Index x_stride, Index D, std::int8_t* codes, Inde
 }
 
 // ANCHOR_END: int8
-
-}  // namespace
 
 void Int8Tiles::write(Index first, const View<const float>& k, const View<const float>& v) {
     const Index T = check_rows(first, k, v);
@@ -140,9 +139,9 @@ void Int8Tiles::write(Index first, const View<const float>& k, const View<const 
                 for (Index i = 0; i < head_dim_; ++i)
                     check(is_finite((*row)(t, h, i)), "int8 cache: found ", (*row)(t, h, i));
             at.key_scales[place] =
-                quantize(&k(t, h, 0), k.stride(2), head_dim_, at.keys + place, kSlots);
-            at.value_scales[place] = quantize(&v(t, h, 0), v.stride(2), head_dim_,
-                                              at.values + place * padded_dim(), 1);
+                quantize_int8(&k(t, h, 0), k.stride(2), head_dim_, at.keys + place, kSlots);
+            at.value_scales[place] = quantize_int8(&v(t, h, 0), v.stride(2), head_dim_,
+                                                   at.values + place * padded_dim(), 1);
         }
 }
 

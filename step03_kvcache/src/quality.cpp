@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include <kvlab/attention/whole_sequence.hpp>
+#include <kvlab/kvcache/compare_window.hpp>
 #include <kvlab/tensor/numerics.hpp>
 
 namespace kvlab {
@@ -67,30 +68,6 @@ bool QualityReport::f32_equals_uncached() const {
     return true;
 }
 
-namespace {
-
-// One window through one cache, from nothing, each row against the one without a cache.
-void compare_window(Decoder& decoder,
-                    KvStore& store,
-                    std::span<const Token> input,            // [window]
-                    std::span<const Token> targets,          // [window]
-                    const std::vector<NextToken>& expected,  // [window]
-                    Index piece,
-                    CacheQuality& cache) {
-    store.reset();
-    const std::size_t step = piece == 0 ? input.size() : static_cast<std::size_t>(piece);
-    for (std::size_t begin = 0; begin < input.size(); begin += step) {
-        const std::size_t count = std::min(step, input.size() - begin);
-        const View<const float> logits =
-            decoder.forward(store, input.subspan(begin, count), LogitsOf::all);
-        for (std::size_t i = 0; i < count; ++i)
-            cache.add(expected[begin + i], NextToken(logits[static_cast<Index>(i)].flat()),
-                      targets[begin + i]);
-    }
-}
-
-}  // namespace
-
 QualityReport measure_quality(const std::shared_ptr<const Model>& model,
                               Engine& engine,
                               const TextWindows& text,
@@ -113,15 +90,17 @@ QualityReport measure_quality(const std::shared_ptr<const Model>& model,
     for (Index w = 0; w < text.count(); ++w) {
         const std::vector<Token> input = text.input(w);
         const std::span<const Token> targets = text.targets(w);
-        const View<const float> rows = whole.forward(no_cache, input, LogitsOf::all);
-        std::vector<NextToken> expected;
-        for (Index i = 0; i < window; ++i) {
-            expected.emplace_back(rows[i].flat());
-            report.uncached_bits += expected.back().bits(targets[static_cast<std::size_t>(i)]);
-        }
-        for (std::size_t c = 0; c < stores.size(); ++c)
+        const std::vector<NextToken> expected = read_window(whole, no_cache, input);
+        for (std::size_t i = 0; i < expected.size(); ++i)
+            report.uncached_bits += expected[i].bits(targets[i]);
+        for (std::size_t c = 0; c < stores.size(); ++c) {
+            CacheQuality& cache = report.caches[c];
+            stores[c]->reset();
             compare_window(pieces, *stores[c], input, targets, expected, piece,
-                           report.caches[c]);
+                           [&cache](const NextToken& p, const NextToken& q, Token next) {
+                               cache.add(p, q, next);
+                           });
+        }
     }
     report.positions = text.count() * window;
     return report;

@@ -38,8 +38,16 @@ private:
     const float* expand(const std::uint16_t* from, Index rows, float* room) const;
 
     Memory memory_;  // [Hkv][tiles] of keys, then of values
-    void (*expand_)(Index depth, const std::byte* halves, float* out);  // of 64 columns
+    // Of 64 columns.
+    void (*expand_)(Index first, Index depth, const std::byte* halves, float* out);
 };
+
+// The step between two codes for numbers up to `largest`: largest / 127.
+float int8_scale(float largest);
+
+// One scale for n numbers, `x_stride` apart: writes their codes, `stride` apart, as Int8Tiles
+// says below, and returns the scale. 0 if all numbers are 0 or too small for a scale.
+float quantize_int8(const float* x, Index x_stride, Index n, std::int8_t* codes, Index stride);
 
 // One byte per number and one float per key and per value of a head: scale = max|x| / 127,
 // q = x / scale rounded to the nearest whole number, ties to even. A scale in f16 would
