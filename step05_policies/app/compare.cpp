@@ -3,9 +3,11 @@
 #include <filesystem>
 #include <map>
 
+#include <kvlab/attention/texts.hpp>
+#include <kvlab/policies/policy_quality.hpp>
 #include <kvlab/tensor/report.hpp>
 
-#include "texts.hpp"
+#include "app.hpp"
 
 namespace kvlab::app {
 

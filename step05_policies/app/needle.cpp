@@ -4,10 +4,12 @@
 #include <cstdio>
 #include <map>
 
+#include <kvlab/attention/texts.hpp>
+#include <kvlab/policies/policy_quality.hpp>
 #include <kvlab/tensor/numerics.hpp>
 #include <kvlab/tensor/report.hpp>
 
-#include "texts.hpp"
+#include "app.hpp"
 
 namespace kvlab::app {
 

@@ -17,7 +17,7 @@ void add_policy_flags(CLI::App& app, PolicyOptions& options) {
     };
     count("--budget", options.budget, 1, "tokens that each layer and KV head keeps");
     app.add_option("--ratio", options.ratio, "keep this share of the tokens seen instead")
-        ->check(CLI::Range(0.0, 1.0));
+        ->check(cli::number_between(0, 1));
     count("--sinks", options.sinks, 0, "sinks: first tokens that always stay");
     app.add_option("--recent", options.recent,
                    "h2o, keyformer, scissorhands, random, key-norm: last tokens that always "
@@ -32,13 +32,15 @@ void add_policy_flags(CLI::App& app, PolicyOptions& options) {
     app.add_option("--ratios", options.ratios, "pyramidkv-ratios: shares, lowest layers first")
         ->delimiter(',');
     app.add_option("--forget", options.forget, "h2o-forgetting: the past is multiplied by this")
-        ->check(CLI::Range(0.0f, 1.0f));
+        ->check(cli::number_between(0, 1));
     count("--votes", options.votes, 0, "scissorhands: queries remembered, at most 64; 0: all");
     count("--whole-layers", options.whole_layers, 0,
           "key-norm, quest: lowest layers, which keep and read everything");
     count("--page", options.page, 1, "quest: tokens of a page; a divisor of 64");
     const auto share = [&app](const char* name, double& value, const char* text) {
-        app.add_option(name, value, text)->check(CLI::Range(0.0, 1.0))->capture_default_str();
+        app.add_option(name, value, text)
+            ->check(cli::number_between(0, 1))
+            ->capture_default_str();
     };
     share("--direction", options.direction,
           "minicache: from the lower layer's direction, 0, to the upper's, 1");

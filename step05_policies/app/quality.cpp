@@ -4,11 +4,13 @@
 #include <cmath>
 #include <cstdio>
 
+#include <kvlab/attention/texts.hpp>
 #include <kvlab/attention/whole_sequence.hpp>
 #include <kvlab/policies/policy_bytes.hpp>
+#include <kvlab/policies/policy_quality.hpp>
 #include <kvlab/tensor/report.hpp>
 
-#include "texts.hpp"
+#include "app.hpp"
 
 namespace kvlab::app {
 

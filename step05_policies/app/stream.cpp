@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <cstdio>
 
+#include <kvlab/attention/texts.hpp>
+#include <kvlab/policies/policy_quality.hpp>
 #include <kvlab/policies/slot_cache.hpp>
 #include <kvlab/tensor/report.hpp>
 
-#include "texts.hpp"
+#include "app.hpp"
 
 namespace kvlab::app {
 

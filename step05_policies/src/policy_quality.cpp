@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include <kvlab/attention/whole_sequence.hpp>
+#include <kvlab/kvcache/compare_window.hpp>
 #include <kvlab/tensor/numerics.hpp>
 
 namespace kvlab {
@@ -60,9 +61,7 @@ PolicyReport measure_policies(const std::shared_ptr<const Model>& model,
     for (Index w = 0; w < text.count(); ++w) {
         const std::vector<Token> input = text.input(w);
         const std::span<const Token> targets = text.targets(w);
-        const View<const float> rows = whole.forward(everything, input, LogitsOf::all);
-        std::vector<NextToken> expected;
-        for (Index i = 0; i < window; ++i) expected.emplace_back(rows[i].flat());
+        const std::vector<NextToken> expected = read_window(whole, everything, input);
         for (auto i = static_cast<std::size_t>(prompt); i < input.size(); ++i)
             report.full_bits += expected[i].bits(targets[i]);
         if (asks_future || retention)

@@ -187,7 +187,9 @@ Index QuestCache::attend_head(const Layer& layer,
     for (Index n = 0; n * kTile < seen; ++n) {
         const Index visible = std::min(kTile, seen - n * kTile);
         const auto tile = tiles.tile(n);
-        rows.tile(tile.first, tile.second, &visible);
+        TileWeights weights;
+        rows.score(tile.first, &visible, 0, weights);
+        rows.add_tile(tile.second, &visible, weights);
     }
     rows.finish(0, &out(0, head, 0));
     return seen;

@@ -12,9 +12,14 @@ using Store = std::unique_ptr<PolicyStore>;
 Store in_slots(const PolicyContext& context,
                PolicyPointer policy,
                PositionScheme scheme = PositionScheme::absolute) {
+    SlotCacheOptions options{context.reduce, scheme, context.prompt};
+    if (context.make_tiles) options.make_tiles = context.make_tiles;
     return std::make_unique<SlotCache>(context.shape, context.capacity, std::move(policy),
-                                       SlotCacheOptions{context.reduce, scheme, context.prompt},
-                                       context.rope, context.level);
+                                       options, context.rope, context.level);
+}
+
+void check_floats(const PolicyContext& context, const char* name) {
+    check(!context.make_tiles, name, ": its store keeps floats and nothing else");
 }
 
 constexpr PolicyEntry kPolicies[] = {
@@ -94,11 +99,13 @@ constexpr PolicyEntry kPolicies[] = {
     {"quest", "everything; of it, only the promising pages are read",
      "Tang et al. 2024, 2406.10774", true,
      [](const PolicyContext& c, const PolicyOptions& o) -> Store {
+         check_floats(c, "quest");
          return std::make_unique<QuestCache>(c.shape, c.capacity, o, c.level);
      }},
     {"minicache", "everything; pairs of layers share a direction",
      "Liu et al. 2024, 2405.14366", true,
      [](const PolicyContext& c, const PolicyOptions& o) -> Store {
+         check_floats(c, "minicache");
          return std::make_unique<MiniCache>(c.shape, c.capacity, o, c.level);
      }},
 };

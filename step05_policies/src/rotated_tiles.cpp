@@ -46,7 +46,7 @@ RotationTable::RotationTable(const RopeTable& rope, Index n)
 }
 
 RotatedTiles::RotatedTiles(SimdLevel level,
-                           const KvTiles& tiles,
+                           const TileReader& tiles,
                            const RotationTable& table,
                            std::span<const std::int32_t> ranks,
                            Index used)
@@ -71,7 +71,7 @@ const float* RotatedTiles::read_keys(Index kv_head, Index tile, float* room) con
     Index count = 1;
     for (Index s = 1; s < used; ++s)  // what lies beyond may become anything
         if (ranks[s] != ranks[s - 1] + 1) runs[count++] = {s, ranks[s]};
-    policy_kernels(level_).rotate_tile(kept_.key_tile(kv_head, tile), table_.cos.data(),
+    policy_kernels(level_).rotate_tile(kept_.read_keys(kv_head, tile, room), table_.cos.data(),
                                        table_.sin.data(), table_.stride(), runs, count,
                                        table_.rope_dim, head_dim_, room);
     return room;

@@ -1,13 +1,8 @@
-// The steps of a SlotCache: rows in, attention, and what policies see of it. What goes, and how
-// slots move then, is in slot_eviction.cpp.
+// The steps of a SlotCache: rows in, and their place. Attention, and what policies see of it,
+// is in slot_attention.cpp; what goes, and how slots move then, in slot_eviction.cpp.
 #include <kvlab/policies/slot_cache.hpp>
 
 #include <algorithm>
-#include <cmath>
-#include <cstring>
-
-#include <kvlab/attention/attention_kernels.hpp>
-#include <kvlab/tensor/numerics.hpp>
 
 namespace kvlab {
 
@@ -54,6 +49,9 @@ SlotCache::SlotCache(const KvShape& shape,
         check(policy_->keep(layer, 1) >= 1, "slot cache: the policy keeps nothing in layer ",
               layer);
         resize(l, steady_slots(l, layer));
+        check(options.scheme == PositionScheme::absolute || !l.tiles->turns(),
+              "slot cache: relative positions rotate keys when they are read, so that these "
+              "cannot be kept turned");
     }
 }
 
@@ -68,7 +66,9 @@ Index SlotCache::steady_slots(const Layer& layer, Index index) const {
 // need more room than is kept; what it took is given back when it ends.
 void SlotCache::resize(Layer& layer, Index slots) {
     Layer wide;
-    wide.tiles = KvTiles(slots, shape_.kv_heads, shape_.head_dim);
+    wide.tiles = layer.tiles == nullptr
+                     ? options_.make_tiles(slots, shape_.kv_heads, shape_.head_dim)
+                     : layer.tiles->make(slots);
     const auto total = static_cast<std::size_t>(shape_.kv_heads * wide.slots());
     const auto rows = static_cast<std::size_t>(policy_->state_rows());
     wide.positions.resize(total);
@@ -77,7 +77,7 @@ void SlotCache::resize(Layer& layer, Index slots) {
     wide.next.resize(total * rows);
     wide.held = layer.held;
     if (layer.held > 0) {
-        wide.tiles.copy_from(layer.tiles, layer.held);
+        wide.tiles->copy_from(*layer.tiles, layer.held);
         const auto copy_rows = [&](const auto& from, auto& to) {
             for (Index r = 0; r * wide.slots() < static_cast<Index>(to.size()); ++r)
                 std::copy_n(from.begin() + r * layer.slots(), layer.held,
@@ -115,7 +115,7 @@ void SlotCache::append(Index layer, const View<const float>& k, const View<const
     check(layer == appended_ && layer < shape_.layers, "slot cache: expected layer ", appended_,
           " of ", shape_.layers, ", found ", layer);
     Layer& l = layers_[static_cast<std::size_t>(layer)];
-    l.tiles.write(l.held, k, v);
+    l.tiles->write(l.held, seen_, k, v);
     for (Index h = 0; h < shape_.kv_heads; ++h)
         for (Index t = 0; t < pending_; ++t) {
             const auto slot = static_cast<std::size_t>(h * l.slots() + l.held + t);
@@ -157,132 +157,10 @@ void SlotCache::prepare_state(Layer& layer, Index index) {
     for (Index h = 0; h < shape_.kv_heads; ++h) {
         const HeadSlots head = head_slots(layer, index, h, n + pending_);
         for (Index slot = n; slot < n + pending_; ++slot) {
-            for (Index i = 0; i < shape_.head_dim; ++i) key[i] = layer.tiles.key(h, slot, i);
+            for (Index i = 0; i < shape_.head_dim; ++i) key[i] = layer.tiles->key(h, slot, i);
             policy_->arrive(head, slot, {key, static_cast<std::size_t>(shape_.head_dim)});
         }
     }
-}
-
-// Turns the shares of single query heads into what a policy observes.
-class SlotCache::Reader final : public ShareReader {
-public:
-    Reader(SlotCache& cache, Layer& layer, Index index, Index first)
-        : cache_(cache),
-          layer_(layer),
-          index_(index),
-          first_(first),
-          group_(cache.shape_.heads / cache.shape_.kv_heads),
-          per_layer_(cache.policy_->per_layer()) {
-        const Index rows = cache.shape_.kv_heads * (per_layer_ ? cache.pending_ - first : 1);
-        cache.shares_.resize(
-            std::max(cache.shares_.size(), static_cast<std::size_t>(rows * layer.slots())));
-    }
-
-    Index first_token() const override { return first_; }
-
-    void read(Index token, Index head, std::span<const float> shares) override {
-        const Index kv_head = head / group_, member = head % group_;
-        float* const row = row_of(kv_head, token);
-        join(shares.data(), static_cast<Index>(shares.size()), member == 0, row);
-        if (member == group_ - 1 && !per_layer_)
-            observe(kv_head, token, row, static_cast<Index>(shares.size()), group_);
-    }
-
-    // The heads of a layer in order, when all have been read.
-    void finish() {
-        if (!per_layer_) return;
-        for (Index token = first_; token < cache_.pending_; ++token) {
-            const Index n = layer_.held + token + 1;
-            float* const all = row_of(0, token);
-            for (Index h = 1; h < cache_.shape_.kv_heads; ++h)
-                join(row_of(h, token), n, false, all);
-            scale(all, n, cache_.shape_.heads);
-            for (Index h = 0; h < cache_.shape_.kv_heads; ++h) observe(h, token, all, n, 1);
-        }
-    }
-
-private:
-    float* row_of(Index kv_head, Index token) const {
-        const Index row =
-            per_layer_ ? kv_head * (cache_.pending_ - first_) + token - first_ : kv_head;
-        return cache_.shares_.data() + row * layer_.slots();
-    }
-
-    void join(const float* shares, Index n, bool is_first, float* row) const {
-        if (is_first)
-            std::copy_n(shares, n, row);
-        else if (cache_.options_.reduce == Reduce::max)
-            for (Index s = 0; s < n; ++s) row[s] = shares[s] > row[s] ? shares[s] : row[s];
-        else
-            for (Index s = 0; s < n; ++s) row[s] += shares[s];
-    }
-
-    void scale(float* row, Index n, Index heads) const {
-        if (cache_.options_.reduce != Reduce::mean || heads == 1) return;
-        const float factor = 1.0f / static_cast<float>(heads);
-        for (Index s = 0; s < n; ++s) row[s] *= factor;
-    }
-
-    void observe(Index kv_head, Index token, float* row, Index n, Index heads) const {
-        scale(row, n, heads);
-        cache_.policy_->observe(
-            cache_.head_slots(layer_, index_, kv_head, layer_.held + cache_.pending_),
-            cache_.seen_ + token, {row, static_cast<std::size_t>(n)});
-    }
-
-    SlotCache& cache_;
-    Layer& layer_;
-    Index index_, first_, group_;
-    bool per_layer_;
-};
-
-AttentionWork SlotCache::attend(Index layer,
-                                const View<const float>& q,
-                                const View<float>& out,
-                                ThreadPool& pool) {
-    check(layer >= 0 && layer < appended_, "slot cache: layer ", layer, " has no keys yet");
-    Layer& l = layers_[static_cast<std::size_t>(layer)];
-    const auto run = [&](ShareReader* reader) {
-        return options_.scheme == PositionScheme::relative
-                   ? attend_relative(l, q, out, pool, reader)
-                   : attend_tiles(level_, pool, q, l.tiles, l.held, out, reader);
-    };
-    // The window of queries that are observed ends with the step, or with the prompt.
-    const Index end =
-        policy_->once() && options_.prompt > 0 ? options_.prompt : seen_ + pending_;
-    const Index wanted = std::min(policy_->observed(), end);
-    const Index first = std::max<Index>(0, end - wanted - seen_);
-    const bool asleep = policy_->once() && done_;
-    if (asleep || wanted == 0 || first >= pending_ || layer < observed_) return run(nullptr);
-    observed_ = layer + 1;
-    Reader reader(*this, l, layer, first);
-    const AttentionWork work = run(&reader);
-    reader.finish();
-    return work;
-}
-
-// Queries at the ranks behind the slots held.
-AttentionWork SlotCache::attend_relative(Layer& layer,
-                                         const View<const float>& q,
-                                         const View<float>& out,
-                                         ThreadPool& pool,
-                                         ShareReader* reader) {
-    const Index T = q.dim(0), Hq = shape_.heads, D = shape_.head_dim;
-    check_shape(q, {pending_, Hq, D}, "slot cache: q");
-    const float scale = log2e_over(std::sqrt(static_cast<double>(D)));
-    rotated_queries_.resize(
-        std::max(rotated_queries_.size(), static_cast<std::size_t>(T * Hq * D)));
-    for (Index t = 0; t < T; ++t)
-        for (Index h = 0; h < Hq; ++h) {
-            float* const head = rotated_queries_.data() + (t * Hq + h) * D;
-            std::copy_n(&q(t, h, 0), D, head);
-            attention_kernels(level_).rotate(head, rope_->cos(layer.held + t),
-                                             rope_->sin(layer.held + t), rope_->rope_dim(), D,
-                                             scale);
-        }
-    const RotatedTiles tiles(level_, layer.tiles, *angles_, layer.ranks, layer.held + T);
-    return attend_tiles(level_, pool, View<const float>(rotated_queries_.data(), {T, Hq, D}),
-                        tiles, layer.held, out, reader);
 }
 
 }  // namespace kvlab

@@ -106,7 +106,7 @@ void SlotCache::drop_victims(Layer& layer, Index kv_head) {
 // ANCHOR_END: evict
 
 void SlotCache::move_slot(Layer& layer, Index kv_head, Index from, Index to) {
-    layer.tiles.copy_slot(kv_head, from, to);
+    layer.tiles->copy_slot(kv_head, from, to);
     const auto move_in = [&](auto& numbers, Index row) {
         auto* const first = numbers.data() + row * layer.slots();
         first[to] = first[from];
@@ -153,8 +153,8 @@ std::unique_ptr<KvStore> SlotCache::fork() const {
     for (std::size_t i = 0; i < layers_.size(); ++i) {
         const Layer& from = layers_[i];
         Layer& to = copy->layers_[i];
-        to.tiles = KvTiles(from.slots(), shape_.kv_heads, shape_.head_dim);
-        to.tiles.copy_from(from.tiles, from.held);
+        to.tiles = from.tiles->make(from.slots());
+        to.tiles->copy_from(*from.tiles, from.held);
         to.held = from.held;
         to.positions = from.positions;
         to.ranks = from.ranks;
@@ -178,8 +178,9 @@ KvBytes SlotCache::bytes() const {
         const Index numbers = layer.ranks.empty() ? 1 : 2;  // position, rank
         const Index beside = numbers * Index{sizeof(std::int32_t)} +
                              policy_->state_rows() * Index{sizeof(float)};
-        bytes.logical += shape_.kv_heads * layer.held * (layer.tiles.slot_bytes() + beside);
-        bytes.allocated += layer.tiles.allocated_bytes() + size_of(layer.positions) +
+        bytes.logical +=
+            layer.tiles->held_bytes(layer.held) + shape_.kv_heads * layer.held * beside;
+        bytes.allocated += layer.tiles->allocated_bytes() + size_of(layer.positions) +
                            size_of(layer.ranks) + size_of(layer.state) + size_of(layer.next);
     }
     return bytes;

@@ -18,6 +18,9 @@ struct PolicyContext {
     std::shared_ptr<const FutureShares> future;  // for the oracle
     Reduce reduce = Reduce::mean;
     Index prompt = 0;  // SlotCacheOptions::prompt
+    // How a policy's slots are kept. Stores that are no SlotCache keep floats and refuse
+    // another.
+    MakeSlotTiles make_tiles = nullptr;  // null: as floats
 };
 
 PolicyContext policy_context(const Decoder& decoder, Index capacity);

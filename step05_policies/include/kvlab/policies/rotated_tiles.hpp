@@ -28,7 +28,7 @@ struct RotationTable {
 class RotatedTiles final : public TileReader {
 public:
     RotatedTiles(SimdLevel level,
-                 const KvTiles& tiles,
+                 const TileReader& tiles,
                  const RotationTable& table,
                  std::span<const std::int32_t> ranks,  // [Hkv, slots]
                  Index used);
@@ -37,13 +37,13 @@ public:
 
     const float* read_keys(Index kv_head, Index tile, float* room) const override;
 
-    const float* read_values(Index kv_head, Index tile, float*) const override {
-        return kept_.value_tile(kv_head, tile);
+    const float* read_values(Index kv_head, Index tile, float* room) const override {
+        return kept_.read_values(kv_head, tile, room);
     }
 
 private:
     SimdLevel level_;
-    const KvTiles& kept_;
+    const TileReader& kept_;
     const RotationTable& table_;
     std::span<const std::int32_t> ranks_;
     Index used_;

@@ -23,6 +23,7 @@
 #include <kvlab/policies/policy.hpp>
 #include <kvlab/policies/policy_store.hpp>
 #include <kvlab/policies/rotated_tiles.hpp>
+#include <kvlab/policies/slot_tiles.hpp>
 
 namespace kvlab {
 
@@ -39,13 +40,15 @@ struct SlotCacheOptions {
     PositionScheme scheme = PositionScheme::absolute;
     // Tokens of the prompt, behind which a policy that evicts once does so; 0: the first step.
     Index prompt = 0;
+    MakeSlotTiles make_tiles = make_float_slots;  // how rows are kept
 };
 
 class SlotCache final : public PolicyStore {
 public:
     // Room for `capacity` slots per layer and KV head, the open step included; of a policy that
     // evicts once: for a text of so many tokens. `rope` is needed for the relative scheme and
-    // must outlive the cache. Throws Error unless capacity is positive.
+    // must outlive the cache. Throws Error unless capacity is positive, and for the relative
+    // scheme with tiles that turn rows.
     SlotCache(const KvShape& shape,
               Index capacity,
               std::shared_ptr<const Policy> policy,
@@ -102,19 +105,26 @@ private:
     class Reader;
 
     struct Layer {
-        KvTiles tiles;
+        std::unique_ptr<SlotTiles> tiles;
         Index held = 0;                       // committed slots
         std::vector<std::int32_t> positions;  // [Hkv, slots]
         std::vector<std::int32_t> ranks;      // [Hkv, slots], relative scheme only
         std::vector<float> state, next;       // [Hkv, state_rows, slots]; of the open step
 
-        Index slots() const { return tiles.slots(); }
+        Index slots() const { return tiles == nullptr ? 0 : tiles->slots(); }
     };
 
     HeadSlots head_slots(Layer& layer, Index index, Index kv_head, Index slots) const;
     Index steady_slots(const Layer& layer, Index index) const;
     void resize(Layer& layer, Index slots);
     void prepare_state(Layer& layer, Index index);
+    template <class Change>
+    View<const float> changed_queries(const View<const float>& q, Change change);
+    AttentionWork attend_turned(Layer& layer,
+                                const View<const float>& q,
+                                const View<float>& out,
+                                ThreadPool& pool,
+                                ShareReader* reader);
     AttentionWork attend_relative(Layer& layer,
                                   const View<const float>& q,
                                   const View<float>& out,
