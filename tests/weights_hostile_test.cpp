@@ -118,7 +118,8 @@ std::vector<Hostile> hostile_tensors() {
          "tensor 't': expected once, found again as tensor 1"},
         {"line break in a name",
          raw().header(1, 0).tensor("a\nb", {8}, 99, 0).pad().data(32).bytes(),
-         "tensor 'a\\x0ab' type: expected 0 (F32), 1 (F16), 2 (Q4_0), 3 (Q4_1), 8 (Q8_0) or 30 "
+         "tensor 'a\\x0ab' type: expected 0 (F32), 1 (F16), 2 (Q4_0), 3 (Q4_1), 8 (Q8_0), 12 "
+         "(Q4_K) or 30 "
          "(BF16), found 99"},
         {"no dimension", raw().header(1, 0).tensor("t", {}, 0, 0).pad().data(32).bytes(),
          "tensor 't' n_dims: expected 1 to 4, found 0"},
@@ -139,10 +140,18 @@ std::vector<Hostile> hostile_tensors() {
          raw().header(1, 0).tensor("t", {1ull << 50}, 0, 0).pad().data(32).bytes(),
          "tensor 't': expected 4503599627370496 bytes of data at offset 0, found 32 bytes of "
          "tensor data in the file"},
-        {"Q4_K", raw().header(1, 0).tensor("t", {256}, 12, 0).pad().data(144).bytes(),
-         "tensor 't' type: expected 0 (F32), 1 (F16), 2 (Q4_0), 3 (Q4_1), 8 (Q8_0) or 30 "
-         "(BF16), "
-         "found 12"},
+        {"Q6_K", raw().header(1, 0).tensor("t", {256}, 14, 0).pad().data(210).bytes(),
+         "tensor 't' type: expected 0 (F32), 1 (F16), 2 (Q4_0), 3 (Q4_1), 8 (Q8_0), 12 (Q4_K) "
+         "or 30 (BF16), found 14"},
+        // 128 x 2 numbers are one whole block, but no row is.
+        {"rows of half a block of Q4_K",
+         raw().header(1, 0).tensor("t", {128, 2}, 12, 0).pad().data(144).bytes(),
+         "tensor 't': expected rows of a multiple of 256 numbers for Q4_K, found rows of 128"},
+        {"a byte too few for Q4_K",
+         raw().header(1, 0).tensor("t", {256}, 12, 0).pad().data(143).bytes(),
+         "tensor 't': expected 144 bytes of data at offset 0, found 143 bytes of tensor data "
+         "in "
+         "the file"},
         // 48 x 2 numbers are three whole blocks, but no row is.
         {"row not of whole blocks",
          raw().header(1, 0).tensor("t", {48, 2}, 8, 0).pad().data(102).bytes(),

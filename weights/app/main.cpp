@@ -71,17 +71,8 @@ void show(const std::string& model) {
 
 void convert_file(const std::string& in, const std::string& out, const std::string& type) {
     const GgufFile file = GgufFile::open(find_model(in, KVLAB_SOURCE_WEIGHTS));
-    const ConvertReport report = convert(file, out, *tensor_type_from_name(type));
-    for (const std::string& name : report.kept_f32)
-        std::cout << "kept as F32: " << name << " " << file.tensor(name).shape.to_string()
-                  << " (its row is not a multiple of "
-                  << block_elements(*tensor_type_from_name(type)) << ")\n";
-    std::cout << out << ": " << report.converted << " matrices as " << type << ", "
-              << report.kept_f32.size() << " kept as F32, " << report.vectors
-              << " vectors as F32\n"
-              << "RESULT converted=" << report.converted << " kept=" << report.kept_f32.size()
-              << " vectors=" << report.vectors << " bytes_in=" << report.bytes_in
-              << " bytes_out=" << report.bytes_out << '\n';
+    const TensorType target = *tensor_type_from_name(type);
+    std::cout << describe_conversion(file, out, target, convert(file, out, target));
 }
 
 int run(int argc, char** argv) {
@@ -102,7 +93,7 @@ int run(int argc, char** argv) {
     converter->add_option("out", out, "The GGUF file to write")->required();
     converter->add_option("--type", type, "Type of the matrices")
         ->required()
-        ->check(CLI::IsMember({"f32", "f16", "bf16", "q8_0", "q4_0", "q4_1"}));
+        ->check(CLI::IsMember({"f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "q4_k"}));
 
     ShowTokens tokens;
     CLI::App* tokenizer = app.add_subcommand("tokens", "Prints the tokens of a text");

@@ -23,6 +23,8 @@ std::uint32_t file_type(TensorType type) {
             return 3;
         case TensorType::q8_0:
             return 7;
+        case TensorType::q4_k:
+            return 14;  // "Q4_K - Small": nothing above Q4_K
         case TensorType::bf16:
             return 32;
     }
@@ -90,6 +92,21 @@ ConvertReport convert(const GgufFile& in, const std::filesystem::path& path, Ten
         writer.metadata().erase("general.quantization_version");
     writer.write(path);
     return report;
+}
+
+std::string describe_conversion(const GgufFile& in,
+                                const std::string& out,
+                                TensorType type,
+                                const ConvertReport& report) {
+    std::string text;
+    for (const std::string& name : report.kept_f32)
+        text += concat("kept as F32: ", name, " ", in.tensor(name).shape,
+                       " (its row is not a multiple of ", block_elements(type), ")\n");
+    return text + concat(out, ": ", report.converted, " matrices as ", type_name(type), ", ",
+                         report.kept_f32.size(), " kept as F32, ", report.vectors,
+                         " vectors as F32\nRESULT converted=", report.converted,
+                         " kept=", report.kept_f32.size(), " vectors=", report.vectors,
+                         " bytes_in=", report.bytes_in, " bytes_out=", report.bytes_out, "\n");
 }
 
 }  // namespace kvlab

@@ -206,7 +206,8 @@ void GgufParser::tensor_info(std::uint64_t number) {
     const auto type = read<std::uint32_t>(" type");
     const auto known = tensor_type_from_number(type);
     check(known.has_value(), at(" type"),
-          ": expected 0 (F32), 1 (F16), 2 (Q4_0), 3 (Q4_1), 8 (Q8_0) or 30 (BF16), found ",
+          ": expected 0 (F32), 1 (F16), 2 (Q4_0), 3 (Q4_1), 8 (Q8_0), 12 (Q4_K) or 30 "
+          "(BF16), found ",
           type);
     info.type = *known;
     gguf::check_row(info.type, info.shape[info.shape.rank() - 1], at(""));

@@ -6,10 +6,10 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
-#include <cstring>
 #include <limits>
 
 #include <kvlab/tensor/half.hpp>
+#include "block_bytes.hpp"
 
 namespace kvlab {
 
@@ -17,20 +17,10 @@ static_assert(std::endian::native == std::endian::little, "GGUF bytes are used a
 
 namespace {
 
+using detail::store;
+using detail::store_half;
+
 constexpr std::size_t kBlock = 32;
-
-template <class T>
-void store(std::byte* to, T value) {
-    std::memcpy(to, &value, sizeof value);
-}
-
-// Scales go through f16; the largest that it holds is 65504.
-void store_half(std::byte* to, float value, TensorType type) {
-    const std::uint16_t half = f32_to_f16(value);
-    check((half & 0x7c00u) != 0x7c00u, "quantize ", type_name(type), ": the f16 number ", value,
-          " is too large (at most 65504)");
-    store(to, half);
-}
 
 void quantize_bf16(float value, std::byte* to) {
     const std::uint16_t bits = f32_to_bf16(value);
@@ -141,6 +131,9 @@ void quantize(TensorType type, std::span<const float> values, std::span<std::byt
             break;
         case TensorType::q4_1:
             run(quantize_q4_1);
+            break;
+        case TensorType::q4_k:
+            run(detail::quantize_q4_k);
             break;
     }
 }

@@ -23,4 +23,10 @@ struct ConvertReport {
 // Throws Error as GgufWriter::write and quantize do; no partial file is left.
 ConvertReport convert(const GgufFile& in, const std::filesystem::path& path, TensorType type);
 
+// What to tell of it: a line for each matrix kept as F32, a sentence, and a RESULT line.
+std::string describe_conversion(const GgufFile& in,
+                                const std::string& out,
+                                TensorType type,
+                                const ConvertReport& report);
+
 }  // namespace kvlab
