@@ -5,7 +5,7 @@ get_property(libraries GLOBAL PROPERTY KVLAB_LIBRARIES)
 get_property(apps GLOBAL PROPERTY KVLAB_APPS)
 install(TARGETS kvlab_flags ${libraries} EXPORT kvlabTargets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(TARGETS ${apps} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
-foreach(dir step01_tensor weights step02_attention step03_kvcache step04_cuda step05_policies)
+foreach(dir step01_tensor weights step02_attention step03_kvcache step04_cuda step05_policies step06_quant)
     install(DIRECTORY ${PROJECT_SOURCE_DIR}/${dir}/include/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
             OPTIONAL FILES_MATCHING PATTERN "*.hpp")
 endforeach()

@@ -11,6 +11,13 @@
 
 namespace kvlab::test {
 
+// Whether the thread sanitizer watches, which takes its time. (Preset tsan is of g++.)
+#if defined(__SANITIZE_THREAD__)
+inline constexpr bool kThreadSanitizer = true;
+#else
+inline constexpr bool kThreadSanitizer = false;
+#endif
+
 // A small decoder with awkward sizes; attention variant by the number of KV heads.
 inline Config small_config(Index heads = 4, Index kv_heads = 2, Index head_dim = 16) {
     Config c;

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 
-LEVELS = ("portable", "avx2", "avx512")
+LEVELS = ("portable", "avx2", "avx512", "vnni")
 # Exported definitions: T code, D B R data, V W weak, u unique.
 EXPORTED = set("TDBRVWu")
 

@@ -15,7 +15,8 @@ import tempfile
 from pathlib import Path
 
 BIN = Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else Path("build/release/bin")
-LAST = max([1] + [n for n, name in ((2, "attention"), (3, "kvcache"), (4, "cuda"), (5, "policies")) if (BIN / f"step0{n}_{name}").exists()])
+ROOT = Path(__file__).resolve().parents[2]
+LAST = max([1] + [n for n, name in ((2, "attention"), (3, "kvcache"), (4, "cuda"), (5, "policies"), (6, "quant")) if (BIN / f"step0{n}_{name}").exists()])
 
 # program, arguments, exit code, what its output must hold
 CASES = [
@@ -134,6 +135,101 @@ CASES = [
     ("step05_policies", ["record", "-p", "In the", "--distance", "64", "-o", "/dev/null"], 2, "excludes"),
     ("step05_policies", ["generate", "-m", "no-such-model"], 1, "no-such-model"),
     ("step05_policies", ["generate", "-n", "1", "--json", "/no/such/folder/x.json"], 1, "cannot write"),
+    ("step06_quant", ["kv", "--tokens", "64", "--window", "64", "--recall", "1", "--codes", "q4_0,kivi2,lloyd3", "--residual", "32"], 0, "RESULT rows=10 refused=0 f32_is_plain=yes"),
+    ("step06_quant", ["kv", "-m", "tiny", "--tokens", "64", "--window", "64", "--recall", "0", "--codes", "q8_0,int8,kivi4", "--of", "both,keys"], 0,
+     "RESULT rows=4 refused=3 f32_is_plain=yes"),
+    ("step06_quant", ["kv", "-m", "tiny", "--tokens", "64", "--window", "64", "--recall", "0", "--codes", "q8_0", "--of", "both"], 0, "q8_0: a head_dim of 16 is no multiple of 32"),
+    ("step06_quant", ["kv", "--tokens", "64", "--window", "64", "--recall", "0", "--codes", "q4_0", "--of", "both", "--rotate", "--inject", "--sinks", "4"], 0, "RESULT rows=2"),
+    ("step06_quant", ["kv", "--tokens", "64", "--window", "64", "--recall", "0", "--codes", "q4_0", "--of", "keys", "--pre-rope"], 0, "f32_is_plain=yes"),
+    ("step06_quant", ["kv", "--rotate", "--pre-rope"], 2, "pre-rope"),
+    ("step06_quant", ["kv", "--codes", "q5_0"], 2, "q5_0"),
+    ("step06_quant", ["kv", "--of", "queries"], 2, "queries"),
+    ("step06_quant", ["kv", "--residual", "33"], 2, "residual"),
+    ("step06_quant", ["kv", "--text", "/no/such/text"], 2, "/no/such/text"),
+    ("step06_quant", ["kv", "--text", "/dev/null"], 1, "shorter than a window"),
+    ("step06_quant", ["kv", "-m", "no-such-model"], 1, "no-such-model"),
+    ("step06_quant", ["kv-clock", "-m", "tiny", "--codes", "f32,f16,int8", "--lengths", "40,64", "--tokens", "2", "--rounds", "1"], 0, "RESULT rows=6"),
+    ("step06_quant", ["kv-clock", "-m", "tiny", "--codes", "q8_0", "--lengths", "40"], 1, "head_dim of 16"),
+    ("step06_quant", ["kv-clock", "-m", "tiny", "--lengths", "500"], 1, "context is 512"),
+    ("step06_quant", ["kv-clock", "--lengths", "0"], 2, "lengths"),
+    ("step06_quant", ["kv-clock", "--codes", "q5_0"], 2, "q5_0"),
+    ("step06_quant", ["kv-speed", "-m", "tiny", "--code", "f16", "--context", "9", "--tokens", "3", "--rounds", "2", "--seconds", "0"], 0, "RESULT tokens_per_second="),
+    ("step06_quant", ["kv-speed", "-m", "tiny", "--code", "q4_0", "--context", "9", "--tokens", "3"], 1, "head_dim of 16"),
+    ("step06_quant", ["kv-speed", "-m", "tiny", "--code", "f16", "--context", "510", "--tokens", "3"], 1, "context is 512"),
+    ("step06_quant", ["kv-speed", "--code", "kivi4"], 2, "kivi4"),
+    ("step06_quant", ["kv-speed", "--tokens", "0"], 2, "tokens"),
+    ("step06_quant", ["kv-speed", "-m", "tiny", "--code", "f16", "--context", "1", "--tokens", "1", "--rounds", "1", "--wait"], 1, "no round was asked for"),
+    ("step06_quant", ["kv-speed", "-m", "tiny", "--code", "f16", "--context", "1", "--tokens", "1", "--seconds", "0", "--json", "/no/such/folder/x.json"], 1, "cannot write"),
+    ("step06_quant", ["smooth", "--tokens", "64", "--calibration", "64", "--window", "64", "--recall", "1", "--alpha", "0.5,1", "--threshold", "6"], 0, "RESULT rows=10"),
+    ("step06_quant", ["smooth", "--tokens", "64", "--calibration", "64", "--window", "64", "--recall", "0", "--alpha", "0.5", "--threshold", "6", "--inner", "--powers-of-two", "--head"], 0, "RESULT rows=8"),
+    ("step06_quant", ["smooth", "--clock", "-m", "tiny", "--prompt", "20", "--steps", "2", "--rounds", "1"], 0, "RESULT prefill_times_f32="),
+    ("step06_quant", ["smooth", "--clock", "-m", "tiny", "--prompt", "512", "--steps", "1"], 1, "context is 512"),
+    ("step06_quant", ["smooth", "--alpha", "1.5"], 2, "alpha"),
+    ("step06_quant", ["smooth", "--threshold", "0"], 2, "threshold"),
+    ("step06_quant", ["smooth", "--factor", "0"], 2, "factor"),
+    ("step06_quant", ["smooth", "-m", "tiny", "--tokens", "64", "--calibration", "64", "--window", "64", "--channel", "64"], 1, "outside of a width of 64"),
+    ("step06_quant", ["smooth", "--text", "/no/such/text"], 2, "/no/such/text"),
+    ("step06_quant", ["smooth", "--text", "/dev/null"], 1, "shorter than a window"),
+    ("step06_quant", ["smooth", "--tokens", "16777216"], 1, "to calibrate on"),
+    ("step06_quant", ["smooth", "-m", "no-such-model"], 1, "no-such-model"),
+    ("step06_quant", ["lowrank", "--tokens", "64", "--calibration", "64", "--window", "64", "--recall", "1", "--share", "1,0.5"], 0, "RESULT rows=9"),
+    ("step06_quant", ["lowrank", "--tokens", "64", "--calibration", "64", "--window", "64", "--json", "/no/such/folder/x.json", "--share", "1", "--recall", "0"], 1, "cannot write"),
+    ("step06_quant", ["lowrank", "--share", "0"], 2, "share"),
+    ("step06_quant", ["lowrank", "--share", "1.5"], 2, "share"),
+    ("step06_quant", ["lowrank", "--window", "513"], 1, "context of 512"),
+    ("step06_quant", ["--help"], 0, "weights"),
+    ("step06_quant", ["--tokens", "64", "--window", "64", "--recall", "1", "--law", "40"], 0, "RESULT rows=14 refused=0 laws=yes"),
+    ("step06_quant", ["-m", "tiny", "--tokens", "64", "--window", "64", "--recall", "0", "--law", "20"], 0, "refused: both: q4_0: a head_dim of 16 is no multiple of 32"),
+    ("step06_quant", ["-m", "tiny", "--tokens", "64", "--window", "64", "--recall", "0", "--law", "20"], 0, "RESULT rows=9 refused=5 laws=yes"),
+    ("step06_quant", ["--law", "0"], 2, "law"),
+    ("step06_quant", ["--no-such-flag"], 2, "no-such-flag"),
+    ("step06_quant", ["-m", "no-such-model"], 1, "no-such-model"),
+    ("step06_quant", ["--text", "/no/such/text"], 2, "/no/such/text"),
+    ("step06_quant", ["--window", "513"], 1, "context of 512"),
+    ("step06_quant", ["bytes", "--lengths", "31,128,129,1024"], 0, "RESULT rows=56 refused=0 equal=yes"),
+    ("step06_quant", ["bytes", "--lengths", "1024", "--codes", "kivi2"], 0, "499712     499712    yes"),
+    ("step06_quant", ["bytes", "-m", "tiny", "--lengths", "33"], 0, "RESULT rows=9 refused=5 equal=yes"),
+    ("step06_quant", ["bytes", "--lengths", "0"], 2, "lengths"),
+    ("step06_quant", ["bytes", "--codes", "q5_0"], 2, "q5_0"),
+    ("step06_quant", ["bytes", "--residual", "33"], 2, "residual"),
+    ("step06_quant", ["bytes", "-m", "no-such-model"], 1, "no-such-model"),
+    ("step06_quant", ["histogram", "--tokens", "64"], 0, "RESULT rows=8"),
+    ("step06_quant", ["histogram", "--tokens", "64", "--layer", "7", "--head", "1", "--bits", "2"], 0, "in groups of 32, 2 bits"),
+    ("step06_quant", ["histogram", "--layer", "8"], 1, "8 layers of 2 KV heads"),
+    ("step06_quant", ["histogram", "-m", "tiny"], 1, "head_dim of 16"),
+    ("step06_quant", ["histogram", "--tokens", "31"], 2, "tokens"),
+    ("step06_quant", ["histogram", "--bits", "3"], 2, "bits"),
+    ("step06_quant", ["histogram", "--tokens", "600"], 1, "context is 512"),
+    ("step06_quant", ["histogram", "--text", "/no/such/text"], 2, "/no/such/text"),
+    ("step06_quant", ["frobnicate"], 2, "frobnicate"),
+    ("step06_quant", ["weights", "--formats", "f32,q4_0,nf4,rtn4-g32", "--tokens", "64", "--calibration", "64", "--window", "64", "--recall", "1",
+                      "--steps", "4", "--rounds", "1"], 0, "RESULT rows=4"),
+    ("step06_quant", ["weights", "--formats", "gptq3-g32,awq3-g32,awq3-g32-noclip", "--tokens", "64", "--calibration", "64", "--window", "64", "--recall", "0"], 0, "RESULT rows=3"),
+    ("step06_quant", ["weights", "--formats", "rtn4-g32-noclip"], 2, "rtn4-g32-noclip"),
+    ("step06_quant", ["weights", "--formats", "q4_0", "--factor", "20", "--tokens", "64", "--calibration", "64", "--window", "64", "--recall", "0"], 0, "RESULT rows=1"),
+    ("step06_quant", ["weights", "--formats", "q6_k"], 2, "q6_k"),
+    ("step06_quant", ["weights", "--formats", "rtn9-g32"], 2, "rtn9-g32"),
+    ("step06_quant", ["weights", "--formats", "rtn4-g0"], 2, "rtn4-g0"),
+    ("step06_quant", ["weights", "--factor", "0"], 2, "factor"),
+    ("step06_quant", ["weights", "--steps", "513"], 1, "context is 512"),
+    ("step06_quant", ["weights", "--factor", "2", "--channel", "64"], 1, "channel"),
+    ("step06_quant", ["weights", "-m", "no-such-model"], 1, "no-such-model"),
+    ("step06_quant", ["weights", "--formats", "f32", "--text", "/dev/null"], 1, "shorter than a window"),
+    ("step06_quant", ["kv", "--residual", ""], 2, "residual"),
+    ("step06_quant", ["kv", "--residual", "33"], 2, "residual"),
+    ("step06_quant", ["smooth", "--alpha", "nan"], 2, "alpha"),
+    ("step06_quant", ["smooth", "--threshold", "nan"], 2, "threshold"),
+    ("step06_quant", ["lowrank", "--share", "nan"], 2, "share"),
+    ("step06_quant", ["weights", "--factor", "nan"], 2, "factor"),
+    ("step06_quant", ["weights", "--factor", "inf"], 2, "factor"),
+    ("step06_quant", ["convert", "tiny"], 2, "out"),
+    ("step06_quant", ["convert", "tiny", ""], 2, "name of a file"),
+    ("step06_quant", ["convert", "tiny", "/dev/full"], 1, "plain file"),
+    ("step06_quant", ["convert", "/dev/null", "/no/such/folder/out.gguf"], 1, "plain file"),
+    ("step06_quant", ["convert", "tiny", "/no/such/folder/out.gguf", "--type", "q6_k"], 2, "q6_k"),
+    ("step06_quant", ["convert", "no-such-model", "/no/such/folder/out.gguf"], 1, "no-such-model"),
+    ("step06_quant", ["convert", "tiny", "/no/such/folder/out.gguf"], 1, "/no/such/folder"),
+    ("step06_quant", ["convert", "tiny", "/dev/null/out.gguf", "--type", "q4_k"], 1, "/dev/null"),
 ]
 
 
@@ -233,6 +329,30 @@ def check_policies() -> list[str]:
     return wrong
 
 
+def check_convert() -> list[str]:
+    """A file converted onto itself is the file converted elsewhere; one that is cut short is refused and stays as it is."""
+    wrong = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        whole = (ROOT / "weights" / "tiny.gguf").read_bytes()
+        same, other, short = folder / "same.gguf", folder / "other.gguf", folder / "short.gguf"
+        same.write_bytes(whole)
+        short.write_bytes(whole[: len(whole) // 2])
+        for source, target, kind in (("tiny", other, "q4_0"), (same, same, "q4_0"), (same, same, "f32"), (other, other, "f32")):
+            code, output = run("step06_quant", ["convert", str(source), str(target), "--type", kind])
+            if code != 0 or "RESULT converted=" not in output:
+                wrong.append(f"convert {source} {target}: exit {code}: {output[-300:]}")
+        if same.read_bytes() != other.read_bytes():
+            wrong.append("convert: a file converted onto itself differs from one converted elsewhere")
+        code, output = run("step06_quant", ["convert", str(short), str(short)])
+        if code != 1 or output.count("\n") != 1 or short.read_bytes() != whole[: len(whole) // 2]:
+            wrong.append(f"convert: half a file onto itself: exit {code}: {output[-300:]}")
+        left = sorted(path.name for path in folder.iterdir())
+        if left != ["other.gguf", "same.gguf", "short.gguf"]:
+            wrong.append(f"convert: left behind: {left}")
+    return wrong
+
+
 def main() -> int:
     wrong = []
     for program, arguments, code, text in CASES:
@@ -245,6 +365,8 @@ def main() -> int:
         wrong += check_reports() + check_quality() + check_speed()
     if LAST >= 5:
         wrong += check_policies()
+    if LAST >= 6:
+        wrong += check_convert()
     print("\n".join(wrong) if wrong else f"{len(CASES)} command lines behave")
     return 1 if wrong else 0
 

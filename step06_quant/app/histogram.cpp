@@ -1,0 +1,214 @@
+// histogram.cpp - chapter 6: what the numbers of a group look like that has to share a scale:
+// keys of one head, a token's channels or a channel's tokens, rotated or not, as the model
+// makes them and with two channels made 20 times as large.
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <set>
+
+#include <kvlab/attention/texts.hpp>
+#include <kvlab/quant/hadamard.hpp>
+
+#include "app.hpp"
+#include "kv_formats.hpp"
+
+namespace kvlab::app {
+
+namespace {
+
+constexpr std::size_t kBins =
+    60;  // four for each of 16 levels: a level is the left edge of one
+
+struct HistogramFlags {
+    SessionOptions session;
+    std::string text = KVLAB_SOURCE_WEIGHTS "/heldout.txt";
+    Index tokens = 512, layer = 0, head = 0, bits = 4;
+    std::string json;
+};
+
+struct GroupStudy {
+    std::vector<Index> counts = std::vector<Index>(kBins);  // by (x - low) / (high - low)
+    double range = 0, spread = 0;  // means over groups: high - low, standard deviation
+    double used = 0;               // different codes in a group
+    Index groups = 0;
+    Tensor kept;  // [S, D] the numbers behind the codes
+};
+
+void study_group(Tensor& keys, Index bits, Index first, Index stride, GroupStudy& study) {
+    float* const x = keys.data() + first;
+    float low = x[0], high = x[0];
+    double sum = 0, squares = 0;
+    for (Index i = 0; i < kCodeBlock; ++i) {
+        const float y = x[i * stride];
+        low = std::min(low, y);
+        high = std::max(high, y);
+        sum += static_cast<double>(y);
+        squares += static_cast<double>(y) * static_cast<double>(y);
+    }
+    const double n = kCodeBlock, mean = sum / n;
+    const double range = static_cast<double>(high) - static_cast<double>(low);
+    study.range += range;
+    study.spread += std::sqrt(std::max(0.0, squares / n - mean * mean));
+    ++study.groups;
+    std::uint8_t codes[kCodeBlock];
+    float d = 0, m = 0;
+    encode_group(bits, x, stride, codes, d, m);
+    study.used += static_cast<double>(std::set<int>(codes, codes + kCodeBlock).size());
+    const KvCode code = bits == 2 ? KvCode::kivi2 : KvCode::kivi4;
+    for (Index i = 0; i < kCodeBlock; ++i) {
+        const double place =
+            range == 0
+                ? 0
+                : (static_cast<double>(x[i * stride]) - static_cast<double>(low)) / range;
+        ++study.counts[std::min(kBins - 1, static_cast<std::size_t>(place * kBins))];
+        study.kept.data()[first + i * stride] = decode_number(code, codes[i], d, m);
+    }
+}
+
+// Whole groups of 32 tokens alone count, in both cuts.
+GroupStudy study_groups(Tensor keys, Index bits, bool channels) {  // keys: [S, D]
+    const Index S = keys.dim(0), D = keys.dim(1);
+    GroupStudy study;
+    study.kept = keys.clone();
+    if (channels) {
+        for (Index s = 0; s + kCodeBlock <= S; s += kCodeBlock)
+            for (Index i = 0; i < D; ++i) study_group(keys, bits, s * D + i, D, study);
+    } else {
+        for (Index block = 0; block + kCodeBlock <= S * D; block += kCodeBlock)
+            study_group(keys, bits, block, 1, study);
+    }
+    const auto groups = static_cast<double>(study.groups);
+    study.range /= groups;
+    study.spread /= groups;
+    study.used /= groups;
+    return study;
+}
+
+// Root mean square of the differences over that of the numbers, in channels [0, D).
+double relative_error(const Tensor& kept, const Tensor& keys, Index D) {
+    double wrong = 0, size = 0;
+    for (Index s = 0; s < keys.dim(0); ++s)
+        for (Index i = 0; i < D; ++i) {
+            const double x = static_cast<double>(keys(s, i));
+            const double difference = static_cast<double>(kept(s, i)) - x;
+            wrong += difference * difference;
+            size += x * x;
+        }
+    return std::sqrt(wrong / size);
+}
+
+void rotate_rows(Tensor& rows) {
+    for (Index s = 0; s < rows.dim(0); ++s)
+        hadamard({&rows(s, 0), static_cast<std::size_t>(rows.dim(1))});
+}
+
+// The keys of one head behind RoPE, whole groups of them: [S, D].
+Tensor keys_of(const std::shared_ptr<const Model>& model,
+               Engine& engine,
+               const HistogramFlags& flags,
+               std::span<const Token> text) {
+    Decoder decoder(model, engine);
+    const auto T = static_cast<Index>(text.size());
+    QuantCache cache(decoder.kv_shape(), T, {});
+    decoder.forward(cache, text);
+    Tensor keys({T / kCodeBlock * kCodeBlock, model->config.head_dim});
+    for (Index s = 0; s < keys.dim(0); ++s)
+        for (Index i = 0; i < keys.dim(1); ++i)
+            keys(s, i) = cache.key(flags.layer, flags.head, s, i);
+    return keys;
+}
+
+void add_row(
+    const Tensor& keys, Index bits, bool inject, bool rotate, bool channels, Json& rows) {
+    Tensor seen = keys.clone();
+    if (rotate) rotate_rows(seen);
+    GroupStudy study = study_groups(std::move(seen), bits, channels);
+    if (rotate) rotate_rows(study.kept);
+    const double all = relative_error(study.kept, keys, keys.dim(1)),
+                 quiet = relative_error(study.kept, keys, keys.dim(1) - 2);
+    const char* const group = channels ? "channel" : "token";
+    std::printf("  %-9s %-8s %-8s %10s %10s %9.1f %8.2f%% %8.2f%%\n", inject ? "x20" : "as is",
+                rotate ? "yes" : "no", group, format_number(study.range).c_str(),
+                format_number(study.spread).c_str(), study.used, 100 * all, 100 * quiet);
+    rows.push_back({{"inject", inject},
+                    {"rotated", rotate},
+                    {"group", group},
+                    {"range", study.range},
+                    {"spread", study.spread},
+                    {"codes_used", study.used},
+                    {"error", all},
+                    {"error_quiet", quiet},
+                    {"groups", study.groups},
+                    {"counts", study.counts}});
+}
+
+int run_histogram(const HistogramFlags& flags) {
+    const Session session(flags.session);
+    const Config& config = session.model->config;
+    check(flags.layer < config.layers && flags.head < config.kv_heads, "--layer, --head: the ",
+          "model has ", config.layers, " layers of ", config.kv_heads, " KV heads");
+    check(flags.tokens <= config.context, "--tokens: ", flags.tokens,
+          ", the model's context is ", config.context);
+    check_kv_code(KvCode::kivi4, config.head_dim, false);
+    check_hadamard(config.head_dim);
+    const TextWindows windows = windows_of(session, flags.text, flags.tokens, flags.tokens);
+    const std::vector<Token> text = windows.input(0);
+    std::printf("%s, layer %td, KV head %td: keys of %td tokens in groups of %td, %td bits\n",
+                config.name.c_str(), flags.layer, flags.head, flags.tokens, kCodeBlock,
+                flags.bits);
+    std::printf("  %-9s %-8s %-8s %10s %10s %9s %9s %9s\n", "channels", "rotated", "group",
+                "range", "spread", "codes", "error", "of quiet");
+    Json report = new_report("step06_quant histogram", 0);
+    report["model"] = config.name;
+    report["layer"] = flags.layer;
+    report["head"] = flags.head;
+    report["tokens"] = flags.tokens;
+    report["bits"] = flags.bits;
+    for (const bool inject : {false, true}) {
+        const auto model =
+            inject ? with_outliers(session.file, config, *session.engine) : session.model;
+        const Tensor keys = keys_of(model, *session.engine, flags, text);
+        for (const bool rotate : {false, true})
+            for (const bool channels : {false, true})
+                add_row(keys, flags.bits, inject, rotate, channels, report["rows"]);
+    }
+    std::printf(
+        "  channels: x20: two of them made 20 times as large. group: 32 channels of a token, "
+        "or 32 tokens of\n"
+        "  a channel, with one scale. range, spread: of a group, high - low and the standard "
+        "deviation, means.\n"
+        "  codes: different ones in a group, of %d. error: root mean square, of that of the "
+        "keys, turned\n"
+        "  back if rotated; of quiet: in the other channels alone.\n",
+        1 << flags.bits);
+    if (!flags.json.empty()) write_json(flags.json, report);
+    std::cout << "RESULT rows=" << report["rows"].size() << std::endl;
+    return cli::kHolds;
+}
+
+}  // namespace
+
+Command add_histogram(CLI::App& parent) {
+    CLI::App* sub = parent.add_subcommand(
+        "histogram", "the numbers of a group that shares a scale: ranges, codes used, errors");
+    const auto flags = std::make_shared<HistogramFlags>();
+    flags->session.model = "deep";
+    flags->session.source_weights = KVLAB_SOURCE_WEIGHTS;
+    cli::add_model_flags(*sub, flags->session);
+    sub->add_option("--text", flags->text, "text to take keys of")->check(CLI::ExistingFile);
+    const auto count = [sub](const char* name, Index& value, Index least, const char* text) {
+        sub->add_option(name, value, text)
+            ->check(CLI::Range(least, Index{1} << 20))
+            ->capture_default_str();
+    };
+    count("--tokens", flags->tokens, kCodeBlock, "tokens of it");
+    count("--layer", flags->layer, 0, "whose keys");
+    count("--head", flags->head, 0, "of its KV heads");
+    sub->add_option("--bits", flags->bits, "of a code")
+        ->check(CLI::IsMember({2, 4}))
+        ->capture_default_str();
+    sub->add_option("--json", flags->json, "also write the figures to this file");
+    return {sub, [flags] { return run_histogram(*flags); }};
+}
+
+}  // namespace kvlab::app

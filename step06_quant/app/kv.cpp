@@ -1,0 +1,106 @@
+// kv.cpp - chapter 6: what every format of the cache changes in what a model says next, keys
+// and values together and apart, with all that may be combined with them.
+#include <cstdio>
+
+#include "app.hpp"
+#include "kv_formats.hpp"
+
+namespace kvlab::app {
+
+namespace {
+
+struct KvFlags {
+    TrialFlags trial;
+    QuantOptions options;
+    std::vector<std::string> codes;  // empty: all that fit
+    std::vector<std::string> sides = {"both", "keys", "values"};
+    bool inject = false;
+};
+
+// What a window takes, as the store itself says when it holds one.
+Json kv_label(const KvRow& row, const KvShape& shape, const RopeTable* rope, Index window) {
+    const Index bytes = filled_cache(shape, row.options, rope, window)->bytes().logical;
+    return {{"format", kv_code_name(row.code)},
+            {"of", row.code == KvCode::f32 ? "-" : row.side},
+            {"bits", bits_per_number(bytes, shape, window)},
+            {"bytes", bytes}};
+}
+
+int run_kv(const KvFlags& flags) {
+    Trial trial(flags.trial);
+    Session& session = trial.session;
+    if (flags.inject)
+        session.model = with_outliers(session.file, session.model->config, *session.engine);
+    const RopeTable* const rope = rope_of(*session.model);
+    const KvShape shape = session.decoder.kv_shape();
+    const KvRows table = kv_rows(shape, flags.options, flags.codes, flags.sides);
+    std::vector<Variant> variants;
+    std::vector<Json> labels;
+    for (const KvRow& row : table.rows) {
+        variants.push_back(kv_variant(session, row, rope));
+        labels.push_back(kv_label(row, shape, rope, trial.text.window()));
+    }
+    std::printf("%s, %s: %td windows of %td tokens%s%s%s", session.model->config.name.c_str(),
+                session.engine->name().c_str(), trial.text.count(), trial.text.window(),
+                flags.options.rotate ? ", rotated" : "",
+                flags.options.before_rope ? ", keys before RoPE" : "",
+                flags.inject ? ", two channels of each key 20 times as large" : "");
+    if (flags.options.sinks > 0) std::printf(", %td sinks in f32", flags.options.sinks);
+    std::printf("\n");
+    trial.print_head(labels.front());
+    trial.run(variants, labels);
+    for (const std::string& reason : table.refused)
+        std::printf("  refused: %s\n", reason.c_str());
+    std::printf(
+        "  bits, bytes: of a number, and of all keys and values, behind a window, scales and "
+        "residual counted.\n  KL in bits, against the model without a cache: %.4f bits per "
+        "byte.\n",
+        trial.plain_bits_per_byte());
+    trial.print_source();
+    // The float cache has to say what the model without a cache says, whatever stands beside
+    // it; rotated it may not.
+    const Shift& floats = trial.rows().front().shift;
+    const bool equal = flags.options.rotate || floats.max_kl() == 0.0;
+    Json report = trial.report("step06_quant kv");
+    report["rotate"] = flags.options.rotate;
+    report["before_rope"] = flags.options.before_rope;
+    report["sinks"] = flags.options.sinks;
+    report["residual"] = flags.options.residual;
+    report["inject"] = flags.inject;
+    report["refused"] = table.refused;
+    if (!flags.trial.json.empty()) write_json(flags.trial.json, report);
+    std::cout << "RESULT rows=" << trial.rows().size() << " refused=" << table.refused.size()
+              << " f32_is_plain=" << (equal ? "yes" : "no") << std::endl;
+    return equal ? cli::kHolds : cli::kFails;
+}
+
+}  // namespace
+
+Command add_kv(CLI::App& parent) {
+    CLI::App* sub = parent.add_subcommand("kv", "every format of the cache on a model's text");
+    const auto flags = std::make_shared<KvFlags>();
+    flags->trial.session.model = "deep";
+    add_trial_flags(*sub, flags->trial);
+    sub->remove_option(sub->get_option("--calibration"));
+    sub->add_option("--codes", flags->codes, "these beside f32, a list; default: all")
+        ->delimiter(',')
+        ->check(CLI::IsMember(kv_code_names()));
+    sub->add_option("--of", flags->sides, "of both, keys alone, values alone: a list")
+        ->delimiter(',')
+        ->check(CLI::IsMember({"both", "keys", "values"}))
+        ->capture_default_str();
+    sub->add_flag("--rotate", flags->options.rotate, "rotate by a Hadamard matrix first");
+    sub->add_flag("--pre-rope", flags->options.before_rope, "keep keys before RoPE")
+        ->excludes("--rotate");
+    sub->add_option("--sinks", flags->options.sinks, "first tokens that stay f32")
+        ->check(CLI::Range(0, 1 << 20))
+        ->capture_default_str();
+    sub->add_option("--residual", flags->options.residual, "KIVI: tokens that stay f16")
+        ->check(CLI::Range(32, 512))  // IsMember takes "" for a number
+        ->check(CLI::IsMember(kResiduals))
+        ->capture_default_str();
+    sub->add_flag("--inject", flags->inject, "two channels of each key 20 times as large");
+    return {sub, [flags] { return run_kv(*flags); }};
+}
+
+}  // namespace kvlab::app

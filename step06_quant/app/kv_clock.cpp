@@ -1,0 +1,180 @@
+// kv_clock.cpp - chapter 6: the time of a decoded token behind a long text, by the format of
+// the cache: fewer bytes are read, and expanding them costs time of its own.
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+
+#include <kvlab/quant/quant_cache.hpp>
+#include <kvlab/tensor/report.hpp>
+
+#include "app.hpp"
+#include "kv_formats.hpp"
+
+namespace kvlab::app {
+
+namespace {
+
+struct KvClockFlags {
+    SessionOptions session;
+    std::vector<std::string> codes = {"f32", "f16", "q8_0", "q4_0"};
+    std::vector<Index> lengths = {2048, 4096};
+    Index tokens = 16, rounds = 5, warm_up = 2;
+    bool rotate = false;
+    std::string json;
+};
+
+struct KvClockRow {
+    KvCode code{};
+    Index length = 0;
+    std::unique_ptr<KvStore> behind;   // `length` tokens; rounds work on forks of it
+    std::vector<double> seconds = {};  // of a token, the median of each round
+    Index bytes = 0;                   // of keys and values that the next token reads
+    double to_first = 0;               // the time of the first row's token, in the same rounds
+};
+
+std::vector<Token> kv_clock_text(const Session& session, Index length) {
+    Rng rng(42);
+    std::vector<Token> text;
+    for (Index i = 0; i < length; ++i)
+        text.push_back(static_cast<Token>(rng.below(session.model->config.vocab)));
+    return text;
+}
+
+KvClockRow kv_clock_row(Session& session,
+                        const KvClockFlags& flags,
+                        KvCode code,
+                        Index length) {
+    QuantOptions options{code, code};
+    options.rotate = flags.rotate;
+    KvClockRow row{code, length,
+                   std::make_unique<QuantCache>(session.decoder.kv_shape(),
+                                                length + flags.warm_up + flags.tokens, options,
+                                                nullptr, session.level)};
+    const std::vector<Token> text = kv_clock_text(session, length);
+    constexpr std::size_t kPiece = 512;
+    for (std::size_t begin = 0; begin < text.size(); begin += kPiece)
+        session.decoder.forward(
+            *row.behind, std::span(text).subspan(begin, std::min(kPiece, text.size() - begin)));
+    row.bytes = row.behind->bytes().logical;
+    return row;
+}
+
+// A single thread is asked for its own processor time, in which other programs do not count.
+double kv_clock_now(const KvClockFlags& flags) {
+    if (flags.session.threads == 1) return thread_cpu_seconds();
+    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch())
+        .count();
+}
+
+// A round that does not count warms up what is shared: the weights.
+void clock_kv_round(Session& session, const KvClockFlags& flags, KvClockRow& row, bool counts) {
+    const std::unique_ptr<KvStore> store = row.behind->fork();
+    const std::vector<Token> text = kv_clock_text(session, flags.warm_up + flags.tokens);
+    std::vector<double> seconds;
+    for (std::size_t t = 0; t < text.size(); ++t) {
+        const double start = kv_clock_now(flags);
+        session.decoder.forward(*store, std::span(text).subspan(t, 1));
+        if (static_cast<Index>(t) >= flags.warm_up)
+            seconds.push_back(kv_clock_now(flags) - start);
+    }
+    if (counts) row.seconds.push_back(quartiles(std::move(seconds)).median);
+}
+
+// Rows of one round ran in the same minute, so ratios are taken within rounds.
+double kv_clock_ratio(const KvClockRow& row, const KvClockRow& first) {
+    std::vector<double> ratios;
+    for (std::size_t i = 0; i < row.seconds.size(); ++i)
+        ratios.push_back(row.seconds[i] / first.seconds[i]);
+    return quartiles(std::move(ratios)).median;
+}
+
+std::vector<KvClockRow> clock_kv_length(Session& session,
+                                        const KvClockFlags& flags,
+                                        Index length) {
+    std::vector<KvClockRow> rows;
+    for (const std::string& name : flags.codes)
+        rows.push_back(kv_clock_row(session, flags, parse_kv_code(name), length));
+    for (Index round = -1; round < flags.rounds; ++round)
+        for (KvClockRow& row : rows) clock_kv_round(session, flags, row, round >= 0);
+    for (KvClockRow& row : rows) {
+        row.to_first = kv_clock_ratio(row, rows.front());
+        row.behind.reset();
+        const Quartiles ms = quartiles(row.seconds);
+        std::printf(
+            "  %-7s %6td %9.3f %17s %8.3f %14td\n", kv_code_name(row.code), length,
+            ms.median * 1e3,
+            concat(format_number(ms.low * 1e3), " - ", format_number(ms.high * 1e3)).c_str(),
+            row.to_first, row.bytes);
+    }
+    std::fflush(stdout);
+    return rows;
+}
+
+int run_kv_clock(const KvClockFlags& flags) {
+    Session session(flags.session);
+    const Config& config = session.model->config;
+    for (const std::string& name : flags.codes) parse_kv_code(name);
+    for (const Index length : flags.lengths)
+        check(length + flags.warm_up + flags.tokens <= config.context, "--lengths: ", length,
+              " tokens and ", flags.warm_up + flags.tokens, " more; the model's context is ",
+              config.context);
+    const char* const kind = flags.session.threads == 1 ? "processor" : "wall";
+    std::printf(
+        "%s, %s: a token behind so many others, %s time, %td rounds in turn; weights %td "
+        "bytes\n",
+        config.name.c_str(), session.engine->name().c_str(), kind, flags.rounds,
+        session.model->weight_bytes());
+    std::printf("  %-7s %6s %9s %17s %8s %14s\n", "cache", "behind", "ms/token", "quartiles",
+                "to first", "bytes read");
+    Json report = new_report("step06_quant kv-clock", 42);
+    report["model"] = config.name;
+    report["engine"] = session.engine->name();
+    report["weight_bytes"] = session.model->weight_bytes();
+    report["clock"] = kind;
+    report["rotate"] = flags.rotate;
+    for (const Index length : flags.lengths)
+        for (const KvClockRow& row : clock_kv_length(session, flags, length))
+            report["rows"].push_back({{"cache", kv_code_name(row.code)},
+                                      {"length", length},
+                                      {"seconds", to_json(quartiles(row.seconds))},
+                                      {"to_first", row.to_first},
+                                      {"bytes_read", row.bytes}});
+    std::printf(
+        "  bytes read: the keys and values of all layers; ratios are medians of the rounds' "
+        "own.\n");
+    if (!flags.json.empty()) write_json(flags.json, report);
+    std::cout << "RESULT rows=" << report["rows"].size() << std::endl;
+    return cli::kHolds;  // times are the machine's; a slow one is no failed check
+}
+
+}  // namespace
+
+Command add_kv_clock(CLI::App& parent) {
+    CLI::App* sub = parent.add_subcommand(
+        "kv-clock", "time per token behind a long text, by the format of the cache");
+    const auto flags = std::make_shared<KvClockFlags>();
+    flags->session.model = "SmolLM2-135M-Instruct-Q4_1";
+    flags->session.source_weights = KVLAB_SOURCE_WEIGHTS;
+    cli::add_model_flags(*sub, flags->session);
+    sub->add_option("--codes", flags->codes, "formats, a list; ratios are to the first")
+        ->delimiter(',')
+        ->check(CLI::IsMember(kv_code_names()))
+        ->capture_default_str();
+    sub->add_option("--lengths", flags->lengths, "tokens behind which the clock starts, a list")
+        ->delimiter(',')
+        ->check(CLI::Range(1, 1 << 20))
+        ->capture_default_str();
+    const auto count = [sub](const char* name, Index& value, Index least, const char* text) {
+        sub->add_option(name, value, text)
+            ->check(CLI::Range(least, Index{1} << 20))
+            ->capture_default_str();
+    };
+    count("--tokens", flags->tokens, 1, "tokens of a round, whose median counts");
+    count("--rounds", flags->rounds, 1, "rounds, behind one that does not count");
+    count("--warm-up", flags->warm_up, 0, "tokens of each round that do not count");
+    sub->add_flag("--rotate", flags->rotate, "rotate by a Hadamard matrix, too");
+    sub->add_option("--json", flags->json, "also write the figures to this file");
+    return {sub, [flags] { return run_kv_clock(*flags); }};
+}
+
+}  // namespace kvlab::app

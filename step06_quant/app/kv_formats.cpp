@@ -1,0 +1,106 @@
+#include "kv_formats.hpp"
+
+#include <algorithm>
+
+#include <kvlab/quant/edited_weights.hpp>
+
+namespace kvlab::app {
+
+namespace {
+
+QuantOptions with_codes(QuantOptions options, KvCode code, const std::string& side) {
+    options.keys = side == "values" ? KvCode::f32 : code;
+    options.values = side == "keys" ? KvCode::f32 : code;
+    return options;
+}
+
+}  // namespace
+
+KvRows kv_rows(const KvShape& shape,
+               const QuantOptions& options,
+               const std::vector<std::string>& codes,
+               const std::vector<std::string>& sides) {
+    KvRows table;
+    for (const KvCode code : kKvCodes) {
+        const bool wanted =
+            codes.empty() || code == KvCode::f32 ||
+            std::find(codes.begin(), codes.end(), kv_code_name(code)) != codes.end();
+        if (!wanted) continue;
+        for (const std::string& side : sides) {
+            try {
+                for (const bool keys : {true, false})
+                    if (side == "both" || side == (keys ? "keys" : "values"))
+                        check_kv_code(code, shape.head_dim, keys);
+            } catch (const Error& error) {
+                table.refused.push_back(concat(side, ": ", error.what()));
+                continue;
+            }
+            table.rows.push_back({code, side, with_codes(options, code, side)});
+            if (code == KvCode::f32) break;
+        }
+    }
+    return table;
+}
+
+std::vector<std::string> kv_code_names() {
+    std::vector<std::string> names;
+    for (const KvCode code : kKvCodes) names.emplace_back(kv_code_name(code));
+    return names;
+}
+
+std::unique_ptr<QuantCache> filled_cache(const KvShape& shape,
+                                         const QuantOptions& options,
+                                         const RopeTable* rope,
+                                         Index length) {
+    auto cache = std::make_unique<QuantCache>(shape, length, options, rope);
+    constexpr Index kPiece = 64;
+    const Tensor zeros({std::min(kPiece, length), shape.kv_heads, shape.head_dim});
+    while (cache->room() > 0) {
+        const Index T = std::min(kPiece, cache->room());
+        cache->begin(T);
+        for (Index layer = 0; layer < shape.layers; ++layer)
+            cache->append(layer, zeros.view().slice(0, 0, T), zeros.view().slice(0, 0, T));
+        cache->commit();
+    }
+    return cache;
+}
+
+double bits_per_number(Index bytes, const KvShape& shape, Index length) {
+    const Index numbers = 2 * shape.layers * shape.kv_heads * shape.head_dim * length;
+    return static_cast<double>(8 * bytes) / static_cast<double>(numbers);
+}
+
+Variant kv_variant(const Session& session, const KvRow& row, const RopeTable* rope) {
+    const auto make = [shape = session.decoder.kv_shape(), options = row.options, rope,
+                       level = session.level](Index capacity) {
+        return std::make_unique<QuantCache>(shape, capacity, options, rope, level);
+    };
+    return {concat(kv_code_name(row.code), " ", row.side), session.model, session.engine.get(),
+            make, 0};
+}
+
+const RopeTable* rope_of(const Model& model) {
+    return model.config.rope_dim > 0 ? &model.rope : nullptr;
+}
+
+std::shared_ptr<const Model> with_outliers(const WeightSource& file,
+                                           const Config& config,
+                                           Engine& engine) {
+    constexpr float kTimes = 20.0f;
+    EditedWeights edited(file);
+    const Index D = config.head_dim;
+    for (Index layer = 0; layer < config.layers; ++layer)
+        for (const bool keys : {true, false}) {
+            const std::string name =
+                concat("blk.", layer, keys ? ".attn_k.weight" : ".attn_q.weight");
+            Tensor rows = to_f32(edited.tensor(name));  // [N, K]
+            for (Index n = 0; n < rows.dim(0); ++n)
+                if (n % D >= D - 2)
+                    for (Index k = 0; k < rows.dim(1); ++k)
+                        rows(n, k) = keys ? rows(n, k) * kTimes : rows(n, k) / kTimes;
+            edited.replace(name, std::move(rows));
+        }
+    return load_model(edited, engine);
+}
+
+}  // namespace kvlab::app

@@ -1,0 +1,119 @@
+// kv_speed.cpp - chapter 6: tokens per second of generation with a cache of any format, as
+// `step03_kvcache speed` measures them with a plain one: what another engine can be raced on.
+#include <cstdio>
+#include <iostream>
+
+#include <kvlab/kvcache/decode_pass.hpp>
+#include <kvlab/quant/quant_cache.hpp>
+#include <kvlab/tensor/report.hpp>
+
+#include "app.hpp"
+
+namespace kvlab::app {
+
+namespace {
+
+struct KvSpeedFlags {
+    SessionOptions session;
+    std::string code = "q8_0";
+    Index context = 2048, tokens = 32, rounds = 5, warm_up = 1;
+    double seconds = 0.2;  // that a round lasts at least
+    bool wait = false;
+    std::string json;
+};
+
+std::vector<std::unique_ptr<KvStore>> coded_cache(const Session& session,
+                                                  const KvSpeedFlags& flags) {
+    const KvCode code = parse_kv_code(flags.code);
+    std::vector<std::unique_ptr<KvStore>> stores;
+    stores.push_back(
+        std::make_unique<QuantCache>(session.decoder.kv_shape(), flags.context + flags.tokens,
+                                     QuantOptions{code, code}, nullptr, session.level));
+    return stores;
+}
+
+// With --wait each round is asked for by a line of standard input, so that two programs can
+// take turns.
+std::vector<double> kv_speed_rounds(DecodePass& pass, const KvSpeedFlags& flags) {
+    const auto say = [&](const char* what) {
+        if (flags.wait) std::cout << what << std::endl;
+    };
+    for (Index i = 0; i < flags.warm_up; ++i) round_rate(pass, flags.seconds);
+    say("READY");
+    std::vector<double> rates;
+    std::string line;
+    for (Index i = 0; i < flags.rounds; ++i) {
+        if (flags.wait && !std::getline(std::cin, line)) break;
+        rates.push_back(round_rate(pass, flags.seconds));
+        say("ROUND");
+    }
+    check(!rates.empty(), "kv-speed: no round was asked for");
+    return rates;
+}
+
+int run_kv_speed(const KvSpeedFlags& flags) {
+    Session session(flags.session);
+    const Config& config = session.model->config;
+    check(flags.context + flags.tokens <= config.context, "--context ", flags.context,
+          " and --tokens ", flags.tokens, ": the model's context is ", config.context);
+    std::cout << config.name << ", " << session.engine->name() << ", cache " << flags.code
+              << '\n';
+    DecodePass pass(session, flags.context, flags.tokens, coded_cache(session, flags));
+    const std::vector<double> rates = kv_speed_rounds(pass, flags);
+    const Quartiles rate = quartiles(rates);
+    std::printf("  %td tokens behind %td: %s tokens per second (%s - %s), cache %td bytes\n",
+                flags.tokens, flags.context, format_number(rate.median).c_str(),
+                format_number(rate.low).c_str(), format_number(rate.high).c_str(),
+                pass.cache_bytes());
+    std::fflush(stdout);
+    if (!flags.json.empty()) {
+        Json report = new_report("step06_quant kv-speed", 0);
+        report["model"] = config.name;
+        report["engine"] = session.engine->name();
+        report["weight_bytes"] = session.model->weight_bytes();
+        report["decode"] = {{"cache", flags.code},
+                            {"cache_bytes", pass.cache_bytes()},
+                            {"rounds", rates},
+                            {"chosen", pass.chosen()}};
+        write_json(flags.json, report);
+    }
+    std::cout << "RESULT tokens_per_second=" << format_number(rate.median, 4) << std::endl;
+    return cli::kHolds;
+}
+
+}  // namespace
+
+Command add_kv_speed(CLI::App& parent) {
+    CLI::App* sub = parent.add_subcommand(
+        "kv-speed", "tokens per second behind a long text: forward pass and argmax");
+    const auto flags = std::make_shared<KvSpeedFlags>();
+    flags->session.model = "SmolLM2-135M-Instruct-Q4_1";
+    flags->session.source_weights = KVLAB_SOURCE_WEIGHTS;
+    cli::add_model_flags(*sub, flags->session);
+    std::vector<std::string> names;
+    for (const KvCode code : kKvCodes)
+        if (!kv_code_traits(code).groups)  // those cannot go back to the context's end
+            names.emplace_back(kv_code_name(code));
+    sub->add_option("--code", flags->code, "format of keys and values")
+        ->check(CLI::IsMember(names))
+        ->capture_default_str();
+    const auto count = [sub](const char* name, Index& value, Index least, const char* text) {
+        sub->add_option(name, value, text)
+            ->check(CLI::Range(least, Index{1} << 20))
+            ->capture_default_str();
+    };
+    count("--context", flags->context, 0, "tokens that are there before it generates");
+    count("--tokens", flags->tokens, 1, "tokens that it generates");
+    count("--rounds", flags->rounds, 1, "measurements, of which the median is shown");
+    count("--warm-up", flags->warm_up, 0, "rounds before them that do not count");
+    sub->add_option("--seconds", flags->seconds,
+                    "a round repeats what it measures for at least so long")
+        ->check(CLI::Range(0.0, 3600.0))
+        ->capture_default_str();
+    sub->add_flag("--wait", flags->wait,
+                  "say READY, then a round for each line of standard input, then say ROUND");
+    sub->add_option("--json", flags->json, "also write the figures to this file");
+    return {sub, [flags] { return run_kv_speed(*flags); }};
+}
+
+}  // namespace kvlab::app

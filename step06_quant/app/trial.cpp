@@ -1,0 +1,152 @@
+#include "trial.hpp"
+
+#include <algorithm>
+#include <cstdio>
+#include <map>
+
+#include <kvlab/kvcache/kv_cache.hpp>
+
+namespace kvlab::app {
+
+namespace {
+
+// The windows of the file behind its first `skip` tokens.
+TextWindows windows_behind(const Session& session, const TrialFlags& flags, Index skip) {
+    std::vector<Token> tokens = tokens_of_file(*session.tokenizer, flags.text);
+    check(skip + flags.window < static_cast<Index>(tokens.size()), flags.text, ": ",
+          tokens.size(), " tokens hold no window of ", flags.window,
+          " to calibrate on behind the ", skip, " to judge by");
+    tokens.erase(tokens.begin(), tokens.begin() + skip);
+    return {tokens, first_token(*session.tokenizer), flags.window,
+            std::max<Index>(1, flags.calibration / flags.window)};
+}
+
+// The type that most numbers of the file's matrices have.
+TensorType type_of_source(const WeightSource& source) {
+    std::map<TensorType, Index> numbers;
+    for (const TensorInfo& info : source.tensors()) numbers[info.type] += info.shape.size();
+    return std::max_element(numbers.begin(), numbers.end(),
+                            [](const auto& a, const auto& b) { return a.second < b.second; })
+        ->first;
+}
+
+}  // namespace
+
+void add_trial_flags(CLI::App& app, TrialFlags& flags) {
+    flags.session.source_weights = KVLAB_SOURCE_WEIGHTS;
+    cli::add_model_flags(app, flags.session);
+    app.add_option("--text", flags.text, "text to judge by, then to calibrate on")
+        ->check(CLI::ExistingFile);
+    app.add_option("--cases", flags.cases, "recall cases of a byte model")
+        ->check(CLI::ExistingFile);
+    const auto count = [&app](const char* name, Index& value, Index least, const char* text) {
+        app.add_option(name, value, text)
+            ->check(CLI::Range(least, Index{1} << 24))
+            ->capture_default_str();
+    };
+    count("--window", flags.window, 2, "tokens of a text");
+    count("--tokens", flags.tokens, 1, "of the text to judge by, at most, in whole windows");
+    count("--calibration", flags.calibration, 1, "tokens to calibrate on, as above");
+    count("--recall", flags.recall, 0, "recall cases for each distance");
+    app.add_option("--json", flags.json, "also write the figures to this file");
+}
+
+Trial::Trial(const TrialFlags& flags)
+    : session(flags.session),
+      text(windows_of(session, flags.text, flags.window, flags.tokens)),
+      calibration(windows_behind(session, flags, text.count() * flags.window + 1)),
+      bytes(bytes_behind_prompt(*session.tokenizer, text, 0)),
+      cases_(recall_cases(session, flags.cases, flags.recall)) {}
+
+void Trial::run(std::span<const Variant> variants, std::span<const Json> labels) {
+    Judgement judged = judge(session.model, *session.engine, text, variants, session.level);
+    plain_bits_ = judged.plain_bits;
+    for (std::size_t v = 0; v < variants.size(); ++v) {
+        TrialRow row{labels[v], std::move(judged.variants[v])};
+        Decoder decoder(variants[v].model, *variants[v].engine);
+        for (const RecallCase& recall : cases_) {
+            const Index room = static_cast<Index>(recall.text.size()) + 1;
+            const auto store = variants[v].make_store
+                                   ? variants[v].make_store(room)
+                                   : std::make_unique<KvCache>(decoder.kv_shape(), room);
+            row.right += right_answers(decoder, *store, recall, session.tokenizer->bos());
+            row.asked += static_cast<Index>(recall.answers.size());
+        }
+        print(row);
+        rows_.push_back(std::move(row));
+    }
+}
+
+namespace {
+
+std::string label_text(const Json& value) {
+    if (value.is_string()) return value.get<std::string>();
+    if (value.is_number_integer()) return std::to_string(value.get<Index>());
+    return value.is_null() ? "-" : format_number(value.get<double>(), 4);
+}
+
+}  // namespace
+
+void Trial::print_head(const Json& labels) {
+    widths_.clear();
+    std::printf(" ");
+    for (const auto& label : labels.items()) {
+        widths_.push_back(
+            static_cast<int>(std::max<std::size_t>(10, label_text(label.value()).size())));
+        std::printf(" %-*s", widths_.back(), label.key().c_str());
+    }
+    std::printf(" %10s %9s %9s %9s %8s%s\n", "bits/byte", "mean KL", "KL 99 %", "max KL",
+                "same", cases_.empty() ? "" : "   recall");
+}
+
+void Trial::print(const TrialRow& row) const {
+    std::printf(" ");
+    std::size_t column = 0;
+    for (const auto& label : row.labels.items())
+        std::printf(" %-*s", widths_[column++], label_text(label.value()).c_str());
+    std::printf(" %10.4f %9s %9s %9s %7.2f%%", row.shift.bits / static_cast<double>(bytes),
+                format_number(row.shift.mean_kl()).c_str(),
+                format_number(row.shift.kl_quantile(0.99)).c_str(),
+                format_number(row.shift.max_kl()).c_str(), 100 * row.shift.agreement());
+    if (row.asked > 0)
+        std::printf("  %6.2f%%",
+                    100 * static_cast<double>(row.right) / static_cast<double>(row.asked));
+    std::printf("\n");
+    std::fflush(stdout);
+}
+
+void Trial::print_source() const {
+    const TensorType type = type_of_source(session.file);
+    if (is_quantized(type))
+        std::printf("  The file is in %s: everything here is relative to its %s values.\n",
+                    type_name(type), type_name(type));
+}
+
+Json Trial::row_json(const TrialRow& row) const {
+    Json json = row.labels;
+    json["bits_per_byte"] = row.shift.bits / static_cast<double>(bytes);
+    json["mean_kl"] = row.shift.mean_kl();
+    json["kl_99"] = row.shift.kl_quantile(0.99);
+    json["max_kl"] = row.shift.max_kl();
+    json["agreement"] = row.shift.agreement();
+    if (row.asked > 0) {
+        json["recall_right"] = row.right;
+        json["recall_asked"] = row.asked;
+    }
+    return json;
+}
+
+Json Trial::report(const std::string& experiment) const {
+    Json json = new_report(experiment, 0);
+    json["model"] = session.model->config.name;
+    json["source_type"] = type_name(type_of_source(session.file));
+    json["window"] = text.window();
+    json["windows"] = text.count();
+    json["calibration_windows"] = calibration.count();
+    json["bytes"] = bytes;
+    json["plain_bits_per_byte"] = plain_bits_per_byte();
+    for (const TrialRow& row : rows_) json["rows"].push_back(row_json(row));
+    return json;
+}
+
+}  // namespace kvlab::app

@@ -1,0 +1,66 @@
+// trial.hpp - chapter 6: what the tables of several subcommands share: a text to judge by,
+// another to calibrate on, and the line that a variant gets.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include <kvlab/attention/texts.hpp>
+#include <kvlab/quant/judge.hpp>
+#include <kvlab/tensor/report.hpp>
+
+namespace kvlab::app {
+
+struct TrialFlags {
+    SessionOptions session;
+    std::string text = KVLAB_SOURCE_WEIGHTS "/heldout.txt";
+    std::string cases = KVLAB_SOURCE_WEIGHTS "/recall_cases.jsonl";
+    Index window = 512, tokens = 4096, calibration = 4096, recall = 20;
+    std::string json;
+};
+
+void add_trial_flags(CLI::App& app, TrialFlags& flags);
+
+// One variant in the table: its name in columns, then what the judge and the questions say.
+struct TrialRow {
+    Json labels;  // what the experiment varies, in the order of the columns
+    Shift shift;
+    Index right = 0, asked = 0;  // recall answers
+};
+
+class Trial {
+public:
+    explicit Trial(const TrialFlags& flags);
+
+    Session session;
+    TextWindows text;         // to be judged by: from the file's beginning
+    TextWindows calibration;  // to calibrate on: behind it
+    Index bytes;              // of `text`
+
+    // Judges the variants, asks each the recall cases, and prints and keeps their rows.
+    void run(std::span<const Variant> variants, std::span<const Json> labels);
+
+    // The header line: column names of the labels, with their widths from the first row's.
+    // Before run().
+    void print_head(const Json& labels);
+    // Says so if the file's own numbers are rounded ones.
+    void print_source() const;
+
+    double plain_bits_per_byte() const { return plain_bits_ / static_cast<double>(bytes); }
+
+    const std::vector<TrialRow>& rows() const { return rows_; }
+
+    // The head of a report, and its rows.
+    Json report(const std::string& experiment) const;
+
+private:
+    void print(const TrialRow& row) const;
+    Json row_json(const TrialRow& row) const;
+
+    std::vector<RecallCase> cases_;
+    std::vector<TrialRow> rows_;
+    std::vector<int> widths_;  // of the labels' columns
+    double plain_bits_ = 0;
+};
+
+}  // namespace kvlab::app

@@ -1,0 +1,154 @@
+// weights.cpp - chapter 6, experiment O6: weights in every format: bytes, time, quality.
+#include <cstdio>
+
+#include <kvlab/kvcache/kv_cache.hpp>
+#include <kvlab/quant/smooth.hpp>
+
+#include "app.hpp"
+#include "trial.hpp"
+#include "weight_formats.hpp"
+
+namespace kvlab::app {
+
+namespace {
+
+// Above this, methods that calibrate have to be asked for.
+constexpr Index kLargeModel = Index{16} << 20;
+
+struct WeightsFlags {
+    TrialFlags trial;
+    std::vector<std::string> formats;  // empty: the default ones
+    Index channel = 7, steps = 64, rounds = 5;
+    float factor = 1;
+};
+
+// The median time of a token, each computed from one new token and a growing cache.
+double token_ms(const Model& model, Decoder& decoder, Index steps, Index rounds) {
+    KvCache cache(decoder.kv_shape(), steps);
+    std::vector<double> times;
+    for (Index round = 0; round <= rounds; ++round) {
+        cache.reset();
+        Stopwatch watch;
+        for (Index i = 0; i < steps; ++i) {
+            const auto token = static_cast<Token>((7919 * i + 1) % model.config.vocab);
+            decoder.forward(cache, {&token, 1});
+        }
+        if (round > 0)  // the first one warms up
+            times.push_back(1000 * watch.seconds() / static_cast<double>(steps));
+    }
+    return quartiles(times).median;
+}
+
+// One format: its row, and the matrices that it does not take.
+void run_format(const WeightsFlags& flags,
+                const std::string& name,
+                const WeightSource& base,
+                Trial& trial,
+                Json& kept) {
+    const WeightFormat format = weight_format(name);
+    const QuantizedWeights quantized = in_format(base, format, trial.calibration);
+    Engine& engine = *trial.session.engine;
+    const std::shared_ptr<const Model> model = load_model(*quantized.weights, engine);
+    Json label{{"format", name},
+               {"bits", quantized.bits_per_weight()},
+               {"bytes", quantized.bytes},
+               {"in F32", quantized.kept.size()},
+               {"ms/token", nullptr}};
+    if (format.method.empty() && format.codec->type()) {
+        Decoder decoder(model, engine);
+        label["ms/token"] = token_ms(*model, decoder, flags.steps, flags.rounds);
+    }
+    if (trial.rows().empty()) trial.print_head(label);
+    const Variant variant{name, model, &engine, {}, 0};
+    trial.run(std::span(&variant, 1), std::span(&label, 1));
+    if (!quantized.kept.empty()) kept[name] = quantized.kept;
+}
+
+// The same list of matrices is printed once, with all formats that leave it.
+void print_kept(const Json& kept, const WeightSource& source) {
+    std::map<std::string, std::string> by_list;
+    for (const auto& [format, names] : kept.items()) {
+        std::string& formats = by_list[names.dump()];
+        formats += (formats.empty() ? "" : ", ") + format;
+    }
+    for (const auto& [list, formats] : by_list) {
+        const auto names = Json::parse(list).get<std::vector<std::string>>();
+        std::printf("  in F32, not in %s: %zu matrices whose rows are no whole blocks:",
+                    formats.c_str(), names.size());
+        for (std::size_t i = 0; i < std::min<std::size_t>(names.size(), 4); ++i)
+            std::printf(" %s %s", names[i].c_str(),
+                        source.tensor(names[i]).shape.to_string().c_str());
+        std::printf(names.size() > 4 ? " ...\n" : "\n");
+    }
+}
+
+int run_weights(const WeightsFlags& flags) {
+    for (const std::string& name : flags.formats) weight_format(name);  // before any work
+    Trial trial(flags.trial);
+    const Session& session = trial.session;
+    check(flags.steps <= session.model->config.context, "--steps ", flags.steps,
+          ": the model's context is ", session.model->config.context);
+    EditedWeights base(session.file);
+    if (flags.factor != 1) inject_outlier(base, flags.channel, flags.factor);
+    const std::vector<std::string> formats =
+        flags.formats.empty() ? default_weight_formats(session.file.file_bytes() <= kLargeModel)
+                              : flags.formats;
+    std::printf("%s, %s: %td windows of %td tokens, calibrated on %td others\n",
+                session.model->config.name.c_str(), session.engine->name().c_str(),
+                trial.text.count(), trial.text.window(), trial.calibration.count());
+    Json kept = Json::object();
+    for (const std::string& name : formats) run_format(flags, name, base, trial, kept);
+    print_kept(kept, session.file);
+    trial.print_source();
+    std::printf(
+        "  The model itself: %.4f bits per byte. bits: per number of a matrix, scales and "
+        "what\n"
+        "  stays F32 included. bytes: of all matrices. ms/token: one token at a time, where a\n"
+        "  kernel multiplies with the codes. KL in bits, from the model itself.\n",
+        trial.plain_bits_per_byte());
+    if (!flags.trial.json.empty()) {
+        Json report = trial.report("step06_quant weights");
+        report["kept_f32"] = kept;
+        report["factor"] = static_cast<double>(flags.factor);
+        write_json(flags.trial.json, report);
+    }
+    std::cout << "RESULT rows=" << trial.rows().size() << std::endl;
+    return cli::kHolds;
+}
+
+}  // namespace
+
+Command add_weights(CLI::App& parent) {
+    CLI::App* sub = parent.add_subcommand(
+        "weights", "weights in every format: bits, bytes, time of a token, quality");
+    const auto flags = std::make_shared<WeightsFlags>();
+    add_trial_flags(*sub, flags->trial);
+    sub->add_option("--formats", flags->formats,
+                    "a list such as q4_0,nf4,rtn4-g32,gptq4-g32,awq4-g32; default: all, but "
+                    "those that calibrate only for models below 16 MiB")
+        ->delimiter(',')
+        ->check(CLI::Validator(
+            [](const std::string& name) {
+                try {
+                    weight_format(name);
+                } catch (const Error& error) {
+                    return std::string(error.what());
+                }
+                return std::string();
+            },
+            ""));
+    const auto count = [sub](const char* name, Index& value, Index least, const char* text) {
+        sub->add_option(name, value, text)
+            ->check(CLI::Range(least, Index{1} << 20))
+            ->capture_default_str();
+    };
+    count("--steps", flags->steps, 1, "tokens that a time is measured over");
+    count("--rounds", flags->rounds, 1, "how often; the median counts");
+    count("--channel", flags->channel, 0, "which channel --factor makes larger");
+    sub->add_option("--factor", flags->factor, "makes one channel of every norm so much larger")
+        ->check(cli::number_between(1e-6, 1e6))
+        ->capture_default_str();
+    return {sub, [flags] { return run_weights(*flags); }};
+}
+
+}  // namespace kvlab::app

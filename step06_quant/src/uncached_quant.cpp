@@ -1,0 +1,136 @@
+#include <kvlab/quant/uncached_quant.hpp>
+
+#include <algorithm>
+#include <cmath>
+
+#include <kvlab/attention/attention.hpp>
+#include <kvlab/quant/hadamard.hpp>
+#include <kvlab/tensor/numerics.hpp>
+
+namespace kvlab {
+
+namespace {
+
+// Slots [0, coded) of KIVI's keys: one channel of 32 tokens is a group. A sink is in none; for
+// the range the group's first other token stands for it.
+void round_trip_channels(Tensor& seen, KvCode code, Index sinks, Index coded) {
+    for (Index first = 0; first < coded; first += kCodeBlock)
+        for (Index i = 0; i < seen.dim(1); ++i) {
+            float channel[kCodeBlock], d = 0, m = 0;
+            std::uint8_t codes[kCodeBlock];
+            const Index whole = std::clamp<Index>(sinks - first, 0, kCodeBlock);
+            for (Index s = 0; s < kCodeBlock; ++s)
+                channel[s] = whole == kCodeBlock ? 0.0f : seen(first + std::max(s, whole), i);
+            encode_group(kv_code_traits(code).bits, channel, 1, codes, d, m);
+            for (Index s = whole; s < kCodeBlock; ++s)
+                seen(first + s, i) = decode_number(code, codes[s], d, m);
+        }
+}
+
+// [t + 1, D] of a head.
+Tensor rows_of(const Tensor& all, Index t, Index kv_head) {
+    Tensor rows({t + 1, all.dim(2)});
+    for (Index s = 0; s <= t; ++s)
+        for (Index i = 0; i < all.dim(2); ++i) rows(s, i) = all(s, kv_head, i);
+    return rows;
+}
+
+}  // namespace
+
+// ANCHOR: seen_rows
+Tensor seen_rows(const Tensor& rows, KvCode code, bool keys, Index sinks, Index residual) {
+    const Index S = rows.dim(0), D = rows.dim(1), p = S - 1;
+    Tensor seen = rows.clone();
+    const auto row = [&](Index s) {
+        return std::span<float>(&seen(s, 0), static_cast<std::size_t>(D));
+    };
+    const bool kivi = kv_code_traits(code).groups;
+    if (kivi)
+        for (Index s = sinks; s < S; ++s) round_trip(KvCode::f16, row(s));
+    const Index coded = !kivi  ? S
+                        : keys ? p / residual * residual
+                               : std::max<Index>(0, p - residual);
+    if (kivi && keys)
+        round_trip_channels(seen, code, sinks, coded);
+    else
+        for (Index s = sinks; s < coded; ++s) round_trip(code, row(s));
+    return seen;
+}
+
+// ANCHOR_END: seen_rows
+
+UncachedQuant::UncachedQuant(const KvShape& shape,
+                             Index context,
+                             const QuantOptions& options,
+                             const RopeTable* rope)
+    : shape_(shape), context_(context), options_(options), rope_(rope) {
+    const QuantCache refuses(shape, context, options, rope);
+}
+
+void UncachedQuant::begin(Index T) {
+    check(T >= 1 && T <= context_, "uncached quant: ", T, " tokens, room for ", context_);
+    T_ = T;
+}
+
+void UncachedQuant::append(Index, const View<const float>& k, const View<const float>& v) {
+    check_shape(k, {T_, shape_.kv_heads, shape_.head_dim}, "uncached quant: keys");
+    check_shape(v, {T_, shape_.kv_heads, shape_.head_dim}, "uncached quant: values");
+    keys_ = copy(k);
+    values_ = copy(v);
+}
+
+AttentionWork UncachedQuant::attend(Index,
+                                    const View<const float>& q,
+                                    const View<float>& out,
+                                    ThreadPool&) {
+    for (Index t = first_; t < T_; ++t)
+        for (Index h = 0; h < shape_.kv_heads; ++h) attend_one(t, h, q, out);
+    return {};
+}
+
+void UncachedQuant::truncate(Index length) {
+    check(length == 0, "uncached quant: nothing is kept to go back to");
+}
+
+std::unique_ptr<KvStore> UncachedQuant::fork() const {
+    return std::make_unique<UncachedQuant>(shape_, context_, options_, rope_);
+}
+
+Tensor UncachedQuant::copy(const View<const float>& rows) const {
+    Tensor all(rows.shape());
+    for (Index t = 0; t < rows.dim(0); ++t)
+        for (Index h = 0; h < rows.dim(1); ++h) {
+            for (Index i = 0; i < rows.dim(2); ++i) all(t, h, i) = rows(t, h, i);
+            if (options_.rotate)
+                hadamard({&all(t, h, 0), static_cast<std::size_t>(rows.dim(2))});
+        }
+    return all;
+}
+
+void UncachedQuant::attend_one(Index t,
+                               Index kv_head,
+                               const View<const float>& q,
+                               const View<float>& out) const {
+    const Index D = shape_.head_dim, group = shape_.heads / shape_.kv_heads;
+    Tensor k = seen_rows(rows_of(keys_, t, kv_head), options_.keys, true, options_.sinks,
+                         options_.residual);
+    const Tensor v = seen_rows(rows_of(values_, t, kv_head), options_.values, false,
+                               options_.sinks, options_.residual);
+    if (options_.before_rope)
+        for (Index s = 0; s <= t; ++s) rope_->rotate(&k(s, 0), s);
+    for (Index head = kv_head * group; head < (kv_head + 1) * group; ++head) {
+        Tensor query({D}), result({D});
+        for (Index i = 0; i < D; ++i) query(i) = q(t, head, i);
+        if (options_.before_rope) {
+            rope_->rotate(query.data(), t);
+            const float scale = log2e_over(std::sqrt(static_cast<double>(D)));
+            for (float& x : query.flat()) x *= scale;
+        }
+        if (options_.rotate) hadamard(query.flat());
+        attention_plain(query.view(), k.view(), v.view(), result.view());
+        if (options_.rotate) hadamard(result.flat());
+        for (Index i = 0; i < D; ++i) out(t, head, i) = result(i);
+    }
+}
+
+}  // namespace kvlab

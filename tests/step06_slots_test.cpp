@@ -1,0 +1,227 @@
+// Step 6: policies that keep quantised rows. Mistakes in mind: a row that moves without its
+// scale, codes that are rounded again when a row moves, a fork or a resize that loses the
+// format, a policy that looks at other keys than attention does, a sink that stays where it was
+// when its slot moves, rotation forgotten on one of four ways.
+#include <doctest/doctest.h>
+
+#include <kvlab/policies/registry.hpp>
+#include <kvlab/quant/hadamard.hpp>
+#include <kvlab/quant/quant_slots.hpp>
+#include <kvlab/tensor/checksum.hpp>
+
+#include "policy_support.hpp"
+
+using namespace kvlab;
+using namespace kvlab::test;
+
+namespace {
+
+// Rounds every row to the formats and hands it to a store of floats: what a policy with
+// quantised slots has to equal. Rotated rows stay rotated there; queries follow, outputs
+// return.
+class RoundingStore final : public KvStore {
+public:
+    RoundingStore(std::unique_ptr<KvStore> inner, const QuantOptions& options)
+        : inner_(std::move(inner)), options_(options) {}
+
+    const KvShape& shape() const override { return inner_->shape(); }
+
+    Index next_position() const override { return inner_->next_position(); }
+
+    Index room() const override { return inner_->room(); }
+
+    KeyForm key_form() const override { return inner_->key_form(); }
+
+    void begin(Index T) override { inner_->begin(T); }
+
+    void append(Index layer, const View<const float>& k, const View<const float>& v) override {
+        const Tensor a = rounded(k, options_.keys), b = rounded(v, options_.values);
+        inner_->append(layer, a.view(), b.view());
+    }
+
+    AttentionWork attend(Index layer,
+                         const View<const float>& q,
+                         const View<float>& out,
+                         ThreadPool& pool) override {
+        const Tensor queries = changed(q, [&](Index, std::span<float> head) { turn(head); });
+        const AttentionWork work = inner_->attend(layer, queries.view(), out, pool);
+        for (Index t = 0; t < out.dim(0); ++t)
+            for (Index h = 0; h < out.dim(1); ++h)
+                turn({&out(t, h, 0), static_cast<std::size_t>(out.dim(2))});
+        return work;
+    }
+
+    void commit() override { inner_->commit(); }
+
+    void truncate(Index length) override { inner_->truncate(length); }
+
+    std::unique_ptr<KvStore> fork() const override {
+        return std::make_unique<RoundingStore>(inner_->fork(), options_);
+    }
+
+    KvBytes bytes() const override { return inner_->bytes(); }
+
+private:
+    void turn(std::span<float> head) const {
+        if (options_.rotate) hadamard(head);
+    }
+
+    template <class Change>  // change(t, head)
+    static Tensor changed(const View<const float>& rows, Change change) {
+        Tensor all(rows.shape());
+        for (Index t = 0; t < rows.dim(0); ++t)
+            for (Index h = 0; h < rows.dim(1); ++h) {
+                for (Index i = 0; i < rows.dim(2); ++i) all(t, h, i) = rows(t, h, i);
+                change(t, {&all(t, h, 0), static_cast<std::size_t>(rows.dim(2))});
+            }
+        return all;
+    }
+
+    Tensor rounded(const View<const float>& rows, KvCode code) const {
+        return changed(rows, [&](Index t, std::span<float> head) {
+            turn(head);
+            if (next_position() + t >= options_.sinks) round_trip(code, head);
+        });
+    }
+
+    std::unique_ptr<KvStore> inner_;
+    QuantOptions options_;
+};
+
+bool is_relative(const PolicyEntry& entry) {
+    return std::string(entry.name).find("relative") != std::string::npos;
+}
+
+QuantOptions options_of(KvCode keys, KvCode values, bool rotate, Index sinks) {
+    return {keys, values, rotate, false, sinks, 128};
+}
+
+bool keeps_slots(const PolicyEntry& entry) {
+    return std::string(entry.name) != "quest" && std::string(entry.name) != "minicache";
+}
+
+}  // namespace
+
+TEST_SUITE_BEGIN("step06");
+
+TEST_CASE("6.3 slots: a policy with quantised rows is the policy fed with rounded rows") {
+    PolicyRig rig(small_config(4, 2, 32));
+    const auto text = random_tokens(85, 96, 21);
+    rig.future = std::make_shared<FutureShares>(rig.decoder, text);
+    const std::vector<Index> pieces = one_by_one(50, 25);
+    for (const PolicyEntry& entry : all_policies()) {
+        if (!keeps_slots(entry)) continue;
+        for (const QuantOptions& options :
+             {options_of(KvCode::q4_0, KvCode::q8_0, false, 0),
+              options_of(KvCode::lloyd3, KvCode::e4m3, true, 0),
+              options_of(KvCode::f32, KvCode::q4_1, false, 3),
+              options_of(KvCode::lloyd2, KvCode::q4_0, true, 45)}) {
+            if (is_relative(entry) && options.rotate) continue;
+            CAPTURE(std::string(entry.name));
+            CAPTURE(quant_name(options));
+            PolicyContext context = rig.context(200);
+            context.make_tiles = quant_slots(options);
+            const auto store = entry.make(context, small_budget());
+            RoundingStore expected(rig.store(entry.name, small_budget(), 200), options);
+            const auto first = std::span<const Token>(text).first(75);
+            CHECK(compare_bits(rig.logits(*store, first, pieces),
+                               rig.logits(expected, first, pieces))
+                      .differ == 0);
+            const auto fork = store->fork(), other = expected.fork();
+            const auto rest = std::span<const Token>(text).subspan(75, 10);
+            CHECK(compare_bits(rig.logits(*fork, rest, one_by_one(1, 9)),
+                               rig.logits(*other, rest, one_by_one(1, 9)))
+                      .differ == 0);
+            CHECK(store->bytes().logical < expected.bytes().logical);
+        }
+    }
+}
+
+TEST_CASE("6.3 slots: a policy that forgets nothing is the quantised cache") {
+    // Relative positions, of keys kept before RoPE, are then the places in the text.
+    PolicyRig rig(small_config(4, 2, 32));
+    const auto text = random_tokens(130, 96, 23);
+    rig.future = std::make_shared<FutureShares>(rig.decoder, text);
+    const RopeTable& rope = rig.decoder.model().rope;
+    PolicyOptions all = small_budget(200);
+    all.ratios = {1};  // PyramidKV's
+    for (const PolicyEntry& entry : all_policies()) {
+        if (!keeps_slots(entry)) continue;
+        for (const KvCode code : kKvCodes)
+            for (const auto& [rotate, sinks] : {std::pair{false, Index{0}},
+                                                {true, Index{0}},
+                                                {false, Index{70}},
+                                                {true, Index{3}}}) {
+                // All codes under one policy, one under all.
+                const bool chosen = code == KvCode::q4_0 || std::string(entry.name) == "full";
+                if (kv_code_traits(code).groups || !chosen) continue;
+                QuantOptions options = options_of(code, code, rotate, sinks);
+                CAPTURE(std::string(entry.name));
+                CAPTURE(quant_name(options));
+                PolicyContext context = rig.context(200);
+                context.make_tiles = quant_slots(options);
+                options.before_rope = is_relative(entry);
+                if (rotate && options.before_rope) continue;
+                const auto store = entry.make(context, all);
+                QuantCache cache(rig.decoder.kv_shape(), 200, options, &rope);
+                CHECK(compare_bits(rig.logits(*store, text, {64, 1, 1, 40, 24}),
+                                   rig.logits(cache, text))
+                          .differ == 0);
+            }
+    }
+}
+
+TEST_CASE("6.3 slots: sinks that are evicted give their bytes back and a text begins anew") {
+    PolicyRig rig(small_config(4, 2, 32));
+    const auto text = random_tokens(60, 96, 24);
+    const QuantOptions options = options_of(KvCode::q4_0, KvCode::q4_0, false, 5);
+    const auto bytes = [&](const char* policy, bool twice) {
+        PolicyContext context = rig.context(64);
+        context.make_tiles = quant_slots(options);
+        const auto store = find_policy(policy).make(context, small_budget());
+        const auto first = rig.logits(*store, text, one_by_one(30, 30));
+        if (twice) {
+            store->reset();
+            CHECK(compare_bits(rig.logits(*store, text, one_by_one(30, 30)), first).differ ==
+                  0);
+        }
+        return store->bytes().logical;
+    };
+    // 2 layers and 2 heads: a slot has 2 rows of 18 bytes and a position, a sink 2 of 128.
+    CHECK(bytes("window", true) == 4 * 24 * (2 * 18 + 4));
+    CHECK(bytes("sinks", true) == 4 * (24 * (2 * 18 + 4) + 4 * 2 * (128 - 18)));
+}
+
+TEST_CASE("6.3 slots: KIVI is refused by name and so are stores that keep no slots") {
+    PolicyRig rig(small_config(4, 2, 32));
+    PolicyContext context = rig.context(64);
+    context.make_tiles = quant_slots({KvCode::q8_0, KvCode::kivi2});
+    CHECK_THROWS_WITH_AS(find_policy("window").make(context, small_budget()),
+                         doctest::Contains("kivi2"), Error);
+    context.make_tiles = quant_slots({KvCode::q8_0, KvCode::q8_0});
+    CHECK_THROWS_WITH_AS(find_policy("quest").make(context, small_budget()),
+                         doctest::Contains("quest"), Error);
+    CHECK_THROWS_WITH_AS(find_policy("minicache").make(context, small_budget()),
+                         doctest::Contains("minicache"), Error);
+    QuantOptions options{KvCode::q8_0, KvCode::q8_0, true};
+    context.make_tiles = quant_slots(options);
+    CHECK_THROWS_WITH_AS(find_policy("sinks-relative").make(context, small_budget()),
+                         doctest::Contains("relative positions"), Error);
+    CHECK_NOTHROW(find_policy("sinks").make(context, small_budget()));
+    options = {KvCode::q8_0, KvCode::q8_0, false, true};
+    context.make_tiles = quant_slots(options);
+    CHECK_THROWS_WITH_AS(find_policy("sinks").make(context, small_budget()),
+                         doctest::Contains("scheme of positions"), Error);
+    CHECK_THROWS_WITH_AS(QuantSlots({KvCode::f16, KvCode::f16, true}, 8, 1, 24),
+                         doctest::Contains("24 is no power of two"), Error);
+    CHECK_THROWS_WITH_AS(QuantSlots({KvCode::f16, KvCode::f16, false, false, -1}, 8, 1, 24),
+                         doctest::Contains("-1 sinks"), Error);
+    context.make_tiles = quant_slots({KvCode::q8_0, KvCode::q8_0});
+    // Slots are counted in the format's bytes: of 24 tokens, 2 layers and 2 heads, keys and
+    // values of 34 bytes and a position.
+    const auto store = find_policy("window").make(context, small_budget());
+    rig.logits(*store, random_tokens(60, 96, 22));
+    CHECK(store->bytes().logical == 24 * 2 * 2 * (2 * 34 + 4));
+}
+
+TEST_SUITE_END();
