@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""The bug museum: the tables of README.md and of chapters 3 to 5 that say which check misses which mutant.
+"""The bug museum: the tables of README.md and of chapters 3 to 6 that say which check misses which mutant.
 
     museum.py chapter     one row per mutant, and the sums
     museum.py sums        the sums alone, one row per check
     museum.py tracer      what `diverge` says of each mutant whose run differs from the right one's
     museum.py kernels     mutants of kernels: what raw launches see of each, and what the executor reports
     museum.py policies    mutants of policies: whether the text that a policy writes shows them
+    museum.py formats     mutants of number formats: the mistakes that they stand for
     museum.py --self-test
 
 Everything comes from the head of the files in tests/mutants, which mutants.py measures and checks.
@@ -45,6 +46,9 @@ def read(folder, kind):
         elif kind == "policy":
             if m.text not in VERDICTS:
                 raise Failure(f"{m.name}: 'Text' says {m.text}")
+        elif kind == "format":
+            if not m.fields.get("Stands for"):
+                raise Failure(f"{m.name}: no line 'Stands for'")
         else:
             check_weaker_checks(m)
     return mutants
@@ -149,8 +153,23 @@ def policies(mutants):
     yield row(["", f"**missed, of {len(mutants)}**", "", sum(m.text == "misses" for m in mutants), ""])
 
 
-TABLES = {"chapter": chapter, "sums": sums, "tracer": tracer, "kernels": kernels, "policies": policies}
-KINDS = {"kernels": "kernel", "policies": "policy"}  # of the mutants in a table; all others: of the cache
+def test_topic(case):
+    """'6.1 codes' of '6.1 codes: a tile holds the rows ...'; '6 gptq' of a case whose task has no number of its own"""
+    topic = re.match(r"[6W](\.\d+)? [^:]+(?=: )", case)
+    if not topic:
+        raise Failure(f"the test case '{case}' has no topic")
+    return topic[0]
+
+
+def formats(mutants):
+    yield row(["", "what is wrong", "what it stands for", "caught by"])
+    yield "|---" * 4 + "|"
+    for m in mutants:
+        yield row([m.name.split("_")[0], m.fields["Short"], m.fields["Stands for"].rstrip("."), test_topic(m.case)])
+
+
+TABLES = {"chapter": chapter, "sums": sums, "tracer": tracer, "kernels": kernels, "policies": policies, "formats": formats}
+KINDS = {"kernels": "kernel", "policies": "policy", "formats": "format"}  # of the mutants in a table; all others: of the cache
 
 
 def run(table, folder):
@@ -176,6 +195,14 @@ def self_test():
     silent = {**kernel, "Raw": "notices", "Report": "none"}
     policy = {"Bug": "wrong", "Short": "stale score", "Caught by": 'step05_tests "5.3 laws"', "Policy": "h2o", "Text": "misses"}
     seen_policy = {**policy, "Policy": "tova", "Text": "notices"}
+    number_format = {"Bug": "wrong", "Short": "nibbles", "Stands for": "a reader\n of blocks.",
+                     "Caught by": 'step06_tests "6.1 codes: a tile"'}
+    of_files = {**number_format, "Short": "minima", "Caught by": 'weights_tests "W.3 Q4_K: the bytes: all"'}
+    broken_formats = [
+        {**number_format, "Short": ""}, {**number_format, "Stands for": ""},
+        {field: text for field, text in number_format.items() if field != "Stands for"},
+        {**number_format, "Caught by": 'step06_tests "6.1 codes"'}, {**number_format, "Caught by": 'step06_tests "codes: a tile"'},
+    ]
     broken_policies = [
         {**policy, "Short": ""}, {**policy, "Text": "perhaps"}, {**policy, "Policy": ""},
         {field: text for field, text in policy.items() if field != "Text"}, {**policy, "Caught by": 'step05_tests "laws"'},
@@ -219,10 +246,15 @@ def self_test():
         if said("policies")[0] != 1:
             print("SELF-TEST FAILED: no mutants of policies")
             return 1
+        if said("formats")[0] != 1:
+            print("SELF-TEST FAILED: no mutants of formats")
+            return 1
         write("03", kernel, "step04_cuda/src/a.cu")
         write("04", silent, "step04_cuda/src/a.cu")
         write("05", policy, "step05_policies/src/a.cpp")
         write("06", seen_policy, "step05_policies/src/a.cpp")
+        write("07", number_format, "step06_quant/src/a.cpp")
+        write("08", of_files, "weights/src/a.cpp")
         expected = {
             "chapter": [
                 "| 01 | off by one | E.2 | **misses** | sharp |  |  |  |  | **misses** | 0.002 / 3e+01 |",
@@ -242,6 +274,9 @@ def self_test():
                 "| 05 | stale score | 5.3 | **misses** | `h2o` |",
                 "| 06 | stale score | 5.3 |  | `tova` |",
                 "|  | **missed, of 2** |  | 1 |  |"],
+            "formats": [
+                "| 07 | nibbles | a reader of blocks | 6.1 codes |",
+                "| 08 | minima | a reader of blocks | W.3 Q4_K |"],
         }
         for table, rows in expected.items():
             code, lines = said(table)
@@ -266,7 +301,13 @@ def self_test():
             if said("policies") != (1, []):
                 print(f"SELF-TEST FAILED: broken policy {number} passed")
                 return 1
-    broken_files = len(broken) + len(broken_kernels) + len(broken_policies)
+        write("06", seen_policy, "step05_policies/src/a.cpp")
+        for number, fields in enumerate(broken_formats):
+            write("08", fields, "weights/src/a.cpp")
+            if said("formats") != (1, []):
+                print(f"SELF-TEST FAILED: broken format {number} passed")
+                return 1
+    broken_files = len(broken) + len(broken_kernels) + len(broken_policies) + len(broken_formats)
     print(f"self-test passed: {broken_files} broken files refused")
     return 0
 

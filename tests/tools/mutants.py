@@ -15,6 +15,9 @@ another order, and checked: what the first two see, and what the executor report
 A mutant of step05_policies alone is one of a policy that forgets. A policy has no plain text to be equal
 to; what is asked is whether the greedy text that it writes (tests/mutants/policy_oracles.cpp) changes at all.
 
+A mutant of step06_quant and weights alone is one of a number format. Nothing weaker than its test case is asked:
+a wrong format writes a text, too.
+
 A mutant is a file NN_name.mutant:
 
     Bug: what is wrong; a line that begins with a space goes on
@@ -67,9 +70,9 @@ WEIGHT_FIELDS = {kind: f"{kind.capitalize()} weights" for kind in WEIGHTS}
 LAUNCHES = {"Raw": "raw", "Shuffled": "shuffled", "Report": "checked"}  # field: way of kernel_oracles.cpp
 FIELDS = ("Bug", "Short", "Stands for", "Caught by", *WEIGHT_FIELDS.values(), "Verify", "Tracer", *LAUNCHES,
           "Policy", "Text")
-KINDS = ("cache", "kernel", "policy")  # of mutants
+KINDS = ("cache", "kernel", "policy", "format")  # of mutants
 JUDGES = {"cache": "mutant_oracles", "kernel": "mutant_kernel_oracles", "policy": "mutant_policy_oracles"}
-ONLY_IN = {"step04_cuda/": "kernel", "step05_policies/": "policy"}  # all others are of the cache
+ONLY_IN = {"step04_cuda/": "kernel", "step05_policies/": "policy", "step06_quant/": "format", "weights/": "format"}  # all others: of the cache
 RUN_SECONDS = 120  # a case that runs longer hangs
 
 
@@ -115,7 +118,7 @@ class Mutant:
         self.tracer = self.fields.get("Tracer")
         self.kind = next((kind for folder, kind in ONLY_IN.items()
                           if all(file.startswith(folder) for file, _, _ in self.edits)), "cache")
-        self.oracles = JUDGES[self.kind]
+        self.oracles = JUDGES.get(self.kind)  # None: its test case alone
         self.launches = {field: self.fields.get(field) for field in LAUNCHES}  # of a kernel
         self.policy, self.text = self.fields.get("Policy"), self.fields.get("Text")
         if self.kind == "policy" and not self.policy:
@@ -169,7 +172,7 @@ class Tree:
         self.source, self.build = folder / "tree", folder / "build"
         self.right_program, self.right_trace = folder / "right_program", folder / "right.jsonl"
         self.programs = sorted({m.program for m in mutants})
-        self.oracles = sorted({m.oracles for m in mutants})
+        self.oracles = sorted({m.oracles for m in mutants if m.oracles})
         self.verify = verify and JUDGES["cache"] in self.oracles
         self.right_texts = {}  # policy: what it writes in the right program
         folder.mkdir(parents=True, exist_ok=True)
@@ -178,7 +181,7 @@ class Tree:
     def targets_for(self, mutant):
         """All that judges it."""
         app = ["step03_kvcache"] if self.verify and mutant.kind == "cache" else []
-        return [mutant.program, mutant.oracles, *app]
+        return [mutant.program, *([mutant.oracles] if mutant.oracles else []), *app]
 
     def targets(self):
         return [*self.programs, *self.oracles, *(["step03_kvcache"] if self.verify else [])]
@@ -370,7 +373,7 @@ def judge(tree, mutant, options):
     if options.suite:
         print("\n".join(f"    red: {case}" for case in tree.red_cases()))
     compare = {"cache": compare_weaker_checks, "kernel": compare_launches, "policy": compare_texts}
-    return wrong + compare[mutant.kind](tree, mutant, options)
+    return wrong + (compare[mutant.kind](tree, mutant, options) if mutant.oracles else [])
 
 
 def compare_texts(tree, mutant, options):
@@ -430,23 +433,29 @@ COLUMNS = [(kind, oracle) for kind in WEIGHTS for oracle in ORACLES]
 
 
 def print_head(kind, verify):
+    if kind == "format":
+        print("who sees it: the named case")
+        print(f"{'mutant':<32}{'caught':<8}seconds")
+        return
     if kind == "policy":
         print("who sees it: the named case; then the text of tests/mutants/policy_oracles.cpp")
-        print(f"{'mutant':<29}{'caught':<8}{'text':<7}{'of':<16}seconds")
+        print(f"{'mutant':<32}{'caught':<8}{'text':<7}{'of':<16}seconds")
         return
     if kind == "kernel":
         print("who sees it: the named case; then launches of tests/mutants/kernel_oracles.cpp")
-        print(f"{'mutant':<29}{'caught':<8}{'raw':<7}{'shuffled':<10}{'report':<28}seconds")
+        print(f"{'mutant':<32}{'caught':<8}{'raw':<7}{'shuffled':<10}{'report':<28}seconds")
         return
     print("who sees it: the named case; then the weaker checks of tests/mutants/oracles.cpp")
-    print(f"{'':<37}" + "".join(f"{'-- ' + field.lower() + ' --':<{7 * len(ORACLES)}}"
+    print(f"{'':<40}" + "".join(f"{'-- ' + field.lower() + ' --':<{7 * len(ORACLES)}}"
                                  for field in WEIGHT_FIELDS.values()))
-    print(f"{'mutant':<29}{'caught':<8}" + "".join(f"{oracle:<7}" for _, oracle in COLUMNS) +
+    print(f"{'mutant':<32}{'caught':<8}" + "".join(f"{oracle:<7}" for _, oracle in COLUMNS) +
           ("verify  " if verify else "") + "seconds")
 
 
 def seen(mutant, verify):
     """Its columns behind 'caught'."""
+    if mutant.kind == "format":
+        return ""
     if mutant.kind == "policy":
         return f"{SEES.get(mutant.text, '?'):<7}{mutant.policy:<16}"
     if mutant.kind == "kernel":
@@ -457,7 +466,9 @@ def seen(mutant, verify):
 
 
 def print_sums(mutants, verify):
-    of = f"{'missed, of ' + str(len(mutants)):<37}"
+    of = f"{'missed, of ' + str(len(mutants)):<40}"
+    if mutants and mutants[0].kind == "format":
+        return
     if mutants and mutants[0].kind == "policy":
         print(f"{of}{sum(m.text == 'misses' for m in mutants)}")
     elif mutants and mutants[0].kind == "kernel":
@@ -478,7 +489,7 @@ def grade(tree, mutant, options):
         wrong = [str(failure)]
     finally:
         tree.write({file: tree.read(file) for file, _, _ in mutant.edits})
-    print(f"{mutant.name:<29}{'NO' if wrong else 'yes':<8}{seen(mutant, options.verify)}"
+    print(f"{mutant.name:<32}{'NO' if wrong else 'yes':<8}{seen(mutant, options.verify)}"
           f"{time.monotonic() - start:.1f}", flush=True)
     for reason in wrong:
         print(f"    {reason}")
