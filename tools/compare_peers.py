@@ -4,6 +4,7 @@
     python3 tools/compare_peers.py                     # everything: an hour or two on two cores
     python3 tools/compare_peers.py --quick             # does everything run? figures mean nothing
     python3 tools/compare_peers.py --rows decode --formats f32,q8_0 --threads 1 --rounds 7
+    python3 tools/compare_peers.py --rows kv           # caches in F16, Q8_0 and Q4_0 on both sides
     python3 tools/plot.py peers                        # the picture of the last report
 
 Both sides run in alternation, round by round, after a warm-up; the table shows medians, quartiles and the ratio of
@@ -116,7 +117,7 @@ def run_all(args: argparse.Namespace, report: dict, peers: dict, wanted: list, s
                 result = {"group": row.group, "row": row.name, "model": row.model, "format": row.format, "threads": row.threads,
                           "peer": name, "error": f"no model: {reason}"}
             else:
-                result = run_race(args.bin / "step03_kvcache", row, path, peers[name], report["settings"])
+                result = run_race(args.bin / row.program, row, path, peers[name], report["settings"])
             report["results"].append(result)
             about = (result.get("ours") or {}).get("about", {})
             report["kvlab"] |= {key: about[key] for key in ("compiler", "flags") if key in about}
@@ -133,7 +134,7 @@ def main() -> int:
     if args.list:
         print("\n".join(f"{row.name}, {row.threads} threads, against {', '.join(row.peers)}" for row in wanted))
         return 0
-    for program in ("step01_tensor", "step03_kvcache", "kvlab_weights"):
+    for program in dict.fromkeys(["step01_tensor", "kvlab_weights", *(row.program for row in wanted)]):
         if not (args.bin / program).exists():
             print(f"compare_peers: {args.bin / program} is not there; build it first, or say --bin", file=sys.stderr)
             return 1

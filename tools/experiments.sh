@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Every table and picture of chapters 3 to 5, measured on this machine; what chapter 4 counts is the same on each.
+# Every table and picture of chapters 3 to 6, measured on this machine; what chapter 4 counts is the same on each.
 #
-#   tools/experiments.sh                 all of them: chapters 3 and 4 take half an hour, 5 takes longer
+#   tools/experiments.sh                 all of them: chapters 3 and 4 take half an hour, 5 and 6 longer
 #   tools/experiments.sh --only NAME     those whose name contains NAME
 #   tools/experiments.sh --quick         small ones on the tiny model, in a few minutes: to see that all works
 #   tools/experiments.sh --publish       afterwards: results and pictures into their chapters, whose tables
@@ -69,7 +69,7 @@ experiment() {
     fi
     # What the chapter shows: the command, what it printed, and where.
     {
-        echo "\$ $chapter $*"
+        echo "\$ $chapter${*:+ $*}"
         cat "$out/$name.out"
         python3 - "$out/$name.json" <<'PY'
 import json, sys
@@ -160,6 +160,75 @@ pictures_of_policies() {
     picture policy_minicache "${minicache[@]}"
 }
 
+# Chapter 6: experiments O6, O8, O9, L5 and R5 of the catalogue. SmolLM2 is measured on one window of text: its file is
+# in Q4_1 already, so its rows are relative to that.
+experiments_of_numbers() {
+    chapter=step06_quant
+    local smollm2=(-m SmolLM2-135M-Instruct-Q4_1 --tokens 512) deep=(--tokens 1024 --recall 3) small=(--tokens 128 --window 128 --recall 0) calibrated=(--calibration 128)
+    if [ $quick = yes ]; then
+        experiment quant_table_tiny -m tiny "${small[@]}" --law 32
+        experiment quant_kv_deep kv "${small[@]}" --residual 32
+        experiment quant_kv_deep_rotated kv "${small[@]}" --residual 32 --rotate
+        experiment quant_histogram_deep histogram --tokens 64
+        experiment quant_bytes_deep bytes --lengths 64,256,1024
+        experiment quant_clock_tiny kv-clock -m tiny --codes f32,f16,int8 --lengths 40,64 --tokens 2 --rounds 1
+        experiment quant_weights_tiny weights "${small[@]}" "${calibrated[@]}" --steps 4 --rounds 1
+        experiment quant_smooth_tiny smooth "${small[@]}" "${calibrated[@]}"
+        experiment quant_lowrank_tiny lowrank "${small[@]}" "${calibrated[@]}"
+        return 0
+    fi
+    experiment quant_table_tiny -m tiny
+    experiment quant_table_deep
+    experiment quant_table_smollm2 "${smollm2[@]}" --law 144
+    experiment quant_kv_tiny kv -m tiny
+    experiment quant_kv_deep kv --tokens 2048 --recall 5
+    experiment quant_kv_deep_rotated kv --tokens 2048 --recall 0 --rotate
+    experiment quant_kv_deep_outliers kv --tokens 2048 --recall 0 --inject
+    experiment quant_kv_deep_outliers_rotated kv --tokens 2048 --recall 0 --inject --rotate
+    experiment quant_kv_deep_before_rope kv --tokens 2048 --recall 0 --pre-rope
+    experiment quant_kv_deep_sinks kv --tokens 2048 --recall 0 --sinks 4
+    experiment quant_kv_smollm2 kv "${smollm2[@]}"
+    experiment quant_kv_smollm2_rotated kv "${smollm2[@]}" --rotate
+    experiment quant_kv_smollm2_sinks kv "${smollm2[@]}" --codes q8_0,q4_0,kivi2 --of both --sinks 4
+    experiment quant_histogram_deep histogram
+    experiment quant_histogram_smollm2 histogram -m SmolLM2-135M-Instruct-Q4_1
+    experiment quant_bytes_deep bytes
+    experiment quant_clock_smollm2 kv-clock --threads 1
+    experiment quant_clock_smollm2_threads kv-clock --threads 2
+    experiment quant_weights_tiny weights -m tiny
+    experiment quant_weights_deep weights -m deep "${deep[@]}"
+    experiment quant_weights_deep_outlier weights -m deep "${deep[@]}" --factor 20
+    experiment quant_weights_smollm2 weights "${smollm2[@]}" --calibration 512 --formats f32,f16,q8_0,q4_0,q4_1,q4_k,int8-row,nf4
+    experiment quant_smooth_tiny smooth -m tiny
+    experiment quant_smooth_deep smooth -m deep "${deep[@]}"
+    experiment quant_smooth_deep_inner smooth -m deep "${deep[@]}" --inner
+    experiment quant_smooth_smollm2 smooth "${smollm2[@]}" --calibration 512
+    experiment quant_smooth_clock_smollm2 smooth --clock -m SmolLM2-135M-Instruct-Q4_1
+    experiment quant_lowrank_tiny lowrank -m tiny
+    experiment quant_lowrank_deep lowrank -m deep "${deep[@]}"
+    experiment quant_lowrank_smollm2 lowrank "${smollm2[@]}" --calibration 2048
+}
+
+pictures_of_numbers() {
+    local size=deep clock=quant_clock_smollm2 kv=(quant_kv_deep quant_kv_deep_rotated) weights=(quant_weights_tiny) one
+    if [ $quick = yes ]; then
+        size=tiny clock=quant_clock_tiny
+    else
+        kv+=(quant_kv_deep_outliers quant_kv_deep_outliers_rotated)
+        for one in quant_kv_smollm2 quant_kv_smollm2_rotated; do
+            [ ! -e "$out/$one.json" ] || kv+=("$one")
+        done
+        weights+=(quant_weights_deep quant_weights_deep_outlier)
+    fi
+    picture quant_error "${kv[@]}"
+    picture quant_histogram quant_histogram_deep
+    picture quant_bytes quant_bytes_deep
+    picture quant_time $clock
+    picture quant_weights "${weights[@]}"
+    picture quant_smooth quant_smooth_$size
+    picture quant_lowrank quant_lowrank_$size
+}
+
 # names FOLDER ENDING: of its files with that ending, without it.
 names() {
     find "$1" -name "*$2" -exec basename {} "$2" \;
@@ -172,7 +241,7 @@ main() {
         if [ "$programs" = "$root/build/release/bin" ]; then
             install_packages "${build_packages[@]}" python3-matplotlib
             echo "building (log: build/logs/experiments-build.log) ..."
-            (cd "$root" && cmake --preset release && cmake --build --preset release --target step03_kvcache step04_cuda step05_policies kvlab_weights) \
+            (cd "$root" && cmake --preset release && cmake --build --preset release --target step03_kvcache step04_cuda step05_policies step06_quant kvlab_weights) \
                 >"$logs/experiments-build.log" 2>&1
             # Some experiments want floats: the same model, expanded.
             if [ $quick = no ] && get_smollm2 && [ ! -e "$smollm2_f32" ]; then
@@ -224,6 +293,7 @@ main() {
     experiment ladders ladders
     experiment estimate estimate
     experiments_of_policies
+    experiments_of_numbers
 
     picture equivalence verify why
     counts=(count count_1 count_4 count_16 count_50 count_200 count_450)
@@ -245,6 +315,7 @@ main() {
     picture cuda_traffic ladders
     picture cuda_estimate estimate
     pictures_of_policies
+    pictures_of_numbers
     for name in "${schemes[@]}"; do
         [[ $name != *"$only"* ]] || picture "$name"
     done
@@ -262,13 +333,13 @@ main() {
     fi
 
     if [ $publish = yes ]; then
-        for chapter in "$root/step03_kvcache" "$root/step04_cuda" "$root/step05_policies"; do
+        for chapter in "$root/step03_kvcache" "$root/step04_cuda" "$root/step05_policies" "$root/step06_quant"; do
             mkdir -p "$chapter/results" "$chapter/pictures"
             # What of it the chapter shows, or has shown before.
-            for name in $(sed -n 's/^<!-- measured: \(.*\) -->$/\1/p' "$chapter/README.md"; names "$chapter/results" .txt); do
+            for name in $(sed -n 's/^<!-- measured: \(.*\) -->$/\1/p' "$chapter/README.md" 2>/dev/null; names "$chapter/results" .txt); do
                 [ ! -e "$out/$name.txt" ] || cp "$out/$name.txt" "$chapter/results/"
             done
-            for name in $(sed -n 's/^!\[.*(pictures\/\(.*\)\.svg)$/\1/p' "$chapter/README.md"; names "$chapter/pictures" .svg); do
+            for name in $(sed -n 's/^!\[.*(pictures\/\(.*\)\.svg)$/\1/p' "$chapter/README.md" 2>/dev/null; names "$chapter/pictures" .svg); do
                 [ ! -e "$out/$name.svg" ] || cp "$out/$name.svg" "$chapter/pictures/"
             done
         done

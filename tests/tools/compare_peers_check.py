@@ -26,8 +26,8 @@ from peers.rows import Row  # noqa: E402
 # A peer that is always at 100 tokens/s, or dies in its second round.
 FAKE = """
 import json, sys
-json.loads(sys.stdin.readline())
-print(json.dumps({"ready": True, "about": {}}), flush=True)
+task = json.loads(sys.stdin.readline())
+print(json.dumps({"ready": True, "about": {"kv": task["kv"], "cache": task["cache"]}}), flush=True)
 for number, _ in enumerate(sys.stdin):
     if DIES and number == 1:
         sys.exit("no such instruction")
@@ -42,7 +42,8 @@ def run(*arguments: str) -> tuple[int, str]:
 
 
 def check_command_line(wrong: list[str]) -> None:
-    for arguments, code, text in [(["--help"], 0, "alternation"), (["--list", "--rows", "batch"], 0, "batch 16"), (["--rows", "none"], 2, "none"),
+    for arguments, code, text in [(["--help"], 0, "alternation"), (["--list", "--rows", "batch"], 0, "batch 16"),
+                                  (["--list", "--rows", "kv", "--threads", "2"], 0, "smollm2 q4_1 decode 32 at 4096 cache q4_0, 2 threads"), (["--rows", "none"], 2, "none"),
                                   (["--threads", "0"], 2, "threads"), (["--rounds", "0"], 2, "rounds"), (["--frobnicate"], 2, "frobnicate"),
                                   (["--bin", "/nowhere"], 1, "/nowhere")]:
         found, output = run(*arguments)
@@ -80,9 +81,40 @@ def check_races(bins: str, folder: Path, wrong: list[str]) -> None:
             wrong.append(f"a peer that dies: {result}")
         if not dies and (len(result["theirs"]["rounds"]) != 3 or not abs(result["ratio"] - result["ours"]["median"] / 100) < 1e-9):
             wrong.append(f"a peer that runs: {result}")
+        if not dies and result["theirs"]["about"] != {"kv": "f16", "cache": ""}:
+            wrong.append(f"a peer is told of another cache: {result['theirs']}")
     result = run_race(program, row, "/nowhere.gguf", Peer("fake", Path(sys.executable)), SETTINGS)
     if "/nowhere.gguf" not in result.get("error", "") or reports.cells(result)[2] != "FAILED":
         wrong.append(f"a file that is not there: {result}")
+
+
+def our_tokens(bins: str, row: Row) -> list[int]:
+    side = sides.Ours(Path(bins) / row.program, row.task(str(ROOT / "weights" / "deep.gguf"), 0.0, 1), 1)
+    side.round()
+    return side.finish()["chosen"]
+
+
+def check_caches(bins: str, folder: Path, wrong: list[str]) -> None:
+    """Both sides are told of the row's cache, and ours keeps that many bytes."""
+    worker = folder / "fake.py"
+    worker.write_text(FAKE.replace("DIES", "False"))
+    sides.WORKERS["fake"] = str(worker)
+    held = {}
+    for cache in ("f16", "q8_0", "q4_0"):
+        row = Row("kv", "tiny", "f32", 1, "decode", 8, 32, cache=cache)
+        result = run_race(Path(bins) / row.program, row, str(ROOT / "weights" / "deep.gguf"), Peer("fake", Path(sys.executable)), SETTINGS)
+        if "ratio" not in result or result["theirs"]["about"] != {"kv": cache, "cache": cache} or cache not in reports.cells(result)[0]:
+            wrong.append(f"a cache of {cache}: {result}")
+            return
+        held[cache] = result["ours"]["about"]["cache_bytes"]
+        add_shares(result, {1: {"gb_per_s": 10.0, "gflops": 1.0}})
+        if "dram_share" in result["ours"]:
+            wrong.append("add_shares: a share of rows whose cache is not f32")
+    plain, coded = (our_tokens(bins, Row("kv", "tiny", "f32", 1, "decode", 24, 32, cache=cache)) for cache in ("", "f32"))
+    if len(plain) != 24 or plain != coded:
+        wrong.append(f"kv-speed with a cache of f32 does not write what speed writes: {coded}, {plain}")
+    if not held["f16"] > held["q8_0"] > held["q4_0"]:
+        wrong.append(f"bytes of caches: {held}")
 
 
 def check_figures(wrong: list[str]) -> None:
@@ -103,6 +135,8 @@ def main() -> int:
     check_figures(wrong)
     with tempfile.TemporaryDirectory() as folder:
         check_races(sys.argv[1], Path(folder), wrong)
+        if (Path(sys.argv[1]) / "step06_quant").exists():  # not where a prefix of the book is built
+            check_caches(sys.argv[1], Path(folder), wrong)
         check_missing(sys.argv[1], Path(folder), wrong)
     print("\n".join(wrong) if wrong else "compare_peers behaves, with peers and without")
     return 1 if wrong else 0

@@ -132,6 +132,61 @@ def minicaches(model: str) -> dict:
         {"policy": f"t {t:g}, {share:g} %", "bits_per_byte": 5 - 0.03 * share, "bytes_held": 500 + 5 * share} for t, share in settings]}
 
 
+def of_text(model: str, source: str = "F32", **more) -> dict:
+    return {"model": model, "source_type": source, "window": 512, "windows": 8, "plain_bits_per_byte": 2.0, **more}
+
+
+def quant_kv(model: str, source: str, rotate: bool, inject: bool) -> dict:
+    kls = {"f32": (32, 0.0), "f16": (16, 1e-7), "q8_0": (8.5, 4e-5), "q4_0": (4.5, 0.01), "kivi2": (4.6, 0.004)}
+    rows = [{"format": name, "of": "-" if name == "f32" else of, "bits": bits if of == "both" else (32 + bits) / 2, "bytes": int(1e4 * bits),
+             "mean_kl": kl * share * (9 if inject and not rotate else 1)}
+            for name, (bits, kl) in kls.items() for of, share in (("both", 1.0), ("keys", 0.7), ("values", 0.3)) if name != "f32" or of == "both"]
+    return of_text(model, source, rotate=rotate, inject=inject, before_rope=False, sinks=0, rows=rows)
+
+
+def quant_histogram() -> dict:
+    return {"model": "kvlab-deep", "layer": 1, "head": 0, "tokens": 512, "bits": 4, "rows": [
+        {"inject": inject, "rotated": rotated, "group": group, "range": 2.5, "spread": 0.5, "codes_used": 7.2 if inject else 12.9, "error": 0.08,
+         "error_quiet": 0.523 if inject else 0.079, "groups": 512, "counts": [10 + (i * 7) % 13 for i in range(60)]}
+        for inject in (False, True) for rotated in (False, True) for group in ("token", "channel")]}
+
+
+def quant_bytes() -> dict:
+    def row(name: str, bits: float, length: int) -> dict:
+        return {"format": name, "length": length, "bytes_held": int(128 * bits * length), "closed_form": int(128 * bits * length),
+                "bytes_taken": int(128 * bits * (length + 63 & ~63)), "bits": bits}
+    return {"model": "kvlab-deep", "residual": 128,
+            "rows": [row(name, bits, length) for name, bits in (("f32", 32.0), ("f16", 16.0), ("q4_0", 4.5)) for length in (32, 64, 128, 1024)]}
+
+
+def quant_clock(threads: int) -> dict:
+    return {"model": "SmolLM2 135M 8k", "engine": f"cpu avx512, {threads} threads", "clock": "wall", "rotate": False, "rows": [
+        {"cache": cache, "length": length, "seconds": quartiles(0.03 * share), "to_first": share, "bytes_read": int(9e7 * share)}
+        for length in (2048, 4096) for cache, share in (("f32", 1.0), ("f16", 0.8), ("q4_0", 0.65))]}
+
+
+def quant_weights(model: str, source: str, factor: float) -> dict:
+    rows = {"f32": (32.0, 0.0), "q8_0": (8.5, 4e-4), "q4_0": (4.5, 0.05), "nf4-twice": (4.1, 0.04), "rtn4-g32": (5.0, 0.04), "gptq4-g32": (5.0, 0.02),
+            "awq4-g32": (5.0, 0.03), "rtn4-g64": (4.5, 0.06)}
+    return of_text(model, source, factor=factor, rows=[{"format": name, "bits": bits, "mean_kl": kl * factor} for name, (bits, kl) in rows.items()])
+
+
+def quant_smooth() -> dict:
+    def rows(channel: float, plain: float) -> list[dict]:
+        kinds = [("float", None, None, 0.0), ("w8a8", None, None, plain), ("w8a8", None, 6.0, plain / 2), ("w8a8", 0.5, None, plain / 3), ("w8a8", 0.0, None, plain * 1.1)]
+        return [{"channel": channel, "products": products, "alpha": alpha, "threshold": threshold, "mean_kl": kl} for products, alpha, threshold, kl in kinds]
+    return of_text("kvlab-deep", inner=False, rows=rows(1.0, 7e-4) + rows(20.0, 4e-3))
+
+
+def quant_lowrank() -> dict:
+    def row(basis: str, keys: str, values: str, latents: str, kl: float) -> dict:
+        return {"basis": basis, "keys": keys, "values": values, "latents": latents, "bytes": 100, "mean_kl": kl}
+    errors = {f"{basis}_error": [1 - rank / 8 * scale for rank in range(9)] for basis, scale in (("plain", 0.9), ("whitened", 1.0))}
+    rows = [row("plain", "8", "8", "f32", 7e-13), row("whitened", "8", "8", "int8", 3e-4), row("plain", "4", "4", "f32", 0.06), row("whitened", "4", "4", "f32", 0.02),
+            row("whitened", "4", "4", "int8", 0.021), row("whitened", "2-6", "2-6", "f32", 0.05), row("whitened", "4", "8", "f32", 0.001)]
+    return of_text("kvlab-deep", size=8, curves=[{"layer": layer, "side": side, **errors} for layer in (0, 1) for side in ("keys", "values")], rows=rows)
+
+
 def peers() -> dict:
     def race(row: str, peer: str, threads: int, ratio: float) -> dict:
         return {"row": row, "peer": peer, "threads": threads, "ratio": ratio, "ratio_low": 0.9 * ratio, "ratio_high": 1.1 * ratio}
@@ -148,7 +203,11 @@ REPORTS = {
     "step03_kvcache regimes": [regimes()], "step03_kvcache ablate": [ablate()],
     "step05_policies quality": [policy_quality("kvlab-tiny", 2), policy_quality("SmolLM2 135M 8k", 30)], "step05_policies needle": [needle()],
     "step05_policies stream": [stream("kvlab-tiny", 512), stream("SmolLM2 135M 8k", 8192)], "step05_policies clock": [policy_clock()],
-    "step05_policies compare": [minicaches("kvlab-tiny"), minicaches("kvlab-deep")], "step04_cuda ladders": [ladders()], "step04_cuda estimate": [estimate()]}
+    "step05_policies compare": [minicaches("kvlab-tiny"), minicaches("kvlab-deep")], "step04_cuda ladders": [ladders()],
+    "step06_quant kv": [quant_kv("kvlab-deep", "F32", rotate, inject) for inject in (False, True) for rotate in (False, True)] + [quant_kv("SmolLM2 135M 8k", "Q4_1", False, False)],
+    "step06_quant histogram": [quant_histogram()], "step06_quant bytes": [quant_bytes()], "step06_quant kv-clock": [quant_clock(1), quant_clock(2)],
+    "step06_quant weights": [quant_weights("kvlab-tiny", "F32", 1.0), quant_weights("kvlab-deep", "F32", 20.0)], "step06_quant smooth": [quant_smooth()],
+    "step06_quant lowrank": [quant_lowrank()], "step04_cuda estimate": [estimate()]}
 for experiment, reports in REPORTS.items():
     for report in reports:
         report.update(HEAD, experiment=experiment)

@@ -46,9 +46,16 @@ TEXTS = {
     "policy_recall": ["question outside", "compressed with the text", "100", "37", "2 questions", "budget 64 tokens, 30 questions"],
     "policy_time": ["time of a token, ms", "chapter 3's cache", "h2o 32+128"], "policy_bytes": ["held, KB (2^10 bytes)", "window 256"],
     "policy_stream": ["absolute positions end", "sinks, relative", "h2o, absolute", "of 256 tokens each"],
-    "policy_minicache": ["bytes held, % of the full", "points: 0, 5, 100 % of the tokens retained, t = 0.6", "minus the full cache", "tiny", "deep"]}
+    "policy_minicache": ["bytes held, % of the full", "points: 0, 5, 100 % of the tokens retained, t = 0.6", "minus the full cache", "tiny", "deep"],
+    "quant_error": ["bits stored of a number", "deep, two channels x20, rotated", "kivi2", "values alone", "SmolLM2-135M: 8 x 512 tokens, relative to its Q4_1 values"],
+    "quant_histogram": ["two channels x20, rotated: 32 tokens of a channel", "7.2 of 16 codes used", "of quiet channels 52.3 %", "deep, layer 1"],
+    "quant_bytes": ["bits held of a number", "KB (2^10 bytes)", "q4_0", "dotted: memory taken"],
+    "quant_time": ["behind 4096 tokens, wall time", "19.5 ms, 0.65x; 55.8 MB", "quartiles of the rounds"],
+    "quant_weights": ["bits of a weight", "one channel of each norm x20", "4-g64", "nf4-twice", "GPTQ"],
+    "quant_smooth": ["a channel x20: plain", "as it is: floats from 6", "alpha"],
+    "quant_lowrank": ["directions kept, of 8", "all directions, f32: at most 7e-13", "W X, latents int8", "values, whitened"]}
 # Drawn by formula or from exact counts: the same on every machine.
-NO_MACHINE = ("memory_breakdown", "crossover", "cuda_traffic", "cuda_estimate")
+NO_MACHINE = ("memory_breakdown", "crossover", "cuda_traffic", "cuda_estimate", "quant_bytes")
 # What is drawn from reports; a scheme is not.
 DRAWN = [name for name in plot.PICTURES if importlib.import_module(f"plots.{name}").NEEDS]
 
@@ -172,6 +179,7 @@ def check_truth(folder: Path, wrong: list[str]) -> None:
         wrong.append("fit: a bent line has r = 1")
     check_bars(wrong)
     check_policies(wrong)
+    check_numbers(wrong)
     # Each unfit report is refused, in words.
     for name, change, message in [
             ("flops", lambda report: report["tokens_processed"][0].update(without=10487808), "closed form"),
@@ -180,6 +188,11 @@ def check_truth(folder: Path, wrong: list[str]) -> None:
             ("quality", lambda report: report.update(models=[]), "no cache but f32"),
             ("cuda_traffic", lambda report: report["ladders"].clear(), "no ladder"), ("cuda_traffic", lambda report: report["ladders"]["argmax"].update(least_sectors=0), "no sectors"),
             ("cuda_estimate", lambda report: report["ladders"]["decode"]["estimates"].pop("A100"), "no estimate for an A100"),
+            ("quant_error", lambda report: [row.update(mean_kl=0.0) for row in report["rows"]], "nothing differs"),
+            ("quant_histogram", lambda report: report["rows"].pop(), "by token and by channel"),
+            ("quant_bytes", lambda report: report["rows"][3].update(closed_form=7), "by its form 7"), ("quant_bytes", lambda report: report.update(rows=report["rows"][::4]), "two lengths"),
+            ("quant_time", lambda report: report.update(rows=report["rows"][::3]), "two formats"), ("quant_weights", lambda report: report.update(rows=report["rows"][:1]), "nothing differs"),
+            ("quant_smooth", lambda report: report.update(rows=report["rows"][:4]), "two alphas"), ("quant_lowrank", lambda report: report.update(rows=report["rows"][:1]), "no rank between"),
             ("policy_kl", lambda report: report.update(budgets=report["budgets"][:1]), "two budgets"),
             ("policy_kl", lambda report: [block.update(equal_tokens=block["equal_tokens"][:1]) for block in report["budgets"]], "two budgets"),
             ("policy_time", lambda report: report.update(rows=report["rows"][::3]), "two lengths"),
@@ -228,6 +241,32 @@ def check_policies(wrong: list[str]) -> None:
     found = [[text.get_text() for text in axes.texts] for axes in figure.axes]
     if found != [["100", "100", "95", "100", "5", "0", "100", "100", "100"], ["95", "100", "100", "0", "5", "100", "100", "100", "100"], ["37", "21"] * 2]:
         wrong.append(f"policy_recall: cells {found}")
+
+
+def check_numbers(wrong: list[str]) -> None:
+    """Chapter 6's points stand at the bits that a side really stores, lines go through the reports' figures, bars end there."""
+    from plots import quant_error, quant_lowrank, quant_smooth, quant_time, quant_weights, style
+
+    def drawn(picture) -> list:
+        figure = style.new_figure()
+        picture.draw({picture.NEEDS[0]: REPORTS[picture.NEEDS[0]]}, figure)
+        return figure.axes
+
+    def expect(what: str, found, expected) -> None:
+        if len(found) != len(expected) or not all(math.isclose(a, b, rel_tol=1e-9) for one, other in zip(found, expected) for a, b in zip(one, other, strict=True)):
+            wrong.append(f"{what}: drawn {found}, expected {expected}")
+
+    points = [(float(line.get_xdata()[0]), float(line.get_ydata()[0])) for line in drawn(quant_error)[0].lines if len(line.get_xdata()) == 1]
+    expect("quant_error", points, [(bits, kl * share) for bits, kl in ((16, 1e-7), (8.5, 4e-5), (4.5, 0.01), (4.6, 0.004)) for share in (1.0, 0.7, 0.3)])
+    points = [tuple(map(float, point)) for line in drawn(quant_weights)[1].lines for point in zip(line.get_xdata(), line.get_ydata())]
+    expect("quant_weights", sorted(points), sorted((row["bits"], row["mean_kl"]) for row in REPORTS["step06_quant weights"][1]["rows"][1:]))
+    lines = drawn(quant_smooth)[0].lines
+    expect("quant_smooth", [tuple(map(float, line.get_ydata())) for line in lines],
+           [(7.7e-4, 7e-4 / 3), (7e-4, 7e-4), (3.5e-4, 3.5e-4), (4.4e-3, 4e-3 / 3), (4e-3, 4e-3), (2e-3, 2e-3)])
+    # All directions as floats differ by rounding alone and are left out; a line of them would hide the others.
+    expect("quant_lowrank", [tuple(map(float, line.get_ydata())) for line in drawn(quant_lowrank)[1].lines], [(0.06,), (0.02,), (0.021, 3e-4), (0.05,)])
+    ends = [tuple(bar.get_width() for bar in axes.patches) for axes in drawn(quant_time)[:4]]
+    expect("quant_time", ends, [(19.5, 24.0, 30.0)] * 4)
 
 
 def main() -> int:

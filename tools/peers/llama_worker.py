@@ -1,6 +1,6 @@
 """llama.cpp, asked through its C interface for exactly what is timed: llama_decode and an argmax.
 
-Everything that is not named here has llama.cpp's own default: F16 cache, flash attention where it can ("auto"),
+Everything that is not named here has llama.cpp's own default: F16 cache, flash attention where it can ("auto"; "on" in races of caches),
 weights memory-mapped and laid out anew ("repack") where its kernels want that, a batch of 2048 cut into 512.
 Needs: llama-cpp-python, numpy (see install.py).
 """
@@ -14,7 +14,7 @@ import numpy as np
 
 from worker import serve, text_of
 
-GGML_TYPES = {"f32": 0, "f16": 1}
+GGML_TYPES = {"f32": 0, "f16": 1, "q4_0": 2, "q8_0": 8}
 PAGE = 256  # llama.cpp rounds a context up to this many cells
 FILL = 512  # tokens of a context that is filled before the clock runs
 
@@ -57,6 +57,8 @@ class LlamaRace:
         parameters.n_seq_max = self.sequences
         parameters.n_threads = parameters.n_threads_batch = task["threads"]
         parameters.type_k = parameters.type_v = GGML_TYPES[task.get("kv", "f16")]
+        if task["cache"]:  # quantised values need it, and rows of one table should be computed alike
+            parameters.flash_attn_type = llama.LLAMA_FLASH_ATTN_TYPE_ENABLED
         return parameters
 
     def put(self, at: int, token: int, position: int, sequence: int, wanted: bool) -> None:
@@ -142,12 +144,14 @@ class LlamaRace:
     def describe(self, task: dict) -> dict:
         about = {"peer": "llama.cpp", "package": f"llama-cpp-python {llama.__version__}",
                  "build": llama.llama_print_system_info().decode().strip(), "load_seconds": self.load_seconds,
-                 "kv": task.get("kv", "f16"), "flash_attention": "auto"}
+                 "kv": task.get("kv", "f16"), "flash_attention": "on" if task["cache"] else "auto"}
         said = [line.split(":", 1)[-1].strip() for line in "".join(self.log).splitlines() if "Flash Attention" in line]
         if said:
             about["flash_attention"] = said[-1]
         about["buffers"] = sorted({line.split("load_tensors:")[-1].strip() for line in "".join(self.log).splitlines()
                                    if "model buffer size" in line})
+        # With quantised caches it multiplies keys and values by a Hadamard matrix, unless told not to.
+        about["rotated"] = any(f"attn_rot_{side} = 1" in line for line in "".join(self.log).splitlines() for side in "kv")
         if self.decoding:
             self.decode_seconds()  # a row of logits must exist before the harness can read one
             about["harness_microseconds_per_step"] = self.harness_microseconds()

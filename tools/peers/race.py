@@ -31,8 +31,8 @@ def run_race(program: Path, row: Row, path: str, peer: Peer, settings: dict) -> 
     """The result of a row, with an "error" of ours, or with a peer that is "missing" or "failed"."""
     result = {"group": row.group, "row": row.name, "model": row.model, "format": row.format, "threads": row.threads,
               "kind": row.kind, "tokens": row.tokens, "context": row.context, "batch": row.batch,
-              "all_logits": row.all_logits, "peer": peer.name}
-    task = {**row.task(path, settings["seconds"], settings["warm_up"]), "kv": settings["kv"]}
+              "all_logits": row.all_logits, "cache": row.cache, "peer": peer.name}
+    task = {**row.task(path, settings["seconds"], settings["warm_up"]), "kv": row.cache or settings["kv"]}
     theirs, ours = None, None
     if peer.python is None:
         result["missing"] = peer.why
@@ -87,7 +87,7 @@ def add_shares(result: dict, limits: dict[int, dict[str, float]]) -> None:
     file's for both sides (what an engine makes of them is its own affair); `..._with_cache` adds the keys and values
     that a token sees on average, as this engine holds them."""
     limit = limits.get(result["threads"], {}).get("gb_per_s")
-    if not limit or result["kind"] != "decode" or result["batch"] != 1 or result["model"] == "tiny" or not result.get("ours"):
+    if not limit or result["kind"] != "decode" or result["batch"] != 1 or result["model"] == "tiny" or result.get("cache") or not result.get("ours"):
         return
     about = result["ours"]["about"]
     cells = result["context"] + result["tokens"]

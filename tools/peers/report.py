@@ -48,6 +48,12 @@ def facts(report: dict) -> list[str]:
             line += "; built with " + (built if isinstance(built, str) else " ".join(f"{k}='{v}'" for k, v in built.items()))
             line += f"; AMX {'ON' if peer['amx'] else 'off'}; repack {'on' if 'REPACK = 1' in peer['build'] else 'off'}"
             line += f"; cache {settings['kv']}, flash attention auto, everything else its default"
+            if any(r.get("cache") and r["peer"] == name for r in report["results"]):
+                line += "; in rows that name a cache: that one, flash attention on"
+            rotated = {r["cache"] for r in report["results"]
+                       if r["peer"] == name and ((r.get("theirs") or {}).get("about") or {}).get("rotated")}
+            if rotated:
+                line += f"; it rotates keys and values kept in {', '.join(sorted(rotated))} (its default), kvlab does not"
         lines.append(line)
     for threads, limit in sorted(report["roofline"]["used"].items(), key=lambda item: int(item[0])):
         lines.append(f"limits with {threads} thread{'s' if int(threads) > 1 else ''}: {limit['gb_per_s']:.1f} GB/s from DRAM, "

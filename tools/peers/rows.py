@@ -3,8 +3,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-GROUPS = ("tiny", "decode", "prefill", "batch", "gpt2")
+GROUPS = ("tiny", "decode", "prefill", "batch", "gpt2", "kv")
 FORMATS = ("f32", "f16", "q8_0", "q4_1")
+CACHES = ("f16", "q8_0", "q4_0")  # of keys and values, the same on both sides
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,7 @@ class Row:
     context: int = 0
     batch: int = 1
     all_logits: bool = False
+    cache: str = ""  # the format of keys and values on both sides; "": ours f32, the peer's by --kv
     peers: tuple[str, ...] = ("llama.cpp",)
 
     @property
@@ -26,12 +28,18 @@ class Row:
             return f"{self.model} {self.format} prefill {self.tokens}" + (" all logits" if self.all_logits else "")
         text = f"{self.model} {self.format} decode {self.tokens}"
         text += f" at {self.context}" if self.context else ""
+        text += f" cache {self.cache}" if self.cache else ""
         return text + (f" batch {self.batch}" if self.group == "batch" else "")
+
+    @property
+    def program(self) -> str:
+        """Who of ours runs it: caches in other formats come with chapter 6."""
+        return "step06_quant" if self.cache else "step03_kvcache"
 
     def task(self, path: str, seconds: float, warm_up: int) -> dict:
         """The race as a worker reads it."""
         return {"model": path, "kind": self.kind, "tokens": self.tokens, "context": self.context, "batch": self.batch,
-                "all_logits": self.all_logits, "threads": self.threads, "seconds": seconds, "warm_up": warm_up}
+                "all_logits": self.all_logits, "cache": self.cache, "threads": self.threads, "seconds": seconds, "warm_up": warm_up}
 
 
 def rows(groups: list[str], formats: list[str], threads: list[int], quick: bool) -> list[Row]:
@@ -57,4 +65,7 @@ def rows(groups: list[str], formats: list[str], threads: list[int], quick: bool)
             everyone = (*ours, "transformers")
             result.append(Row("gpt2", "gpt2", "f32", t, "decode", few(128), peers=everyone))
             result.append(Row("gpt2", "gpt2", "f32", t, "prefill", 32 if quick else 128, peers=everyone))
+        if "kv" in groups:  # one file for all: what differs is the cache
+            result += [Row("kv", "smollm2", "q4_1", t, "decode", few(32), context, cache=cache)
+                       for context in ((64,) if quick else (2048, 4096)) for cache in CACHES]
     return result

@@ -1,5 +1,6 @@
 """What every peer's process shares: it takes one race as a line of JSON, warms up, and then runs a round for each
-line that comes in. `step03_kvcache speed --wait` does the same for this project's engine.
+line that comes in. `step03_kvcache speed --wait` does the same for this project's engine, and `step06_quant kv-speed --wait`
+for its quantised caches.
 
 A race: {"model": path, "kind": "prefill" or "decode", "tokens": n, "context": n, "batch": n, "all_logits": bool,
 "threads": n, "seconds": s, "warm_up": n}, and whatever a peer wants to know besides.
@@ -23,7 +24,7 @@ class Race(Protocol):
 
 
 def text_of(sequence: int, length: int, vocab: int) -> list[int]:
-    """The same numbers as in step03_kvcache/app/speed_passes.hpp: both engines read the same text."""
+    """The same numbers as in step03_kvcache/include/kvlab/kvcache/decode_pass.hpp: both engines read the same text."""
     return [(7919 * i + 104729 * sequence + 1) % vocab for i in range(length)]
 
 

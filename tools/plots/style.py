@@ -23,6 +23,11 @@ POLICIES = {"window": (BLUE, "-"), "sinks": (SKY, "-"), "sinks-relative": (SKY, 
             "snapkv": (GREEN, "-"), "pyramidkv": (GREEN, "--"), "scissorhands": (PURPLE, "-"), "quest": (PURPLE, "--"),
             "minicache": (ORANGE, "--"), "key-norm": (GREY, "--"), "random": (GREY, "-"), "oracle": (INK, "-"), "full": (INK, ":")}
 
+# Chapter 6: a format of the cache has its colour and line in every picture.
+CODES = {"f32": (BLUE, "-"), "f16": (GREEN, "-"), "bf16": (GREEN, "--"), "e4m3": (PURPLE, "-"), "e5m2": (PURPLE, "--"), "int8": (ORANGE, "-"),
+         "q8_0": (ORANGE, "--"), "q4_0": (SKY, "-"), "q4_1": (SKY, "--"), "lloyd4": (GREY, "-"), "lloyd3": (GREY, "--"), "lloyd2": (GREY, ":"),
+         "kivi4": (VERMILION, "-"), "kivi2": (VERMILION, "--")}
+
 WIDTH = 800 / 96  # inches: an SVG that browsers show 800 pixels wide, and a PNG of as many at 96 dpi
 MB = 1 << 20
 
@@ -75,11 +80,15 @@ def corner(figure, text: str) -> None:
     figure.text(0.995, 4 / 96 / figure.get_figheight(), text, ha="right", va="bottom", fontsize=7, color=GREY)
 
 
-def machine(figure, reports: dict[str, list[dict]], note: str = "") -> None:
-    """Names the machine and the compiler of all reports, and what was measured."""
+def machine_note(reports: dict[str, list[dict]], note: str = "") -> str:
+    """The machine and the compiler of all reports, and what was measured."""
     every = [report for group in reports.values() for report in group]
     seen = dict.fromkeys(f"{report['processor']}, {report['compiler']}" for report in every)
-    corner(figure, " / ".join([*([note] if note else []), *seen]))
+    return " / ".join([*([note] if note else []), *seen])
+
+
+def machine(figure, reports: dict[str, list[dict]], note: str = "") -> None:
+    corner(figure, machine_note(reports, note))
 
 
 def short_name(model: str) -> str:
@@ -91,6 +100,21 @@ def stacked(figure, count: int, pixels: int) -> list:
     """Axes below each other, each as many pixels high."""
     height(figure, 40 + pixels * count)
     return list(figure.subplots(count, 1, squeeze=False)[:, 0])
+
+
+def text_note(report: dict) -> str:
+    """tiny: 8 x 512 tokens; of a file of rounded numbers also what all is relative to."""
+    source = report["source_type"]
+    relative = f", relative to its {source.upper()} values" if source.lower().startswith("q") else ""
+    return f"{short_name(report['model'])}: {report['windows']} x {report['window']} tokens{relative}"
+
+
+def above_zero(values) -> float:
+    """The least positive one, for a logarithmic axis; an exact 0 has no place there."""
+    positive = [value for value in values if value > 0]
+    if not positive:
+        raise Unfit("nothing differs from the model itself")
+    return min(positive)
 
 
 def one(reports: dict[str, list[dict]], experiment: str) -> dict:
