@@ -49,9 +49,7 @@ function(kvlab_library name)
     set(target kvlab_${name})
     add_library(${target} STATIC ${ARG_SOURCES})
     add_library(kvlab::${name} ALIAS ${target})
-    # Never compiled together: each source has names of its own, such as kBlock.
-    set_target_properties(${target} PROPERTIES EXPORT_NAME ${name} POSITION_INDEPENDENT_CODE ON
-        UNITY_BUILD OFF)
+    set_target_properties(${target} PROPERTIES EXPORT_NAME ${name} POSITION_INDEPENDENT_CODE ON)
     target_include_directories(${target} PUBLIC
         $<BUILD_INTERFACE:${CMAKE_CURRENT_SOURCE_DIR}/include> $<INSTALL_INTERFACE:include>)
     target_link_libraries(${target} PUBLIC kvlab_flags ${ARG_LINKS} PRIVATE Threads::Threads)

@@ -22,7 +22,7 @@ struct Float8 {
 constexpr Float8 kFloat8s[] = {{e4m3_to_f32, f32_to_e4m3, 127, 448.0f, 0x1p-9f},
                                {e5m2_to_f32, f32_to_e5m2, 124, 57344.0f, 0x1p-16f}};
 
-bool same_bits(float a, float b) {
+bool equal_bits(float a, float b) {
     return std::bit_cast<std::uint32_t>(a) == std::bit_cast<std::uint32_t>(b);
 }
 
@@ -37,12 +37,12 @@ TEST_CASE("1.2 float8: every finite code comes back and codes rise with their va
             CHECK(f.encode(f.decode(c)) == c);
             const auto minus = static_cast<std::uint8_t>(c | 0x80u);
             CHECK(f.encode(f.decode(minus)) == minus);
-            CHECK(same_bits(f.decode(minus), -f.decode(c)));
+            CHECK(equal_bits(f.decode(minus), -f.decode(c)));
             if (code > 0) CHECK(f.decode(c) > f.decode(static_cast<std::uint8_t>(code - 1)));
         }
         CHECK(f.decode(static_cast<std::uint8_t>(f.finite - 1)) == f.largest);
         CHECK(f.decode(1) == f.smallest);
-        CHECK(same_bits(f.decode(0), 0.0f));
+        CHECK(equal_bits(f.decode(0), 0.0f));
     }
 }
 

@@ -14,7 +14,7 @@ prompt=${1-The meaning of life is}
 install_packages "${build_packages[@]}"
 
 echo "building (log: build/logs/demo-build.log) ..."
-if ! (cd "$root" && cmake --preset release && cmake --build --preset release --target step03_kvcache) \
+if ! (cd "$root" && cmake --preset release "$together" && cmake --build --preset release --target step03_kvcache) \
     >"$logs/demo-build.log" 2>&1; then
     tail -n 20 "$logs/demo-build.log"
     exit 1

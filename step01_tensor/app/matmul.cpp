@@ -23,8 +23,8 @@ constexpr Size kSizes[] = {{512, 576, 1536}, {64, 64, 64}, {1, 576, 1536}};
 constexpr Index kRounds = 25;
 constexpr double kSampleSeconds = 4e-3;
 
-double gflops(Index T, const Size& size, double seconds) {
-    return 2e-9 * static_cast<double>(T * size.K * size.N) / seconds;
+double gflops(Index rows, const Size& size, double seconds) {
+    return 2e-9 * static_cast<double>(rows * size.K * size.N) / seconds;
 }
 
 struct Speeds {

@@ -13,7 +13,7 @@ static_assert(std::endian::native == std::endian::little, "GGUF bytes are used a
 
 namespace {
 
-constexpr std::size_t kBlock = 32;
+constexpr std::size_t kPerBlock = 32;
 
 template <class T>
 T load(const std::byte* from) {
@@ -28,26 +28,26 @@ float load_half(const std::byte* from) {
 
 void dequantize_q8_0(const std::byte* block, float* x) {
     const float d = load_half(block);
-    for (std::size_t j = 0; j < kBlock; ++j)
+    for (std::size_t j = 0; j < kPerBlock; ++j)
         x[j] = d * static_cast<float>(load<std::int8_t>(block + 2 + j));
 }
 
 // ANCHOR: dequantize_q4
 void dequantize_q4_0(const std::byte* block, float* x) {
     const float d = load_half(block);
-    for (std::size_t j = 0; j < kBlock / 2; ++j) {
+    for (std::size_t j = 0; j < kPerBlock / 2; ++j) {
         const int codes = std::to_integer<int>(block[2 + j]);
         x[j] = d * static_cast<float>((codes & 15) - 8);
-        x[j + kBlock / 2] = d * static_cast<float>((codes >> 4) - 8);
+        x[j + kPerBlock / 2] = d * static_cast<float>((codes >> 4) - 8);
     }
 }
 
 void dequantize_q4_1(const std::byte* block, float* x) {
     const float d = load_half(block), m = load_half(block + 2);
-    for (std::size_t j = 0; j < kBlock / 2; ++j) {
+    for (std::size_t j = 0; j < kPerBlock / 2; ++j) {
         const int codes = std::to_integer<int>(block[4 + j]);
         x[j] = d * static_cast<float>(codes & 15) + m;
-        x[j + kBlock / 2] = d * static_cast<float>(codes >> 4) + m;
+        x[j + kPerBlock / 2] = d * static_cast<float>(codes >> 4) + m;
     }
 }
 
@@ -69,11 +69,11 @@ void scale_and_minimum(const std::byte* packed, std::size_t j, float* scale, flo
 // d * sc * q has at most 11 + 6 + 4 bits, so only the subtraction rounds.
 void dequantize_q4_k(const std::byte* block, float* x) {
     const float d = load_half(block), dmin = load_half(block + 2);
-    for (std::size_t j = 0; j < 8; ++j, x += kBlock) {
+    for (std::size_t j = 0; j < 8; ++j, x += kPerBlock) {
         float scale = 0, minimum = 0;
         scale_and_minimum(block + 4, j, &scale, &minimum);
-        const std::byte* codes = block + 16 + j / 2 * kBlock;
-        for (std::size_t i = 0; i < kBlock; ++i) {
+        const std::byte* codes = block + 16 + j / 2 * kPerBlock;
+        for (std::size_t i = 0; i < kPerBlock; ++i) {
             const int code = std::to_integer<int>(codes[i]) >> (j % 2 * 4) & 15;
             x[i] = d * scale * static_cast<float>(code) - dmin * minimum;
         }
@@ -86,34 +86,34 @@ void dequantize_q4_k(const std::byte* block, float* x) {
 
 void dequantize(TensorType type, std::span<const std::byte> blocks, std::span<float> out) {
     check_sizes("dequantize", type, out.size(), blocks.size());
-    using Block = const std::byte*;
+    using Bytes = const std::byte*;
     const auto run = [&](auto step) {
         const auto elements = static_cast<std::size_t>(block_elements(type));
-        Block block = blocks.data();
+        Bytes block = blocks.data();
         for (std::size_t i = 0; i < out.size(); i += elements, block += block_bytes(type))
             step(&out[i], block);
     };
     switch (type) {
         case TensorType::f32:
-            run([](float* x, Block b) { *x = load<float>(b); });
+            run([](float* x, Bytes b) { *x = load<float>(b); });
             break;
         case TensorType::f16:
-            run([](float* x, Block b) { *x = load_half(b); });
+            run([](float* x, Bytes b) { *x = load_half(b); });
             break;
         case TensorType::bf16:
-            run([](float* x, Block b) { *x = bf16_to_f32(load<std::uint16_t>(b)); });
+            run([](float* x, Bytes b) { *x = bf16_to_f32(load<std::uint16_t>(b)); });
             break;
         case TensorType::q8_0:
-            run([](float* x, Block b) { dequantize_q8_0(b, x); });
+            run([](float* x, Bytes b) { dequantize_q8_0(b, x); });
             break;
         case TensorType::q4_0:
-            run([](float* x, Block b) { dequantize_q4_0(b, x); });
+            run([](float* x, Bytes b) { dequantize_q4_0(b, x); });
             break;
         case TensorType::q4_1:
-            run([](float* x, Block b) { dequantize_q4_1(b, x); });
+            run([](float* x, Bytes b) { dequantize_q4_1(b, x); });
             break;
         case TensorType::q4_k:
-            run([](float* x, Block b) { dequantize_q4_k(b, x); });
+            run([](float* x, Bytes b) { dequantize_q4_k(b, x); });
             break;
     }
 }

@@ -12,7 +12,6 @@ namespace kvlab::simt {
 namespace {
 
 constexpr std::size_t kPointerAlignment = 256;  // cudaMalloc's
-constexpr int kPoison = 0xff;                   // four of these are a NaN
 
 // Marks the granules of [pointer, pointer + bytes) as written.
 void note_written(Region& region, const void* pointer, std::size_t bytes) {

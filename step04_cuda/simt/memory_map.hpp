@@ -11,6 +11,9 @@
 
 namespace kvlab::simt {
 
+// What memory holds that nobody wrote, where nobody watches who reads it.
+inline constexpr int kPoison = 0xff;  // four of these are a NaN
+
 // One allocation or one shared array.
 struct Region {
     std::uintptr_t begin = 0, end = 0;

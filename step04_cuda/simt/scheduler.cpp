@@ -11,7 +11,6 @@ namespace {
 
 // An array of shared memory never begins in the middle of a row of banks or of a sector.
 constexpr std::size_t kSharedAlignment = 65536;
-constexpr int kPoison = 0xff;  // four of these are a NaN
 
 }  // namespace
 

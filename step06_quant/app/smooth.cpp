@@ -100,6 +100,9 @@ int run_smooth(const SmoothFlags& flags) {
     if (flags.clock)
         return run_smooth_clock(flags.trial.session, flags.clocks, flags.trial.json);
     Trial trial(flags.trial);
+    const Index width = trial.session.model->config.dim;
+    check(flags.channel < width, "--channel ", flags.channel, " is outside of a width of ",
+          width);
     std::printf("%s, %s: %td windows of %td tokens, calibrated on %td others\n",
                 trial.session.model->config.name.c_str(), trial.session.engine->name().c_str(),
                 trial.text.count(), trial.text.window(), trial.calibration.count());

@@ -20,7 +20,7 @@ import re
 import sys
 import tempfile
 
-from mutants import FOLDER, LAUNCHES, ORACLES, WEIGHT_FIELDS, WEIGHTS, Failure, Mutant
+from mutant_file import FOLDER, LAUNCHES, ORACLES, WEIGHT_FIELDS, WEIGHTS, Failure, Mutant
 
 VERDICTS = ("misses", "notices")
 CHECKS = {  # of tests/mutants/oracles.cpp, as the sums describe them
