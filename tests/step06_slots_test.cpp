@@ -88,6 +88,18 @@ private:
     QuantOptions options_;
 };
 
+// What attention says that it read and wrote, over all layers and steps.
+struct BytesMoved final : Observer {
+    void on(Op, Index, const View<const float>&, std::span<const Index>) override {}
+
+    void attended(Index, const AttentionWork& work) override {
+        read += work.bytes_read;
+        written += work.bytes_written;
+    }
+
+    Index read = 0, written = 0;
+};
+
 bool is_relative(const PolicyEntry& entry) {
     return std::string(entry.name).find("relative") != std::string::npos;
 }
@@ -168,6 +180,30 @@ TEST_CASE("6.3 slots: a policy that forgets nothing is the quantised cache") {
                                    rig.logits(cache, text))
                           .differ == 0);
             }
+    }
+}
+
+TEST_CASE("6.3 slots: attention counts the bytes that are kept and a sink's as floats") {
+    PolicyRig rig(small_config(4, 2, 32));
+    const auto text = random_tokens(20, 96, 25);
+    const auto count = [&](KvStore& store) {
+        BytesMoved moved;
+        rig.decoder.set_observer(&moved);
+        rig.logits(store, text, {15, 1, 1, 1, 1, 1});
+        rig.decoder.set_observer(nullptr);
+        return moved;
+    };
+    for (const Index sinks : {0, 3, 17}) {
+        const QuantOptions options = options_of(KvCode::q4_0, KvCode::q8_0, false, sinks);
+        PolicyContext context = rig.context(64);
+        context.make_tiles = quant_slots(options);
+        const auto store = find_policy("full").make(context, small_budget());
+        QuantCache cache(rig.decoder.kv_shape(), 64, options, nullptr);
+        const BytesMoved moved = count(*store), by_cache = count(cache);
+        CHECK(moved.read == by_cache.read);
+        CHECK(moved.written == by_cache.written);
+        // 2 layers and 2 heads: a slot has rows of 18 and 34 bytes, a sink two of 128.
+        CHECK(moved.written == 4 * ((20 - sinks) * (18 + 34) + sinks * 2 * Index{128}));
     }
 }
 

@@ -89,11 +89,15 @@ AttentionWork SlotCache::attend(Index layer,
     check(layer >= 0 && layer < appended_, "slot cache: layer ", layer, " has no keys yet");
     Layer& l = layers_[static_cast<std::size_t>(layer)];
     const auto run = [&](ShareReader* reader) {
-        return options_.scheme == PositionScheme::relative
-                   ? attend_relative(l, q, out, pool, reader)
-               : l.tiles->turns()
-                   ? attend_turned(l, q, out, pool, reader)
-                   : attend_tiles(level_, pool, q, *l.tiles, l.held, out, reader);
+        AttentionWork work = options_.scheme == PositionScheme::relative
+                                 ? attend_relative(l, q, out, pool, reader)
+                             : l.tiles->turns()
+                                 ? attend_turned(l, q, out, pool, reader)
+                                 : attend_tiles(level_, pool, q, *l.tiles, l.held, out, reader);
+        // As they are kept, and not all slots need to be kept alike.
+        work.bytes_read = l.tiles->held_bytes(l.held + pending_);
+        work.bytes_written = work.bytes_read - l.tiles->held_bytes(l.held);
+        return work;
     };
     // The window of queries that are observed ends with the step, or with the prompt.
     const Index end =
