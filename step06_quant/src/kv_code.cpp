@@ -230,6 +230,7 @@ void encode_group(
 // ANCHOR_END: kivi_group
 
 void encode_row(KvCode code, std::span<const float> row, CodedRow& coded) {
+    check_kv_code(code, static_cast<Index>(row.size()), false);
     check_finite(code, row);
     const KvCodeTraits& traits = kv_code_traits(code);
     if (traits.groups) {

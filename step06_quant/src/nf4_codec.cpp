@@ -1,5 +1,5 @@
-// NF4 (Dettmers et al. 2023, QLoRA, section 3): 16 levels at which normally distributed numbers
-// are equally likely, scaled by the largest magnitude of each 64.
+// NF4 (Dettmers et al. 2023, QLoRA, section 3): 16 levels, quantiles of a normal distribution
+// with 0 among them, scaled by the largest magnitude of each 64 numbers.
 #include <algorithm>
 #include <cmath>
 

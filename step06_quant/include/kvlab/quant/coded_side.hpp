@@ -8,10 +8,10 @@
 //
 // What a token sees depends on its position alone, so that a prompt may come in any pieces: the
 // token at position p sees the cache as it stands behind p tokens that came one by one, and
-// itself. With a residual of R tokens, as the authors' decoding does it:
+// itself. With a residual of R tokens, as the decoding of KIVI (Liu et al. 2024) does it:
 //   keys    [0, p - p mod R) as codes: R keys wait, then all become codes at once
 //   values  [0, p - R) as codes: the newest R wait, and the oldest of them leaves
-// The authors' prefill sees no codes at all, so that their result depends on the pieces.
+// Its prefill there sees no codes at all, so that their result depends on the pieces.
 // ANCHOR_END: arrival
 #pragma once
 
@@ -28,6 +28,8 @@ public:
         Index residual = 128;  // KIVI: R, a multiple of 32
     };
 
+    // Throws Error for a negative number of sinks, a residual that is no positive multiple of
+    // 32, and whatever CodedTiles refuses.
     CodedSide(const Options& options,
               CodedTiles::Side side,
               Index slots,
@@ -37,8 +39,8 @@ public:
 
     // Makes room for a step of T tokens behind `past`.
     void begin(Index past, Index T);
-    // One row of the open step; of every KV head slot by slot. Rows of KIVI are rounded to f16
-    // in `row`.
+    // One row [D] of the open step; of every KV head slot by slot. Rows of KIVI are rounded to
+    // f16 in `row`.
     void write(Index kv_head, Index slot, std::span<float> row);
     // Behind the rows of a step: what has become whole groups is encoded.
     void finish_rows(Index past, Index T);

@@ -1,4 +1,4 @@
-// gptq.hpp - chapter 6: GPTQ and AWQ for one matrix.
+// gptq.hpp - chapter 6: GPTQ (Frantar et al. 2023) and AWQ (Lin et al. 2024) for one matrix.
 //
 // Rounding to nearest makes each weight's error small. What counts is the error of W x, and x
 // has directions that are large and channels that move together:
@@ -24,10 +24,11 @@ double product_error(const View<const float>& w,  // [N, K]
                      const View<const float>& q,  // [N, K]
                      std::span<const double> gram);
 
-// w [N, K] rounded with groups of `group` columns, `bits` bits, as GPTQ does. Channels whose
-// input is always 0 become 0.
+// w [N, K] rounded with groups of `group` columns, `bits` bits, as GPTQ does. `damping` times
+// the mean of the gram's diagonal is added to it. Channels whose input is always 0 become 0.
+// Throws Error if the gram is then not positive definite, or a group's step is beyond f16.
 Tensor gptq_round(const View<const float>& w,
-                  std::span<const double> gram,
+                  std::span<const double> gram,  // [K, K]
                   int bits,
                   Index group,
                   double damping);
@@ -51,7 +52,8 @@ Tensor clipped_round(const View<const float>& w,
                      int bits,
                      Index group);
 
-// s = mean^alpha, at least 1e-4, then divided by sqrt(largest * smallest). alpha 0: all 1.
+// s [K] of the inputs' mean magnitudes [K]: mean^alpha, at least 1e-4, then divided by
+// sqrt(largest * smallest). alpha 0: all 1.
 std::vector<float> awq_scales(std::span<const float> mean_abs, double alpha);
 
 }  // namespace kvlab

@@ -1,4 +1,5 @@
-// hadamard.hpp - chapter 6: a rotation that spreads one outlier over all channels of a head.
+// hadamard.hpp - chapter 6: a rotation that spreads one outlier over all channels of a head
+// (for caches: QuaRot, Ashkboos et al. 2024).
 #pragma once
 
 #include <span>

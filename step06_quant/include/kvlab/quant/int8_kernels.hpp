@@ -35,9 +35,11 @@ struct Int8Kernels {
     // The largest |x[i]|.
     float (*largest)(const float* x, Index n);
 
-    // codes[i] = nearest whole number to x[i] / scale, within +-127; returns the codes' sum.
+    // codes[i] = nearest whole number to x[i] / scale, within +-127, or 0 if the scale is 0;
+    // returns the codes' sum.
     std::int32_t (*codes)(const float* x, Index n, float scale, std::int8_t* codes);
 
+    // starts [rows], panel [groups][64][4], sums [rows, 64]:
     // sums[r * 64 + c] = starts[r] + sum over groups and their four inputs of
     // x[r * x_stride + k] * panel[k / 4][c][k % 4], for rows of at most kInt8Rows.
     void (*multiply)(Index rows,

@@ -13,6 +13,11 @@
 //   kivi4 2       4 2                f16 d, m for each 32              d * q + m
 // ANCHOR_END: codes
 //
+// d of int8: max|x| / 127. Of lloyd: the row's root mean square. KIVI: m the least, d =
+// (largest
+// - least) / (2^bits - 1). Codes are the nearest; of two whole numbers the even one, of two
+// levels the lower one. q8_0, q4_0 and q4_1 as in GGUF files (chapter weights).
+//
 // The blocks of 32 lie inside one head's row, but for KIVI's keys: there a block is one channel
 // of 32 tokens, since outliers of keys sit in channels (KIVI, Liu et al. 2024).
 #pragma once
@@ -85,7 +90,8 @@ struct CodedRow {
     std::array<float, kMost / kCodeBlock> d, m;  // of each block, or d[0] of the row, as kept
 };
 
-// Throws Error for a number that is not finite, or a scale too large for its type.
+// row [D], of a length that check_kv_code() allows for values. Throws Error for another, a
+// number that is not finite, or a scale too large for its type.
 void encode_row(KvCode code, std::span<const float> row, CodedRow& coded);
 
 // KIVI: 32 numbers, `stride` apart, of f16's range; d and m as kept (f16). d is the range over

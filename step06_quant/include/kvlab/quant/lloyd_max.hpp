@@ -1,10 +1,11 @@
 // lloyd_max.hpp - chapter 6: the levels that cost the least squared error for numbers that are
 // normally distributed (Lloyd 1957, Max 1960).
 //
-// A row that a Hadamard matrix has rotated has coordinates that look drawn from N(0, |x|^2 /
-// D), whatever the row was; so one table serves all rows, and only the row's size is kept
-// beside the codes. That is the idea behind TurboQuant (Zandieh et al. 2025), which takes a
-// random rotation and the exact law of a coordinate.
+// The coordinates of a row that a Hadamard matrix has rotated are signed sums of the whole row,
+// and those of most rows look drawn from N(0, |x|^2 / D); so one table serves all rows, and
+// only the row's size is kept beside the codes. (A row with one or two large numbers becomes a
+// few heaps instead.) That is the idea behind TurboQuant (Zandieh et al. 2025), which takes a
+// random rotation, so that it holds for any row, and the exact law of a coordinate.
 #pragma once
 
 #include <vector>

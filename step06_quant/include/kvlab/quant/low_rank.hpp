@@ -10,8 +10,9 @@
 // So a store can do it by itself, with k in hand. (A model made for this multiplies x by Ut W
 // at once, and never has k.)
 //
-// What matters is not the error of W but that of W x. With the calibration's X: among all U of
-// r columns, those of W L, where L Lt = X^T X, make |(W - U Ut W) X| smallest: "whitened".
+// What matters is not the error of W but that of W x. With the calibration's inputs X [R, C]:
+// among all U of r columns, those of W L, where L Lt = Xt X, make |(W - U Ut W) Xt| smallest:
+// "whitened".
 #pragma once
 
 #include <vector>
@@ -45,7 +46,7 @@ CalibrationOptions low_rank_calibration();
 // Share of the squared singular values that the first `rank` have.
 double energy(const Basis& basis, Index rank);
 
-// |(W - U Ut W) X| / |W X|, Frobenius, from X^T X, for every rank from 0 to N.
+// |(W - U Ut W) Xt| / |W Xt|, Frobenius, from gram = Xt X [C, C], for every rank from 0 to N.
 std::vector<double> output_errors(const Basis& basis,
                                   const Tensor& w,
                                   std::span<const double> gram);

@@ -26,7 +26,7 @@ struct QuantOptions {
     Index residual = 128;  // KIVI: tokens that stay f16; a multiple of 32
 };
 
-// "kivi4/q8_0 rotated, sinks 4": keys, values and what is not usual.
+// "kivi4/q8_0 rotated sinks 4": keys, values and what is not usual.
 std::string quant_name(const QuantOptions& options);
 
 class QuantCache final : public KvStore {
