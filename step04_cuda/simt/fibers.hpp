@@ -55,7 +55,7 @@ private:
     void* host_fake_stack_ = nullptr;
     const void* host_stack_ = nullptr;
     std::size_t host_stack_bytes_ = 0;
-    void* host_tsan_ = nullptr;
+    [[maybe_unused]] void* host_tsan_ = nullptr;
 };
 
 }  // namespace kvlab::simt

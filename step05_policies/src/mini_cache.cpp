@@ -203,8 +203,8 @@ std::unique_ptr<KvStore> MiniCache::fork() const {
 }
 
 KvBytes MiniCache::bytes() const {
-    constexpr Index kNumber = sizeof(float);
-    const Index slot = 2 * shape_.head_dim * kNumber, H = shape_.kv_heads;
+    constexpr Index kFloat = sizeof(float);
+    const Index slot = 2 * shape_.head_dim * kFloat, H = shape_.kv_heads;
     KvBytes bytes;
     for (const KvTiles& tiles : whole_) {
         if (tiles.slots() == 0) continue;
@@ -212,12 +212,12 @@ KvBytes MiniCache::bytes() const {
         bytes.allocated += tiles.allocated_bytes();
     }
     for (const Pair& pair : pairs_) {
-        bytes.logical += H * (length_ * (slot + 2 * kNumber) + pair.count * (slot + kNumber));
+        bytes.logical += H * (length_ * (slot + 2 * kFloat) + pair.count * (slot + kFloat));
         bytes.allocated += pair.lower.allocated_bytes() + pair.open.allocated_bytes();
         bytes.allocated += static_cast<Index>(pair.key_factors.size() +
                                               pair.value_factors.size() + pair.retained.size() +
                                               pair.positions.size() + pair.before.size()) *
-                           kNumber;
+                           kFloat;
     }
     return bytes;
 }
