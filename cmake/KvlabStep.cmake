@@ -100,7 +100,7 @@ function(kvlab_step number name)
     set_target_properties(step${number}_${name} PROPERTIES UNITY_BUILD ON)
     target_compile_options(step${number}_${name} PRIVATE ${KVLAB_WARNINGS} ${KVLAB_PROGRAM_OPTIONS})
     target_compile_definitions(step${number}_${name} PRIVATE
-        KVLAB_SOURCE_WEIGHTS="${PROJECT_SOURCE_DIR}/weights")
+        KVLAB_SOURCE_WEIGHTS="${KVLAB_DATA_DIR}/weights")
     set_property(GLOBAL APPEND PROPERTY KVLAB_APPS step${number}_${name})
     if(KVLAB_BENCH)
         find_package(benchmark REQUIRED)

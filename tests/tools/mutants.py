@@ -36,11 +36,13 @@ from mutant_file import FOLDER, KINDS, LAUNCHES, ORACLES, ROOT, WEIGHT_FIELDS, W
 from mutant_tree import Tree, end_all
 
 
-def clean_checks(tree, mutants):
+def clean_checks(tree, mutants, jobs):
     """Everything is green on the right program."""
-    for program, case in sorted({(m.program, m.case) for m in mutants}):
-        if not tree.test(program, case):
-            raise Failure(f'{program} "{case}" fails on the right program')
+    cases = sorted({(m.program, m.case) for m in mutants})
+    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+        for (program, case), green in zip(cases, pool.map(lambda named: tree.test(*named), cases)):
+            if not green:
+                raise Failure(f'{program} "{case}" fails on the right program')
     noticed = []
     if JUDGES["cache"] in tree.oracles:
         noticed += [f"{kind} {check}" for kind, checks in tree.weaker_checks().items()
@@ -193,7 +195,7 @@ def plant(options, mutants):
         tree.copy()
         tree.configure()
         tree.make(tree.targets())
-    clean_checks(trees[0], mutants)
+    clean_checks(trees[0], mutants, options.jobs)
     free = queue.SimpleQueue()
     for tree in trees:
         tree.keep_the_right_program(mutants)
