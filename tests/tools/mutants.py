@@ -2,8 +2,8 @@
 """Grades the tests: each mutant of tests/mutants is one way to get a KV cache, or a kernel that
 works on it, wrong, and a named test case must catch it.
 
-Copied trees, each built once and then working on mutants of its own. First every named case must be green on the right program (so that
-red means something); then, for each mutant: apply, rebuild what changed, run its case alone, which
+Copied trees, each built once, take the mutants side by side. First every named case must be green on
+the right program (so that red means something); then, for each mutant: apply, rebuild what changed, run its case alone, which
 must FAIL, and revert. The weaker checks of tests/mutants/oracles.cpp run too, and must see exactly
 what the mutant's file says they see. With --verify, `step03_kvcache verify` is built as well: it
 must exit 0 on the right program and 1 on every mutant that says `Verify: notices`.
@@ -223,6 +223,9 @@ def main():
     if not mutants:
         print("mutants: none of that name", file=sys.stderr)
         return 2
+    if options.jobs < 1:
+        parser.error("--jobs: at least 1")
+    options.jobs = min(options.jobs, len(mutants))  # no tree without work
     if options.list:
         for m in mutants:
             print(f"{m.name}: {m.fields['Bug']}\n    caught by {m.program} \"{m.case}\"")
