@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include <kvlab/tensor/program.hpp>
 #include <kvlab/tensor/report.hpp>
 #include <kvlab/tensor/tensor.hpp>
 #include <kvlab/tensor/thread_pool.hpp>
@@ -22,8 +23,7 @@ bool run_roofline(Index threads, Json& report, std::string& result);
 // `rows` x `columns` random floats, near normal, by the generator of rule 5.
 Tensor random_matrix(Index rows, Index columns, std::uint64_t seed);
 
-// "yes" or "NO", in colour on a terminal unless NO_COLOR is set.
-std::string verdict(bool ok);
+using cli::verdict;
 
 // The text padded with blanks to `width`; on the left if `right` is set.
 std::string pad(const std::string& text, std::size_t width, bool right = false);

@@ -12,7 +12,7 @@ struct ScoreFlags {
     std::string text = KVLAB_SOURCE_WEIGHTS "/heldout.txt";
     std::string cases = KVLAB_SOURCE_WEIGHTS "/recall_cases.jsonl";
     Index windows = 0;  // of the text; 0: all
-    std::string json;
+    std::shared_ptr<OutputFile> json;
 };
 
 int run_score(const ScoreFlags& flags);

@@ -21,7 +21,7 @@ struct Flags {
     SamplingOptions sampling;
     std::string prompt = "In the beginning God created the heaven and the earth. And ";
     Index steps = 96;
-    std::string json;
+    std::shared_ptr<OutputFile> json;
 };
 
 struct TokenCost {
@@ -93,7 +93,7 @@ int run(const Flags& flags) {
     std::printf(
         "\n  every token runs the whole text again: %zu tokens, %.3f s, %.3f GFLOP in all\n",
         costs.size(), seconds, flops * 1e-9);
-    if (!flags.json.empty()) write_report(flags, session, costs, generator);
+    if (flags.json) write_report(flags, session, costs, generator);
     std::cout << "RESULT tokens=" << costs.size() << " seconds=" << seconds << " finish='"
               << finish_name(generator.finish(0)) << "' checksum=" << generator.checksum().hex()
               << std::endl;
@@ -115,7 +115,7 @@ int main(int argc, char** argv) {
     app.add_option("-n,--steps", flags.steps, "tokens to generate")
         ->check(CLI::Range(0, 1 << 24))
         ->capture_default_str();
-    app.add_option("--json", flags.json, "also write the figures to this file");
+    cli::add_json_flag(app, flags.json);
     app::ScoreFlags score;
     score.session.source_weights = KVLAB_SOURCE_WEIGHTS;
     CLI::App* const scoring =
@@ -127,7 +127,7 @@ int main(int argc, char** argv) {
     scoring->add_option("--windows", score.windows, "of the text, at most; 0: all")
         ->check(CLI::Range(0, 1 << 24))
         ->capture_default_str();
-    scoring->add_option("--json", score.json, "also write the figures to this file");
+    cli::add_json_flag(*scoring, score.json);
     app.require_subcommand(0, 1);
     return cli::run(app, argc, argv,
                     [&] { return scoring->parsed() ? app::run_score(score) : run(flags); });

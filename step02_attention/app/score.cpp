@@ -78,7 +78,7 @@ int run_score(const ScoreFlags& flags) {
     for (const double m : mass) std::printf(" %.6f", m);
     report["sink_mass"] = mass;
     std::printf("\n");
-    if (!flags.json.empty()) write_json(flags.json, report);
+    write_json(flags.json, report);
     std::cout << "RESULT bits_per_byte=" << bits.bits << " recall_mean=" << mean
               << " recall_worst=" << worst << std::endl;
     return cli::kHolds;

@@ -25,7 +25,7 @@ struct AblateFlags {
     std::vector<Index> batch = {1, 8, 16};
     std::string cache = "both";
     bool quick = false;
-    std::string json;
+    std::shared_ptr<OutputFile> json;
 };
 
 // With the cache and without, as far as both were asked for; the same in all but that.
@@ -185,7 +185,7 @@ int run_ablate(const AblateFlags& flags) {
     print_texts(session, all.greedy, report);
     print_texts(session, all.sampled, report);
     report["identical"] = compared ? Json(identical) : Json(nullptr);
-    if (!flags.json.empty()) write_json(flags.json, report);
+    write_json(flags.json, report);
     // Not the same from run to run, so not among the figures.
     std::fprintf(stderr, "the process: at most %.2f MB resident, weights and code included\n",
                  static_cast<double>(resident_peak_bytes()) / (1 << 20));
@@ -229,7 +229,7 @@ Command add_ablate(CLI::App& parent) {
         ->capture_default_str();
     sub->add_flag("--quick", flags->quick,
                   "24 tokens, 6 more, batches 1 and 4, unless said otherwise");
-    sub->add_option("--json", flags->json, "also write the figures to this file");
+    cli::add_json_flag(*sub, flags->json);
     return {sub, [flags, input, output, batch] {
                 if (flags->quick) {
                     if (input->count() == 0) flags->input = 24;

@@ -20,7 +20,7 @@ struct GenerateFlags {
     Index batch = 1;
     Index chunk = 512;
     bool no_cache = false, compare = false, chat = false, ignore_end = false;
-    std::string json, trace;
+    std::shared_ptr<OutputFile> json, trace;
 };
 
 struct VerifyFlags {
@@ -29,7 +29,7 @@ struct VerifyFlags {
     std::vector<std::string> models;   // empty: all that are there
     std::vector<std::string> prompts;  // empty: the default three
     Index steps = 24;
-    std::string json;
+    std::shared_ptr<OutputFile> json;
 };
 
 struct SpeedFlags {
@@ -38,7 +38,8 @@ struct SpeedFlags {
     Index rounds = 5, warm_up = 1;
     double seconds = 0.2;  // that a round lasts at least
     bool all_logits = false, wait = false;
-    std::string json;
+    std::shared_ptr<OutputFile> json;
+    bool json_on_standard_output = false;  // --json -
 };
 
 // The most memory that the process ever had in use, code and files included.

@@ -27,7 +27,7 @@ struct ClockFlags {
     std::vector<Index> batch = {1};
     std::vector<std::string> caches = {"f32"};
     bool no_uncached = false;
-    std::string json;
+    std::shared_ptr<OutputFile> json;
 };
 
 // One configuration and what was measured of it.
@@ -190,7 +190,7 @@ int run_clock(const ClockFlags& flags) {
     for (const Row& row : rows) report["rows"].push_back(to_json(row, flags.prompt));
     print_fits(flags, rows, report);
     report["same_bits"] = same;
-    if (!flags.json.empty()) write_json(flags.json, report);
+    write_json(flags.json, report);
     std::cout << "RESULT rows=" << rows.size() << " identical=" << (same ? "yes" : "no")
               << std::endl;
     return same ? cli::kHolds : cli::kFails;
@@ -225,7 +225,7 @@ Command add_clock(CLI::App& parent) {
         ->capture_default_str();
     sub->add_flag("--no-uncached", flags->no_uncached,
                   "leave out the runs without a cache, which take long");
-    sub->add_option("--json", flags->json, "also write the figures to this file");
+    cli::add_json_flag(*sub, flags->json);
     flags->session.source_weights = KVLAB_SOURCE_WEIGHTS;
     return {sub, [flags] { return run_clock(*flags); }};
 }

@@ -22,7 +22,7 @@ namespace {
 struct CountFlags {
     SessionOptions session;
     Index prompt = 60, steps = 100;
-    std::string json;
+    std::shared_ptr<OutputFile> json;
 };
 
 // The whole run in counters, and the blocks of memory that tensors took after the first step.
@@ -134,7 +134,7 @@ int run_count(const CountFlags& flags) {
               << std::endl;
     work_at_7b(report);
     report["equal"] = equal;
-    if (!flags.json.empty()) write_json(flags.json, report);
+    write_json(flags.json, report);
     std::cout << "\nRESULT equal=" << (equal ? "yes" : "no")
               << " flops_with=" << counted[0].work.flops.total()
               << " flops_without=" << counted[1].work.flops.total() << std::endl;
@@ -154,7 +154,7 @@ Command add_count(CLI::App& parent) {
     sub->add_option("-n,--steps", flags->steps, "tokens to generate")
         ->check(CLI::Range(1, 1 << 24))
         ->capture_default_str();
-    sub->add_option("--json", flags->json, "also write the figures to this file");
+    cli::add_json_flag(*sub, flags->json);
     flags->session.source_weights = KVLAB_SOURCE_WEIGHTS;
     return {sub, [flags] { return run_count(*flags); }};
 }

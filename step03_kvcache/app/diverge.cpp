@@ -27,7 +27,7 @@ struct DivergeFlags {
     Index steps = 24;
     std::string a = "f32", b = "none", which = "none";
     std::vector<std::string> traces;
-    std::string json;
+    std::shared_ptr<OutputFile> json;
 };
 
 // One comparison, ready to be printed.
@@ -193,7 +193,7 @@ int run_diverge(const DivergeFlags& flags) {
     const bool expected = as_expected(all);
     if (all.size() == 1)
         std::printf("\n  %td of %td floats differ\n", total.differ, total.count);
-    if (!flags.json.empty()) write_json(flags.json, report);
+    write_json(flags.json, report);
     std::cout << "\nRESULT runs=" << all.size() << " floats=" << total.count
               << " differ=" << total.differ << " as_expected=" << (expected ? "yes" : "no")
               << std::endl;
@@ -227,7 +227,7 @@ Command add_diverge(CLI::App& parent) {
     sub->add_option("--traces", flags->traces,
                     "compare two recorded runs (generate --trace) instead: FILE or FILE#run")
         ->expected(2);
-    sub->add_option("--json", flags->json, "also write the figures to this file");
+    cli::add_json_flag(*sub, flags->json);
     flags->session.source_weights = KVLAB_SOURCE_WEIGHTS;
     return {sub, [flags] { return run_diverge(*flags); }};
 }

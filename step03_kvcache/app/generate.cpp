@@ -122,7 +122,7 @@ Json to_json(const Run& run) {
 std::unique_ptr<TraceWriter> open_trace(const Session& session,
                                         std::span<const Token> prompt,
                                         const GenerateFlags& flags) {
-    if (flags.trace.empty()) return nullptr;
+    if (!flags.trace) return nullptr;
     check(flags.batch == 1, "--trace records one sequence, not a batch of ", flags.batch);
     std::vector<std::pair<std::string, std::string>> runs;
     if (!flags.no_cache) runs.emplace_back("cached", "f32");
@@ -178,7 +178,7 @@ int run_generate(const GenerateFlags& flags) {
                       " ratio=", ratio, " identical=", identical ? "yes" : "no");
     }
     if (trace) trace->finish();
-    if (!flags.json.empty()) write_json(flags.json, report);
+    write_json(flags.json, report);
     std::cout << "RESULT tokens=" << first.texts[0].size()
               << " tokens_per_second=" << first.tokens_per_second()
               << " checksum=" << first.checksum.hex() << more << std::endl;

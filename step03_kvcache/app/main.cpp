@@ -32,9 +32,10 @@ CLI::App* add_generate(CLI::App& app, app::GenerateFlags& flags) {
         ->excludes("--compare")
         ->excludes("--no-cache");
     sub->add_flag("--ignore-end", flags.ignore_end, "go on after the model's end of text");
-    sub->add_option("--json", flags.json, "also write the figures to this file");
-    sub->add_option("--trace", flags.trace,
-                    "record every number of the run in this file, for diverge and viewer.py")
+    cli::add_json_flag(*sub, flags.json);
+    cli::add_output_flag(
+        *sub, "--trace", flags.trace,
+        "record every number of the run in this file, for diverge and viewer.py")
         ->excludes("--chat");
     return sub;
 }
@@ -56,7 +57,7 @@ CLI::App* add_verify(CLI::App& app, app::VerifyFlags& flags) {
     sub->add_option("-n,--steps", flags.steps, "tokens to generate per prompt")
         ->check(CLI::Range(1, 1 << 24))
         ->capture_default_str();
-    sub->add_option("--json", flags.json, "also write the figures to this file");
+    cli::add_json_flag(*sub, flags.json);
     return sub;
 }
 
@@ -86,9 +87,14 @@ CLI::App* add_speed(CLI::App& app, app::SpeedFlags& flags) {
     sub->add_flag("--wait", flags.wait,
                   "say READY, then a round for each line of standard input, then say ROUND: to "
                   "take turns with another program");
-    sub->add_option("--json", flags.json,
-                    "also write the figures to this file; -: to standard output, and the table "
-                    "to standard error");
+    sub->add_option_function<std::string>(
+        "--json",
+        [&flags](const std::string& path) {
+            flags.json_on_standard_output = path == "-";
+            if (path != "-") flags.json = std::make_shared<OutputFile>(path);
+        },
+        "also write the figures to this file; -: to standard output, and the table to "
+        "standard error");
     return sub;
 }
 

@@ -26,7 +26,7 @@ struct MemoryFlags {
     Index prompt = 4;
     std::vector<Index> steps = {32, 64, 128, 256};
     std::string cache = "f32";
-    std::string json;
+    std::shared_ptr<OutputFile> json;
 };
 
 double in_mb(Index bytes) {
@@ -144,7 +144,7 @@ int run_memory(const MemoryFlags& flags) {
     for (const Line& line : lines) report["lengths"].push_back(to_json(line));
     print_memory_at_scale(report);
     report["exact"] = exact;
-    if (!flags.json.empty()) write_json(flags.json, report);
+    write_json(flags.json, report);
     std::cout << "\nRESULT exact=" << (exact ? "yes" : "no") << " rows=" << lines.back().rows
               << " bytes=" << lines.back().cache.logical << std::endl;
     return exact ? cli::kHolds : cli::kFails;
@@ -167,7 +167,7 @@ Command add_memory(CLI::App& parent) {
     sub->add_option("--cache", flags->cache, "f32, f16 or int8")
         ->check(CLI::IsMember({"f32", "f16", "int8"}))
         ->capture_default_str();
-    sub->add_option("--json", flags->json, "also write the figures to this file");
+    cli::add_json_flag(*sub, flags->json);
     flags->session.source_weights = KVLAB_SOURCE_WEIGHTS;
     flags->session.model = "distilgpt2";
     return {sub, [flags] { return run_memory(*flags); }};

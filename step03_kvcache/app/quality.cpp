@@ -23,7 +23,7 @@ struct QualityFlags {
     std::vector<std::string> models;  // empty: all that are there
     std::string text = KVLAB_SOURCE_WEIGHTS "/heldout.txt";
     Index window = 0, tokens = 8192, piece = 64;
-    std::string json;
+    std::shared_ptr<OutputFile> json;
 };
 
 // Of SmolLM2 one file is enough.
@@ -138,7 +138,7 @@ int run_quality(const QualityFlags& flags) {
     bool equal = true;
     for (const std::string& name : models) equal = judge_model(name, flags, report) && equal;
     report["f32_equals_uncached"] = equal;
-    if (!flags.json.empty()) write_json(flags.json, report);
+    write_json(flags.json, report);
     std::cout << "RESULT models=" << models.size()
               << " f32_equals_uncached=" << (equal ? "yes" : "no") << std::endl;
     return equal ? cli::kHolds : cli::kFails;
@@ -170,7 +170,7 @@ Command add_quality(CLI::App& parent) {
     count("--tokens", flags->tokens, "of the text, at most, in whole windows; 0: all");
     count("--piece", flags->piece,
           "feed a cache this many tokens at a time; 1: one by one, 0: a whole window");
-    sub->add_option("--json", flags->json, "also write the figures to this file");
+    cli::add_json_flag(*sub, flags->json);
     flags->session.source_weights = KVLAB_SOURCE_WEIGHTS;
     return {sub, [flags] { return run_quality(*flags); }};
 }

@@ -25,7 +25,7 @@ struct RegimesFlags {
     bool prefill_given = false, contexts_given = false;
     Index context = 128, rounds = 5, warm_up = 1;
     double seconds = 0.2;  // that a round of one point lasts at least
-    std::string json;
+    std::shared_ptr<OutputFile> json;
 };
 
 // The wanted lengths that fit. One that was asked for by name and does not is an error, one of
@@ -104,7 +104,7 @@ int run_regimes(const RegimesFlags& flags) {
     std::cout << "  predicted = counted: " << cli::verdict(equal) << std::endl;
     Json report = regimes_report(subject, plan, roofs, turn);
     report["equal"] = equal;
-    if (!flags.json.empty()) write_json(flags.json, report);
+    write_json(flags.json, report);
     std::cout << "\nRESULT equal=" << (equal ? "yes" : "no")
               << " ridge=" << format_number(roofs.best().ridge())
               << " turns_at_predicted=" << turn_name(turn.predicted)
@@ -145,7 +145,7 @@ Command add_regimes(CLI::App& parent) {
     sub->add_option("--seconds", flags->seconds, "a round repeats a step for at least so long")
         ->check(cli::number_between(0, 3600))
         ->capture_default_str();
-    sub->add_option("--json", flags->json, "also write the figures to this file");
+    cli::add_json_flag(*sub, flags->json);
     return {sub, [flags, prefill, contexts] {
                 flags->prefill_given = prefill->count() > 0;
                 flags->contexts_given = contexts->count() > 0;

@@ -186,8 +186,8 @@ void Speed::finish(Measured& prompt, Measured& text) {
                  load_seconds_, first_token_seconds_, megabytes(model.weight_bytes()),
                  megabytes(session_->file.file_bytes()),
                  megabytes(prompt.cache_bytes + text.cache_bytes), megabytes(peak));
-    if (!flags_.json.empty() && flags_.json != "-") write_json(flags_.json, report);
-    if (flags_.json == "-") std::cout << report.dump(2) << '\n';
+    write_json(flags_.json, report);
+    if (flags_.json_on_standard_output) std::cout << report.dump(2) << '\n';
     std::fprintf(out_, "RESULT%s load_seconds=%s peak_memory_bytes=%td\n", result.c_str(),
                  format_number(load_seconds_).c_str(), peak);
     std::fflush(out_);
@@ -201,7 +201,7 @@ int run_speed(const SpeedFlags& flags) {
         return cli::kUsage;
     }
     // With the report on standard output, what people read goes to the other stream.
-    Speed(flags, flags.json == "-" ? stderr : stdout).run();
+    Speed(flags, flags.json_on_standard_output ? stderr : stdout).run();
     return cli::kHolds;
 }
 

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 #include <bit>
-#include <cstdio>
+#include <fstream>
 
 #include <kvlab/tensor/checksum.hpp>
 
@@ -58,15 +58,11 @@ Json trace_config(const Config& c) {
 
 }  // namespace
 
-TraceWriter::TraceWriter(std::string path,
+TraceWriter::TraceWriter(std::shared_ptr<OutputFile> file,
                          const Session& session,
                          std::span<const Token> prompt,
                          const std::vector<std::pair<std::string, std::string>>& runs)
-    : path_(std::move(path)),
-      temporary_(path_ + ".part"),
-      file_(temporary_, std::ios::binary | std::ios::trunc),
-      counters_(session.model) {
-    check(file_.is_open(), path_, ": cannot write the trace");
+    : file_(std::move(file)), counters_(session.model) {
     Json header;
     header["kvlab_trace"] = 1;
     header["model"] = session.model->config.name;
@@ -81,15 +77,9 @@ TraceWriter::TraceWriter(std::string path,
     write(header);
 }
 
-TraceWriter::~TraceWriter() {
-    if (!file_.is_open()) return;
-    file_.close();
-    std::remove(temporary_.c_str());
-}
-
 void TraceWriter::write(const Json& line) {
     // A piece of a text may end inside of a character.
-    file_ << line.dump(-1, ' ', false, Json::error_handler_t::replace) << '\n';
+    file_->write(line.dump(-1, ' ', false, Json::error_handler_t::replace) + '\n');
 }
 
 void TraceWriter::start(const std::string& run) {
@@ -158,9 +148,7 @@ void TraceWriter::end_step(Token token,
 }
 
 void TraceWriter::finish() {
-    file_.close();
-    check(!file_.fail() && std::rename(temporary_.c_str(), path_.c_str()) == 0, path_,
-          ": cannot write the trace");
+    file_->commit();
 }
 
 namespace {

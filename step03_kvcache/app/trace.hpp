@@ -12,8 +12,8 @@
 // than the cached one. "sum" is the checksum of all rows.
 #pragma once
 
-#include <fstream>
 #include <map>
+#include <memory>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -30,15 +30,11 @@ using RowKey = std::tuple<Op, Index, Index>;
 
 class TraceWriter final : public Observer {
 public:
-    // The file gets its name when finish() is called; before, nothing is there. Throws Error
-    // when it cannot be written.
-    TraceWriter(std::string path,
+    // The file gets its name when finish() is called; before, nothing is there.
+    TraceWriter(std::shared_ptr<OutputFile> file,
                 const Session& session,
                 std::span<const Token> prompt,
                 const std::vector<std::pair<std::string, std::string>>& runs);  // name, cache
-    ~TraceWriter() override;
-    TraceWriter(const TraceWriter&) = delete;
-    TraceWriter& operator=(const TraceWriter&) = delete;
 
     // What follows belongs to this run.
     void start(const std::string& run);
@@ -56,8 +52,7 @@ public:
 private:
     void write(const Json& line);
 
-    std::string path_, temporary_;
-    std::ofstream file_;
+    std::shared_ptr<OutputFile> file_;
     std::string run_;
     Index step_ = 0;
     std::uint64_t logits_sum_ = 0;

@@ -112,7 +112,7 @@ int run_verify(const VerifyFlags& flags) {
     for (const std::string& name : models)
         identical = verify_model(name, flags, report) && identical;
     report["identical"] = identical;
-    if (!flags.json.empty()) write_json(flags.json, report);
+    write_json(flags.json, report);
     std::cout << "RESULT models=" << models.size()
               << " identical=" << (identical ? "yes" : "no") << std::endl;
     return identical ? cli::kHolds : cli::kFails;

@@ -9,13 +9,13 @@ namespace kvlab::app {
 
 struct LadderFlags {
     std::string model = "tiny";  // the decoder that climbs
-    std::string json;
-    std::string launches;  // file for the launches' shapes
+    std::shared_ptr<OutputFile> json;
+    std::shared_ptr<OutputFile> launches;  // file for the launches' shapes
 };
 
 struct EstimateFlags {
     std::string gpu = "A100";
-    std::string json;
+    std::shared_ptr<OutputFile> json;
 };
 
 struct GenerateFlags {
@@ -27,7 +27,7 @@ struct GenerateFlags {
     std::string linear, norm, attention;  // kernels; empty: what suits
     std::string device = "auto";          // or executor, gpu
     bool checked = false, compare = false, ignore_end = false;
-    std::string json;
+    std::shared_ptr<OutputFile> json;
 };
 
 // Each returns an exit code.

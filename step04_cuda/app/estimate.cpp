@@ -150,7 +150,7 @@ int run_estimate(const EstimateFlags& flags) {
             json["measured_microseconds"][run.name] = run.seconds * 1e6;
         report["ladders"][ladder.key] = json;
     }
-    if (!flags.json.empty()) write_json(flags.json, report);
+    write_json(flags.json, report);
     std::cout << "\nRESULT gpu=" << gpu.name
               << " measured=" << (measured.empty() ? "no" : "yes") << std::endl;
     return cli::kHolds;

@@ -138,7 +138,7 @@ int run_generate(const GenerateFlags& flags) {
         std::cout << "\nbit-identical: " << cli::verdict(identical) << '\n';
         report["identical"] = identical;
     }
-    if (!flags.json.empty()) write_json(flags.json, report);
+    write_json(flags.json, report);
     std::cout << "RESULT tokens=" << run.first.size() << " checksum=" << run.checksum
               << (flags.compare ? identical ? " identical=yes" : " identical=no" : "")
               << std::endl;

@@ -1,9 +1,9 @@
 // ladders.cpp - chapter 4: every rung of every ladder: what it moves, and that no bit changes.
 #include <cstdio>
-#include <fstream>
 #include <iomanip>
 #include <iostream>
 #include <set>
+#include <sstream>
 #include <tuple>
 
 #include <kvlab/attention/generate.hpp>
@@ -105,18 +105,18 @@ bool same_on_gpu(const SessionOptions& options, const std::vector<DecoderRun>& d
 }
 
 // The table that the occupancy is worked out for: each kernel with the sizes of its blocks.
-void write_launches(const std::string& path, const std::vector<simt::LaunchRecord>& launches) {
+void write_launches(OutputFile& file, const std::vector<simt::LaunchRecord>& launches) {
     std::set<std::tuple<std::string, Index, std::size_t>> shapes;
     for (const simt::LaunchRecord& launch : launches)
         shapes.emplace(launch.kernel, launch.threads(), launch.dynamic_shared);
-    std::ofstream file(path);
-    file << std::left << std::setw(41) << "# kernel"
+    std::ostringstream text;
+    text << std::left << std::setw(41) << "# kernel"
          << "threads dynamic_shared_bytes\n";
     for (const auto& shape : shapes)
-        file << std::left << std::setw(40) << std::get<0>(shape) << std::right << std::setw(8)
+        text << std::left << std::setw(40) << std::get<0>(shape) << std::right << std::setw(8)
              << std::get<1>(shape) << std::setw(21) << std::get<2>(shape) << '\n';
-    file.close();
-    check(!file.fail(), path, ": cannot be written");
+    file.write(text.str());
+    file.commit();
 }
 
 Json ladder_json(const Ladder& ladder) {
@@ -174,7 +174,7 @@ int run_ladders_command(const LadderFlags& flags) {
         const simt::Use use(noted);
         runs = run_decoders(options);
     }
-    if (!flags.launches.empty()) write_launches(flags.launches, launches);
+    if (flags.launches) write_launches(*flags.launches, launches);
     bool same = true;
     for (const DecoderRun& run : runs) {
         same = same && run.checksum == runs[0].checksum;
@@ -188,7 +188,7 @@ int run_ladders_command(const LadderFlags& flags) {
     std::printf("  the checksum of the CPU engine from each of them, %s: %s\n",
                 runs[0].checksum.c_str(), cli::verdict(same).c_str());
     holds = holds && same && same_on_gpu(options, runs);
-    if (!flags.json.empty()) write_json(flags.json, report);
+    write_json(flags.json, report);
     std::cout << "\nRESULT holds=" << (holds ? "yes" : "no") << " checksum=" << runs[0].checksum
               << std::endl;
     return holds ? cli::kHolds : cli::kFails;

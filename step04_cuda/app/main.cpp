@@ -9,10 +9,6 @@ namespace {
 
 using namespace kvlab;
 
-void add_json(CLI::App& sub, std::string& json) {
-    sub.add_option("--json", json, "also write the figures to this file");
-}
-
 CLI::App* add_generate(CLI::App& app, app::GenerateFlags& flags) {
     CLI::App* sub = app.add_subcommand("generate", "go on with a prompt: chapter 3's bits");
     cli::add_model_flags(*sub, flags.session);
@@ -41,7 +37,7 @@ CLI::App* add_generate(CLI::App& app, app::GenerateFlags& flags) {
     sub->add_flag("--checked", flags.checked, "under the executor, every access checked: slow");
     sub->add_flag("--compare", flags.compare, "then on the CPU engine, and compare every bit");
     sub->add_flag("--ignore-end", flags.ignore_end, "go on after the model's end of text");
-    add_json(*sub, flags.json);
+    cli::add_json_flag(*sub, flags.json);
     return sub;
 }
 
@@ -58,9 +54,9 @@ int run(int argc, char** argv) {
     climbing
         ->add_option("-m,--model", ladders.model, "GGUF file or name of the decoder's model")
         ->capture_default_str();
-    climbing->add_option("--launches", ladders.launches,
+    cli::add_output_flag(*climbing, "--launches", ladders.launches,
                          "also write the shape of every launch to this file");
-    add_json(*climbing, ladders.json);
+    cli::add_json_flag(*climbing, ladders.json);
     CLI::App* const estimating =
         app.add_subcommand("estimate", "from counts to the least time on a GPU: not measured");
     std::vector<std::string> gpus;
@@ -68,7 +64,7 @@ int run(int argc, char** argv) {
     estimating->add_option("--gpu", estimate.gpu, "of which GPU")
         ->check(CLI::IsMember(gpus))
         ->capture_default_str();
-    add_json(*estimating, estimate.json);
+    cli::add_json_flag(*estimating, estimate.json);
     CLI::App* const generating = add_generate(app, generate);
     CLI::App* const showing = app.add_subcommand(
         "simt", "the executor: a right kernel's counters, a wrong one's report");

@@ -18,7 +18,7 @@ struct CompareFlags {
     std::string text = KVLAB_SOURCE_WEIGHTS "/heldout.txt";
     std::string cases = KVLAB_SOURCE_WEIGHTS "/recall_cases.jsonl";
     Index window = 512, prompt = 256, tokens = 4096, recall = 20;
-    std::string json;
+    std::shared_ptr<OutputFile> json;
 };
 
 struct GenerateFlags {
@@ -27,7 +27,7 @@ struct GenerateFlags {
     SamplingOptions sampling;
     std::string name = "sinks", prompt = "In the beginning";
     Index steps = 128;
-    std::string json;
+    std::shared_ptr<OutputFile> json;
 };
 
 std::vector<std::string> names_of_policies();
@@ -79,7 +79,7 @@ struct RecordFlags {
     std::string prompt;               // if not empty, instead of a case
     Index steps = 48;                 // tokens behind the prompt
     Index whole = 0;                  // tokens that go in whole; 0: half of a case, the prompt
-    std::string out;
+    std::shared_ptr<OutputFile> out;
 };
 
 // Each returns an exit code.

@@ -20,7 +20,7 @@ struct ClockFlags {
     std::string set;
     std::vector<Index> lengths = {256, 512, 1024, 2048, 4096};
     Index tokens = 32, rounds = 5, warm_up = 4;
-    std::string json;
+    std::shared_ptr<OutputFile> json;
 };
 
 struct ClockRow {
@@ -218,7 +218,7 @@ int run_policy_clock(const ClockFlags& flags) {
                1.2,
                1}})
         reached = print_goal(goal, rows, json) && reached;
-    if (!flags.json.empty()) write_json(flags.json, json);
+    write_json(flags.json, json);
     std::cout << "RESULT rows=" << rows.size() << " goals=" << (reached ? "yes" : "no")
               << std::endl;
     return cli::kHolds;  // times are the machine's; a slow one is no failed check
@@ -250,7 +250,7 @@ Command add_clock(CLI::App& parent) {
     count("--tokens", flags->tokens, 1, "tokens of a round, whose median counts");
     count("--rounds", flags->rounds, 1, "rounds, behind one that does not count");
     count("--warm-up", flags->warm_up, 0, "tokens of each round that do not count");
-    sub->add_option("--json", flags->json, "also write the figures to this file");
+    cli::add_json_flag(*sub, flags->json);
     return {sub, [flags] { return run_policy_clock(*flags); }};
 }
 

@@ -167,7 +167,7 @@ int run_compare(const CompareFlags& flags) {
         "\n  share, factor: bytes held at the end, positions and scores included, of the "
         "full cache's keys\n  and values, and the other way round. same: the same most "
         "likely next token. KL in bits.\n");
-    if (!flags.json.empty()) write_json(flags.json, json);
+    write_json(flags.json, json);
     std::cout << "RESULT policies=" << all.size() << " positions=" << report.positions
               << " full_is_full=" << (full_is_full ? "yes" : "no") << std::endl;
     return full_is_full ? cli::kHolds : cli::kFails;

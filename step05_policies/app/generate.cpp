@@ -57,7 +57,7 @@ int run_generate(const GenerateFlags& flags) {
     json["bytes_allocated"] = bytes.allocated;
     json["checksum"] = generator.checksum().hex();
     json["seconds"] = seconds;
-    if (!flags.json.empty()) write_json(flags.json, json);
+    write_json(flags.json, json);
     std::cout << "RESULT tokens=" << tokens.size() << " kept=" << store->mean_kept()
               << " bytes=" << bytes.logical << " checksum=" << generator.checksum().hex()
               << std::endl;

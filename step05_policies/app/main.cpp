@@ -25,7 +25,7 @@ CLI::App* add_compare(CLI::App& app, app::CompareFlags& flags) {
     count("--prompt", flags.prompt, 1, "of these, that go in whole; the others are scored");
     count("--tokens", flags.tokens, 1, "of the text, at most, in whole windows");
     count("--recall", flags.recall, 0, "recall cases for each distance");
-    sub->add_option("--json", flags.json, "also write the figures to this file");
+    cli::add_json_flag(*sub, flags.json);
     return sub;
 }
 
@@ -41,7 +41,7 @@ CLI::App* add_generate(CLI::App& app, app::GenerateFlags& flags) {
     sub->add_option("-n,--steps", flags.steps, "tokens to generate")
         ->check(CLI::Range(0, 1 << 24))
         ->capture_default_str();
-    sub->add_option("--json", flags.json, "also write the figures to this file");
+    cli::add_json_flag(*sub, flags.json);
     return sub;
 }
 
@@ -73,7 +73,8 @@ CLI::App* add_record(CLI::App& app, app::RecordFlags& flags) {
     count("-n,--steps", flags.steps, 1, "tokens behind the prompt");
     count("--whole", flags.whole, 0,
           "tokens that go in whole; 0: half of a case, all of a prompt");
-    sub->add_option("-o,--out", flags.out, "the file to write, JSON lines")->required();
+    cli::add_output_flag(*sub, "-o,--out", flags.out, "the file to write, JSON lines")
+        ->required();
     return sub;
 }
 

@@ -19,7 +19,7 @@ struct MemoryFlags {
     std::string set;
     std::vector<Index> lengths = {128, 256, 512, 1024};
     Index prompt = 64;
-    std::string json;
+    std::shared_ptr<OutputFile> json;
 };
 
 // Everything but the oracle holds the same bytes whatever the text; the oracle is left out,
@@ -99,7 +99,7 @@ int run_policy_memory(const MemoryFlags& flags) {
         "  others call compression ratio), the full cache over this one (MiniCache's 1.53x).\n"
         "  All are of bytes, against keys and values alone of every token.\n");
     report["equal"] = equal;
-    if (!flags.json.empty()) write_json(flags.json, report);
+    write_json(flags.json, report);
     std::cout << "RESULT rows=" << report["rows"].size() << " equal=" << (equal ? "yes" : "no")
               << std::endl;
     return equal ? cli::kHolds : cli::kFails;
@@ -123,7 +123,7 @@ Command add_memory(CLI::App& parent) {
     sub->add_option("--prompt-tokens", flags->prompt, "tokens that go in whole")
         ->check(CLI::Range(1, 1 << 20))
         ->capture_default_str();
-    sub->add_option("--json", flags->json, "also write the figures to this file");
+    cli::add_json_flag(*sub, flags->json);
     return {sub, [flags] { return run_policy_memory(*flags); }};
 }
 

@@ -21,7 +21,7 @@ struct NeedleFlags {
     std::vector<std::string> names;
     std::string cases = KVLAB_SOURCE_WEIGHTS "/recall_cases.jsonl";
     Index each = 20;
-    std::string json;
+    std::shared_ptr<OutputFile> json;
 };
 
 struct Tally {
@@ -165,7 +165,7 @@ int run_needle(const NeedleFlags& flags) {
         "\n  outside: the question comes behind what is compressed. inside: all of it but its\n"
         "  question mark is compressed with the text. first, second: the case's question, and\n"
         "  one for another pair of its text, each to a fork of the same compressed text.\n");
-    if (!flags.json.empty()) write_json(flags.json, json);
+    write_json(flags.json, json);
     std::cout << "RESULT policies=" << names.size() << " cases=" << cases.size() << std::endl;
     return cli::kHolds;
 }
@@ -188,7 +188,7 @@ Command add_needle(CLI::App& parent) {
     sub->add_option("--recall", flags->each, "cases for each distance")
         ->check(CLI::Range(1, 1 << 20))
         ->capture_default_str();
-    sub->add_option("--json", flags->json, "also write the figures to this file");
+    cli::add_json_flag(*sub, flags->json);
     return {sub, [flags] { return run_needle(*flags); }};
 }
 

@@ -24,7 +24,7 @@ struct QualityFlags {
     std::vector<Index> parts = {2, 4, 8, 16};
     Index window = 512, prompt = 256, tokens = 4096, seeds = 3;
     bool no_bytes = false;
-    std::string json;
+    std::shared_ptr<OutputFile> json;
 };
 
 // One policy at one budget; of what is random, one measurement for each seed.
@@ -207,7 +207,7 @@ int run_quality(const QualityFlags& flags) {
         "  Not at equal bytes: what no budget brings there (once evicted, a text still "
         "grows).\n",
         full);
-    if (!flags.json.empty()) write_json(flags.json, json);
+    write_json(flags.json, json);
     std::cout << "RESULT rows=" << rows << " full_is_full=" << (run.full_is_full ? "yes" : "no")
               << std::endl;
     return run.full_is_full ? cli::kHolds : cli::kFails;
@@ -240,7 +240,7 @@ Command add_quality(CLI::App& parent) {
     count("--tokens", flags->tokens, 1, "of the text, at most, in whole windows");
     count("--seeds", flags->seeds, 1, "measurements of what is random");
     sub->add_flag("--no-bytes", flags->no_bytes, "leave out the tables at equal bytes");
-    sub->add_option("--json", flags->json, "also write the figures to this file");
+    cli::add_json_flag(*sub, flags->json);
     return {sub, [flags] { return run_quality(*flags); }};
 }
 

@@ -2,7 +2,6 @@
 #include "recording.hpp"
 
 #include <algorithm>
-#include <cstdio>
 
 namespace kvlab::app {
 
@@ -28,23 +27,14 @@ void add_changes(Index place,
 
 }  // namespace
 
-RecordingWriter::RecordingWriter(std::string path, const Json& header)
-    : path_(std::move(path)),
-      temporary_(path_ + ".part"),
-      file_(temporary_, std::ios::binary | std::ios::trunc) {
-    check(file_.is_open(), path_, ": cannot write the recording");
+RecordingWriter::RecordingWriter(std::shared_ptr<OutputFile> file, const Json& header)
+    : file_(std::move(file)) {
     write(header);
-}
-
-RecordingWriter::~RecordingWriter() {
-    if (!file_.is_open()) return;
-    file_.close();
-    std::remove(temporary_.c_str());
 }
 
 void RecordingWriter::write(const Json& line) {
     // A piece of a text may end inside of a character.
-    file_ << line.dump(-1, ' ', false, Json::error_handler_t::replace) << '\n';
+    file_->write(line.dump(-1, ' ', false, Json::error_handler_t::replace) + '\n');
 }
 
 void RecordingWriter::start(const std::string& policy) {
@@ -76,9 +66,7 @@ void RecordingWriter::step(const PolicyStore& store, const Json& outcome) {
 }
 
 void RecordingWriter::finish() {
-    file_.close();
-    check(!file_.fail() && std::rename(temporary_.c_str(), path_.c_str()) == 0, path_,
-          ": cannot write the recording");
+    file_->commit();
 }
 
 }  // namespace kvlab::app

@@ -16,8 +16,8 @@
 // counts those that are not evicted, for each layer and KV head.
 #pragma once
 
-#include <fstream>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -29,12 +29,8 @@ namespace kvlab::app {
 
 class RecordingWriter {
 public:
-    // The file gets its name when finish() is called; before, nothing is there. Throws Error
-    // when it cannot be written.
-    RecordingWriter(std::string path, const Json& header);
-    ~RecordingWriter();
-    RecordingWriter(const RecordingWriter&) = delete;
-    RecordingWriter& operator=(const RecordingWriter&) = delete;
+    // The file gets its name when finish() is called; before, nothing is there.
+    RecordingWriter(std::shared_ptr<OutputFile> file, const Json& header);
 
     // What follows belongs to this policy.
     void start(const std::string& policy);
@@ -47,8 +43,7 @@ public:
 private:
     void write(const Json& line);
 
-    std::string path_, temporary_;
-    std::ofstream file_;
+    std::shared_ptr<OutputFile> file_;
     std::string policy_;
     Index step_ = 0;
     std::vector<std::vector<SlotClass>> known_;  // [L * Hkv], by position

@@ -19,7 +19,7 @@ struct StreamFlags {
     PolicyOptions policy;
     std::string text = KVLAB_SOURCE_WEIGHTS "/heldout.txt";
     Index tokens = 2048, every = 256;
-    std::string json;
+    std::shared_ptr<OutputFile> json;
 };
 
 struct Streamer {
@@ -119,7 +119,7 @@ int run_stream(const StreamFlags& flags) {
         json["policies"].push_back(std::move(row));
     }
     json["memory_constant"] = constant;
-    if (!flags.json.empty()) write_json(flags.json, json);
+    write_json(flags.json, json);
     std::cout << "RESULT tokens=" << flags.tokens
               << " memory_constant=" << (constant ? "yes" : "no") << std::endl;
     return constant ? cli::kHolds : cli::kFails;
@@ -141,7 +141,7 @@ Command add_stream(CLI::App& parent) {
     };
     count("--tokens", flags->tokens, 2, "of the text");
     count("--every", flags->every, 1, "tokens of a stretch");
-    sub->add_option("--json", flags->json, "also write the figures to this file");
+    cli::add_json_flag(*sub, flags->json);
     return {sub, [flags] { return run_stream(*flags); }};
 }
 

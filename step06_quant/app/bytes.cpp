@@ -17,7 +17,7 @@ struct BytesFlags {
     std::vector<std::string> codes;
     std::vector<Index> lengths = {32, 64, 128, 192, 256, 512, 1024, 2048, 4096};
     Index residual = 128;
-    std::string json;
+    std::shared_ptr<OutputFile> json;
 };
 
 // ANCHOR: form
@@ -87,7 +87,7 @@ int run_bytes(const BytesFlags& flags) {
         "  capacity: whole tiles of 64 tokens and, of KIVI, tiles for all and room for what "
         "waits in f16.\n"
         "  equal: the first three agree with each other. bits: of a number.\n");
-    if (!flags.json.empty()) {
+    if (flags.json) {
         report["refused"] = table.refused;
         report["equal"] = equal;
         write_json(flags.json, report);
@@ -117,7 +117,7 @@ Command add_bytes(CLI::App& parent) {
         ->check(CLI::Range(32, 512))  // IsMember takes "" for a number
         ->check(CLI::IsMember(kResiduals))
         ->capture_default_str();
-    sub->add_option("--json", flags->json, "also write the figures to this file");
+    cli::add_json_flag(*sub, flags->json);
     return {sub, [flags] { return run_bytes(*flags); }};
 }
 

@@ -23,7 +23,7 @@ struct HistogramFlags {
     SessionOptions session;
     std::string text = KVLAB_SOURCE_WEIGHTS "/heldout.txt";
     Index tokens = 512, layer = 0, head = 0, bits = 4;
-    std::string json;
+    std::shared_ptr<OutputFile> json;
 };
 
 struct GroupStudy {
@@ -181,7 +181,7 @@ int run_histogram(const HistogramFlags& flags) {
         "keys, turned\n"
         "  back if rotated; of quiet: in the other channels alone.\n",
         1 << flags.bits);
-    if (!flags.json.empty()) write_json(flags.json, report);
+    write_json(flags.json, report);
     std::cout << "RESULT rows=" << report["rows"].size() << std::endl;
     return cli::kHolds;
 }
@@ -207,7 +207,7 @@ Command add_histogram(CLI::App& parent) {
     sub->add_option("--bits", flags->bits, "of a code")
         ->check(CLI::IsMember({2, 4}))
         ->capture_default_str();
-    sub->add_option("--json", flags->json, "also write the figures to this file");
+    cli::add_json_flag(*sub, flags->json);
     return {sub, [flags] { return run_histogram(*flags); }};
 }
 

@@ -68,7 +68,7 @@ int run_kv(const KvFlags& flags) {
     report["residual"] = flags.options.residual;
     report["inject"] = flags.inject;
     report["refused"] = table.refused;
-    if (!flags.trial.json.empty()) write_json(flags.trial.json, report);
+    write_json(flags.trial.json, report);
     std::cout << "RESULT rows=" << trial.rows().size() << " refused=" << table.refused.size()
               << " f32_is_plain=" << (equal ? "yes" : "no") << std::endl;
     return equal ? cli::kHolds : cli::kFails;

@@ -20,7 +20,7 @@ struct KvClockFlags {
     std::vector<Index> lengths = {2048, 4096};
     Index tokens = 16, rounds = 5, warm_up = 2;
     bool rotate = false;
-    std::string json;
+    std::shared_ptr<OutputFile> json;
 };
 
 struct KvClockRow {
@@ -142,7 +142,7 @@ int run_kv_clock(const KvClockFlags& flags) {
     std::printf(
         "  bytes read: the keys and values of all layers; ratios are medians of the rounds' "
         "own.\n");
-    if (!flags.json.empty()) write_json(flags.json, report);
+    write_json(flags.json, report);
     std::cout << "RESULT rows=" << report["rows"].size() << std::endl;
     return cli::kHolds;  // times are the machine's; a slow one is no failed check
 }
@@ -173,7 +173,7 @@ Command add_kv_clock(CLI::App& parent) {
     count("--rounds", flags->rounds, 1, "rounds, behind one that does not count");
     count("--warm-up", flags->warm_up, 0, "tokens of each round that do not count");
     sub->add_flag("--rotate", flags->rotate, "rotate by a Hadamard matrix, too");
-    sub->add_option("--json", flags->json, "also write the figures to this file");
+    cli::add_json_flag(*sub, flags->json);
     return {sub, [flags] { return run_kv_clock(*flags); }};
 }
 

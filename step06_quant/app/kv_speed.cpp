@@ -19,7 +19,7 @@ struct KvSpeedFlags {
     Index context = 2048, tokens = 32, rounds = 5, warm_up = 1;
     double seconds = 0.2;  // that a round lasts at least
     bool wait = false;
-    std::string json;
+    std::shared_ptr<OutputFile> json;
 };
 
 std::vector<std::unique_ptr<KvStore>> coded_cache(const Session& session,
@@ -66,7 +66,7 @@ int run_kv_speed(const KvSpeedFlags& flags) {
                 format_number(rate.low).c_str(), format_number(rate.high).c_str(),
                 pass.cache_bytes());
     std::fflush(stdout);
-    if (!flags.json.empty()) {
+    if (flags.json) {
         Json report = new_report("step06_quant kv-speed", 0);
         report["model"] = config.name;
         report["engine"] = session.engine->name();
@@ -112,7 +112,7 @@ Command add_kv_speed(CLI::App& parent) {
         ->capture_default_str();
     sub->add_flag("--wait", flags->wait,
                   "say READY, then a round for each line of standard input, then say ROUND");
-    sub->add_option("--json", flags->json, "also write the figures to this file");
+    cli::add_json_flag(*sub, flags->json);
     return {sub, [flags] { return run_kv_speed(*flags); }};
 }
 

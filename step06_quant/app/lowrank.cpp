@@ -191,7 +191,7 @@ int run_lowrank(const LowRankFlags& flags) {
         trial.plain_bits_per_byte(), 2 * c.layers * table.size() * Index{sizeof(float)},
         table.size());
     trial.print_source();
-    if (!flags.trial.json.empty()) {
+    if (flags.trial.json) {
         Json report = trial.report("step06_quant lowrank");
         report["size"] = table.size();
         report["float_bytes_per_token"] = 2 * c.layers * table.size() * Index{sizeof(float)};

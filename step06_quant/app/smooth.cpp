@@ -120,7 +120,7 @@ int run_smooth(const SmoothFlags& flags) {
         "  size moves into the weights. threshold: from where on an input stays a float.\n",
         trial.plain_bits_per_byte());
     trial.print_source();
-    if (!flags.trial.json.empty()) {
+    if (flags.trial.json) {
         Json report = trial.report("step06_quant smooth");
         report["head"] = flags.head;
         report["inner"] = flags.inner;

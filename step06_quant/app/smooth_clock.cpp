@@ -92,7 +92,7 @@ void add_smooth_clock_flags(CLI::App& app, SmoothClockFlags& flags) {
 
 int run_smooth_clock(const SessionOptions& options,
                      const SmoothClockFlags& flags,
-                     const std::string& json) {
+                     const std::shared_ptr<OutputFile>& json) {
     const Session session(options);
     const CpuOptions cpu{session.engine->pool().threads(), session.level};
     check(flags.prompt + flags.steps <= session.model->config.context, "--prompt ",
@@ -120,7 +120,7 @@ int run_smooth_clock(const SessionOptions& options,
     std::printf("  %-14s %8s %8s %8s %6s   %8s %6s   %s\n", "tokens/s", "prompt", "quarter",
                 "3 quart.", "times", "decoding", "times", "weights");
     for (const auto& one : all) one->print(*all.front());
-    if (!json.empty()) {
+    if (json) {
         Json report = new_report("step06_quant smooth --clock", 0);
         report["model"] = session.model->config.name;
         report["prompt"] = flags.prompt;

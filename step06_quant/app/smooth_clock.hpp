@@ -16,6 +16,6 @@ void add_smooth_clock_flags(CLI::App& app, SmoothClockFlags& flags);
 // Returns an exit code.
 int run_smooth_clock(const SessionOptions& session,
                      const SmoothClockFlags& flags,
-                     const std::string& json);
+                     const std::shared_ptr<OutputFile>& json);
 
 }  // namespace kvlab::app

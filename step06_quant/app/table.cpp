@@ -146,7 +146,7 @@ int run_table(const TableFlags& flags) {
         "  KL in bits, against the model without a cache: %.4f bits per byte.\n",
         court.logits(), trial.plain_bits_per_byte());
     trial.print_source();
-    if (!flags.trial.json.empty()) {
+    if (flags.trial.json) {
         Json report = trial.report("step06_quant");
         for (std::size_t i = 0; i < verdicts.size(); ++i)
             report["rows"][i].update({{"law", verdicts[i].whole + verdicts[i].one_by_one}});

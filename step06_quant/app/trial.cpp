@@ -48,7 +48,7 @@ void add_trial_flags(CLI::App& app, TrialFlags& flags) {
     count("--tokens", flags.tokens, 1, "of the text to judge by, at most, in whole windows");
     count("--calibration", flags.calibration, 1, "tokens to calibrate on, as above");
     count("--recall", flags.recall, 0, "recall cases for each distance");
-    app.add_option("--json", flags.json, "also write the figures to this file");
+    cli::add_json_flag(app, flags.json);
 }
 
 Trial::Trial(const TrialFlags& flags)

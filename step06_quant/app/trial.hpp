@@ -16,7 +16,7 @@ struct TrialFlags {
     std::string text = KVLAB_SOURCE_WEIGHTS "/heldout.txt";
     std::string cases = KVLAB_SOURCE_WEIGHTS "/recall_cases.jsonl";
     Index window = 512, tokens = 4096, calibration = 4096, recall = 20;
-    std::string json;
+    std::shared_ptr<OutputFile> json;
 };
 
 void add_trial_flags(CLI::App& app, TrialFlags& flags);

@@ -106,7 +106,7 @@ int run_weights(const WeightsFlags& flags) {
         "  stays F32 included. bytes: of all matrices. ms/token: one token at a time, where a\n"
         "  kernel multiplies with the codes. KL in bits, from the model itself.\n",
         trial.plain_bits_per_byte());
-    if (!flags.trial.json.empty()) {
+    if (flags.trial.json) {
         Json report = trial.report("step06_quant weights");
         report["kept_f32"] = kept;
         report["factor"] = static_cast<double>(flags.factor);

@@ -1,12 +1,11 @@
 // kvlab_weights - look into a GGUF file, convert it, or try its tokenizer.
-#include <CLI/CLI.hpp>
-
 #include <algorithm>
 #include <cstdio>
 #include <iostream>
 #include <map>
 #include <string>
 
+#include <kvlab/tensor/program.hpp>
 #include <kvlab/weights/convert.hpp>
 #include <kvlab/weights/gguf_file.hpp>
 #include <kvlab/weights/model_path.hpp>
@@ -75,10 +74,13 @@ void convert_file(const std::string& in, const std::string& out, const std::stri
     std::cout << describe_conversion(file, out, target, convert(file, out, target));
 }
 
-int run(int argc, char** argv) {
+}  // namespace
+
+int main(int argc, char** argv) {
     CLI::App app(
         "Looks into GGUF model files and converts them.\n"
-        "Without arguments: shows the tiny model that comes with kvlab.");
+        "Without arguments: shows the tiny model that comes with kvlab.",
+        "kvlab_weights");
     app.footer(
         "A model is a path, or a name that is looked for in $KVLAB_WEIGHTS and weights/.\n"
         "Exit codes: 0 done, 1 bad data, 2 usage.");
@@ -102,27 +104,14 @@ int run(int argc, char** argv) {
     tokenizer->add_flag("--special", tokens.special, "Read names of control tokens as such");
     tokenizer->add_flag("--steps", tokens.steps, "Print the merges of each word");
 
-    try {
-        app.parse(argc, argv);
-    } catch (const CLI::ParseError& error) {
-        return app.exit(error) == 0 ? 0 : 2;
-    }
-    if (converter->parsed())
-        convert_file(model, out, type);
-    else if (tokenizer->parsed())
-        show_tokens(GgufFile::open(find_model(model, KVLAB_SOURCE_WEIGHTS)).metadata(), tokens);
-    else
-        show(model);
-    return 0;
-}
-
-}  // namespace
-
-int main(int argc, char** argv) {
-    try {
-        return run(argc, argv);
-    } catch (const std::exception& error) {
-        std::cerr << "kvlab_weights: " << error.what() << '\n';
-        return 1;
-    }
+    return cli::run(app, argc, argv, [&] {
+        if (converter->parsed())
+            convert_file(model, out, type);
+        else if (tokenizer->parsed())
+            show_tokens(GgufFile::open(find_model(model, KVLAB_SOURCE_WEIGHTS)).metadata(),
+                        tokens);
+        else
+            show(model);
+        return cli::kHolds;
+    });
 }

@@ -5,7 +5,8 @@
 #include <type_traits>
 #include <utility>
 
-#include <kvlab/weights/atomic_file.hpp>
+#include <kvlab/tensor/output_file.hpp>
+
 #include "gguf_format.hpp"
 
 namespace kvlab {
@@ -160,7 +161,7 @@ void GgufWriter::emit(const std::string& target, const Put& put) const {
 }
 
 void GgufWriter::write(const std::filesystem::path& path) const {
-    AtomicFile file(path);
+    OutputFile file(path);
     emit(path.string(), [&](std::span<const std::byte> piece) { file.write(piece); });
     file.commit();
 }

@@ -4,16 +4,13 @@
 // reports needs nlohmann-json.
 #pragma once
 
-#include <cerrno>
-#include <cstdio>
-#include <cstring>
-#include <fstream>
+#include <memory>
 #include <string>
 
 #include <nlohmann/json.hpp>
 
-#include <kvlab/tensor/error.hpp>
 #include <kvlab/tensor/measure.hpp>
+#include <kvlab/tensor/output_file.hpp>
 
 namespace kvlab {
 
@@ -44,19 +41,11 @@ inline Json to_json(const Quartiles& q) {
     return json;
 }
 
-// Writes the file under a temporary name and renames it when it is complete, so that a full
-// disk or an interruption never leaves half a report. Throws Error, and leaves an older file as
-// it was, when that fails.
-inline void write_json(const std::string& path, const Json& json) {
-    const std::string temporary = path + ".part";
-    std::ofstream file(temporary, std::ios::binary | std::ios::trunc);
-    const bool opened = file.is_open();
-    file << json.dump(2) << '\n';
-    file.close();
-    if (opened && !file.fail() && std::rename(temporary.c_str(), path.c_str()) == 0) return;
-    const int reason = errno;
-    if (opened) std::remove(temporary.c_str());
-    throw Error(concat(path, ": cannot write the report: ", std::strerror(reason)));
+// Writes the report and commits the file. Nothing for no file: --json was not given.
+inline void write_json(const std::shared_ptr<OutputFile>& file, const Json& json) {
+    if (!file) return;
+    file->write(json.dump(2) + '\n');
+    file->commit();
 }
 
 }  // namespace kvlab

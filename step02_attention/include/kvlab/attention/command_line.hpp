@@ -3,12 +3,7 @@
 // Header only, and included by programs alone: the libraries do not need CLI11.
 #pragma once
 
-#include <unistd.h>
-
-#include <CLI/CLI.hpp>
 #include <cstdint>
-#include <cstdlib>
-#include <exception>
 #include <fstream>
 #include <iostream>
 #include <iterator>
@@ -16,26 +11,11 @@
 #include <vector>
 
 #include <kvlab/attention/session.hpp>
+#include <kvlab/tensor/program.hpp>
 #include <kvlab/tensor/sampling.hpp>
 #include <kvlab/weights/unicode.hpp>
 
 namespace kvlab::cli {
-
-// The exit codes of all programs.
-inline constexpr int kHolds = 0, kFails = 1, kUsage = 2;
-
-// CLI::Range lets NaN through: no comparison with it holds.
-inline CLI::Validator number_between(double least, double most) {
-    return CLI::Validator(
-        [least, most](const std::string& text) {
-            double number = 0;
-            const bool inside =
-                CLI::detail::lexical_cast(text, number) && number >= least && number <= most;
-            return inside ? std::string()
-                          : concat("Value ", text, " not in range ", least, " to ", most);
-        },
-        concat("FLOAT in [", least, " - ", most, "]"));
-}
 
 inline void add_model_flags(CLI::App& app, SessionOptions& options) {
     app.add_option("-m,--model", options.model,
@@ -59,37 +39,6 @@ inline void add_sampling_flags(CLI::App& app, SamplingOptions& options) {
         ->check(number_between(0, 1))
         ->capture_default_str();
     app.add_option("-s,--seed", options.seed, "of the sampling")->capture_default_str();
-}
-
-// Parses, runs `body` and turns what happens into an exit code. Every failure is one line.
-template <class Body>
-int run(CLI::App& app, int argc, char** argv, Body&& body) {
-    try {
-        app.parse(argc, argv);
-    } catch (const CLI::ParseError& error) {
-        return app.exit(error) == 0 ? kHolds : kUsage;
-    }
-    try {
-        const int code = body();
-        std::cout.flush();
-        if (!std::cout) throw Error("standard output: cannot write");
-        return code;
-    } catch (const std::exception& error) {
-        std::cout.flush();
-        std::cerr << app.get_name() << ": " << error.what() << std::endl;
-        return kFails;
-    }
-}
-
-inline bool use_colour() {
-    const char* wish = std::getenv("NO_COLOR");
-    return isatty(STDOUT_FILENO) && (wish == nullptr || *wish == '\0');
-}
-
-// "yes" or "NO", coloured on a terminal.
-inline std::string verdict(bool ok) {
-    if (!use_colour()) return ok ? "yes" : "NO";
-    return ok ? "\033[32myes\033[0m" : "\033[31mNO\033[0m";
 }
 
 // A whole file, for a text to score. Throws Error when it cannot be read.
