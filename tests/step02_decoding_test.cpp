@@ -8,6 +8,7 @@
 #include <kvlab/attention/cpu_engine.hpp>
 #include <kvlab/attention/generate.hpp>
 #include <kvlab/attention/synthetic.hpp>
+#include <kvlab/attention/whole_sequence.hpp>
 #include <kvlab/tensor/checksum.hpp>
 #include <kvlab/weights/quantize.hpp>
 
@@ -119,6 +120,28 @@ TEST_CASE("2.2 decoder: the context bounds a text whose positions the decoder lo
             CHECK(unrotated.next_position() == 90);
         }
     }
+}
+
+TEST_CASE("2.3 generation: a text in two parts, one sampler, is the text in one") {
+    const Config config = small_config();
+    auto engine = make_cpu_engine();
+    Decoder decoder(load_model(*make_synthetic(config, 7), *engine), *engine);
+    const auto prompt = random_tokens(5, config.vocab, 1);
+    const SamplingOptions sampling{.temperature = 1.5f, .top_k = 40, .seed = 9};
+    WholeSequence store(decoder.kv_shape(), 40);
+    const auto go_on = [&](std::span<const Token> text, Index steps, Sampler& sampler) {
+        store.reset();
+        Generator generator(decoder);
+        generator.add(store, text, steps, sampler);
+        generator.run();
+        sampler = generator.sampler(0);
+        return std::vector<Token>(generator.tokens(0).begin(), generator.tokens(0).end());
+    };
+    Sampler once(sampling), twice(sampling), anew(sampling);
+    const auto whole = go_on(prompt, 20, once);
+    const auto half = go_on(prompt, 10, twice);
+    CHECK(go_on(half, 10, twice) == whole);
+    CHECK(go_on(half, 10, anew) != whole);  // a fresh seed throws the first dice again
 }
 
 TEST_CASE("2.2 engine: matrices of different formats in one have the bits of each alone") {

@@ -121,17 +121,31 @@ TEST_SUITE("weights") {
         CHECK(tokenizer->decode(chat.encode({messages.data(), 1}, false)) ==
               "<|im_start|>system\nnew<|im_end|>\n");
         CHECK(chat.encode({}, false).empty());
-        // A reply in the cache, and what is appended behind it, are the conversation so far.
-        std::vector<Token> tokens = chat.encode({messages.data(), 2});
-        const std::vector<Token> reply = tokenizer->encode("er");
-        tokens.insert(tokens.end(), reply.begin(), reply.end());
-        tokens.push_back(tokenizer->eos());
-        chat.append_after_reply(tokens);
-        EncodeReport report;
-        chat.append_message(messages[3], tokens, &report);
-        chat.append_generation_prompt(tokens);
-        CHECK(tokens == chat.encode(messages));
-        CHECK(report.dropped_bytes == 1);
+    }
+
+    TEST_CASE("W.2 tokenizer: chat goes on after a reply, however that ended") {
+        const auto tokenizer = make_tokenizer(small_bpe_data());
+        const ChatFormat chat(*tokenizer);
+        const std::vector<ChatMessage> messages = {
+            {"system", "new"}, {"user", "low"}, {"assistant", "er"}, {"user", "est\x04"}};
+        const Token end_of_turn = tokenizer->find_control("<|im_end|>");
+        const Token end_of_text = tokenizer->find_control("<|endoftext|>");
+        REQUIRE(tokenizer->is_end(end_of_turn));
+        REQUIRE(tokenizer->is_end(end_of_text));
+        // Of its own accord, by another end, or cut off.
+        for (const Token last : {end_of_turn, end_of_text, kNoToken}) {
+            CAPTURE(last);
+            std::vector<Token> tokens = chat.encode({messages.data(), 2});
+            const std::vector<Token> reply = tokenizer->encode("er");
+            tokens.insert(tokens.end(), reply.begin(), reply.end());
+            if (last != kNoToken) tokens.push_back(last);
+            chat.end_reply(tokens);
+            EncodeReport report;
+            chat.append_message(messages[3], tokens, &report);
+            chat.append_generation_prompt(tokens);
+            CHECK(tokens == chat.encode(messages));
+            CHECK(report.dropped_bytes == 1);
+        }
     }
 
     TEST_CASE("W.2 tokenizer: chat refuses a model without its template or tokens") {

@@ -111,7 +111,7 @@ int main(int argc, char** argv) {
         "step02_attention"};
     cli::add_model_flags(app, flags.session);
     cli::add_sampling_flags(app, flags.sampling);
-    app.add_option("-p,--prompt", flags.prompt, "text to go on with")->capture_default_str();
+    cli::add_prompt_flags(app, flags.prompt, "text to go on with");
     app.add_option("-n,--steps", flags.steps, "tokens to generate")
         ->check(CLI::Range(0, 1 << 24))
         ->capture_default_str();

@@ -1,5 +1,7 @@
 #include <kvlab/attention/generate.hpp>
 
+#include <utility>
+
 namespace kvlab {
 
 const char* finish_name(Finish finish) {
@@ -11,6 +13,13 @@ Index Generator::add(KvStore& store,
                      std::span<const Token> prompt,
                      Index steps,
                      const SamplingOptions& sampling) {
+    return add(store, prompt, steps, Sampler(sampling));
+}
+
+Index Generator::add(KvStore& store,
+                     std::span<const Token> prompt,
+                     Index steps,
+                     Sampler sampler) {
     const Index P = static_cast<Index>(prompt.size());
     check(P >= 1, "generate: the prompt is empty");
     check(steps >= 0, "generate: steps must not be negative, found ", steps);
@@ -20,7 +29,7 @@ Index Generator::add(KvStore& store,
     const Index context = decoder_.config().context;
     check(!bounded || P <= context, "generate: a prompt of ", P,
           " tokens does not fit the model's context of ", context);
-    Sequence sequence{&store, {prompt.begin(), prompt.end()}, P, P + steps, Sampler(sampling)};
+    Sequence sequence{&store, {prompt.begin(), prompt.end()}, P, P + steps, std::move(sampler)};
     sequence.tokens.reserve(
         static_cast<std::size_t>(bounded ? std::min(P + steps, context + 1) : P + steps));
     if (steps == 0) sequence.finish = Finish::length;

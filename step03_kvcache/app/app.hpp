@@ -16,6 +16,8 @@ struct GenerateFlags {
     SamplingOptions sampling;
     std::string prompt;
     bool prompt_given = false;
+    std::string system;  // of a chat
+    bool system_given = false;
     Index steps = 128;
     Index batch = 1;
     Index chunk = 512;

@@ -10,9 +10,8 @@ CLI::App* add_generate(CLI::App& app, app::GenerateFlags& flags) {
     CLI::App* sub = app.add_subcommand("generate", "go on with a prompt, or chat");
     cli::add_model_flags(*sub, flags.session);
     cli::add_sampling_flags(*sub, flags.sampling);
-    sub->add_option("-p,--prompt", flags.prompt,
-                    "text to go on with (with --chat: what the user says)")
-        ->each([&flags](const std::string&) { flags.prompt_given = true; });
+    cli::add_prompt_flags(*sub, flags.prompt,
+                          "text to go on with (with --chat: what the user says)");
     sub->add_option("-n,--steps", flags.steps, "tokens to generate at most")
         ->check(CLI::Range(0, 1 << 24))
         ->capture_default_str();
@@ -27,16 +26,23 @@ CLI::App* add_generate(CLI::App& app, app::GenerateFlags& flags) {
     sub->add_flag("--compare", flags.compare,
                   "with the cache, then without, and compare every bit")
         ->excludes("--no-cache");
-    sub->add_flag("--chat", flags.chat,
-                  "talk to the model in its chat format; without -p: read lines")
-        ->excludes("--compare")
-        ->excludes("--no-cache");
     sub->add_flag("--ignore-end", flags.ignore_end, "go on after the model's end of text");
+    CLI::Option* const chat =
+        sub->add_flag("--chat", flags.chat,
+                      "talk to the model in its chat format; without -p: read lines")
+            ->excludes("--batch")
+            ->excludes("--compare")
+            ->excludes("--no-cache")
+            ->excludes("--ignore-end");
+    sub->add_option("--system", flags.system,
+                    "with --chat: the message before the first; default: the model's own")
+        ->needs(chat);
     cli::add_json_flag(*sub, flags.json);
     cli::add_output_flag(
         *sub, "--trace", flags.trace,
         "record every number of the run in this file, for diverge and viewer.py")
-        ->excludes("--chat");
+        ->excludes("--chat")
+        ->excludes("--batch");
     return sub;
 }
 
@@ -44,7 +50,7 @@ CLI::App* add_verify(CLI::App& app, app::VerifyFlags& flags) {
     CLI::App* sub = app.add_subcommand(
         "verify", "cached = uncached: tokens, every logit, the cache's contents");
     sub->add_option("-m,--model", flags.models,
-                    "GGUF files or names; default: every model that is there");
+                    "GGUF file or name, may be repeated; default: every model that is there");
     sub->add_option("--threads", flags.session.threads,
                     "threads; 0: chosen by the model's size")
         ->check(CLI::Range(0, 256))
@@ -52,8 +58,9 @@ CLI::App* add_verify(CLI::App& app, app::VerifyFlags& flags) {
     sub->add_option("--simd", flags.session.simd,
                     "portable, avx2 or avx512; default: the best here");
     cli::add_sampling_flags(*sub, flags.sampling);
-    sub->add_option("-p,--prompt", flags.prompts,
-                    "prompts of one batch; default: 1, 5 and 8 tokens");
+    cli::add_prompt_flags(
+        *sub, flags.prompts,
+        "a prompt of the batch, may be repeated; default: prompts of 1, 5 and 8 tokens");
     sub->add_option("-n,--steps", flags.steps, "tokens to generate per prompt")
         ->check(CLI::Range(1, 1 << 24))
         ->capture_default_str();
@@ -117,6 +124,9 @@ int run(int argc, char** argv) {
     return cli::run(app, argc, argv, [&] {
         generate.session.source_weights = verify.session.source_weights =
             speed.session.source_weights = KVLAB_SOURCE_WEIGHTS;
+        generate.prompt_given =
+            generating->count("--prompt") > 0 || generating->count("--file") > 0;
+        generate.system_given = generating->count("--system") > 0;
         if (generating->parsed())
             return generate.chat ? app::run_chat(generate) : app::run_generate(generate);
         if (speeding->parsed()) return app::run_speed(speed);

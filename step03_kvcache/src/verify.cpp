@@ -157,13 +157,16 @@ VerifyReport verify(Decoder& decoder,
     Generator cached(decoder), uncached(decoder);
     for (std::size_t i = 0; i < prompts.size(); ++i) {
         check(!prompts[i].empty(), "verify: prompt ", i, " is empty");
-        const Index length = static_cast<Index>(prompts[i].size()) + options.steps;
-        check(length <= decoder.config().context, "verify: prompt ", i, " and ", options.steps,
-              " steps do not fit the context of ", decoder.config().context);
+        const Index context = decoder.config().context,
+                    length = static_cast<Index>(prompts[i].size()) + options.steps;
+        // The last token is generated and never fed: it needs no place.
+        check(length <= context + 1, "verify: prompt ", i, " and ", options.steps,
+              " steps do not fit the context of ", context);
         compare_prompt(decoder, prompts[i], static_cast<Index>(i), options, report);
-        caches.push_back(std::make_unique<KvCache>(decoder.kv_shape(), length, options.level));
-        none.push_back(
-            std::make_unique<WholeSequence>(decoder.kv_shape(), length, options.level));
+        caches.push_back(std::make_unique<KvCache>(decoder.kv_shape(),
+                                                   std::min(length, context), options.level));
+        none.push_back(std::make_unique<WholeSequence>(
+            decoder.kv_shape(), std::min(length, context), options.level));
         cached.add(*caches[i], prompts[i], options.steps, options.sampling);
         uncached.add(*none[i], prompts[i], options.steps, options.sampling);
     }

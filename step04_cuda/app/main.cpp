@@ -13,7 +13,7 @@ CLI::App* add_generate(CLI::App& app, app::GenerateFlags& flags) {
     CLI::App* sub = app.add_subcommand("generate", "go on with a prompt: chapter 3's bits");
     cli::add_model_flags(*sub, flags.session);
     cli::add_sampling_flags(*sub, flags.sampling);
-    sub->add_option("-p,--prompt", flags.prompt, "text to go on with")->capture_default_str();
+    cli::add_prompt_flags(*sub, flags.prompt, "text to go on with");
     sub->add_option("-n,--steps", flags.steps, "tokens to generate at most")
         ->check(CLI::Range(0, 1 << 24))
         ->capture_default_str();

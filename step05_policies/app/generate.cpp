@@ -9,6 +9,22 @@
 
 namespace kvlab::app {
 
+namespace {
+
+// A store that forgets takes a prompt of any length, but not more at once than it has memory
+// for: then all but the last token go in pieces, each followed by an eviction. What does not
+// fit in pieces either is left to the generator, which says that the context is full.
+void feed_in_pieces(Session& session, PolicyStore& store, std::span<const Token> prompt) {
+    while (static_cast<Index>(prompt.size()) - store.next_position() > store.room()) {
+        if (store.room() == 0 || session.decoder.context_bounds(store)) return;
+        session.decoder.forward(store,
+                                prompt.subspan(static_cast<std::size_t>(store.next_position()),
+                                               static_cast<std::size_t>(store.room())));
+    }
+}
+
+}  // namespace
+
 int run_generate(const GenerateFlags& flags) {
     Session session(flags.session);
     const PolicyEntry& entry = find_policy(flags.name);
@@ -28,12 +44,13 @@ int run_generate(const GenerateFlags& flags) {
                 session.engine->name().c_str(), entry.name, entry.idea, flags.prompt.c_str());
     std::fflush(stdout);
 
+    Stopwatch watch;
+    feed_in_pieces(session, *store, prompt);
     Generator generator(session.decoder);
     generator.add(*store, prompt, flags.steps, flags.sampling);
     generator.set_is_end([&](Token token) { return session.tokenizer->is_end(token); });
     cli::TextStream text(*session.tokenizer);
     generator.set_on_token([&](Index, Token token, View<const float>) { text.push(token); });
-    Stopwatch watch;
     generator.run();
     const double seconds = watch.seconds();
     text.finish();

@@ -37,7 +37,7 @@ CLI::App* add_generate(CLI::App& app, app::GenerateFlags& flags) {
     sub->add_option("--policy", flags.name, "one of them")
         ->check(CLI::IsMember(names_of_policies()))
         ->capture_default_str();
-    sub->add_option("-p,--prompt", flags.prompt, "text to go on with")->capture_default_str();
+    cli::add_prompt_flags(*sub, flags.prompt, "text to go on with");
     sub->add_option("-n,--steps", flags.steps, "tokens to generate")
         ->check(CLI::Range(0, 1 << 24))
         ->capture_default_str();
@@ -65,11 +65,10 @@ CLI::App* add_record(CLI::App& app, app::RecordFlags& flags) {
         count("--distance", flags.distance, 1, "of the recall case, in bytes");
     CLI::Option* const number =
         count("--case", flags.number, 1, "which of those with this distance");
-    sub->add_option("-p,--prompt", flags.prompt,
-                    "instead of a case: the text that everything kept goes on with")
-        ->excludes(cases)
-        ->excludes(distance)
-        ->excludes(number);
+    const cli::PromptOptions prompt = cli::add_prompt_flags(
+        *sub, flags.prompt, "instead of a case: the text that everything kept goes on with");
+    for (CLI::Option* const given : {prompt.text, prompt.file})
+        given->excludes(cases)->excludes(distance)->excludes(number);
     count("-n,--steps", flags.steps, 1, "tokens behind the prompt");
     count("--whole", flags.whole, 0,
           "tokens that go in whole; 0: half of a case, all of a prompt");

@@ -16,8 +16,10 @@ void add_policy_flags(CLI::App& app, PolicyOptions& options) {
             ->capture_default_str();
     };
     count("--budget", options.budget, 1, "tokens that each layer and KV head keeps");
-    app.add_option("--ratio", options.ratio, "keep this share of the tokens seen instead")
-        ->check(cli::number_between(0, 1));
+    app.add_option("--ratio", options.ratio,
+                   "instead: keep this share of the tokens seen, at least one of them")
+        ->check(cli::share_of_all())
+        ->excludes("--budget");
     count("--sinks", options.sinks, 0, "sinks: first tokens that always stay");
     app.add_option("--recent", options.recent,
                    "h2o, keyformer, scissorhands, random, key-norm: last tokens that always "

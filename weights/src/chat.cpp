@@ -80,7 +80,10 @@ void ChatFormat::append_generation_prompt(std::vector<Token>& tokens) const {
     append_text("assistant\n", tokens, nullptr);
 }
 
-void ChatFormat::append_after_reply(std::vector<Token>& tokens) const {
+void ChatFormat::end_reply(std::vector<Token>& tokens) const {
+    const bool ended = !tokens.empty() && tokenizer_.is_end(tokens.back());
+    if (ended && tokens.back() != im_end_) tokens.pop_back();
+    if (tokens.empty() || tokens.back() != im_end_) tokens.push_back(im_end_);
     append_text("\n", tokens, nullptr);
 }
 

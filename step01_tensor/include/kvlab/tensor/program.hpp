@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
@@ -34,11 +35,64 @@ inline void finish_standard_output() {
                        reason != 0 ? concat(": ", std::strerror(reason)) : std::string()));
 }
 
+// "" for a number as people write it: digits, one sign where there may be one, a point and an
+// exponent for a fraction. CLI11 also takes 010 for 8, 0x10 for 16 and -1 for 2^64 - 1.
+inline std::string plain_number(const std::string& text, bool sign, bool fraction) {
+    const auto digits = [&](std::size_t at) {
+        return std::min(text.find_first_not_of("0123456789", at), text.size());
+    };
+    const std::size_t begin = sign && text.starts_with('-') ? 1 : 0;
+    std::size_t end = digits(begin);
+    bool plain = end > begin && (end == begin + 1 || text[begin] != '0');
+    if (fraction) {
+        const std::size_t whole = end - begin;
+        plain = whole == 0 || plain;
+        if (end < text.size() && text[end] == '.') {
+            const std::size_t point = end++;
+            end = digits(end);
+            plain = plain && whole + (end - point - 1) > 0;
+        } else {
+            plain = plain && whole > 0;
+        }
+        if (plain && end < text.size() && (text[end] == 'e' || text[end] == 'E')) {
+            end += end + 1 < text.size() && (text[end + 1] == '-' || text[end + 1] == '+');
+            plain = digits(end + 1) > end + 1;
+            end = digits(end + 1);
+        }
+    }
+    if (plain && end == text.size()) return {};
+    return concat("expected a",
+                  fraction ? ""
+                  : sign   ? " whole"
+                           : " whole, not negative,",
+                  " number in decimal, found '", text, "'");
+}
+
+// What every flag of every subcommand keeps to:
+//   - It takes one value; a list has commas in it, or the flag is repeated. Otherwise CLI11
+//     takes "[a,b]" for two values, and what follows "[]" for values, too, flags or not.
+//   - Numbers are decimal.
+inline void keep_to_the_letter(CLI::App& app) {
+    for (CLI::Option* option : app.get_options()) {
+        option->allow_extra_args(false);
+        const std::string type = option->get_type_name();
+        const bool fraction = type.starts_with("FLOAT");
+        const bool sign = fraction || type.starts_with("INT");
+        if (!sign && !type.starts_with("UINT")) continue;
+        const auto check = [=](const std::string& text) {
+            return plain_number(text, sign, fraction);
+        };
+        option->check(CLI::Validator(check, ""));
+    }
+    for (CLI::App* sub : app.get_subcommands({})) keep_to_the_letter(*sub);
+}
+
 // Parses, runs `body` and turns what happens into an exit code. Every failure is one line. A
 // program that is interrupted leaves no unfinished file behind.
 template <class Body>
 int run(CLI::App& app, int argc, char** argv, Body&& body) {
     remove_unfinished_files_on_signals();
+    keep_to_the_letter(app);
     try {
         int code = kHolds;
         try {

@@ -44,7 +44,8 @@ inline Json to_json(const Quartiles& q) {
 // Writes the report and commits the file. Nothing for no file: --json was not given.
 inline void write_json(const std::shared_ptr<OutputFile>& file, const Json& json) {
     if (!file) return;
-    file->write(json.dump(2) + '\n');
+    // A text that a model wrote may end inside of a character.
+    file->write(json.dump(2, ' ', false, Json::error_handler_t::replace) + '\n');
     file->commit();
 }
 

@@ -3,11 +3,14 @@
 // Header only, and included by programs alone: the libraries do not need CLI11.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <fstream>
 #include <iostream>
 #include <iterator>
 #include <string>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include <kvlab/attention/session.hpp>
@@ -16,6 +19,19 @@
 #include <kvlab/weights/unicode.hpp>
 
 namespace kvlab::cli {
+
+// More than 0, and at most 1.
+inline CLI::Validator share_of_all() {
+    return CLI::Validator(
+        [](const std::string& text) {
+            float share = 0;
+            const bool inside =
+                CLI::detail::lexical_cast(text, share) && share > 0 && share <= 1;
+            return inside ? std::string()
+                          : concat("expected more than 0 and at most 1, found ", text);
+        },
+        "FLOAT in (0 - 1]");
+}
 
 inline void add_model_flags(CLI::App& app, SessionOptions& options) {
     app.add_option("-m,--model", options.model,
@@ -29,14 +45,22 @@ inline void add_model_flags(CLI::App& app, SessionOptions& options) {
 
 inline void add_sampling_flags(CLI::App& app, SamplingOptions& options) {
     app.add_option("-t,--temperature", options.temperature, "0: always the most likely token")
-        ->check(number_between(0, 100))
+        ->check(CLI::Validator(
+            [](const std::string& text) {
+                double t = 0;  // 1e-60 is no 0, as it would be in a float
+                constexpr double kLeast{Sampler::kLeastTemperature};
+                if (CLI::detail::lexical_cast(text, t) && (t == 0 || (t >= kLeast && t <= 100)))
+                    return std::string();
+                return concat("expected 0, or ", kLeast, " to 100, found ", text);
+            },
+            "FLOAT in {0} or [2^-20 - 100]"))
         ->capture_default_str();
     app.add_option("--top-k", options.top_k, "only the k most likely; 0: all")
         ->check(CLI::Range(0, 1 << 24))
         ->capture_default_str();
     app.add_option("--top-p", options.top_p,
                    "only the most likely with this mass together; 1: all")
-        ->check(number_between(0, 1))
+        ->check(share_of_all())
         ->capture_default_str();
     app.add_option("-s,--seed", options.seed, "of the sampling")->capture_default_str();
 }
@@ -46,6 +70,69 @@ inline std::vector<std::uint8_t> read_bytes(const std::string& path) {
     std::ifstream file(path, std::ios::binary);
     check(file.good(), path, ": cannot be read");
     return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+}
+
+// Everything that standard input brings, for `-p -`.
+inline std::string read_standard_input() {
+    std::string text{std::istreambuf_iterator<char>(std::cin), {}};
+    check(!std::cin.bad(), "standard input: cannot be read");
+    return text;
+}
+
+// A prompt from a file or from standard input, without the end of its last line: editors and
+// `echo` put one there that nobody means.
+inline std::string without_last_newline(std::string text) {
+    if (text.ends_with('\n')) text.pop_back();
+    if (text.ends_with('\r')) text.pop_back();
+    return text;
+}
+
+struct PromptOptions {
+    CLI::Option *text, *file;
+};
+
+// -p TEXT, -p - (standard input) and -f FILE. With a vector each may be repeated, and each is
+// one prompt more; with a string only one of them may be given.
+template <class Prompt>
+PromptOptions add_prompt_flags(CLI::App& app, Prompt& prompt, const std::string& text) {
+    constexpr bool kOne = std::is_same_v<Prompt, std::string>;
+    const auto take = [&prompt](std::string one) {
+        if constexpr (kOne)
+            prompt = std::move(one);
+        else
+            prompt.push_back(std::move(one));
+    };
+    const auto take_text = [take](const Prompt& given) {
+        const auto one = [&](const std::string& from) {
+            take(from == "-" ? without_last_newline(read_standard_input()) : from);
+        };
+        if constexpr (kOne)
+            one(given);
+        else
+            std::for_each(given.begin(), given.end(), one);
+    };
+    const auto take_file = [take](const Prompt& given) {
+        const auto one = [&](const std::string& path) {
+            const std::vector<std::uint8_t> bytes = read_bytes(path);
+            take(without_last_newline({bytes.begin(), bytes.end()}));
+        };
+        if constexpr (kOne)
+            one(given);
+        else
+            std::for_each(given.begin(), given.end(), one);
+    };
+    PromptOptions options{};
+    options.text =
+        app.add_option_function<Prompt>("-p,--prompt", take_text, text + "; -: standard input");
+    options.file = app.add_option_function<Prompt>("-f,--file", take_file,
+                                                   "the same from a file, without the end of "
+                                                   "its last line");
+    options.file->check(CLI::ExistingFile);
+    if constexpr (kOne) {
+        options.file->excludes(options.text);
+        if (!prompt.empty()) options.text->default_str(prompt);
+    }
+    return options;
 }
 
 // Says aloud what of a text the vocabulary could not write.

@@ -38,6 +38,11 @@ public:
               Index steps,
               const SamplingOptions& sampling = {});
 
+    // The same with a sampler that has drawn before; sampler() is what it has become.
+    Index add(KvStore& store, std::span<const Token> prompt, Index steps, Sampler sampler);
+
+    const Sampler& sampler(Index sequence) const { return at(sequence).sampler; }
+
     // After such a token the sequence is finished; the token itself is kept. Default: none.
     void set_is_end(IsEnd is_end) { is_end_ = std::move(is_end); }
 

@@ -46,8 +46,10 @@ public:
                         std::vector<Token>& tokens,
                         EncodeReport* report = nullptr) const;
     void append_generation_prompt(std::vector<Token>& tokens) const;
-    // A reply that the model generated ends in <|im_end|>; this is the "\n" behind it.
-    void append_after_reply(std::vector<Token>& tokens) const;
+    // Ends a reply that the model generated as the template does, with <|im_end|> and "\n",
+    // however it stopped: by itself, by another token that ends a text (which the template does
+    // not know, so it goes), or because enough tokens were generated.
+    void end_reply(std::vector<Token>& tokens) const;
 
 private:
     void append_text(std::string_view text,
