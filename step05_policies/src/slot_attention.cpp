@@ -86,6 +86,7 @@ AttentionWork SlotCache::attend(Index layer,
                                 const View<const float>& q,
                                 const View<float>& out,
                                 ThreadPool& pool) {
+    check_attend("slot cache", shape_, pending_, q, out);
     check(layer >= 0 && layer < appended_, "slot cache: layer ", layer, " has no keys yet");
     Layer& l = layers_[static_cast<std::size_t>(layer)];
     const auto run = [&](ShareReader* reader) {

@@ -16,19 +16,21 @@
 #include <span>
 #include <string>
 #include <type_traits>
+#include <utility>
 
 #include <kvlab/tensor/error.hpp>
 #include <kvlab/tensor/memory.hpp>
 
 namespace kvlab {
 
-// Every size and index: signed, so that S - T is what it looks like, and 64 bits wide.
-using Index = std::ptrdiff_t;
+// Index (sizes.hpp) is every size and index: signed, so that S - T is what it looks like, and
+// 64 bits wide.
 
 inline constexpr Index kMaxRank = 4;
 
 // The extents of a tensor, at most kMaxRank of them. Throws Error for a negative extent or an
-// element count that does not fit in an Index.
+// element count that does not fit in an Index, even where another extent is 0: strides are
+// products, too.
 class Shape {
 public:
     Shape() = default;
@@ -37,14 +39,18 @@ public:
         : Shape(std::span<const Index>(extents.begin(), extents.size())) {}
 
     explicit Shape(std::span<const Index> extents) : rank_(static_cast<Index>(extents.size())) {
-        bool wrong = rank_ > kMaxRank;
+        bool wrong = rank_ > kMaxRank, empty = false;
         for (std::size_t axis = 0; axis < extents.size() && !wrong; ++axis) {
-            extents_[axis] = extents[axis];
-            wrong = extents[axis] < 0 || __builtin_mul_overflow(size_, extents[axis], &size_) ||
+            const Index extent = extents[axis];
+            extents_[axis] = extent;
+            empty = empty || extent == 0;
+            wrong = extent < 0 ||
+                    __builtin_mul_overflow(size_, extent == 0 ? 1 : extent, &size_) ||
                     size_ > kMaxSize;
         }
         if (wrong) [[unlikely]]
             refuse(extents);
+        if (empty) size_ = 0;
     }
 
     Index rank() const { return rank_; }
@@ -227,13 +233,22 @@ public:
 };
 
 // Owns a 64-byte aligned, row-major block of float32, zeroed at construction. Moves, and copies
-// only when asked to by clone(): a silent copy of a cache is a bug that nobody sees.
+// only when asked to by clone(): a silent copy of a cache is a bug that nobody sees. What was
+// moved from is as empty as Tensor().
 class Tensor {
 public:
     Tensor() = default;
+    // Throws Error if this machine has no room for it.
     explicit Tensor(Shape shape);
-    Tensor(Tensor&&) noexcept = default;
-    Tensor& operator=(Tensor&&) noexcept = default;
+
+    Tensor(Tensor&& other) noexcept
+        : shape_(std::exchange(other.shape_, Shape())), data_(std::move(other.data_)) {}
+
+    Tensor& operator=(Tensor&& other) noexcept {
+        shape_ = std::exchange(other.shape_, Shape());
+        data_ = std::move(other.data_);
+        return *this;
+    }
 
     Tensor clone() const;
 
