@@ -114,6 +114,16 @@ TEST_CASE("1.6 sampling edges: a high temperature makes all tokens alike") {
     }
 }
 
+TEST_CASE("1.6 sampling edges: a choice among none or too many is refused") {
+    Rng rng(1);
+    for (const Index bad :
+         {Index{0}, Index{-1}, Index{1} << 32, std::numeric_limits<Index>::max(),
+          std::numeric_limits<Index>::min()})
+        CHECK_THROWS_AS(rng.below(bad), Error);
+    CHECK(rng.below(1) == 0);
+    CHECK(rng.below((Index{1} << 32) - 1) >= 0);
+}
+
 TEST_CASE("1.6 sampling edges: temperatures that are refused") {
     const float below = std::nextafter(Sampler::kLeastTemperature, 0.0f);
     CHECK_NOTHROW(Sampler({.temperature = Sampler::kLeastTemperature}));

@@ -43,12 +43,17 @@ Index steps_here() {
     return kThreadSanitizer ? 4 : 12;
 }
 
-// Runs work(caller) in so many threads at once.
+// Runs work(caller) in so many threads, which all begin together.
 template <class Work>
 void in_threads(Work&& work) {
     std::vector<std::thread> threads;
+    std::atomic<int> ready{0};
     for (int caller = 0; caller < kCallers; ++caller)
-        threads.emplace_back([&, caller] { work(caller); });
+        threads.emplace_back([&, caller] {
+            ++ready;
+            while (ready < kCallers) std::this_thread::yield();
+            work(caller);
+        });
     for (std::thread& thread : threads) thread.join();
 }
 

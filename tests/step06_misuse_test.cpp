@@ -83,6 +83,9 @@ TEST_CASE("6.3 misuse: coded tiles and latents of sizes that cannot be are refus
     CHECK_THROWS_AS(latents.write(64, row), Error);
     CHECK_THROWS_AS(latents.write(-1, row), Error);
     CHECK_THROWS_AS(latents.write(kMost, row), Error);
+    Latents moved = std::move(latents);
+    CHECK_NOTHROW(moved.write(63, row));
+    CHECK_THROWS_AS(latents.write(0, row), Error);  // NOLINT(bugprone-use-after-move)
 }
 
 TEST_CASE("6.3 misuse: coded tiles that were moved from refuse rows") {

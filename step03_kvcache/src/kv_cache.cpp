@@ -40,8 +40,7 @@ AttentionWork TileCache<Tiles>::attend(Index layer,
                                        const View<const float>& q,
                                        const View<float>& out,
                                        ThreadPool& pool) {
-    check_attend("kv cache", shape_, pending_, q, out);
-    check(layer >= 0 && layer < appended_, "kv cache: layer ", layer, " has no keys yet");
+    check_attend("kv cache", shape_, pending_, appended_, layer, q, out);
     return attend_tiles(level_, pool, q, layers_[static_cast<std::size_t>(layer)], length_,
                         out);
 }

@@ -32,8 +32,8 @@ AttentionWork NaiveCache::attend(Index layer,
                                  const View<const float>& q,
                                  const View<float>& out,
                                  ThreadPool&) {
-    check_attend("naive cache", shape_, pending_, q, out);
-    check(holds(layer, length_ + pending_), "naive cache: layer ", layer, " has no keys yet");
+    check_attend("naive cache", shape_, pending_,
+                 holds(layer, length_ + pending_) ? layer + 1 : 0, layer, q, out);
     const Index D = shape_.head_dim, group = shape_.heads / shape_.kv_heads;
     const float* keys = keys_[static_cast<std::size_t>(layer)].data();
     const float* values = values_[static_cast<std::size_t>(layer)].data();

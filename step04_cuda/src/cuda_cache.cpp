@@ -46,8 +46,7 @@ AttentionWork CudaCache::attend(Index layer,
                                 const View<const float>& q,
                                 const View<float>& out,
                                 ThreadPool&) {
-    check_attend("cuda cache", shape_, pending_, q, out);
-    check(layer >= 0 && layer < appended_, "cuda cache: layer ", layer, " has no keys yet");
+    check_attend("cuda cache", shape_, pending_, appended_, layer, q, out);
     const Layer& from = *layers_[static_cast<std::size_t>(layer)];
     rung_for(pending_).run({q, from.keys.get(), from.values.get(), shape_.kv_heads, capacity_,
                             length_, out, scratch_});

@@ -155,8 +155,7 @@ AttentionWork MiniCache::attend(Index layer,
                                 const View<const float>& q,
                                 const View<float>& out,
                                 ThreadPool& pool) {
-    check_attend("minicache", shape_, pending_, q, out);
-    check(layer >= 0 && layer < appended_, "minicache: layer ", layer, " has no keys yet");
+    check_attend("minicache", shape_, pending_, appended_, layer, q, out);
     const Index pair = pair_of(layer);
     if (pair >= 0 && is_upper(layer)) {
         const Reader reader(*this, pairs_[static_cast<std::size_t>(pair)]);

@@ -200,8 +200,7 @@ AttentionWork QuestCache::attend(Index layer,
                                  const View<const float>& q,
                                  const View<float>& out,
                                  ThreadPool& pool) {
-    check_attend("quest", shape_, pending_, q, out);
-    check(layer >= 0 && layer < appended_, "quest: layer ", layer, " has no keys yet");
+    check_attend("quest", shape_, pending_, appended_, layer, q, out);
     const Layer& l = layers_[static_cast<std::size_t>(layer)];
     const Index slots = length_ + pending_;
     if (pending_ > 1 || layer < options_.whole_layers ||

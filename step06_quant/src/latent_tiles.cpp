@@ -49,7 +49,6 @@ Latents::Latents(Index slots, Index rank, bool across, LatentFormat format)
         resize_list(codes_, numbers, "latents");
         resize_list(scales_, rows, "latents");
     }
-    slots_ = rows;
 }
 
 Index Latents::allocated_bytes() const {
@@ -58,7 +57,7 @@ Index Latents::allocated_bytes() const {
 }
 
 void Latents::write(Index slot, const float* row) {
-    check(slot >= 0 && slot < slots_, "latents: there is no slot ", slot, " of ", slots_);
+    check(slot >= 0 && slot < slots(), "latents: there is no slot ", slot, " of ", slots());
     check(all_finite({row, static_cast<std::size_t>(rank_)}), "latents: slot ", slot,
           " would hold a number that is not finite");
     const Index from = place(slot, 0), stride = across_ ? kLatentSlots : 1;

@@ -140,8 +140,7 @@ AttentionWork QuantCache::attend(Index layer,
                                  const View<const float>& q,
                                  const View<float>& out,
                                  ThreadPool& pool) {
-    check_attend("quant cache", shape_, pending_, q, out);
-    check(layer >= 0 && layer < appended_, "quant cache: layer ", layer, " has no keys yet");
+    check_attend("quant cache", shape_, pending_, appended_, layer, q, out);
     const Layer& l = layers_[static_cast<std::size_t>(layer)];
     const View<const float> queries = prepared_queries(q);
     AttentionWork work;

@@ -13,6 +13,7 @@
 
 namespace kvlab {
 
+// Every size and index: signed, so that S - T is what it looks like, and 64 bits wide.
 using Index = std::ptrdiff_t;
 
 // More than any process can address; who asks for more has not meant it.

@@ -15,7 +15,6 @@
 #include <ostream>
 #include <span>
 #include <string>
-#include <type_traits>
 #include <utility>
 
 #include <kvlab/tensor/error.hpp>
@@ -23,14 +22,10 @@
 
 namespace kvlab {
 
-// Index (sizes.hpp) is every size and index: signed, so that S - T is what it looks like, and
-// 64 bits wide.
-
 inline constexpr Index kMaxRank = 4;
 
 // The extents of a tensor, at most kMaxRank of them. Throws Error for a negative extent or an
-// element count that does not fit in an Index, even where another extent is 0: strides are
-// products, too.
+// element count that does not fit in an Index, of extents of 0 as if they were 1: for strides.
 class Shape {
 public:
     Shape() = default;
@@ -41,14 +36,12 @@ public:
     explicit Shape(std::span<const Index> extents) : rank_(static_cast<Index>(extents.size())) {
         bool wrong = rank_ > kMaxRank, empty = false;
         for (std::size_t axis = 0; axis < extents.size() && !wrong; ++axis) {
-            const Index extent = extents[axis];
-            extents_[axis] = extent;
-            empty = empty || extent == 0;
-            wrong = extent < 0 ||
-                    __builtin_mul_overflow(size_, extent == 0 ? 1 : extent, &size_) ||
-                    size_ > kMaxSize;
+            extents_[axis] = extents[axis];
+            empty = empty || extents[axis] == 0;
+            wrong = extents[axis] < 0 ||
+                    __builtin_mul_overflow(size_, extents[axis] + (extents[axis] == 0), &size_);
         }
-        if (wrong) [[unlikely]]
+        if (wrong || size_ > kMaxSize) [[unlikely]]
             refuse(extents);
         if (empty) size_ = 0;
     }
@@ -233,16 +226,13 @@ public:
 };
 
 // Owns a 64-byte aligned, row-major block of float32, zeroed at construction. Moves, and copies
-// only when asked to by clone(): a silent copy of a cache is a bug that nobody sees. What was
-// moved from is as empty as Tensor().
+// only when asked to by clone(): a silent copy of a cache is a bug that nobody sees.
 class Tensor {
 public:
     Tensor() = default;
-    // Throws Error if this machine has no room for it.
-    explicit Tensor(Shape shape);
+    explicit Tensor(Shape shape);  // throws Error if this machine has no room for it
 
-    Tensor(Tensor&& other) noexcept
-        : shape_(std::exchange(other.shape_, Shape())), data_(std::move(other.data_)) {}
+    Tensor(Tensor&& other) noexcept { *this = std::move(other); }  // other is empty
 
     Tensor& operator=(Tensor&& other) noexcept {
         shape_ = std::exchange(other.shape_, Shape());

@@ -43,10 +43,13 @@ inline constexpr Index kMostOfKvShape = 1 << 12;
 // and the query heads share the KV heads evenly. The products of such a shape fit in an Index.
 void check_kv_shape(const char* store, const KvShape& shape);
 
-// Throws Error unless a step of `pending` tokens is open and q and out are its [T, Hq, D].
+// Throws Error unless a step of `pending` tokens is open, of which layers [0, appended) have
+// their rows, `layer` is one of these and q and out are the step's [T, Hq, D].
 void check_attend(const char* store,
                   const KvShape& shape,
                   Index pending,
+                  Index appended,
+                  Index layer,
                   const View<const float>& q,
                   const View<float>& out);
 

@@ -29,9 +29,15 @@ public:
     const float* tile(Index tile, std::vector<float>& room) const;
 
 private:
+    Index slots() const {
+        return static_cast<Index>(format_ == LatentFormat::f32 ? floats_.size()
+                                                               : codes_.size()) /
+               rank_;
+    }
+
     Index place(Index slot, Index j) const;
 
-    Index rank_, slots_ = 0;
+    Index rank_;
     bool across_;  // slots side by side
     LatentFormat format_;
     std::vector<float> floats_;  // one of the two
