@@ -25,8 +25,8 @@ namespace {
 
 constexpr Index kMostOfAll = std::numeric_limits<Index>::max();
 
-std::vector<std::pair<const char*, MakeStore>> plain_stores() {
-    std::vector<std::pair<const char*, MakeStore>> stores;
+std::vector<std::pair<const char*, StoreOfShape>> plain_stores() {
+    std::vector<std::pair<const char*, StoreOfShape>> stores;
     for (const KvFormat format : kKvFormats)
         stores.emplace_back(kv_format_name(format), [=](const KvShape& shape, Index capacity) {
             return make_cache(format, shape, capacity);

@@ -33,7 +33,7 @@ TEST_CASE("4.1 misuse: device memory of sizes that cannot be is refused") {
 }
 
 TEST_CASE("4.5 misuse: shapes and capacities that cannot be are refused") {
-    const MakeStore make = [](const KvShape& shape, Index capacity) {
+    const StoreOfShape make = [](const KvShape& shape, Index capacity) {
         return std::make_unique<CudaCache>(shape, capacity);
     };
     check_bad_shapes(make);

@@ -37,14 +37,14 @@ TEST_SUITE_BEGIN("step05");
 
 TEST_CASE(
     "5.1 misuse: attend outside of a step or with other shapes is refused by every store") {
-    for_policies([](const PolicyEntry&, const MakeStore& make) {
+    for_policies([](const PolicyEntry&, const StoreOfShape& make) {
         check_attend_misuse(*make({2, 4, 2, 32}, 40));
         check_attend_misuse(*make({4, 4, 4, 32}, 40));
     });
 }
 
 TEST_CASE("5.1 misuse: shapes and capacities that cannot be are refused by every store") {
-    for_policies([](const PolicyEntry&, const MakeStore& make) {
+    for_policies([](const PolicyEntry&, const StoreOfShape& make) {
         check_bad_shapes(make);
         check_huge_capacities(make);
     });

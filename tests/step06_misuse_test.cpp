@@ -52,7 +52,7 @@ TEST_CASE("6.3 misuse: attend outside of a step or with other shapes is refused"
 TEST_CASE("6.3 misuse: shapes and capacities that cannot be are refused") {
     for (const auto& kind : quant_kinds()) {
         CAPTURE(kind.first);
-        const MakeStore make = [&](const KvShape& shape, Index capacity) {
+        const StoreOfShape make = [&](const KvShape& shape, Index capacity) {
             return std::make_unique<QuantCache>(shape, capacity, kind.second);
         };
         check_bad_shapes(make);
@@ -89,7 +89,7 @@ TEST_CASE("6.3 misuse: coded tiles and latents of sizes that cannot be are refus
 }
 
 TEST_CASE("6.3 misuse: coded tiles that were moved from refuse rows") {
-    CodedTiles from(KvCode::q8_0, CodedTiles::Side::keys, 64, 2, 32);
+    CodedTiles from(KvCode::f16, CodedTiles::Side::keys, 64, 2, 32);
     const std::vector<float> row(32, 1.5f);
     from.write(1, 5, row);
     const CodedTiles to = std::move(from);

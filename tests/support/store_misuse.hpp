@@ -52,10 +52,10 @@ inline void check_attend_misuse(KvStore& store) {
     CHECK_NOTHROW(attend(0));
 }
 
-using MakeStore = std::function<std::unique_ptr<KvStore>(const KvShape&, Index capacity)>;
+using StoreOfShape = std::function<std::unique_ptr<KvStore>(const KvShape&, Index capacity)>;
 
 // Shapes that no model has: Error at the door, and nothing was allocated for them.
-inline void check_bad_shapes(const MakeStore& make) {
+inline void check_bad_shapes(const StoreOfShape& make) {
     const KvShape good{2, 4, 2, 32};
     CHECK_NOTHROW(make(good, 10));
     constexpr Index kMost = std::numeric_limits<Index>::max(), kLeast = -kMost - 1;
@@ -75,7 +75,7 @@ inline void check_bad_shapes(const MakeStore& make) {
 }
 
 // Capacities whose bytes wrap around: each must be refused, never a small block.
-inline void check_huge_capacities(const MakeStore& make) {
+inline void check_huge_capacities(const StoreOfShape& make) {
     std::vector<Index> capacities = {std::numeric_limits<Index>::max()};
     for (int e = 50; e <= 62; ++e)
         for (const Index near : {-64, -1, 0, 1, 63})
