@@ -13,6 +13,7 @@
 #include <kvlab/tensor/tensor.hpp>
 
 #include "sanitizers.hpp"
+#include "skip.hpp"
 
 using namespace kvlab;
 
@@ -68,7 +69,7 @@ TEST_CASE("1.1 sizes: memory of a size that no machine has is an Error with the 
 
 TEST_CASE("1.1 sizes: memory that this machine does not have is an Error with the size") {
     if (KVLAB_SANITIZED != 0) {
-        MESSAGE("SKIPPED: this sanitizer ends the program when memory is refused");
+        test::skip("this sanitizer ends the program when memory is refused");
         return;
     }
     CHECK_THROWS_WITH_AS(Memory(kMostBytes, Memory::Fill::nothing),

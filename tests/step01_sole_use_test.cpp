@@ -17,6 +17,7 @@
 #include <kvlab/tensor/thread_pool.hpp>
 
 #include "sanitizers.hpp"
+#include "skip.hpp"
 
 using namespace kvlab;
 
@@ -157,7 +158,7 @@ TEST_CASE("1.7 threads that cannot be started: an Error with the reason and no t
 // does not.
 TEST_CASE("1.7 threads that cannot be started: those that run are ended first") {
 #if KVLAB_SANITIZED
-    MESSAGE("SKIPPED: a sanitizer needs the address space for itself");
+    test::skip("a sanitizer needs the address space for itself");
 #else
     const pid_t child = fork();
     if (child == 0) {
@@ -180,7 +181,7 @@ TEST_CASE("1.7 threads that cannot be started: those that run are ended first") 
     REQUIRE(waitpid(child, &status, 0) == child);
     REQUIRE(WIFEXITED(status));
     if (WEXITSTATUS(status) == 77)
-        MESSAGE("SKIPPED: this system does not limit a program's address space");
+        test::skip("this system does not limit a program's address space");
     else
         CHECK(WEXITSTATUS(status) == 0);
 #endif

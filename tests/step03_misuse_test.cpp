@@ -16,6 +16,7 @@
 
 #include "models.hpp"
 #include "sanitizers.hpp"
+#include "skip.hpp"
 #include "store_misuse.hpp"
 
 using namespace kvlab;
@@ -103,7 +104,7 @@ TEST_CASE("3.1 misuse: shapes and capacities that cannot be are refused") {
 
 TEST_CASE("3.1 misuse: a cache that is too large says how many bytes there are no room for") {
     if (KVLAB_SANITIZED != 0) {
-        MESSAGE("SKIPPED: this sanitizer ends the program when memory is refused");
+        test::skip("this sanitizer ends the program when memory is refused");
         return;
     }
     for (const KvFormat format : kKvFormats)
