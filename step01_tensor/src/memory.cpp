@@ -39,12 +39,14 @@ void AlignedDelete::operator()(std::byte* p) const {
 }
 
 Memory::Memory(Index bytes, Fill fill) {
+    check_bytes("memory", bytes);
     const auto wanted = static_cast<std::size_t>(bytes);
     const std::size_t size =
         std::max((wanted + kAlignment - 1) / kAlignment * kAlignment, kAlignment);
     const bool large = size >= 2 * kHugePage;
     const std::align_val_t alignment{large ? kHugePage : kAlignment};
-    auto* p = static_cast<std::byte*>(::operator new[](size, alignment));
+    auto* p = static_cast<std::byte*>(::operator new[](size, alignment, std::nothrow));
+    if (p == nullptr) refuse_bytes("memory", bytes);
     data_ = {p, AlignedDelete{alignment, static_cast<Index>(size)}};
     count_block(static_cast<Index>(size));
 #ifdef MADV_HUGEPAGE
@@ -54,14 +56,17 @@ Memory::Memory(Index bytes, Fill fill) {
 }
 
 std::shared_ptr<std::byte> MemoryPool::take(Index bytes) {
+    check_bytes("memory pool", bytes);
+    const SoleUse::Guard alone(use_, "memory pool");
     const auto line = static_cast<Index>(kAlignment);
     const Index needed = (bytes + line - 1) / line * line;
     if (block_ == nullptr || used_ + needed > size_) {
         // Blocks grow, so that a small model takes little and a large one few of them. Memory
         // that nobody writes to costs nothing.
         constexpr Index kFirst = Index{4} << 20, kLast = Index{64} << 20;
-        size_ = std::max(needed, std::clamp(2 * size_, kFirst, kLast));
-        block_ = std::make_shared<Memory>(size_, Memory::Fill::nothing);
+        const Index size = std::max(needed, std::clamp(2 * size_, kFirst, kLast));
+        block_ = std::make_shared<Memory>(size, Memory::Fill::nothing);
+        size_ = size;
         used_ = 0;
     }
     std::byte* piece = block_->data() + used_;

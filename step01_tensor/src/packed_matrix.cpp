@@ -150,9 +150,10 @@ PackedMatrix::PackedMatrix(Index outputs, Index depth, TensorType type, MemoryPo
           "]");
     check(depth % block_ == 0, "packed matrix: the depth of a matrix in ", type_name(type),
           " must be a multiple of ", block_, ", found ", depth);
-    panel_bytes_ = depth / block_ * group_bytes_;
+    panel_bytes_ = checked_product("packed matrix", {depth / block_, group_bytes_});
     MemoryPool own;
-    data_ = (pool != nullptr ? *pool : own).take(bytes());
+    data_ = (pool != nullptr ? *pool : own)
+                .take(checked_product("packed matrix", {panels(), panel_bytes_}));
     // Outputs that are set later need no zeros; columns that never are do.
     if (outputs % kPanel != 0)
         std::fill_n(data_.get() + (panels() - 1) * panel_bytes_, panel_bytes_, std::byte{0});

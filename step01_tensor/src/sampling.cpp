@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 
 #include <kvlab/tensor/numerics.hpp>
@@ -19,12 +20,26 @@ namespace {
 }  // namespace
 
 Sampler::Sampler(const SamplingOptions& options) : options_(options), rng_(options.seed) {
-    // Below that, a logit times log2(e) / temperature could leave the range of a float.
-    check(options.temperature == 0 || options.temperature >= 0x1p-20f,
-          "sampling: temperature must be 0 or at least 2^-20, found ", options.temperature);
+    check(options.temperature == 0 ||
+              (options.temperature >= kLeastTemperature && is_finite(options.temperature)),
+          "sampling: temperature must be 0, or finite and at least 2^-20, found ",
+          options.temperature);
     check(options.top_k >= 0, "sampling: top-k must be >= 0, found ", options.top_k);
     check(options.top_p > 0 && options.top_p <= 1, "sampling: top-p must be in (0, 1], found ",
           options.top_p);
+}
+
+// Scores of logits so large that a product with the scale leaves the range of a float: the
+// softmax is that of the distances from the largest, and what lies too far below it weighs
+// nothing.
+void Sampler::score_from_largest(std::span<const float> logits, float scale) {
+    constexpr float kLowest = std::numeric_limits<float>::lowest();
+    float largest = kLowest;
+    for (const Index i : order_)
+        largest = std::max(largest, logits[static_cast<std::size_t>(i)]);
+    for (std::size_t i = 0; i < order_.size(); ++i)
+        scores_[i] =
+            std::max((logits[static_cast<std::size_t>(order_[i])] - largest) * scale, kLowest);
 }
 
 // ANCHOR: sample
@@ -51,6 +66,8 @@ Index Sampler::sample(std::span<const float> logits) {
     weights_.resize(order_.size());
     const float scale = log2e_over(static_cast<double>(options_.temperature));
     for (std::size_t i = 0; i < order_.size(); ++i) scores_[i] = logit(order_[i]) * scale;
+    if (!all_finite(scores_)) [[unlikely]]
+        score_from_largest(logits, scale);
     const float mass = options_.top_p * softmax_weights(scores_, weights_);
     std::size_t kept = 0;
     float total = 0.0f;  // partial sums are one plain chain here: each of them is a threshold

@@ -12,7 +12,8 @@ void Shape::refuse(std::span<const Index> extents) {
     Index size = 1;
     for (std::size_t axis = 0; axis < extents.size(); ++axis) {
         check(extents[axis] >= 0, "shape: axis ", axis, " has negative extent ", extents[axis]);
-        check(!__builtin_mul_overflow(size, extents[axis], &size) && size <= kMaxSize,
+        check(!__builtin_mul_overflow(size, std::max<Index>(extents[axis], 1), &size) &&
+                  size <= kMaxSize,
               "shape: element count overflows at axis ", axis, " with extent ", extents[axis]);
     }
     throw Error("shape: extents that cannot be");

@@ -65,7 +65,7 @@ Index bytes_for(TensorType type, Index count) {
     const TypeFacts& entry = facts(type);
     check(count >= 0 && count % entry.elements == 0, entry.name, ": expected a multiple of ",
           entry.elements, " numbers, found ", count);
-    return count / entry.elements * entry.bytes;
+    return checked_product(entry.name, {count / entry.elements, entry.bytes});
 }
 
 void check_sizes(const char* verb, TensorType type, std::size_t numbers, std::size_t bytes) {

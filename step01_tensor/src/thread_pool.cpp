@@ -1,5 +1,6 @@
 #include <kvlab/tensor/thread_pool.hpp>
 
+#include <exception>
 #include <utility>
 
 namespace kvlab {
@@ -34,10 +35,22 @@ void wait_while(const std::atomic<T>& value, T old) {
 ThreadPool::ThreadPool(Index threads) {
     check(threads >= 1 && threads <= 256, "thread pool: threads must be 1 to 256, found ",
           threads);
-    for (Index i = 1; i < threads; ++i) workers_.emplace_back([this] { worker_loop(); });
+    workers_.reserve(static_cast<std::size_t>(threads - 1));
+    try {
+        for (Index i = 1; i < threads; ++i) workers_.emplace_back([this] { worker_loop(); });
+    } catch (const std::exception& error) {
+        const Index started = this->threads();
+        stop();  // a thread that is neither joined nor detached would end the program
+        throw Error(concat("thread pool: expected ", threads, " threads, the system gave ",
+                           started, ": ", error.what()));
+    }
 }
 
 ThreadPool::~ThreadPool() {
+    stop();
+}
+
+void ThreadPool::stop() {
     stop_.store(true);
     generation_.fetch_add(1, std::memory_order_release);
     generation_.notify_all();
@@ -45,6 +58,7 @@ ThreadPool::~ThreadPool() {
 }
 
 void ThreadPool::run_job(Index n, Call call, void* context) {
+    const SoleUse::Guard alone(use_, "thread pool");
     call_ = call;
     context_ = context;
     tasks_ = n;

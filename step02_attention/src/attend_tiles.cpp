@@ -219,9 +219,10 @@ AttentionWork attend_tiles(SimdLevel level,
     check_shape(q, {T, Hq, D}, "attend: q");
     check_shape(out, {T, Hq, D}, "attend: out");
     check(q.stride(2) == 1 && out.stride(2) == 1, "attend: heads must be contiguous");
-    check(Hq % Hkv == 0, "attend: ", Hq, " query heads do not share ", Hkv, " KV heads evenly");
-    check(past >= 0 && past + T <= tiles.slots(), "attend: slots [0, ", past + T,
-          ") are outside of ", tiles.slots());
+    check(Hkv > 0 && Hq % Hkv == 0, "attend: ", Hq, " query heads do not share ", Hkv,
+          " KV heads evenly");
+    check(past >= 0 && past <= tiles.slots() - T, "attend: ", T, " slots behind ", past,
+          " are outside of ", tiles.slots());
     const Index read = Hkv * (past + T) * tiles.slot_bytes();
     const Index written = Hkv * T * tiles.slot_bytes();
     constexpr Index kLong = 8;  // tiles: fewer are not worth sharing out

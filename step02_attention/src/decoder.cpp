@@ -22,6 +22,7 @@ KvShape Decoder::kv_shape() const {
 
 // ANCHOR: forward
 View<const float> Decoder::forward(std::span<const SequenceStep> batch) {
+    const SoleUse::Guard alone(use_, "decoder");
     start(batch);
     const View<const float> logits = engine_.host_rows(run_layers(batch), host_logits_);
     if (!all_finite(logits.flat())) [[unlikely]]
@@ -53,9 +54,14 @@ View<const float> Decoder::forward(KvStore& store,
 void Decoder::report_non_finite(std::span<const SequenceStep> batch) {
     FirstNonFinite finder;
     Observer* const before = std::exchange(observer_, &finder);
-    for (const SequenceStep& step : batch)
-        step.store->begin(static_cast<Index>(step.tokens.size()));
-    run_layers(batch);
+    try {
+        for (const SequenceStep& step : batch)
+            step.store->begin(static_cast<Index>(step.tokens.size()));
+        run_layers(batch);
+    } catch (...) {
+        observer_ = before;
+        throw;
+    }
     observer_ = before;
     throw Error(concat(model_->source, ": a number that is not finite: ", finder.where()));
 }

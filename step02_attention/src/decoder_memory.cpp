@@ -43,23 +43,26 @@ void Decoder::look_at_rows() {
 void Decoder::reserve(Index R, Index n) {
     const Config& c = config();
     const Index wide = (c.architecture == Architecture::gpt2 ? 1 : 2) * c.ffn;
+    const auto rows = [&](Index count, Index width) {
+        return engine_.allocate(checked_product("decoder", {count, width}));
+    };
     if (R > capacity_) {
         // A text that is run again for every token grows by one: room for 64 more saves growing
         // each time. A decoder that only ever sees single tokens keeps one row.
         if (R > 1) R = (R + 63) / 64 * 64;
-        x_ = engine_.allocate(R * c.dim);
-        normed_ = engine_.allocate(R * c.dim);
-        qkv_ = engine_.allocate(R * c.qkv_width());
-        mixed_ = engine_.allocate(R * c.heads * c.head_dim);
-        branch_ = engine_.allocate(R * c.dim);
-        gate_up_ = engine_.allocate(R * row_stride(wide));
-        hidden_ = engine_.allocate(R * row_stride(c.ffn));
+        x_ = rows(R, c.dim);
+        normed_ = rows(R, c.dim);
+        qkv_ = rows(R, c.qkv_width());
+        mixed_ = rows(R, c.heads * c.head_dim);
+        branch_ = rows(R, c.dim);
+        gate_up_ = rows(R, row_stride(wide));
+        hidden_ = rows(R, row_stride(c.ffn));
         capacity_ = R;
         R_ = 0;  // the looks have to be taken again
     }
     if (n > logits_capacity_) {
-        wanted_ = engine_.allocate(n * c.dim);
-        logits_ = engine_.allocate(n * c.vocab);
+        wanted_ = rows(n, c.dim);
+        logits_ = rows(n, c.vocab);
         logits_capacity_ = n;
     }
 }

@@ -29,9 +29,12 @@ Index Generator::add(KvStore& store,
     const Index context = decoder_.config().context;
     check(!bounded || P <= context, "generate: a prompt of ", P,
           " tokens does not fit the model's context of ", context);
-    Sequence sequence{&store, {prompt.begin(), prompt.end()}, P, P + steps, std::move(sampler)};
+    const Index length = checked_sum("generate: prompt and steps", {P, steps});
+    Sequence sequence{&store, {prompt.begin(), prompt.end()}, P, length, std::move(sampler)};
+    // Beyond a million tokens the list may as well grow.
+    constexpr Index kReserved = Index{1} << 20;
     sequence.tokens.reserve(
-        static_cast<std::size_t>(bounded ? std::min(P + steps, context + 1) : P + steps));
+        static_cast<std::size_t>(std::min(length, bounded ? context + 1 : P + kReserved)));
     if (steps == 0) sequence.finish = Finish::length;
     sequences_.push_back(std::move(sequence));
     batch_.reserve(sequences_.size());

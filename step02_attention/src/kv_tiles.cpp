@@ -4,15 +4,21 @@
 
 namespace kvlab {
 
+Index tiles_for(const char* what, Index slots, Index kv_heads, Index head_dim) {
+    check(slots > 0 && kv_heads > 0 && head_dim > 0, what,
+          ": slots, kv_heads and head_dim must be positive, found ", slots, ", ", kv_heads,
+          ", ", head_dim);
+    const Index tiles = blocks_for(slots, 64), padded = blocks_for(head_dim, 16);
+    check_bytes(what, checked_product(
+                          what, {2, kv_heads, tiles, 64, padded, 16, Index{sizeof(float)}}));
+    return tiles;
+}
+
 TileReader::TileReader(Index slots, Index kv_heads, Index head_dim)
-    : tiles_((slots + 63) / 64),
+    : tiles_(tiles_for("kv tiles", slots, kv_heads, head_dim)),
       kv_heads_(kv_heads),
       head_dim_(head_dim),
-      padded_dim_((head_dim + 15) / 16 * 16) {
-    check(slots > 0 && kv_heads > 0 && head_dim > 0,
-          "kv tiles: slots, kv_heads and head_dim must be positive, found ", slots, ", ",
-          kv_heads, ", ", head_dim);
-}
+      padded_dim_((head_dim + 15) / 16 * 16) {}
 
 Index TileReader::check_rows(Index first,
                              const View<const float>& k,
@@ -21,8 +27,8 @@ Index TileReader::check_rows(Index first,
     const Index T = k.dim(0);
     check_shape(k, {T, kv_heads_, head_dim_}, "kv tiles: keys");
     check_shape(v, {T, kv_heads_, head_dim_}, "kv tiles: values");
-    check(first >= 0 && first + T <= slots(), "kv tiles: slots [", first, ", ", first + T,
-          ") are outside of ", slots());
+    check(first >= 0 && first <= slots() - T, "kv tiles: ", T, " slots from ", first,
+          " on are outside of ", slots());
     return T;
 }
 

@@ -6,23 +6,38 @@ namespace kvlab {
 Index tokens_processed(Index P, Index n, bool cached, LastToken last) {
     check(P >= 1 && n >= 1, "closed form: the prompt and what is generated have at least one ",
           "token each, found ", P, " and ", n);
-    const Index shortest = last == LastToken::fed ? P + 1 : P,
-                longest = last == LastToken::fed ? P + n : P + n - 1;
+    const Index fed = last == LastToken::fed ? 1 : 0, shortest = P + fed,
+                longest = checked_sum("closed form", {P, n - 1, fed});
     if (cached) return longest;
     // Every step feeds the whole text: shortest + ... + longest, n numbers.
-    return (shortest + longest) * n / 2;
+    return checked_product("closed form",
+                           {checked_sum("closed form", {shortest, longest}), n}) /
+           2;
 }
 
 // ANCHOR_END: tokens_processed
 
+Index CacheShape::per_token() const {
+    check(layers > 0 && kv_heads > 0 && head_dim > 0 && bytes > 0,
+          "closed form: layers, KV heads, head_dim and bytes must be positive, found ", layers,
+          ", ", kv_heads, ", ", head_dim, ", ", bytes);
+    return checked_product("closed form", {2, layers, kv_heads, head_dim, bytes});
+}
+
+Index CacheShape::total(Index context, Index batch) const {
+    return checked_product("closed form", {per_token(), context, batch});
+}
+
 Index CacheShape::crossover(Index weight_bytes, Index batch) const {
     check(weight_bytes > 0 && batch > 0, "closed form: weights and batch must be positive");
-    const Index one = per_token() * batch;
-    return (weight_bytes + one - 1) / one;
+    return blocks_for(weight_bytes, total(1, batch));
 }
 
 Index projection_flops(Index layers, Index dim, Index heads, Index kv_heads, Index head_dim) {
-    return layers * 2 * dim * (2 * heads * head_dim + 2 * kv_heads * head_dim);
+    const Index wide = checked_product("closed form", {2, heads, head_dim}),
+                narrow = checked_product("closed form", {2, kv_heads, head_dim});
+    return checked_product("closed form",
+                           {layers, 2, dim, checked_sum("closed form", {wide, narrow})});
 }
 
 }  // namespace kvlab

@@ -8,6 +8,7 @@ namespace kvlab {
 template <class Tiles>
 TileCache<Tiles>::TileCache(const KvShape& shape, Index capacity, SimdLevel level)
     : shape_(shape), capacity_(capacity), level_(level) {
+    check_kv_shape("kv cache", shape);
     check(capacity > 0, "kv cache: capacity must be positive, found ", capacity);
     for (Index layer = 0; layer < shape.layers; ++layer)
         layers_.emplace_back(capacity, shape.kv_heads, shape.head_dim);
@@ -39,7 +40,7 @@ AttentionWork TileCache<Tiles>::attend(Index layer,
                                        const View<const float>& q,
                                        const View<float>& out,
                                        ThreadPool& pool) {
-    check(layer >= 0 && layer < appended_, "kv cache: layer ", layer, " has no keys yet");
+    check_attend("kv cache", shape_, pending_, appended_, layer, q, out);
     return attend_tiles(level_, pool, q, layers_[static_cast<std::size_t>(layer)], length_,
                         out);
 }

@@ -5,7 +5,7 @@
 namespace kvlab {
 
 NaiveCache::NaiveCache(const KvShape& shape, Index capacity)
-    : shape_(shape),
+    : shape_((check_kv_shape("naive cache", shape), shape)),
       capacity_(capacity),
       keys_(static_cast<std::size_t>(shape.layers)),
       values_(keys_.size()) {
@@ -32,7 +32,8 @@ AttentionWork NaiveCache::attend(Index layer,
                                  const View<const float>& q,
                                  const View<float>& out,
                                  ThreadPool&) {
-    check(holds(layer, length_ + pending_), "naive cache: layer ", layer, " has no keys yet");
+    check_attend("naive cache", shape_, pending_,
+                 holds(layer, length_ + pending_) ? layer + 1 : 0, layer, q, out);
     const Index D = shape_.head_dim, group = shape_.heads / shape_.kv_heads;
     const float* keys = keys_[static_cast<std::size_t>(layer)].data();
     const float* values = values_[static_cast<std::size_t>(layer)].data();
@@ -96,9 +97,16 @@ void NaiveCache::truncate(Index length) {
 }
 
 std::unique_ptr<KvStore> NaiveCache::fork() const {
-    auto copy = std::make_unique<NaiveCache>(*this);
-    copy->truncate(length_);  // without the open step
+    auto copy = std::make_unique<NaiveCache>(shape_, capacity_);
+    copy->take_committed(*this);
     return copy;
+}
+
+void NaiveCache::take_committed(const NaiveCache& other) {
+    keys_ = other.keys_;
+    values_ = other.values_;
+    length_ = other.length_;
+    drop_behind(length_);  // without the open step
 }
 
 KvBytes NaiveCache::bytes() const {

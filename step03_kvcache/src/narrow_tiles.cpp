@@ -196,6 +196,7 @@ KvFormat parse_kv_format(const std::string& name) {
 }
 
 Index kv_bytes_per_token(KvFormat format, const KvShape& shape) {
+    check_kv_shape("kv bytes", shape);
     const Index number = format == KvFormat::f32 ? 4 : format == KvFormat::f16 ? 2 : 1;
     const Index scales = format == KvFormat::int8 ? Index{sizeof(float)} : 0;
     return 2 * shape.layers * shape.kv_heads * (shape.head_dim * number + scales);

@@ -59,8 +59,8 @@ void SplitStore::commit() {
 }
 
 std::unique_ptr<KvStore> SplitStore::fork() const {
-    auto copy = std::make_unique<SplitStore>(*this);
-    copy->truncate(copy->next_position());  // without the open step
+    auto copy = std::make_unique<SplitStore>(shape(), next_position() + room(), remembers_);
+    copy->take_committed(*this);
     return copy;
 }
 

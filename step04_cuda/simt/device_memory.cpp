@@ -40,7 +40,13 @@ void check_host_side(const void* host, const char* what) {
 
 }  // namespace
 
+std::mutex& machine_mutex() {
+    static std::mutex mutex;
+    return mutex;
+}
+
 void* alloc(std::size_t bytes, std::size_t granule, const char* name) {
+    const std::lock_guard lock(machine_mutex());
     void* memory = take(bytes);
     check(memory != nullptr, "device memory '", name, "': no room for ", bytes, " bytes");
     const OpenArena open;
@@ -50,6 +56,7 @@ void* alloc(std::size_t bytes, std::size_t granule, const char* name) {
 }
 
 void free(void* pointer) {
+    const std::lock_guard lock(machine_mutex());
     const std::size_t bytes = MemoryMap::instance().remove(pointer);
     Arena* arena = Arena::instance();
     if (arena != nullptr && arena->holds(pointer))
@@ -59,6 +66,7 @@ void free(void* pointer) {
 }
 
 void copy_to_device(void* device, const void* host, std::size_t bytes) {
+    const std::lock_guard lock(machine_mutex());
     check_host_side(host, "copy to device");
     Region& region = MemoryMap::instance().enclosing(device, bytes, "copy to device");
     const OpenArena open;
@@ -67,6 +75,7 @@ void copy_to_device(void* device, const void* host, std::size_t bytes) {
 }
 
 void copy_to_host(void* host, const void* device, std::size_t bytes) {
+    const std::lock_guard lock(machine_mutex());
     check_host_side(host, "copy to host");
     MemoryMap::instance().enclosing(device, bytes, "copy to host");
     const OpenArena open;
@@ -74,6 +83,7 @@ void copy_to_host(void* host, const void* device, std::size_t bytes) {
 }
 
 void freeze(const void* pointer) {
+    const std::lock_guard lock(machine_mutex());
     Region& region = MemoryMap::instance().enclosing(pointer, 1, "device_freeze");
     region.frozen = true;
     region.shadow = nullptr;

@@ -3,8 +3,13 @@
 #pragma once
 
 #include <cstddef>
+#include <mutex>
 
 namespace kvlab::simt {
+
+// There is one machine, whose memory map and shared arrays all threads would share: launches,
+// copies and allocations come one at a time.
+std::mutex& machine_mutex();
 
 void* alloc(std::size_t bytes, std::size_t granule, const char* name);
 void free(void* pointer);

@@ -2,18 +2,12 @@
 #include <mutex>
 
 #include "arena.hpp"
+#include "device_memory.hpp"
 #include "machine.hpp"
 
 namespace kvlab::simt {
 
 namespace {
-
-// One launch at a time: shared arrays are static variables, and the hooks find the machine by a
-// global name.
-std::mutex& launch_mutex() {
-    static std::mutex mutex;
-    return mutex;
-}
 
 Options& options() {
     thread_local Options current;
@@ -63,7 +57,7 @@ bool launches_check() {
 }
 
 void run(const LaunchShape& shape, const void* function, const std::function<void()>& thread) {
-    const std::lock_guard lock(launch_mutex());
+    const std::lock_guard lock(machine_mutex());
     const OpenArena open;
     Machine& machine = Machine::instance();
     machine.options = options();

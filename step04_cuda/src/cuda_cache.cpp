@@ -7,8 +7,10 @@ namespace kvlab {
 
 CudaCache::CudaCache(const KvShape& shape, Index capacity, const AttentionRung* attention)
     : shape_(shape), capacity_(capacity), attention_(attention) {
+    check_kv_shape("cuda cache", shape);
     check(capacity > 0, "cuda cache: capacity must be positive, found ", capacity);
-    const Index floats = shape.kv_heads * capacity * shape.head_dim;
+    const Index floats =
+        checked_product("cuda cache", {shape.kv_heads, capacity, shape.head_dim});
     for (Index layer = 0; layer < shape.layers; ++layer)
         layers_.push_back(std::unique_ptr<Layer>(new Layer{
             DeviceArray<float>(floats, "keys"), DeviceArray<float>(floats, "values")}));
@@ -44,8 +46,7 @@ AttentionWork CudaCache::attend(Index layer,
                                 const View<const float>& q,
                                 const View<float>& out,
                                 ThreadPool&) {
-    check(layer >= 0 && layer < appended_, "cuda cache: layer ", layer, " has no keys yet");
-    check_shape(q, {pending_, shape_.heads, shape_.head_dim}, "cuda cache: q");
+    check_attend("cuda cache", shape_, pending_, appended_, layer, q, out);
     const Layer& from = *layers_[static_cast<std::size_t>(layer)];
     rung_for(pending_).run({q, from.keys.get(), from.values.get(), shape_.kv_heads, capacity_,
                             length_, out, scratch_});

@@ -116,6 +116,7 @@ private:
 
     KernelChoice choice_;
     ThreadPool pool_{1};
+    SoleUse use_;  // of what follows
     Staged<int> tokens_;
     Staged<float> cosines_, sines_;
     std::vector<int> token_row_;
@@ -159,6 +160,7 @@ void CudaEngine::linear(const Matrix& w,
 void CudaEngine::gather(const Matrix& table,
                         std::span<const Token> tokens,
                         const View<float>& x) {
+    const SoleUse::Guard alone(use_, "cuda engine");
     const DeviceMatrix& rows = on_device(table);
     check_shape(x, {static_cast<Index>(tokens.size()), rows.depth()}, "gather: x");
     for (Token token : tokens)
@@ -200,6 +202,7 @@ void CudaEngine::rotate(const View<float>& heads,
                         const RopeTable* table,
                         std::span<const Index> positions,
                         float factor) {
+    const SoleUse::Guard alone(use_, "cuda engine");
     const Index R = heads.dim(0), H = heads.dim(1), D = heads.dim(2);
     check(static_cast<Index>(positions.size()) == R, "rotate: ", positions.size(),
           " positions for ", R, " rows");

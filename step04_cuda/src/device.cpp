@@ -1,6 +1,8 @@
 // device.cpp - chapter 4: sends memory, copies and launches to the device that is selected.
 #include <kvlab/cuda/device.hpp>
 
+#include <atomic>
+
 #include <kvlab/cuda/device_memory.hpp>
 #include <kvlab/cuda/launch.hpp>
 
@@ -17,8 +19,8 @@ Device& current_device() {
 }
 
 // Allocations that have not been freed.
-Index& allocations() {
-    static Index count = 0;
+std::atomic<Index>& allocations() {
+    static std::atomic<Index> count{0};
     return count;
 }
 
@@ -37,7 +39,7 @@ bool gpu_available(std::string* why_not) {
 }
 
 void select_device(Device device) {
-    check(allocations() == 0, "select_device: ", allocations(),
+    check(allocations() == 0, "select_device: ", allocations().load(),
           " allocations of device memory are in use");
     if (device == Device::gpu) {
         std::string why_not;
@@ -96,6 +98,7 @@ void launch_on_gpu(const LaunchShape& shape, const void* function, void** argume
 void* device_alloc_bytes(Index bytes, Index granule, const char* name) {
     check(bytes > 0 && granule > 0, "device memory '", name,
           "': expected at least one byte, found ", bytes);
+    check_bytes(name, bytes);
     const auto size = static_cast<std::size_t>(bytes);
     void* memory = on_gpu() ? gpu_alloc(size, name)
                             : simt::alloc(size, static_cast<std::size_t>(granule), name);

@@ -91,7 +91,8 @@ MiniCache::MiniCache(const KvShape& shape,
                  : std::max<Index>(0, std::min(shape.layers / 2, shape.layers - 2))),
       options_(options),
       level_(level) {
-    check(capacity > 0, "minicache: capacity must be positive, found ", capacity);
+    check_kv_shape("minicache", shape);
+    tiles_for("minicache", capacity, shape.kv_heads, shape.head_dim);
     check(options.direction >= 0 && options.direction <= 1 && options.retained >= 0 &&
               options.retained <= 1,
           "minicache: a direction of ", options.direction, " and a retained share of ",
@@ -106,11 +107,14 @@ MiniCache::MiniCache(const KvShape& shape,
         pair.lower = KvTiles(capacity, H, D);
         pair.open = KvTiles(kTile, H, D);
         pair.most = retained;
-        pair.key_factors.resize(static_cast<std::size_t>(H * pair.lower.slots()));
-        pair.value_factors.resize(static_cast<std::size_t>(H * pair.lower.slots()));
-        pair.retained.resize(static_cast<std::size_t>(H * retained * 2 * D));
-        pair.positions.resize(static_cast<std::size_t>(H * retained));
-        pair.before.resize(static_cast<std::size_t>(H * (pair.lower.slots() / kTile + 1)));
+        const auto size = [&](auto& list, std::initializer_list<Index> factors) {
+            resize_list(list, checked_product("minicache", factors), "minicache");
+        };
+        size(pair.key_factors, {H, pair.lower.slots()});
+        size(pair.value_factors, {H, pair.lower.slots()});
+        size(pair.retained, {H, retained, 2, D});
+        size(pair.positions, {H, retained});
+        size(pair.before, {H, pair.lower.slots() / kTile + 1});
     }
 }
 
@@ -151,7 +155,7 @@ AttentionWork MiniCache::attend(Index layer,
                                 const View<const float>& q,
                                 const View<float>& out,
                                 ThreadPool& pool) {
-    check(layer >= 0 && layer < appended_, "minicache: layer ", layer, " has no keys yet");
+    check_attend("minicache", shape_, pending_, appended_, layer, q, out);
     const Index pair = pair_of(layer);
     if (pair >= 0 && is_upper(layer)) {
         const Reader reader(*this, pairs_[static_cast<std::size_t>(pair)]);

@@ -65,7 +65,9 @@ Index minicache_bytes(const PolicyOptions& options, const KvShape& shape, Index 
 }  // namespace
 
 Index full_bytes(const KvShape& shape, Index length) {
-    return 2 * shape.layers * shape.kv_heads * shape.head_dim * length * kNumber;
+    check_kv_shape("policy bytes", shape);
+    return checked_product("policy bytes",
+                           {2, shape.layers, shape.kv_heads, shape.head_dim, length, kNumber});
 }
 
 Index policy_bytes(const std::string& name,
@@ -74,6 +76,8 @@ Index policy_bytes(const std::string& name,
                    Index prompt,
                    Index length) {
     find_policy(name);
+    // Whatever a policy keeps beside is a few times as much at most, and fits as well.
+    check_bytes("policy bytes", full_bytes(shape, std::max(prompt, length)));
     if (name == "quest") return quest_bytes(options, shape, length);
     if (name == "minicache") return minicache_bytes(options, shape, length);
     const Index slot = kNumber * (2 * shape.head_dim + numbers_beside(name, options));

@@ -28,11 +28,12 @@ QuestCache::QuestCache(const KvShape& shape,
                        const PolicyOptions& options,
                        SimdLevel level)
     : shape_(shape), capacity_(capacity), options_(options), level_(level) {
+    check_kv_shape("quest", shape);
     check(capacity > 0, "quest: capacity must be positive, found ", capacity);
     check(options.page >= 1 && kTile % options.page == 0, "quest: pages of ", options.page,
           " tokens do not fill a tile of ", kTile);
     tokens_to_keep(options, 1);
-    const Index pages = (capacity + options.page - 1) / options.page;
+    const Index pages = blocks_for(capacity, options.page);
     for (Index layer = 0; layer < shape.layers; ++layer)
         layers_.push_back({KvTiles(capacity, shape.kv_heads, shape.head_dim),
                            Tensor({shape.kv_heads, pages, shape.head_dim}),
@@ -199,14 +200,12 @@ AttentionWork QuestCache::attend(Index layer,
                                  const View<const float>& q,
                                  const View<float>& out,
                                  ThreadPool& pool) {
-    check(layer >= 0 && layer < appended_, "quest: layer ", layer, " has no keys yet");
+    check_attend("quest", shape_, pending_, appended_, layer, q, out);
     const Layer& l = layers_[static_cast<std::size_t>(layer)];
     const Index slots = length_ + pending_;
     if (pending_ > 1 || layer < options_.whole_layers ||
         wanted_pages(slots) * options_.page >= slots)
         return attend_tiles(level_, pool, q, l.tiles, length_, out);
-    check_shape(q, {1, shape_.heads, shape_.head_dim}, "quest: q");
-    check_shape(out, {1, shape_.heads, shape_.head_dim}, "quest: out");
     std::atomic<Index> pairs{0};
     pool.run(shape_.heads, [&](Index head) { pairs += attend_head(l, head, q, out); });
     // What each head reads for itself, and the summaries of all pages.

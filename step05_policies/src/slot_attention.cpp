@@ -86,7 +86,7 @@ AttentionWork SlotCache::attend(Index layer,
                                 const View<const float>& q,
                                 const View<float>& out,
                                 ThreadPool& pool) {
-    check(layer >= 0 && layer < appended_, "slot cache: layer ", layer, " has no keys yet");
+    check_attend("slot cache", shape_, pending_, appended_, layer, q, out);
     Layer& l = layers_[static_cast<std::size_t>(layer)];
     const auto run = [&](ShareReader* reader) {
         AttentionWork work = options_.scheme == PositionScheme::relative

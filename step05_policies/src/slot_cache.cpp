@@ -34,8 +34,9 @@ SlotCache::SlotCache(const KvShape& shape,
       options_(options),
       rope_(rope),
       level_(level),
-      layers_(static_cast<std::size_t>(shape.layers)) {
-    check(capacity > 0, "slot cache: capacity must be positive, found ", capacity);
+      layers_((check_kv_shape("slot cache", shape), static_cast<std::size_t>(shape.layers))) {
+    check(capacity > 0 && capacity <= kMostPositions, "slot cache: capacity: expected 1 to ",
+          kMostPositions, ", found ", capacity);
     check(policy_ != nullptr, "slot cache: no policy");
     check(options.prompt >= 0, "slot cache: a prompt of ", options.prompt, " tokens");
     if (options.scheme == PositionScheme::relative) {
@@ -69,12 +70,13 @@ void SlotCache::resize(Layer& layer, Index slots) {
     wide.tiles = layer.tiles == nullptr
                      ? options_.make_tiles(slots, shape_.kv_heads, shape_.head_dim)
                      : layer.tiles->make(slots);
-    const auto total = static_cast<std::size_t>(shape_.kv_heads * wide.slots());
-    const auto rows = static_cast<std::size_t>(policy_->state_rows());
-    wide.positions.resize(total);
-    if (options_.scheme == PositionScheme::relative) wide.ranks.resize(total);
-    wide.state.resize(total * rows);
-    wide.next.resize(total * rows);
+    const Index total = checked_product("slot cache", {shape_.kv_heads, wide.slots()});
+    const Index state = checked_product("slot cache", {total, policy_->state_rows()});
+    resize_list(wide.positions, total, "slot cache");
+    if (options_.scheme == PositionScheme::relative)
+        resize_list(wide.ranks, total, "slot cache");
+    resize_list(wide.state, state, "slot cache");
+    resize_list(wide.next, state, "slot cache");
     wide.held = layer.held;
     if (layer.held > 0) {
         wide.tiles->copy_from(*layer.tiles, layer.held);

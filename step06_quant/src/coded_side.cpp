@@ -30,7 +30,7 @@ CodedSide::CodedSide(const Options& options,
     if (!waits()) return;
     check(options.residual >= kCodeBlock && options.residual % kCodeBlock == 0,
           "kivi: a residual of ", options.residual, " tokens is no multiple of ", kCodeBlock);
-    recent_ = RecentRows(options.residual + 1, kv_heads, head_dim);
+    recent_ = RecentRows(checked_sum("kivi", {options.residual, 1}), kv_heads, head_dim);
     group_.resize(static_cast<std::size_t>(kCodeBlock * head_dim));
 }
 
@@ -44,7 +44,7 @@ Index CodedSide::coded_until(Index seen) const {
 // ANCHOR_END: coded_until
 
 void CodedSide::begin(Index past, Index T) {
-    const Index needed = options_.residual + T;
+    const Index needed = checked_sum("kivi", {options_.residual, T});
     if (waits() && recent_.capacity() < needed)
         recent_.resize(needed, waiting_since(past), past);
 }

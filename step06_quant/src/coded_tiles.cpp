@@ -4,6 +4,8 @@
 #include <bit>
 #include <cstring>
 
+#include <kvlab/attention/kv_tiles.hpp>
+
 #include "packed_codes.hpp"
 
 namespace kvlab {
@@ -24,14 +26,11 @@ CodedTiles::CodedTiles(
     KvCode code, Side side, Index slots, Index kv_heads, Index head_dim, SimdLevel level)
     : code_(code),
       side_(side),
-      tiles_((slots + kSlotsOfTile - 1) / kSlotsOfTile),
+      tiles_(tiles_for("coded tiles", slots, kv_heads, head_dim)),
       kv_heads_(kv_heads),
       head_dim_(head_dim),
       padded_dim_((head_dim + 15) / 16 * 16),
       kernels_(&expand_kernels(level)) {
-    check(slots > 0 && kv_heads > 0 && head_dim > 0,
-          "coded tiles: slots, kv_heads and head_dim must be positive, found ", slots, ", ",
-          kv_heads, ", ", head_dim);
     check_kv_code(code, head_dim, side == Side::keys);
     const KvCodeTraits& traits = kv_code_traits(code);
     scales_ = traits.plain       ? 0
@@ -57,7 +56,7 @@ std::span<const std::byte> CodedTiles::tile_bytes(Index kv_head, Index index) co
 }
 
 void CodedTiles::check_slot(Index kv_head, Index slot) const {
-    check(kv_head >= 0 && kv_head < kv_heads_ && slot >= 0 && slot < slots(),
+    check(memory_ && kv_head >= 0 && kv_head < kv_heads_ && slot >= 0 && slot < slots(),
           "coded tiles: there is no slot ", slot, " of head ", kv_head);
 }
 
@@ -173,9 +172,9 @@ void CodedTiles::copy_slot(const CodedTiles& other, Index kv_head, Index from, I
 }
 
 void CodedTiles::copy_from(const CodedTiles& other, Index count) {
-    check(other.code_ == code_ && other.side_ == side_ && other.kv_heads_ == kv_heads_ &&
-              other.head_dim_ == head_dim_ && count >= 0 && count <= slots() &&
-              count <= other.slots(),
+    check(memory_ && other.memory_ && other.code_ == code_ && other.side_ == side_ &&
+              other.kv_heads_ == kv_heads_ && other.head_dim_ == head_dim_ && count >= 0 &&
+              count <= slots() && count <= other.slots(),
           "coded tiles: cannot copy ", count, " slots");
     const Index tiles = (count + kSlotsOfTile - 1) / kSlotsOfTile;
     for (Index h = 0; h < kv_heads_; ++h)

@@ -69,6 +69,7 @@ private:
     Int8Level level_;
     const Int8Kernels& kernels_;
     Int8Options options_;
+    SoleUse use_;  // of what follows
     Int8Rows rows_;
     Int8Counts counts_;
 };
@@ -90,6 +91,7 @@ void Int8Engine::linear(const Matrix& w,
                         const View<float>& y) {
     const Int8EngineMatrix& matrix = int8_matrix(w);
     if (!matrix.bytewise) return inner().linear(*matrix.exact, bias, x, y);
+    const SoleUse::Guard alone(use_, "int8 engine");
     rows_.set(kernels_, x, options_.threshold, pool());
     rows_.multiply(kernels_, *matrix.bytewise, y, pool());
     counts_.inputs += x.dim(0) * x.dim(1);

@@ -193,7 +193,7 @@ AttentionWork LatentCache::attend(Index layer,
                                   const View<const float>& q,
                                   const View<float>& out,
                                   ThreadPool& pool) {
-    check(layer >= 0 && layer < appended_, "latents: layer ", layer, " has no keys yet");
+    check_attend("latents", plan_->shape, pending_, appended_, layer, q, out);
     const Index T = q.dim(0), Hq = q.dim(1), D = q.dim(2);
     const RopeTable& rope = plan_->model->rope;
     const float scale = log2e_over(std::sqrt(static_cast<double>(D)));

@@ -39,12 +39,15 @@ std::vector<float>& floats_of_a_tile() {
 
 Latents::Latents(Index slots, Index rank, bool across, LatentFormat format)
     : rank_(rank), across_(across), format_(format) {
-    const Index rows = (slots + kLatentSlots - 1) / kLatentSlots * kLatentSlots;
+    check(slots > 0 && rank > 0, "latents: ", slots, " slots of rank ", rank);
+    const Index rows =
+        checked_product("latents", {blocks_for(slots, kLatentSlots), kLatentSlots});
+    const Index numbers = checked_product("latents", {rows, rank});
     if (format == LatentFormat::f32) {
-        floats_.assign(static_cast<std::size_t>(rows * rank), 0.0f);
+        resize_list(floats_, numbers, "latents");
     } else {
-        codes_.assign(static_cast<std::size_t>(rows * rank), 0);
-        scales_.assign(static_cast<std::size_t>(rows), 0.0f);
+        resize_list(codes_, numbers, "latents");
+        resize_list(scales_, rows, "latents");
     }
 }
 
@@ -54,6 +57,7 @@ Index Latents::allocated_bytes() const {
 }
 
 void Latents::write(Index slot, const float* row) {
+    check(slot >= 0 && slot < slots(), "latents: there is no slot ", slot, " of ", slots());
     check(all_finite({row, static_cast<std::size_t>(rank_)}), "latents: slot ", slot,
           " would hold a number that is not finite");
     const Index from = place(slot, 0), stride = across_ ? kLatentSlots : 1;

@@ -25,6 +25,7 @@ QuantCache::QuantCache(const KvShape& shape,
                        const RopeTable* rope,
                        SimdLevel level)
     : shape_(shape), capacity_(capacity), options_(options), rope_(rope), level_(level) {
+    check_kv_shape("quant cache", shape);
     check(capacity > 0, "quant cache: capacity must be positive, found ", capacity);
     if (options.rotate) check_hadamard(shape.head_dim);
     if (options.before_rope) {
@@ -139,8 +140,7 @@ AttentionWork QuantCache::attend(Index layer,
                                  const View<const float>& q,
                                  const View<float>& out,
                                  ThreadPool& pool) {
-    check(layer >= 0 && layer < appended_, "quant cache: layer ", layer, " has no keys yet");
-    check_shape(q, {pending_, shape_.heads, shape_.head_dim}, "quant cache: q");
+    check_attend("quant cache", shape_, pending_, appended_, layer, q, out);
     const Layer& l = layers_[static_cast<std::size_t>(layer)];
     const View<const float> queries = prepared_queries(q);
     AttentionWork work;

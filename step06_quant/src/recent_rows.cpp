@@ -10,7 +10,8 @@ RecentRows::RecentRows(Index capacity, Index kv_heads, Index head_dim)
     : capacity_(capacity),
       kv_heads_(kv_heads),
       head_dim_(head_dim),
-      memory_(allocated_bytes(), Memory::Fill::zeros) {}
+      memory_(checked_product("recent rows", {kv_heads, capacity, head_dim, 2}),
+              Memory::Fill::zeros) {}
 
 RecentRows RecentRows::clone() const {
     RecentRows copy(capacity_, kv_heads_, head_dim_);

@@ -70,19 +70,24 @@ UncachedQuant::UncachedQuant(const KvShape& shape,
 void UncachedQuant::begin(Index T) {
     check(T >= 1 && T <= context_, "uncached quant: ", T, " tokens, room for ", context_);
     T_ = T;
+    layer_ = -1;
 }
 
-void UncachedQuant::append(Index, const View<const float>& k, const View<const float>& v) {
+void UncachedQuant::append(Index layer,
+                           const View<const float>& k,
+                           const View<const float>& v) {
     check_shape(k, {T_, shape_.kv_heads, shape_.head_dim}, "uncached quant: keys");
     check_shape(v, {T_, shape_.kv_heads, shape_.head_dim}, "uncached quant: values");
     keys_ = copy(k);
     values_ = copy(v);
+    layer_ = layer;
 }
 
-AttentionWork UncachedQuant::attend(Index,
+AttentionWork UncachedQuant::attend(Index layer,
                                     const View<const float>& q,
                                     const View<float>& out,
                                     ThreadPool&) {
+    check_attend("uncached quant", shape_, T_, layer == layer_ ? layer + 1 : 0, layer, q, out);
     for (Index t = first_; t < T_; ++t)
         for (Index h = 0; h < shape_.kv_heads; ++h) attend_one(t, h, q, out);
     return {};
@@ -90,6 +95,7 @@ AttentionWork UncachedQuant::attend(Index,
 
 void UncachedQuant::truncate(Index length) {
     check(length == 0, "uncached quant: nothing is kept to go back to");
+    T_ = 0;
 }
 
 std::unique_ptr<KvStore> UncachedQuant::fork() const {

@@ -19,6 +19,7 @@ from fractions import Fraction
 
 getcontext().prec = 40
 INF = float("inf")
+LARGEST = float.fromhex("0x1.fffffep127")  # of the floats
 
 
 # --- rule 1: floats are Python doubles that hold binary32 values; each operation rounds once --------------------
@@ -201,6 +202,14 @@ def normals(n, seed):
     return [rng.normal() for _ in range(n)]
 
 
+def scores(candidates, scale):
+    products = [mul(logit, scale) for logit in candidates]
+    if all(abs(product) <= LARGEST for product in products):
+        return products
+    top = max(candidates)
+    return [max(mul(add(logit, -top), scale), -LARGEST) for logit in candidates]
+
+
 def tokens(logits, temperature, top_k, top_p, seed, count):
     rng, drawn = Rng(seed), []
     for _ in range(count):
@@ -212,7 +221,7 @@ def tokens(logits, temperature, top_k, top_p, seed, count):
             order.sort(key=lambda i: (-logits[i], i))
             order = order[:top_k] if top_k else order
         scale = single(LOG2E_DOUBLE / temperature)
-        weights, whole = softmax([mul(logits[i], scale) for i in order])
+        weights, whole = softmax(scores([logits[i] for i in order], scale))
         mass, kept, end = mul(top_p, whole), 0, 0.0
         while kept < len(order) and (top_p == 1 or end < mass):
             end, kept = add(end, weights[kept]), kept + 1
@@ -301,7 +310,9 @@ def self_test():
     noticed = [sum(right[k] != other[k] for k in right) for other in (blocks, polynomial)]
     print("values that notice blocks of 32:", noticed[0], " another c1:", noticed[1])
     checks = [f32(Fraction(1) + Fraction(1, 2**24)) == 1.0, f32(Fraction(1, 2**150)) == 0.0,
-              f32(Fraction(3, 2**150)) == 2.0**-148, f32(Fraction(2) ** 128 - 2**103) == INF, sqrt(2.0) == single(2**0.5)]
+              f32(Fraction(3, 2**150)) == 2.0**-148, f32(Fraction(2) ** 128 - 2**103) == INF, sqrt(2.0) == single(2**0.5),
+              tokens([5e35, 1e36, 9e35, 0.0], 1e-5, 0, 1, 1, 6) == [1] * 6,
+              tokens([LARGEST, LARGEST, -LARGEST, LARGEST], 1.0, 0, 1.0, 3, 8) == [0, 1, 3, 1, 1, 1, 3, 0]]
     if min(noticed) == 0 or not all(checks):
         print("SELF-TEST FAILED", checks)
         return 1

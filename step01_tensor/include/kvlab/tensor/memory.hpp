@@ -5,9 +5,10 @@
 #include <memory>
 #include <new>
 
-namespace kvlab {
+#include <kvlab/tensor/sizes.hpp>
+#include <kvlab/tensor/sole_use.hpp>
 
-using Index = std::ptrdiff_t;
+namespace kvlab {
 
 inline constexpr std::size_t kAlignment = 64;  // bytes: one cache line, one AVX-512 register
 
@@ -37,6 +38,7 @@ public:
     enum class Fill { zeros, nothing };
 
     Memory() = default;
+    // Throws Error for a negative size, and for one that this machine has no room for.
     Memory(Index bytes, Fill fill);
 
     std::byte* data() { return data_.get(); }
@@ -52,15 +54,16 @@ private:
 // Hands out pieces of large blocks, one behind the other. Weights that are taken in the order
 // in which a token reads them are one stream for the processor, which then fetches the
 // beginning of the next matrix while the last one ends. A block lives as long as any of its
-// pieces.
+// pieces. One thread at a time may take; a second one gets an Error.
 class MemoryPool {
 public:
-    // `bytes`, 64-byte aligned, whatever they contain.
+    // `bytes`, 64-byte aligned, whatever they contain. Throws Error as Memory does.
     std::shared_ptr<std::byte> take(Index bytes);
 
 private:
     std::shared_ptr<Memory> block_;
     Index size_ = 0, used_ = 0;
+    SoleUse use_;
 };
 
 }  // namespace kvlab

@@ -36,7 +36,7 @@ class PackedMatrix {
 public:
     PackedMatrix() = default;
     // Outputs to be set; their memory comes from the pool, if there is one. Throws Error unless
-    // both are positive and depth is a multiple of the type's block.
+    // both are positive and depth is a multiple of the type's block, and as Memory does.
     PackedMatrix(Index outputs,
                  Index depth,
                  TensorType type = TensorType::f32,
@@ -57,7 +57,7 @@ public:
 
     Index depth() const { return depth_; }  // K
 
-    Index panels() const { return (outputs_ + kPanel - 1) / kPanel; }
+    Index panels() const { return blocks_for(outputs_, kPanel); }
 
     // Where input k of panel p is; k is a multiple of the type's block.
     const std::byte* panel(Index p, Index k = 0) const {

@@ -31,9 +31,9 @@ public:
     // In [0, 1), a multiple of 2^-24.
     float uniform() { return static_cast<float>(next() >> 8) * 0x1p-24f; }
 
-    // In [0, n), without bias (Lemire 2019). n must be positive and below 2^32.
+    // In [0, n), without bias (Lemire 2019). Throws Error unless n is positive and below 2^32.
     Index below(Index n) {
-        KVLAB_DCHECK(n > 0 && n < (Index{1} << 32));
+        check(n > 0 && n < (Index{1} << 32), "rng: expected 1 to 2^32 - 1 choices, found ", n);
         const auto range = static_cast<std::uint32_t>(n);
         for (;;) {
             const std::uint64_t product = std::uint64_t{next()} * range;

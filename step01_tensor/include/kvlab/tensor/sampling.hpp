@@ -16,10 +16,16 @@ struct SamplingOptions {
     std::uint64_t seed = 42;
 };
 
-// Draws tokens. One Sampler per sequence, so that its neighbours in a batch do not disturb it.
+// Draws tokens. One Sampler per sequence, so that its neighbours in a batch do not disturb it;
+// not to be shared by threads.
 class Sampler {
 public:
-    // Throws Error unless temperature is 0 or at least 2^-20, top_k >= 0 and 0 < top_p <= 1.
+    // Below it, log2(e) / temperature times an ordinary logit leaves hardly a bit for its
+    // fraction. 0 is greedy.
+    static constexpr float kLeastTemperature = 0x1p-20f;
+
+    // Throws Error unless temperature is 0 or finite and at least kLeastTemperature, top_k >= 0
+    // and 0 < top_p <= 1.
     explicit Sampler(const SamplingOptions& options);
 
     // The next token for logits [V]. Uses one number of the generator, none when greedy.
@@ -28,6 +34,8 @@ public:
     Index sample(std::span<const float> logits);
 
 private:
+    void score_from_largest(std::span<const float> logits, float scale);
+
     SamplingOptions options_;
     Rng rng_;
     std::vector<Index> order_;             // candidates

@@ -15,20 +15,17 @@
 #include <ostream>
 #include <span>
 #include <string>
-#include <type_traits>
+#include <utility>
 
 #include <kvlab/tensor/error.hpp>
 #include <kvlab/tensor/memory.hpp>
 
 namespace kvlab {
 
-// Every size and index: signed, so that S - T is what it looks like, and 64 bits wide.
-using Index = std::ptrdiff_t;
-
 inline constexpr Index kMaxRank = 4;
 
 // The extents of a tensor, at most kMaxRank of them. Throws Error for a negative extent or an
-// element count that does not fit in an Index.
+// element count that does not fit in an Index, of extents of 0 as if they were 1: for strides.
 class Shape {
 public:
     Shape() = default;
@@ -37,14 +34,16 @@ public:
         : Shape(std::span<const Index>(extents.begin(), extents.size())) {}
 
     explicit Shape(std::span<const Index> extents) : rank_(static_cast<Index>(extents.size())) {
-        bool wrong = rank_ > kMaxRank;
+        bool wrong = rank_ > kMaxRank, empty = false;
         for (std::size_t axis = 0; axis < extents.size() && !wrong; ++axis) {
             extents_[axis] = extents[axis];
-            wrong = extents[axis] < 0 || __builtin_mul_overflow(size_, extents[axis], &size_) ||
-                    size_ > kMaxSize;
+            empty = empty || extents[axis] == 0;
+            wrong = extents[axis] < 0 ||
+                    __builtin_mul_overflow(size_, extents[axis] + (extents[axis] == 0), &size_);
         }
-        if (wrong) [[unlikely]]
+        if (wrong || size_ > kMaxSize) [[unlikely]]
             refuse(extents);
+        if (empty) size_ = 0;
     }
 
     Index rank() const { return rank_; }
@@ -231,9 +230,15 @@ public:
 class Tensor {
 public:
     Tensor() = default;
-    explicit Tensor(Shape shape);
-    Tensor(Tensor&&) noexcept = default;
-    Tensor& operator=(Tensor&&) noexcept = default;
+    explicit Tensor(Shape shape);  // throws Error if this machine has no room for it
+
+    Tensor(Tensor&& other) noexcept { *this = std::move(other); }  // other is empty
+
+    Tensor& operator=(Tensor&& other) noexcept {
+        shape_ = std::exchange(other.shape_, Shape());
+        data_ = std::move(other.data_);
+        return *this;
+    }
 
     Tensor clone() const;
 

@@ -6,8 +6,10 @@
 #include <exception>
 #include <mutex>
 #include <thread>
+#include <type_traits>
 #include <vector>
 
+#include <kvlab/tensor/sole_use.hpp>
 #include <kvlab/tensor/tensor.hpp>
 
 namespace kvlab {
@@ -15,9 +17,15 @@ namespace kvlab {
 // Runs the tasks 0..n-1 of one job on `threads` threads, the caller's included. Which thread
 // runs which task is left open: a task writes only its own outputs, so the bits do not depend
 // on it.
+//
+// One caller at a time: there is one job. A call that comes while another is inside, from a
+// second thread or from a task, throws Error. What a single thread does alone - one task, or a
+// pool of one thread - touches nothing of the pool and is allowed at any time, so a pool of one
+// thread may be shared by all.
 class ThreadPool {
 public:
-    // Throws Error unless 1 <= threads <= 256. One thread starts none and costs nothing.
+    // Throws Error unless 1 <= threads <= 256, and if the system starts no more threads: those
+    // that run are ended first. One thread starts none and costs nothing.
     explicit ThreadPool(Index threads);
     ~ThreadPool();
     ThreadPool(const ThreadPool&) = delete;
@@ -26,7 +34,7 @@ public:
     Index threads() const { return static_cast<Index>(workers_.size()) + 1; }
 
     // Calls task(i) for every i in [0, n), returns when all are done, and rethrows the first
-    // exception of a task. Not reentrant: a task must not call run() of the same pool.
+    // exception of a task. Throws Error, and runs nothing, while another call is inside.
     template <class Task>
     void run(Index n, Task&& task) {
         if (n <= 0) return;
@@ -48,7 +56,9 @@ private:
     void work_on_job();
     void worker_loop();
     void help();
+    void stop();
 
+    SoleUse use_;
     // The job. Written by run_job() while no worker is inside; read by workers that are.
     Call call_ = nullptr;
     void* context_ = nullptr;

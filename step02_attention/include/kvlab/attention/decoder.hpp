@@ -8,6 +8,7 @@
 #include <kvlab/attention/kv_store.hpp>
 #include <kvlab/attention/model.hpp>
 #include <kvlab/attention/observer.hpp>
+#include <kvlab/tensor/sole_use.hpp>
 
 namespace kvlab {
 
@@ -21,7 +22,11 @@ struct SequenceStep {
 };
 
 // Owns the activations of one step and reuses them; a second step of the same size allocates
-// nothing. Not thread-safe; several decoders may share one Model.
+// nothing.
+//
+// One thread at a time: a forward() that comes while another is inside throws Error. Several
+// decoders may share one Model in as many threads, each with an engine of its own; or one
+// engine if that says it may be shared (engine.hpp).
 class Decoder {
 public:
     Decoder(std::shared_ptr<const Model> model, Engine& engine);
@@ -76,6 +81,7 @@ private:
     void reserve(Index R, Index n);
     void observe(Op op, Index layer, const View<const float>& rows);
 
+    SoleUse use_;
     std::shared_ptr<const Model> model_;
     Engine& engine_;
     Observer* observer_ = nullptr;

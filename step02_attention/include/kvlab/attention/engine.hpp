@@ -4,6 +4,11 @@
 // All engines give the same bits (contract): a CPU at any SIMD level and thread count, or
 // another device. Every View that an engine takes points into memory that this engine
 // allocated; a caller who wants to read numbers asks for host_rows().
+//
+// Who may share an engine: the decoders of one thread, any number of them. Decoders in several
+// threads share a CPU engine of one thread, which keeps nothing between two calls; an engine
+// with a pool of more threads, or one of a GPU, works for one thread at a time, and a second
+// one gets an Error. load_matrix() is for one thread at a time with every engine.
 #pragma once
 
 #include <memory>

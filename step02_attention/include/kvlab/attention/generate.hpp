@@ -21,6 +21,7 @@ enum class Finish { running, length, end_token, context_full };
 
 const char* finish_name(Finish finish);
 
+// Of one thread, as its Decoder is; its stores belong to it until it has finished with them.
 class Generator {
 public:
     // What has just been generated, and from which row of logits [V].
@@ -32,7 +33,7 @@ public:
 
     // Adds a sequence that is to grow by `steps` tokens; returns its number. The store must
     // outlive the generator, and may already have seen a beginning of the prompt. Throws Error
-    // for an empty prompt or negative steps.
+    // for an empty prompt, negative steps, and more of both than an Index counts.
     Index add(KvStore& store,
               std::span<const Token> prompt,
               Index steps,

@@ -36,6 +36,23 @@ struct KvShape {
     bool operator==(const KvShape&) const = default;
 };
 
+// Of each of the four: as many as Config allows layers and heads.
+inline constexpr Index kMostOfKvShape = 1 << 12;
+
+// Throws Error "<store>: layers: expected 1 to 4096, found 0" unless all four are such numbers
+// and the query heads share the KV heads evenly. The products of such a shape fit in an Index.
+void check_kv_shape(const char* store, const KvShape& shape);
+
+// Throws Error unless a step of `pending` tokens is open, of which layers [0, appended) have
+// their rows, `layer` is one of these and q and out are the step's [T, Hq, D].
+void check_attend(const char* store,
+                  const KvShape& shape,
+                  Index pending,
+                  Index appended,
+                  Index layer,
+                  const View<const float>& q,
+                  const View<float>& out);
+
 // In which form a store wants keys and queries.
 enum class KeyForm {
     rotated,    // after RoPE at their positions; queries also scaled
@@ -54,9 +71,14 @@ struct AttentionWork {
     Index bytes_written = 0;  // of the step's new keys and values
 };
 
+// A store belongs to one sequence and one thread at a time, and stays where it was made: a
+// moved or copied one would leave a half behind. fork() is the copy, reset() starts again.
 class KvStore {
 public:
+    KvStore() = default;
     virtual ~KvStore() = default;
+    KvStore(const KvStore&) = delete;
+    KvStore& operator=(const KvStore&) = delete;
 
     virtual const KvShape& shape() const = 0;
 
@@ -86,7 +108,8 @@ public:
     // Attention of the step's queries: token t sees every held slot of earlier tokens and the
     // step's tokens 0..t. Scores are q . k as they stand, since q comes scaled by log2(e) /
     // sqrt(D) (contract, rule 3). Different stores may be asked at the same time, by threads of
-    // the decoder; everything else comes from one thread.
+    // the decoder; everything else comes from one thread. Throws Error outside of a step, for a
+    // layer without the step's rows, and for other shapes.
     virtual AttentionWork attend(Index layer,
                                  const View<const float>& q,  // [T, Hq, D], in key_form()
                                  const View<float>& out,      // [T, Hq, D]

@@ -17,10 +17,16 @@
 #pragma once
 
 #include <span>
+#include <utility>
 
 #include <kvlab/tensor/tensor.hpp>
 
 namespace kvlab {
+
+// How many tiles hold `slots`. Throws Error unless all are positive and the floats of so many
+// tiles of all KV heads, keys and values, are memory that can be: whatever takes fewer bits
+// fits as well.
+Index tiles_for(const char* what, Index slots, Index kv_heads, Index head_dim);
 
 // What attention reads: tiles of keys and values as above, from wherever they are kept.
 class TileReader {
@@ -48,10 +54,19 @@ public:
 
 protected:
     TileReader() = default;
-    // Room for `slots`, rounded up to whole tiles. Throws Error unless all are positive.
+    // Room for `slots`, rounded up to whole tiles. Throws Error as tiles_for() does.
     TileReader(Index slots, Index kv_heads, Index head_dim);
-    TileReader(TileReader&&) = default;
-    TileReader& operator=(TileReader&&) = default;
+
+    // What was moved from has no slots left, so that it refuses rows.
+    TileReader(TileReader&& other) noexcept { *this = std::move(other); }
+
+    TileReader& operator=(TileReader&& other) noexcept {
+        tiles_ = std::exchange(other.tiles_, 0);
+        kv_heads_ = std::exchange(other.kv_heads_, 0);
+        head_dim_ = std::exchange(other.head_dim_, 0);
+        padded_dim_ = std::exchange(other.padded_dim_, 0);
+        return *this;
+    }
 
     // What every way of keeping tiles has to refuse: rows k, v other than [T, Hkv, D], or that
     // do not fit into slots [first, first + T). Returns T.

@@ -34,7 +34,9 @@ struct LayerWeights {
     Linear down;     // [C, F]
 };
 
-// Weights are read-only after loading, so that any number of decoders can share one Model.
+// Weights are read-only after loading, so that any number of decoders, in any threads, can
+// share one Model. They may outlive the engine that loaded them, and work with every engine of
+// its kind.
 struct Model {
     Config config;
     std::string source;                 // the file's name, for messages

@@ -21,7 +21,9 @@ struct SessionOptions {
     std::function<std::unique_ptr<Engine>()> make_engine;  // null: the CPU engine
 };
 
-// Keeps the file mapped, since the tokenizer and the configuration come from it.
+// Keeps the file mapped, since the tokenizer and the configuration come from it. Of one thread:
+// others make a Decoder and an Engine of their own on its model, and may use file, tokenizer
+// and encode(), which only read.
 struct Session {
     // Throws Error for a file that cannot be found, read or run.
     explicit Session(const SessionOptions& options);

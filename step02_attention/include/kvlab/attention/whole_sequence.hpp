@@ -12,6 +12,7 @@ namespace kvlab {
 // One layer's keys and values exist at a time, in scratch memory of `context` slots.
 class WholeSequence final : public KvStore {
 public:
+    // Throws Error for a shape or a context that cannot be.
     WholeSequence(const KvShape& shape, Index context, SimdLevel level = default_simd_level());
 
     const KvShape& shape() const override { return shape_; }
@@ -29,7 +30,7 @@ public:
                          const View<float>& out,
                          ThreadPool& pool) override;
 
-    void commit() override {}
+    void commit() override { T_ = 0; }
 
     void truncate(Index length) override;
     std::unique_ptr<KvStore> fork() const override;
@@ -41,7 +42,7 @@ private:
     Index context_;
     SimdLevel level_;
     // Of the current step and layer.
-    Index T_ = 0;
+    Index T_ = 0, layer_ = -1;
     KvTiles tiles_;
 };
 

@@ -1,4 +1,5 @@
 // closed_forms.hpp - chapter 3: what the cache saves and costs in models too large to run here.
+// All throw Error for numbers below their range and for results that do not fit in 64 bits.
 #pragma once
 
 #include <kvlab/tensor/tensor.hpp>
@@ -15,11 +16,11 @@ struct CacheShape {
     Index layers, kv_heads, head_dim;
     Index bytes = 2;
 
-    // Keys and values of one token: 2 L Hkv D bytes.
-    Index per_token() const { return 2 * layers * kv_heads * head_dim * bytes; }
+    // Keys and values of one token: 2 L Hkv D bytes. Throws Error unless all are positive.
+    Index per_token() const;
 
     // Of `batch` sequences of `context` tokens each.
-    Index total(Index context, Index batch = 1) const { return per_token() * context * batch; }
+    Index total(Index context, Index batch = 1) const;
 
     // The shortest context at which the caches of `batch` sequences are as large as the
     // weights.

@@ -26,7 +26,8 @@ namespace kvlab {
 template <class Tiles>
 class TileCache final : public KvStore {
 public:
-    // Room for `capacity` tokens. Throws Error unless it is positive.
+    // Room for `capacity` tokens. Throws Error for a shape or a capacity that cannot be, and if
+    // this machine has no room for them.
     TileCache(const KvShape& shape, Index capacity, SimdLevel level = default_simd_level());
 
     const KvShape& shape() const override { return shape_; }

@@ -11,8 +11,8 @@ namespace kvlab {
 // Slow, and right: the fast caches must give its bits.
 class NaiveCache : public KvStore {
 public:
-    // Accepts `capacity` tokens; memory grows with those that come. Throws Error unless it is
-    // positive.
+    // Accepts `capacity` tokens; memory grows with those that come. Throws Error for a shape or
+    // a capacity that cannot be.
     NaiveCache(const KvShape& shape, Index capacity);
 
     const KvShape& shape() const override { return shape_; }
@@ -33,6 +33,9 @@ public:
     KvBytes bytes() const override;
 
 protected:
+    // What fork() copies, from a cache of the same shape and capacity.
+    void take_committed(const NaiveCache& other);
+
     // One query of a step of T tokens over the S slots that it sees.
     virtual void attend_one(Index T,
                             const View<const float>& q,     // [D], scaled

@@ -1,6 +1,7 @@
 // device_memory.hpp - chapter 4: memory that kernels use, on the device that device.hpp has
 // selected. On a GPU it is the GPU's; under the executor it is host memory whose bounds,
-// contents and accesses the executor knows. To be used from one thread at a time.
+// contents and accesses the executor knows. Several threads may allocate, copy and launch: one
+// at a time has its turn. Selecting the device is for one thread, before any.
 //
 // Copies come behind the launches before them, and return when they are done.
 #pragma once
@@ -36,8 +37,10 @@ class DeviceArray {
 public:
     explicit DeviceArray(Index count, const char* name = "unnamed")
         : count_(count),
-          data_(static_cast<T*>(device_alloc_bytes(
-              count * kSize, kSize < kLargestGranule ? kSize : kLargestGranule, name))) {}
+          data_(static_cast<T*>(
+              device_alloc_bytes(checked_product(name, {count, kSize}),
+                                 kSize < kLargestGranule ? kSize : kLargestGranule,
+                                 name))) {}
 
     explicit DeviceArray(std::span<const T> values, const char* name = "unnamed")
         : DeviceArray(static_cast<Index>(values.size()), name) {

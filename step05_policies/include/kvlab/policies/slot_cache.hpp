@@ -47,8 +47,8 @@ class SlotCache final : public PolicyStore {
 public:
     // Room for `capacity` slots per layer and KV head, the open step included; of a policy that
     // evicts once: for a text of so many tokens. `rope` is needed for the relative scheme and
-    // must outlive the cache. Throws Error unless capacity is positive, and for the relative
-    // scheme with tiles that turn rows.
+    // must outlive the cache. Throws Error for a shape that cannot be, unless capacity is 1 to
+    // 2^24, and for the relative scheme with tiles that turn rows.
     SlotCache(const KvShape& shape,
               Index capacity,
               std::shared_ptr<const Policy> policy,

@@ -24,8 +24,8 @@ class CodedTiles {
 public:
     enum class Side { keys, values };
 
-    // Room for `slots`, rounded up to whole tiles. Throws Error unless all are positive and the
-    // code can keep rows of head_dim numbers.
+    // Room for `slots`, rounded up to whole tiles. Throws Error as tiles_for() does, and unless
+    // the code can keep rows of head_dim numbers.
     CodedTiles(KvCode code,
                Side side,
                Index slots,

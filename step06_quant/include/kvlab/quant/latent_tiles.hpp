@@ -14,19 +14,27 @@ namespace kvlab {
 // with a slot's own numbers side by side: the order in which each is multiplied.
 class Latents {
 public:
+    // Room for `slots`, rounded up to whole tiles. Throws Error for sizes that cannot be.
     Latents(Index slots, Index rank, bool across, LatentFormat format);
 
     Index rank() const { return rank_; }
 
     Index allocated_bytes() const;
 
-    // A slot's latent, of rank() numbers. Throws Error for one that is not finite.
+    // A slot's latent, of rank() numbers. Throws Error for one that is not finite, and for a
+    // slot that is not there.
     void write(Index slot, const float* row);
 
     // One tile's latents as floats: where they lie, or in `room`, which grows if it must.
     const float* tile(Index tile, std::vector<float>& room) const;
 
 private:
+    Index slots() const {
+        return static_cast<Index>(format_ == LatentFormat::f32 ? floats_.size()
+                                                               : codes_.size()) /
+               rank_;
+    }
+
     Index place(Index slot, Index j) const;
 
     Index rank_;

@@ -45,7 +45,7 @@ public:
                          const View<float>& out,
                          ThreadPool& pool) override;
 
-    void commit() override {}
+    void commit() override { T_ = 0; }
 
     // Nothing is kept, so there is nothing to go back to but the beginning.
     void truncate(Index length) override;
@@ -64,7 +64,7 @@ private:
     Index context_;
     QuantOptions options_;
     const RopeTable* rope_;
-    Index T_ = 0, first_ = 0;
+    Index T_ = 0, first_ = 0, layer_ = -1;
     Tensor keys_, values_;  // [T, Hkv, D] of the current layer
 };
 

@@ -26,6 +26,7 @@ namespace kvlab {
 
 class MappedFile;
 
+// Once it is open it is only read: any number of threads may share it.
 class GgufFile : public WeightSource {
 public:
     // Maps the file read-only. Throws Error, one line that names the file, the field, what was

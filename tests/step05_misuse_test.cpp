@@ -1,0 +1,69 @@
+// Step 5: every policy's store in wrong hands: refused, and as good as before.
+#include <doctest/doctest.h>
+
+#include <string>
+
+#include <kvlab/policies/policy_bytes.hpp>
+#include <kvlab/policies/registry.hpp>
+
+#include "policy_support.hpp"
+#include "store_misuse.hpp"
+
+using namespace kvlab;
+using namespace kvlab::test;
+
+namespace {
+
+// The oracle's store is the others' store, and needs a text that was run before.
+template <class Work>
+void for_policies(Work&& work) {
+    const RopeTable rope(400, 32, 10000.0);
+    for (const PolicyEntry& entry : all_policies()) {
+        if (std::string(entry.name) == "oracle") continue;
+        CAPTURE(entry.name);
+        work(entry, [&](const KvShape& shape, Index capacity) -> std::unique_ptr<KvStore> {
+            PolicyContext context;
+            context.shape = shape;
+            context.capacity = capacity;
+            context.rope = &rope;
+            return entry.make(context, small_budget());
+        });
+    }
+}
+
+}  // namespace
+
+TEST_SUITE_BEGIN("step05");
+
+TEST_CASE(
+    "5.1 misuse: attend outside of a step or with other shapes is refused by every store") {
+    for_policies([](const PolicyEntry&, const StoreOfShape& make) {
+        check_attend_misuse(*make({2, 4, 2, 32}, 40));
+        check_attend_misuse(*make({4, 4, 4, 32}, 40));
+    });
+}
+
+TEST_CASE("5.1 misuse: shapes and capacities that cannot be are refused by every store") {
+    for_policies([](const PolicyEntry&, const StoreOfShape& make) {
+        check_bad_shapes(make);
+        check_huge_capacities(make);
+    });
+}
+
+TEST_CASE("5.1 misuse: closed forms of bytes refuse shapes and lengths that cannot be") {
+    const KvShape shape{2, 4, 2, 32};
+    CHECK(full_bytes(shape, 10) == 2 * 2 * 2 * 32 * 10 * 4);
+    CHECK_THROWS_AS(full_bytes(shape, Index{1} << 55), Error);
+    CHECK_THROWS_AS(full_bytes(shape, -1), Error);
+    CHECK_THROWS_AS(full_bytes({-2, 4, 2, 32}, 10), Error);
+    for (const PolicyEntry& entry : all_policies()) {
+        CAPTURE(entry.name);
+        for (const KvShape& bad : {KvShape{0, 4, 2, 32}, KvShape{-1, 4, 2, 32},
+                                   KvShape{2, 4, 0, 32}, KvShape{2, 4, 2, Index{1} << 60}})
+            CHECK_THROWS_AS(policy_bytes(entry.name, small_budget(), bad, 10, 20), Error);
+        CHECK_THROWS_AS(policy_bytes(entry.name, small_budget(), shape, 10, Index{1} << 58),
+                        Error);
+    }
+}
+
+TEST_SUITE_END();
