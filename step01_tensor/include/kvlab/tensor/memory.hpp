@@ -5,6 +5,8 @@
 #include <memory>
 #include <new>
 
+#include <kvlab/tensor/compiler.hpp>
+
 namespace kvlab {
 
 using Index = std::ptrdiff_t;

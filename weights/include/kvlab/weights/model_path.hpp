@@ -4,6 +4,8 @@
 #include <filesystem>
 #include <string>
 
+#include <kvlab/tensor/compiler.hpp>
+
 namespace kvlab {
 
 // The first that exists of: `name` as given; then `name`, `name`.gguf and both again under
