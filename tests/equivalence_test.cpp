@@ -1,6 +1,7 @@
 // The claim of the project: with and without a cache, every bit is the same, on every axis.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <vector>
 

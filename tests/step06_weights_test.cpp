@@ -3,6 +3,7 @@
 // lost, blocks that begin again at each row.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
