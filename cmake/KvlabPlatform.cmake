@@ -20,7 +20,11 @@ set(wrong_flags
     -mfpmath=387 -mfpmath=.*[,+].* -mfpmath=both -mdaz-ftz -m32 -mx32)
 list(JOIN wrong_flags "|" wrong_flags)
 set(flag_variables CMAKE_CXX_COMPILER_ARG1 CMAKE_CXX_FLAGS CMAKE_EXE_LINKER_FLAGS)
-foreach(configuration IN LISTS CMAKE_BUILD_TYPE CMAKE_CONFIGURATION_TYPES)
+set(configurations ${CMAKE_BUILD_TYPE} ${CMAKE_CONFIGURATION_TYPES})
+if(NOT configurations)
+    set(configurations Release)  # the default, see KvlabStep.cmake
+endif()
+foreach(configuration IN LISTS configurations)
     string(TOUPPER "${configuration}" configuration)
     list(APPEND flag_variables CMAKE_CXX_FLAGS_${configuration} CMAKE_EXE_LINKER_FLAGS_${configuration})
 endforeach()
