@@ -1,29 +1,43 @@
-# find_package(kvlab) after `cmake --install`: headers, static libraries, executables, tiny models.
+# find_package(kvlab [COMPONENTS ...]) after `cmake --install`: headers, static libraries, executables, tiny models, texts.
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 get_property(libraries GLOBAL PROPERTY KVLAB_LIBRARIES)
 get_property(apps GLOBAL PROPERTY KVLAB_APPS)
-install(TARGETS kvlab_flags ${libraries} EXPORT kvlabTargets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(TARGETS ${apps} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 foreach(dir step01_tensor weights step02_attention step03_kvcache step04_cuda step05_policies step06_quant)
     install(DIRECTORY ${PROJECT_SOURCE_DIR}/${dir}/include/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
             OPTIONAL FILES_MATCHING PATTERN "*.hpp")
 endforeach()
-install(DIRECTORY ${PROJECT_SOURCE_DIR}/weights/ DESTINATION ${CMAKE_INSTALL_DATADIR}/kvlab
-        FILES_MATCHING PATTERN "*.gguf" PATTERN "heldout.txt"
-        PATTERN "downloads" EXCLUDE PATTERN "include" EXCLUDE PATTERN "src" EXCLUDE PATTERN "logs" EXCLUDE)
-install(EXPORT kvlabTargets NAMESPACE kvlab:: DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/kvlab)
-set(of_step04)
-if(KVLAB_LAST_STEP GREATER_EQUAL 4)
-    set(of_step04 "find_dependency(Boost COMPONENTS context)\n")
-    if(KVLAB_HAS_GPU)
-        # What links kvlab::cuda links CUDA's runtime: that of the toolkit which built it, unless told otherwise.
-        string(APPEND of_step04 "if(NOT DEFINED CUDAToolkit_ROOT)\n    set(CUDAToolkit_ROOT \"${CUDAToolkit_ROOT}\")\nendif()\n"
-            "find_dependency(CUDAToolkit)\n")
+install(FILES ${PROJECT_SOURCE_DIR}/weights/tiny.gguf ${PROJECT_SOURCE_DIR}/weights/deep.gguf
+              ${PROJECT_SOURCE_DIR}/weights/heldout.txt ${PROJECT_SOURCE_DIR}/weights/recall_cases.jsonl
+        DESTINATION ${CMAKE_INSTALL_DATADIR}/kvlab)
+install(FILES ${PROJECT_SOURCE_DIR}/README.md ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
+
+# Two sets of targets: the first stands alone, the second (kvlab::cuda and what links it) needs Boost and perhaps CUDA.
+# A project that asks for components of the first alone is not asked for either.
+set(KVLAB_PLAIN_COMPONENTS)
+set(KVLAB_CUDA_COMPONENTS)
+foreach(library IN LISTS libraries)
+    string(REPLACE "kvlab_" "" component ${library})
+    if(component MATCHES "^(cuda|policies|quant)$")
+        list(APPEND KVLAB_CUDA_COMPONENTS ${component})
+    else()
+        list(APPEND KVLAB_PLAIN_COMPONENTS ${component})
     endif()
+endforeach()
+set(config_folder ${CMAKE_INSTALL_LIBDIR}/cmake/kvlab)
+list(TRANSFORM KVLAB_PLAIN_COMPONENTS PREPEND kvlab_ OUTPUT_VARIABLE plain)
+list(TRANSFORM KVLAB_CUDA_COMPONENTS PREPEND kvlab_ OUTPUT_VARIABLE cuda)
+install(TARGETS kvlab_flags ${plain} EXPORT kvlabTargets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+install(EXPORT kvlabTargets NAMESPACE kvlab:: DESTINATION ${config_folder})
+if(cuda)
+    install(TARGETS ${cuda} EXPORT kvlabCudaTargets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+    install(EXPORT kvlabCudaTargets NAMESPACE kvlab:: DESTINATION ${config_folder})
 endif()
-file(WRITE ${CMAKE_BINARY_DIR}/kvlabConfig.cmake
-"include(CMakeFindDependencyMacro)\nfind_dependency(Threads)\n${of_step04}include(\${CMAKE_CURRENT_LIST_DIR}/kvlabTargets.cmake)\n")
+set(KVLAB_NEEDS_CUDATOOLKIT FALSE)
+if(KVLAB_HAS_GPU)
+    set(KVLAB_NEEDS_CUDATOOLKIT TRUE)
+endif()
+configure_file(${CMAKE_CURRENT_LIST_DIR}/kvlabConfig.cmake.in ${CMAKE_BINARY_DIR}/kvlabConfig.cmake @ONLY)
 write_basic_package_version_file(${CMAKE_BINARY_DIR}/kvlabConfigVersion.cmake COMPATIBILITY SameMinorVersion)
-install(FILES ${CMAKE_BINARY_DIR}/kvlabConfig.cmake ${CMAKE_BINARY_DIR}/kvlabConfigVersion.cmake
-        DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/kvlab)
+install(FILES ${CMAKE_BINARY_DIR}/kvlabConfig.cmake ${CMAKE_BINARY_DIR}/kvlabConfigVersion.cmake DESTINATION ${config_folder})

@@ -30,7 +30,8 @@ function(kvlab_kernels target)
         set(object ${target}_${variant}_kernels)
         add_library(${object} OBJECT ${ARG_FILES})
         set_target_properties(${object} PROPERTIES POSITION_INDEPENDENT_CODE ON UNITY_BUILD OFF)
-        target_include_directories(${object} PRIVATE ${PROJECT_SOURCE_DIR}/step04_cuda/include)
+        target_include_directories(${object} PRIVATE ${PROJECT_SOURCE_DIR}/step04_cuda/include
+            ${PROJECT_SOURCE_DIR}/step01_tensor/include)
         target_link_libraries(${object} PRIVATE kvlab_flags)
         target_compile_options(${object} PRIVATE ${KVLAB_WARNINGS} -Wno-unknown-pragmas)
         target_compile_definitions(${object} PRIVATE KVLAB_SIMT_CHECKED=${KVLAB_SIMT_CHECKED} KVLAB_HAS_GPU=${KVLAB_HAS_GPU})
@@ -51,6 +52,8 @@ option(KVLAB_CUDART_SHARED "Link CUDA's runtime as a shared library; by default 
 set(KVLAB_HAS_GPU 0)
 if(KVLAB_GPU STREQUAL "AUTO" AND (KVLAB_FUZZ OR CMAKE_CXX_FLAGS MATCHES "-fsanitize="))
     message(STATUS "kvlab: sanitizer build: kernels are built for the CPU executor alone")
+elseif(KVLAB_GPU STREQUAL "AUTO" AND CMAKE_CROSSCOMPILING)
+    message(STATUS "kvlab: cross build: this machine's nvcc is not asked; kernels are built for the CPU executor alone")
 elseif(KVLAB_GPU)  # AUTO, too
     find_program(KVLAB_NVCC nvcc HINTS $ENV{CUDA_PATH}/bin /usr/local/cuda/bin)
     if(KVLAB_NVCC AND NOT DEFINED ENV{CUDACXX})

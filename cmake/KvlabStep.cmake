@@ -85,6 +85,12 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
     list(APPEND KVLAB_FLAGS_avx512 -Wno-maybe-uninitialized -Wno-uninitialized)
 endif()
 
+# The folder as file(GLOB) has to be told it: a bracket in its name would be read as a pattern.
+function(kvlab_glob_folder variable folder)
+    string(REPLACE "[" "[[]" folder "${folder}")
+    set(${variable} "${folder}" PARENT_SCOPE)
+endfunction()
+
 # kvlab_step(<number> <name> SOURCES ... [SIMD ...] [LINKS ...])
 #   the step's library kvlab::<name>, its executable step<number>_<name> from app/*.cpp, and with
 #   KVLAB_BENCH its benchmark step<number>_<name>_bench from bench.cpp.
@@ -92,7 +98,8 @@ function(kvlab_step number name)
     kvlab_library(${name} ${ARGN})
     find_package(CLI11 REQUIRED)
     find_package(nlohmann_json REQUIRED)
-    file(GLOB app CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/app/*.cpp)
+    kvlab_glob_folder(here "${CMAKE_CURRENT_SOURCE_DIR}")
+    file(GLOB app CONFIGURE_DEPENDS "${here}/app/*.cpp")
     add_executable(step${number}_${name} ${app})
     target_link_libraries(step${number}_${name} PRIVATE
         kvlab::${name} CLI11::CLI11 nlohmann_json::nlohmann_json)

@@ -1,6 +1,7 @@
 // The claim of the project: with and without a cache, every bit is the same, on every axis.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
@@ -225,9 +226,8 @@ TEST_CASE("E.7 sampled text: the same seed gives the same text with and without 
 }
 
 TEST_CASE("E.8 one ulp in one activation of the past reaches the next logits") {
-    // The comparison would be worth little if the model forgave small errors: one number of one
-    // token's normed row moves by one unit in the last place, and the logits two layers and 15
-    // tokens later differ.
+    // The model must not forgive small errors: one number of one token's normed row moves by
+    // one unit in the last place, and the logits two layers and 15 tokens later differ.
     Rig rig(tiny_config());
     const auto text = random_tokens(20, 256, 1);
     KvCache good = rig.cache(32), bad = rig.cache(32);

@@ -1,6 +1,7 @@
 // SmolLM2's logits against llama.cpp's, which tests/reference/llama_logits.py wrote.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <fstream>

@@ -2,6 +2,7 @@
 // from zero, a maximum over scores instead of over whole numbers, libm, a lost clamp.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <vector>

@@ -2,6 +2,7 @@
 // halves instead of adjacent pairs, an argument reduction that is too short.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <vector>
 

@@ -2,6 +2,7 @@
 // change bits, where they are meant to.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <bit>
 #include <memory>
 #include <vector>

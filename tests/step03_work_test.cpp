@@ -2,6 +2,7 @@
 // closed forms give the figures that every reader has seen somewhere.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <memory>
 #include <vector>
 

@@ -3,6 +3,7 @@
 // and near half a turn.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include <kvlab/kvcache/kv_cache.hpp>

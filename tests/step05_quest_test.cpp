@@ -3,6 +3,7 @@
 // head.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include <kvlab/attention/attention.hpp>

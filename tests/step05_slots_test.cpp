@@ -4,6 +4,7 @@
 // ties by slot.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <set>
 
 #include <kvlab/kvcache/kv_cache.hpp>

@@ -2,6 +2,7 @@
 // that depend on the pieces, a recorder that changes a bit, the last window alone.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include <kvlab/attention/synthetic.hpp>

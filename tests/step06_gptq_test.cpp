@@ -2,6 +2,8 @@
 // way round, dead channels, scales that are not taken back, matrices that nobody asked for.
 #include <doctest/doctest.h>
 
+#include <algorithm>
+
 #include <kvlab/attention/synthetic.hpp>
 #include <kvlab/quant/calibration.hpp>
 #include <kvlab/quant/gptq.hpp>

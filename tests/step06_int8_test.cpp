@@ -3,6 +3,7 @@
 // multiple of anything, levels that disagree.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include <kvlab/attention/decoder.hpp>

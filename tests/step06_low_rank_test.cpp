@@ -3,6 +3,7 @@
 // neighbour, pieces, forks and truncation.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 

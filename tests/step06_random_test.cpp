@@ -4,6 +4,7 @@
 // refuses too much, a step that fails in its middle and is felt later.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <limits>
 
 #include <kvlab/quant/uncached_quant.hpp>

@@ -3,6 +3,7 @@
 // that smooths nothing.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include <kvlab/attention/synthetic.hpp>

@@ -3,6 +3,7 @@
 // lost, blocks that begin again at each row.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -105,8 +106,10 @@ TEST_CASE("6.5 weights: bytes are those of the formulas") {
 
 TEST_CASE("6.5 weights: once coded stays as it is in NF4 and INT8") {
     Tensor w = normal_matrix(40, 96, 63);
-    for (Index n = 0; n < 40; ++n)
-        for (float& x : w.view()[n].flat()) x *= std::ldexp(1.0f, static_cast<int>(n) - 20);
+    for (Index n = 0; n < 40; ++n) {
+        const std::span<float> row = w.view()[n].flat();
+        for (float& x : row) x *= std::ldexp(1.0f, static_cast<int>(n) - 20);
+    }
     for (const auto& codec : {make_int8_row_codec(), make_nf4_codec(false)}) {
         const Tensor once = there_and_back(*codec, w);
         CHECK(!equal_bits(once, w));
@@ -122,7 +125,8 @@ TEST_CASE("6.5 weights: each row of INT8 and each group of RTN has a scale of it
         CAPTURE(codec->name());
         const Tensor before = there_and_back(*codec, w);
         Tensor louder = w.clone();
-        for (float& x : louder.view()[3].flat()) x *= 1000.0f;
+        const std::span<float> loud_row = louder.view()[3].flat();
+        for (float& x : loud_row) x *= 1000.0f;
         const Tensor after = there_and_back(*codec, louder);
         for (Index n = 0; n < 3; ++n)
             CHECK(compare_bits(before.view()[n].flat(), after.view()[n].flat()).differ == 0);

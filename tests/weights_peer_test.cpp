@@ -2,6 +2,7 @@
 // bytes are those that kvlab writes.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <fstream>
 #include <sstream>
 

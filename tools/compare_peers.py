@@ -21,6 +21,7 @@ import datetime
 import json
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 from peers import machine
@@ -89,11 +90,12 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def write(path: Path, text: str) -> None:
-    """Complete or not at all."""
+    """Complete or not at all; in a folder of its own first, where nobody else can have put a link."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_text(text)
-    temporary.replace(path)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".part-") as scratch:
+        temporary = Path(scratch, path.name)
+        temporary.write_text(text)
+        temporary.replace(path)
 
 
 def new_report(args: argparse.Namespace, peers: dict) -> dict:

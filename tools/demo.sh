@@ -12,6 +12,7 @@ set -euo pipefail
 
 prompt=${1-The meaning of life is}
 install_packages "${build_packages[@]}"
+use_ccache
 
 echo "building (log: build/logs/demo-build.log) ..."
 if ! (cd "$root" && cmake --preset release "$together" && cmake --build --preset release --target step03_kvcache) \

@@ -241,7 +241,7 @@ main() {
         if [ "$programs" = "$root/build/release/bin" ]; then
             install_packages "${build_packages[@]}" python3-matplotlib
             echo "building (log: build/logs/experiments-build.log) ..."
-            (cd "$root" && cmake --preset release && cmake --build --preset release --target step03_kvcache step04_cuda step05_policies step06_quant kvlab_weights) \
+            (cd "$root" && use_ccache && cmake --preset release && cmake --build --preset release --target step03_kvcache step04_cuda step05_policies step06_quant kvlab_weights) \
                 >"$logs/experiments-build.log" 2>&1
             # Some experiments want floats: the same model, expanded.
             if [ $quick = no ] && get_smollm2 && [ ! -e "$smollm2_f32" ]; then

@@ -42,6 +42,8 @@ def load(path: Path, name: str, needs: tuple[str, ...]) -> dict:
         report = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as problem:
         raise Refused(f"{path}: {problem}") from None
+    except RecursionError:
+        raise Refused(f"{path}: JSON that is nested too deeply for a report") from None
     found = report.get("experiment") if isinstance(report, dict) else None
     if found not in needs:
         what = f"the report of '{found}'" if found else "no report of an experiment"

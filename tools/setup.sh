@@ -6,14 +6,29 @@ logs=$root/build/logs
 jobs=$(nproc 2>/dev/null || echo 2)
 export CMAKE_GENERATOR=Ninja CMAKE_COLOR_DIAGNOSTICS=OFF
 
-# use_ccache: what was compiled before is not compiled again, if there is ccache; what another clone,
-# or a copy of the tree, compiled counts, too.
+# ccache_works: it does not for a user whose home cannot be written, unless it is told of another folder.
+ccache_works() {
+    local folder code=0
+    folder=$(mktemp -d) || return 1
+    echo 'int works;' >"$folder/try.cpp"
+    ccache "${CXX:-c++}" -c "$folder/try.cpp" -o "$folder/try.o" >/dev/null 2>&1 || code=1
+    rm -rf "$folder"
+    return "$code"
+}
+
+# use_ccache: what was compiled before is not compiled again, if there is a ccache that works; what
+# another clone, or a copy of the tree, compiled counts, too. To be called when there is a compiler.
 use_ccache() {
     command -v ccache >/dev/null || return 0
+    if ! ccache_works; then
+        echo "ccache does not work here, so it is not used"
+        unset CMAKE_CXX_COMPILER_LAUNCHER
+        export CCACHE_DISABLE=1  # for a folder that was configured with it
+        return 0
+    fi
     export CMAKE_CXX_COMPILER_LAUNCHER=ccache
     export CCACHE_BASEDIR=${CCACHE_BASEDIR-$root} CCACHE_NOHASHDIR=${CCACHE_NOHASHDIR-true}
 }
-use_ccache
 
 # Eight sources at a time compile as one: the standard headers, which take most of the time, are read
 # once. Stage ci compiles each by itself, so that a missing #include is found.

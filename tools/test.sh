@@ -104,7 +104,7 @@ same_bits='golden|equal|same bits|same order|^[EG]\.[0-9]|^simt'
 
 # Tests of the chapters' text, of Python alone, of what nvcc makes of the kernels, and of a polynomial
 # that is no part of a build: stage ci runs them, the others need not.
-of_the_text='^tools_(snippets|fit_exp2|(policy_)?viewer(_browser)?|policy_programs|plot|ptx|ptx_self_test)$'
+of_the_text='^tools_(configure|fetch_smollm2|setup|snippets|fit_exp2|(policy_)?viewer(_browser)?|policy_programs|plot|ptx|ptx_self_test)$'
 
 stage_gcc_o0() { # g++ -O0, only the portable kernels: the same bits
     targets=("${numeric_tests[@]}")
@@ -205,21 +205,91 @@ stage_tidy() { # clang-tidy on every source of the libraries
     python3 tests/tools/tidy.py build/tidy "$counts"
 }
 
-stage_install() { # cmake --install, and a project of its own that uses what is there
+# refused TEXT COMMAND...: passed if the command fails and says TEXT.
+refused() {
+    local text=$1 output
+    shift
+    if output=$("$@" 2>&1) || [[ $(tr -s '\n ' ' ' <<<"$output") != *"$text"* ]]; then
+        echo "$output"
+        return 1
+    fi
+}
+
+stage_install() { # cmake --install, and projects of their own that use what is there
     build_ci
-    rm -rf build/installed build/consumer
+    rm -rf build/installed build/consumer*
     check cmake --install build/ci --prefix build/installed
-    check cmake -S tests/consumer -B build/consumer -DCMAKE_BUILD_TYPE=Release \
-        "-DCMAKE_PREFIX_PATH=$root/build/installed"
+    local consumer=(cmake -S tests/consumer -DCMAKE_BUILD_TYPE=Release "-DCMAKE_PREFIX_PATH=$root/build/installed")
+    check "${consumer[@]}" -B build/consumer
     check cmake --build build/consumer
     check build/consumer/consumer
     check build/consumer/cuda_consumer
-    # The program finds the installed tiny model by itself, from any folder.
+    # The cache alone needs neither Boost nor CUDA; a project that names nothing goes without what needs them.
+    local without=(-DCMAKE_DISABLE_FIND_PACKAGE_Boost=ON -DCMAKE_DISABLE_FIND_PACKAGE_CUDAToolkit=ON)
+    check "${consumer[@]}" "${without[@]}" -B build/consumer_kvcache -DCOMPONENTS=kvcache
+    check cmake --build build/consumer_kvcache
+    check build/consumer_kvcache/consumer
+    check "${consumer[@]}" "${without[@]}" -B build/consumer_no_boost
+    check refused "component policies: Boost.Context is missing" \
+        "${consumer[@]}" "${without[@]}" -B build/consumer_refused "-DCOMPONENTS=kvcache;policies"
+    check refused "there is no component pages; this installation has tensor, weights" \
+        "${consumer[@]}" -B build/consumer_refused "-DCOMPONENTS=kvcache;pages"
+    local file
+    for file in share/doc/kvlab/README.md share/doc/kvlab/LICENSE share/kvlab/{tiny.gguf,deep.gguf,heldout.txt,recall_cases.jsonl}; do
+        check test -s "build/installed/$file"
+    done
+    check test -z "$(find build/installed -type d -empty)"
+    # The programs find the installed models and texts by themselves, from any folder.
     check env -C build -u KVLAB_WEIGHTS installed/bin/step03_kvcache generate -m tiny -p "In the" -n 4
+    # ... and where the source is gone, too: an empty folder is mounted over its weights.
+    if unshare --mount --propagation private true 2>/dev/null; then
+        local gone=(unshare --mount --propagation private env -C build -u KVLAB_WEIGHTS bash -c
+            'mount -t tmpfs none ../weights && ! [ -e ../weights/tiny.gguf ] && "$@"' gone)
+        check "${gone[@]}" installed/bin/step02_attention score -m tiny --windows 2
+        check "${gone[@]}" installed/bin/step03_kvcache quality -m tiny --window 32 --tokens 64
+        check refused "heldout.txt: cannot" "${gone[@]}" "$root/build/ci/bin/step03_kvcache" quality -m "$root/build/installed/share/kvlab/tiny.gguf"
+    else
+        skip "nothing may be mounted, so the source cannot be hidden"
+    fi
+}
+
+stage_debian13() { # g++ 14 on Debian 13, warnings are errors: the same bits
+    install_packages debootstrap
+    local code=0 output
+    output=$(tools/debian13.sh true 2>&1) || code=$?
+    echo "$output"
+    if [ "$code" -eq 77 ]; then
+        skip "${output##*$'\n'}"
+        return
+    fi
+    tools/debian13.sh cmake -S /src -B /out "$all_steps" "$together" -DCMAKE_BUILD_TYPE=Release \
+        "-DCMAKE_CXX_FLAGS_RELEASE=-O1 -DNDEBUG" -DKVLAB_WERROR=ON
+    tools/debian13.sh cmake --build /out
+    tools/debian13.sh ctest --test-dir /out --no-tests=error --output-on-failure -j "$jobs" \
+        --output-junit /out/report.xml -R "$same_bits" || code=$?
+    python3 tests/tools/count_junit.py build/debian13/out/report.xml "$code" "$counts"
+    check tools/debian13.sh /out/bin/step01_tensor goldens
+    check tools/debian13.sh /out/bin/step03_kvcache verify -m tiny -m deep
+}
+
+stage_aarch64() { # 64-bit ARM, emulated: steps 1 to 3 give the same bits
+    install_packages g++-aarch64-linux-gnu qemu-user
+    if ! command -v aarch64-linux-gnu-g++ >/dev/null || ! command -v qemu-aarch64 >/dev/null; then
+        skip "there is no compiler for aarch64 (g++-aarch64-linux-gnu), or no emulator (qemu-user)"
+        return
+    fi
+    targets=(step01_tests step02_tests step03_tests step01_tensor step03_kvcache)
+    # Warnings are not errors: at -O2 GCC 12 has false alarms that it has not at -O3.
+    build aarch64 "$together" --toolchain cmake/aarch64-linux-gnu.cmake -DKVLAB_LAST_STEP=3 -DCMAKE_BUILD_TYPE=Release \
+        "-DCMAKE_CXX_FLAGS_RELEASE=-O2 -DNDEBUG"
+    run_ctest aarch64 -R "$same_bits" -L '^step0[123]_tests$'
+    local emulator=(qemu-aarch64 -L /usr/aarch64-linux-gnu)
+    check "${emulator[@]}" build/aarch64/bin/step01_tensor goldens
+    check "${emulator[@]}" build/aarch64/bin/step03_kvcache verify -m tiny -m deep
 }
 
 plain_stages=(release)
-all_stages=(smollm2 format prefixes ci experiments install headers scalar clang gcc_o0 clang_o0 student tsan fuzz mutants tidy)
+all_stages=(smollm2 format prefixes ci experiments install headers scalar clang gcc_o0 clang_o0 student tsan fuzz debian13 aarch64 mutants tidy)
 # With a browser the viewer's page is tried, with matplotlib the pictures; without, those are skipped.
 all_packages=(ccache clang clang-format-14 clang-tidy libbenchmark-dev util-linux chromium python3-matplotlib)
 
@@ -282,6 +352,7 @@ done
 install_packages "${build_packages[@]}"
 if [ ${#chosen[@]} -eq 0 ]; then
     chosen=("${plain_stages[@]}")
+    use_ccache
 else
     install_packages "${all_packages[@]}"
     use_ccache

@@ -13,6 +13,7 @@ Needs: PyTorch, and gguf (PyPI).
 from __future__ import annotations
 
 import argparse
+import tempfile
 from pathlib import Path
 
 import gguf
@@ -33,8 +34,14 @@ def tensor_names(cfg: Config) -> dict[str, str]:
 
 
 def write_gguf(path: Path, cfg: Config, state: dict[str, torch.Tensor]) -> None:
-    """Writes to a temporary name first: a file is complete or not there."""
-    temporary = path.with_suffix(".tmp")
+    """Writes into a folder of its own first: a file is complete or not there, and no link of another is followed."""
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".part-") as scratch:
+        temporary = Path(scratch, path.name)
+        fill_gguf(temporary, cfg, state)
+        temporary.replace(path)
+
+
+def fill_gguf(temporary: Path, cfg: Config, state: dict[str, torch.Tensor]) -> None:
     w = gguf.GGUFWriter(temporary, "llama")
     w.add_name(f"kvlab-{cfg.name}")
     w.add_context_length(cfg.context_length)
@@ -65,7 +72,6 @@ def write_gguf(path: Path, cfg: Config, state: dict[str, torch.Tensor]) -> None:
     w.write_kv_data_to_file()
     w.write_tensors_to_file()
     w.close()
-    temporary.replace(path)
 
 
 def read_gguf(path: Path) -> Llama:

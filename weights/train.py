@@ -23,6 +23,7 @@ import random
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -398,10 +399,11 @@ class Trainer:
 
     def save(self) -> None:
         self.at["seconds"] = time.monotonic() - self.started
-        temporary = self.checkpoint.with_suffix(".tmp")
-        torch.save({"name": self.args.model, "seed": self.args.seed, "at": self.at, "model": self.model.state_dict(),
-                    "optimiser": self.optimiser.state_dict()}, temporary)
-        temporary.replace(self.checkpoint)
+        with tempfile.TemporaryDirectory(dir=self.checkpoint.parent, prefix=".part-") as scratch:
+            temporary = Path(scratch, self.checkpoint.name)
+            torch.save({"name": self.args.model, "seed": self.args.seed, "at": self.at, "model": self.model.state_dict(),
+                        "optimiser": self.optimiser.state_dict()}, temporary)
+            temporary.replace(self.checkpoint)
 
     def recall(self, distance: int, seed: str) -> float:
         with torch.compiler.set_stance("force_eager"):  # do not compile for every length

@@ -9,8 +9,8 @@ namespace kvlab::app {
 
 struct ScoreFlags {
     SessionOptions session;
-    std::string text = KVLAB_SOURCE_WEIGHTS "/heldout.txt";
-    std::string cases = KVLAB_SOURCE_WEIGHTS "/recall_cases.jsonl";
+    std::string text = cli::default_text("heldout.txt", KVLAB_SOURCE_WEIGHTS);
+    std::string cases = cli::default_text("recall_cases.jsonl", KVLAB_SOURCE_WEIGHTS);
     Index windows = 0;  // of the text; 0: all
     std::shared_ptr<OutputFile> json;
 };

@@ -121,9 +121,10 @@ int main(int argc, char** argv) {
     CLI::App* const scoring =
         app.add_subcommand("score", "bits per byte, recall by distance, attention sink");
     cli::add_model_flags(*scoring, score.session);
-    scoring->add_option("--text", score.text, "text to score")->capture_default_str();
+    scoring->add_option("--text", score.text, "text to score")
+        ->transform(cli::text_file(KVLAB_SOURCE_WEIGHTS));
     scoring->add_option("--cases", score.cases, "recall cases, one JSON object per line")
-        ->capture_default_str();
+        ->transform(cli::text_file(KVLAB_SOURCE_WEIGHTS));
     scoring->add_option("--windows", score.windows, "of the text, at most; 0: all")
         ->check(CLI::Range(0, 1 << 24))
         ->capture_default_str();

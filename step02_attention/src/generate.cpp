@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include <kvlab/attention/generate.hpp>
 
 #include <utility>

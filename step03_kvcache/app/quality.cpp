@@ -1,5 +1,6 @@
 // quality.cpp - chapter 3, experiments L5 and R5: what a cache in F16 or INT8 changes in a
 // trained model's next-token distribution, and the bytes that it takes.
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 #include <memory>
@@ -21,7 +22,7 @@ constexpr Index kLongestDefaultWindow = 1024;
 struct QualityFlags {
     SessionOptions session;
     std::vector<std::string> models;  // empty: all that are there
-    std::string text = KVLAB_SOURCE_WEIGHTS "/heldout.txt";
+    std::string text = cli::default_text("heldout.txt", KVLAB_SOURCE_WEIGHTS);
     Index window = 0, tokens = 8192, piece = 64;
     std::shared_ptr<OutputFile> json;
 };
@@ -159,7 +160,8 @@ Command add_quality(CLI::App& parent) {
         ->capture_default_str();
     sub->add_option("--simd", flags->session.simd,
                     "portable, avx2 or avx512; default: the best here");
-    sub->add_option("--text", flags->text, "text to run")->check(CLI::ExistingFile);
+    sub->add_option("--text", flags->text, "text to run")
+        ->transform(cli::text_file(KVLAB_SOURCE_WEIGHTS));
     const auto count = [sub](const char* name, Index& value, const char* text) {
         sub->add_option(name, value, text)
             ->check(CLI::Range(0, 1 << 24))

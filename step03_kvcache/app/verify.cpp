@@ -1,12 +1,15 @@
-// verify.cpp - chapter 3, experiment D1: the same texts with and without the cache, bit by bit.
+// verify.cpp - chapter 3, experiment D1: the same texts with and without the cache, bit by bit,
+// and the same checksums as those that are committed.
 #include <cstdio>
 #include <filesystem>
+#include <optional>
 
 #include <kvlab/kvcache/verify.hpp>
 #include <kvlab/tensor/report.hpp>
 #include <kvlab/weights/model_path.hpp>
 
 #include "app.hpp"
+#include "committed.hpp"
 
 namespace kvlab::app {
 
@@ -38,7 +41,66 @@ Json to_json(const Difference& d) {
             {"max_abs", d.max_abs}};
 }
 
-bool verify_model(const std::string& name, const VerifyFlags& flags, Json& report) {
+VerifySums sums_of(const VerifyReport& result) {
+    return {result.run_sum.hex(), result.prompt_sum.hex(), result.cache_sum.hex()};
+}
+
+// Empty: there is no committed value to compare with.
+using AsCommitted = std::optional<bool>;
+
+// Prints whether the checksums are the committed ones.
+AsCommitted compare_with_committed(const VerifyFlags& flags,
+                                   const std::string& file,
+                                   const VerifySums& found) {
+    const bool default_run = flags.prompts.empty() && flags.steps == VerifyFlags{}.steps &&
+                             flags.sampling.temperature == 0.0f;
+    const VerifySums* const expected = default_run ? committed_sums(file) : nullptr;
+    std::cout << "  as committed: ";
+    if (!expected) {
+        std::cout << "not compared, no value is committed for "
+                  << (default_run ? "this file" : "other than the default options") << "\n";
+        return {};
+    }
+    std::cout << cli::verdict(found == *expected);
+    if (found != *expected)
+        std::cout << ", expected steps " << expected->steps << ", prompts " << expected->prompts
+                  << ", cache " << expected->cache;
+    std::cout << "\n";
+    return found == *expected;
+}
+
+void print_result(const VerifyReport& result, const VerifySums& sums) {
+    print_line("logits of the steps", result.logits);
+    print_line("logits of the prompts, fed in pieces", result.prompt);
+    print_line("keys and values in the cache", result.cache);
+    std::printf("  %-40s %td of %td tokens differ\n", "generated text", result.tokens_differ,
+                result.tokens);
+    if (!result.first_difference.empty())
+        std::printf("  first difference: %s\n", result.first_difference.c_str());
+    std::printf("  checksums: steps %s, prompts %s, cache %s\n", sums.steps.c_str(),
+                sums.prompts.c_str(), sums.cache.c_str());
+    std::cout << "  " << result.all().differ << " of " << result.all().count
+              << " floats differ; bit-identical: " << cli::verdict(result.identical()) << "\n"
+              << std::flush;
+}
+
+Json to_json(const VerifyReport& result, const VerifySums& sums) {
+    return {{"steps", to_json(result.logits)},
+            {"prompts", to_json(result.prompt)},
+            {"cache", to_json(result.cache)},
+            {"tokens", result.tokens},
+            {"tokens_differ", result.tokens_differ},
+            {"max_abs_by_step", result.max_abs_by_step},
+            {"checksums",
+             {{"steps", sums.steps}, {"prompts", sums.prompts}, {"cache", sums.cache}}}};
+}
+
+struct Verdict {
+    bool identical = true;
+    AsCommitted as_committed;
+};
+
+Verdict verify_model(const std::string& name, const VerifyFlags& flags, Json& report) {
     SessionOptions options = flags.session;
     options.model = name;
     Session session(options);
@@ -56,33 +118,17 @@ bool verify_model(const std::string& name, const VerifyFlags& flags, Json& repor
     std::cout.flush();
 
     const VerifyReport result = verify(session.decoder, prompts, verify_options);
-    print_line("logits of the steps", result.logits);
-    print_line("logits of the prompts, fed in pieces", result.prompt);
-    print_line("keys and values in the cache", result.cache);
-    std::printf("  %-40s %td of %td tokens differ\n", "generated text", result.tokens_differ,
-                result.tokens);
-    if (!result.first_difference.empty())
-        std::printf("  first difference: %s\n", result.first_difference.c_str());
-    std::printf("  checksums: steps %s, prompts %s, cache %s\n", result.run_sum.hex().c_str(),
-                result.prompt_sum.hex().c_str(), result.cache_sum.hex().c_str());
-    std::cout << "  " << result.all().differ << " of " << result.all().count
-              << " floats differ; bit-identical: " << cli::verdict(result.identical()) << "\n\n"
-              << std::flush;
+    const VerifySums sums = sums_of(result);
+    print_result(result, sums);
+    const AsCommitted as_committed = compare_with_committed(flags, session.model->source, sums);
+    std::cout << "\n" << std::flush;
 
-    Json entry;
+    Json entry = to_json(result, sums);
     entry["model"] = session.model->config.name;
     entry["engine"] = session.engine->name();
-    entry["steps"] = to_json(result.logits);
-    entry["prompts"] = to_json(result.prompt);
-    entry["cache"] = to_json(result.cache);
-    entry["tokens"] = result.tokens;
-    entry["tokens_differ"] = result.tokens_differ;
-    entry["max_abs_by_step"] = result.max_abs_by_step;
-    entry["checksums"] = {{"steps", result.run_sum.hex()},
-                          {"prompts", result.prompt_sum.hex()},
-                          {"cache", result.cache_sum.hex()}};
+    entry["as_committed"] = as_committed ? Json(*as_committed) : Json();
     report["models"].push_back(entry);
-    return result.identical();
+    return {result.identical(), as_committed};
 }
 
 }  // namespace
@@ -108,14 +154,26 @@ int run_verify(const VerifyFlags& flags) {
                              : flags.models;
     check(!models.empty(), "verify: no model to run; see weights/README.md");
     Json report = new_report("step03_kvcache verify", flags.sampling.seed);
-    bool identical = true;
-    for (const std::string& name : models)
-        identical = verify_model(name, flags, report) && identical;
+    Index compared = 0;
+    bool identical = true, as_committed = true;
+    for (const std::string& name : models) {
+        const Verdict verdict = verify_model(name, flags, report);
+        identical = identical && verdict.identical;
+        as_committed = as_committed && verdict.as_committed.value_or(true);
+        compared += verdict.as_committed ? 1 : 0;
+    }
     report["identical"] = identical;
+    report["as_committed"] = compared > 0 ? Json(as_committed) : Json();
+    report["compared_with_committed"] = compared;
     write_json(flags.json, report);
     std::cout << "RESULT models=" << models.size()
-              << " identical=" << (identical ? "yes" : "no") << std::endl;
-    return identical ? cli::kHolds : cli::kFails;
+              << " identical=" << (identical ? "yes" : "no")
+              << " compared_with_committed=" << compared << " as_committed="
+              << (compared == 0  ? "not_compared"
+                  : as_committed ? "yes"
+                                 : "no")
+              << std::endl;
+    return identical && as_committed ? cli::kHolds : cli::kFails;
 }
 
 }  // namespace kvlab::app

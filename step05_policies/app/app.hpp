@@ -15,8 +15,8 @@ struct CompareFlags {
     PolicyOptions policy;
     std::vector<std::string> names;  // empty: all
     std::string set;                 // if not empty, instead of names
-    std::string text = KVLAB_SOURCE_WEIGHTS "/heldout.txt";
-    std::string cases = KVLAB_SOURCE_WEIGHTS "/recall_cases.jsonl";
+    std::string text = cli::default_text("heldout.txt", KVLAB_SOURCE_WEIGHTS);
+    std::string cases = cli::default_text("recall_cases.jsonl", KVLAB_SOURCE_WEIGHTS);
     Index window = 512, prompt = 256, tokens = 4096, recall = 20;
     std::shared_ptr<OutputFile> json;
 };
@@ -74,7 +74,7 @@ struct RecordFlags {
     SessionOptions session;
     PolicyOptions policy;
     std::vector<std::string> names;  // empty: all
-    std::string cases = KVLAB_SOURCE_WEIGHTS "/recall_cases.jsonl";
+    std::string cases = cli::default_text("recall_cases.jsonl", KVLAB_SOURCE_WEIGHTS);
     Index distance = 64, number = 1;  // the case: the first of this distance
     std::string prompt;               // if not empty, instead of a case
     Index steps = 48;                 // tokens behind the prompt

@@ -1,4 +1,5 @@
 // generate.cpp - chapter 5: text with one policy.
+#include <algorithm>
 #include <cstdio>
 
 #include <kvlab/attention/generate.hpp>

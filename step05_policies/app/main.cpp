@@ -13,9 +13,10 @@ CLI::App* add_compare(CLI::App& app, app::CompareFlags& flags) {
     cli::add_model_flags(*sub, flags.session);
     add_policy_flags(*sub, flags.policy);
     app::add_choice(*sub, flags.names, flags.set);
-    sub->add_option("--text", flags.text, "text to run")->check(CLI::ExistingFile);
+    sub->add_option("--text", flags.text, "text to run")
+        ->transform(cli::text_file(KVLAB_SOURCE_WEIGHTS));
     sub->add_option("--cases", flags.cases, "recall cases of a byte model")
-        ->check(CLI::ExistingFile);
+        ->transform(cli::text_file(KVLAB_SOURCE_WEIGHTS));
     const auto count = [sub](const char* name, Index& value, Index least, const char* text) {
         sub->add_option(name, value, text)
             ->check(CLI::Range(least, Index{1} << 24))
@@ -55,7 +56,7 @@ CLI::App* add_record(CLI::App& app, app::RecordFlags& flags) {
         ->check(CLI::IsMember(names_of_policies()));
     CLI::Option* const cases =
         sub->add_option("--cases", flags.cases, "recall cases of a byte model")
-            ->check(CLI::ExistingFile);
+            ->transform(cli::text_file(KVLAB_SOURCE_WEIGHTS));
     const auto count = [sub](const char* name, Index& value, Index least, const char* text) {
         return sub->add_option(name, value, text)
             ->check(CLI::Range(least, Index{1} << 24))

@@ -1,5 +1,6 @@
 // memory.cpp - chapter 5: the bytes that each policy holds, by length: as the stores say, and
 // in closed form. They have to be equal.
+#include <algorithm>
 #include <cstdio>
 
 #include <kvlab/policies/policy_bytes.hpp>

@@ -19,7 +19,7 @@ struct NeedleFlags {
     SessionOptions session;
     PolicyOptions policy;
     std::vector<std::string> names;
-    std::string cases = KVLAB_SOURCE_WEIGHTS "/recall_cases.jsonl";
+    std::string cases = cli::default_text("recall_cases.jsonl", KVLAB_SOURCE_WEIGHTS);
     Index each = 20;
     std::shared_ptr<OutputFile> json;
 };
@@ -184,7 +184,7 @@ Command add_needle(CLI::App& parent) {
         ->delimiter(',')
         ->check(CLI::IsMember(names_of_policies()));
     sub->add_option("--cases", flags->cases, "recall cases of a byte model")
-        ->check(CLI::ExistingFile);
+        ->transform(cli::text_file(KVLAB_SOURCE_WEIGHTS));
     sub->add_option("--recall", flags->each, "cases for each distance")
         ->check(CLI::Range(1, 1 << 20))
         ->capture_default_str();

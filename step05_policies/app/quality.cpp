@@ -20,7 +20,7 @@ struct QualityFlags {
     SessionOptions session;
     PolicyOptions policy;
     std::vector<std::string> names;
-    std::string text = KVLAB_SOURCE_WEIGHTS "/heldout.txt";
+    std::string text = cli::default_text("heldout.txt", KVLAB_SOURCE_WEIGHTS);
     std::vector<Index> parts = {2, 4, 8, 16};
     Index window = 512, prompt = 256, tokens = 4096, seeds = 3;
     bool no_bytes = false;
@@ -225,7 +225,8 @@ Command add_quality(CLI::App& parent) {
     sub->add_option("--policy", flags->names, "these alone, a list; default: all")
         ->delimiter(',')
         ->check(CLI::IsMember(names_of_policies()));
-    sub->add_option("--text", flags->text, "text to run")->check(CLI::ExistingFile);
+    sub->add_option("--text", flags->text, "text to run")
+        ->transform(cli::text_file(KVLAB_SOURCE_WEIGHTS));
     sub->add_option("--parts", flags->parts, "budgets: 2 is half of the window; a list")
         ->delimiter(',')
         ->check(CLI::Range(1, 1 << 16))

@@ -17,7 +17,7 @@ namespace {
 struct StreamFlags {
     SessionOptions session;
     PolicyOptions policy;
-    std::string text = KVLAB_SOURCE_WEIGHTS "/heldout.txt";
+    std::string text = cli::default_text("heldout.txt", KVLAB_SOURCE_WEIGHTS);
     Index tokens = 2048, every = 256;
     std::shared_ptr<OutputFile> json;
 };
@@ -133,7 +133,8 @@ Command add_stream(CLI::App& parent) {
     flags->session.source_weights = KVLAB_SOURCE_WEIGHTS;
     cli::add_model_flags(*sub, flags->session);
     add_policy_flags(*sub, flags->policy);
-    sub->add_option("--text", flags->text, "text to run")->check(CLI::ExistingFile);
+    sub->add_option("--text", flags->text, "text to run")
+        ->transform(cli::text_file(KVLAB_SOURCE_WEIGHTS));
     const auto count = [sub](const char* name, Index& value, Index least, const char* text) {
         sub->add_option(name, value, text)
             ->check(CLI::Range(least, Index{1} << 24))

@@ -21,7 +21,7 @@ constexpr std::size_t kBins =
 
 struct HistogramFlags {
     SessionOptions session;
-    std::string text = KVLAB_SOURCE_WEIGHTS "/heldout.txt";
+    std::string text = cli::default_text("heldout.txt", KVLAB_SOURCE_WEIGHTS);
     Index tokens = 512, layer = 0, head = 0, bits = 4;
     std::shared_ptr<OutputFile> json;
 };
@@ -195,7 +195,8 @@ Command add_histogram(CLI::App& parent) {
     flags->session.model = "deep";
     flags->session.source_weights = KVLAB_SOURCE_WEIGHTS;
     cli::add_model_flags(*sub, flags->session);
-    sub->add_option("--text", flags->text, "text to take keys of")->check(CLI::ExistingFile);
+    sub->add_option("--text", flags->text, "text to take keys of")
+        ->transform(cli::text_file(KVLAB_SOURCE_WEIGHTS));
     const auto count = [sub](const char* name, Index& value, Index least, const char* text) {
         sub->add_option(name, value, text)
             ->check(CLI::Range(least, Index{1} << 20))

@@ -1,5 +1,6 @@
 // table.cpp - chapter 6: its main table: every format of the cache, with the law that it keeps
 // and with what it changes.
+#include <algorithm>
 #include <cstdio>
 
 #include <kvlab/attention/whole_sequence.hpp>

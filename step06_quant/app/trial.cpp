@@ -36,9 +36,9 @@ void add_trial_flags(CLI::App& app, TrialFlags& flags) {
     flags.session.source_weights = KVLAB_SOURCE_WEIGHTS;
     cli::add_model_flags(app, flags.session);
     app.add_option("--text", flags.text, "text to judge by, then to calibrate on")
-        ->check(CLI::ExistingFile);
+        ->transform(cli::text_file(KVLAB_SOURCE_WEIGHTS));
     app.add_option("--cases", flags.cases, "recall cases of a byte model")
-        ->check(CLI::ExistingFile);
+        ->transform(cli::text_file(KVLAB_SOURCE_WEIGHTS));
     const auto count = [&app](const char* name, Index& value, Index least, const char* text) {
         app.add_option(name, value, text)
             ->check(CLI::Range(least, Index{1} << 24))

@@ -13,8 +13,8 @@ namespace kvlab::app {
 
 struct TrialFlags {
     SessionOptions session;
-    std::string text = KVLAB_SOURCE_WEIGHTS "/heldout.txt";
-    std::string cases = KVLAB_SOURCE_WEIGHTS "/recall_cases.jsonl";
+    std::string text = cli::default_text("heldout.txt", KVLAB_SOURCE_WEIGHTS);
+    std::string cases = cli::default_text("recall_cases.jsonl", KVLAB_SOURCE_WEIGHTS);
     Index window = 512, tokens = 4096, calibration = 4096, recall = 20;
     std::shared_ptr<OutputFile> json;
 };

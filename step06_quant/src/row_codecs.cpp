@@ -69,7 +69,8 @@ public:
         const std::byte* codes = in.data() + w.dim(0) * kFloat;
         for (Index n = 0; n < w.dim(0); ++n) {
             const auto scale = codec::load<float>(in.data() + n * kFloat);
-            for (float& x : w[n].flat())
+            const std::span<float> row = w[n].flat();
+            for (float& x : row)
                 x = scale * static_cast<float>(codec::load<std::int8_t>(codes++));
         }
     }

@@ -7,6 +7,7 @@
 //   cmake --build build/fuzz --target gguf_fuzz gguf_fuzz_seeds
 //   build/fuzz/bin/gguf_fuzz_seeds build/fuzz/corpus/gguf_fuzz
 //   build/fuzz/bin/gguf_fuzz -max_total_time=180 -rss_limit_mb=512 build/fuzz/corpus/gguf_fuzz
+#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <string>

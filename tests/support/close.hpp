@@ -2,6 +2,7 @@
 // then finiteness by the bits (isfinite can be optimised away), then the difference.
 #pragma once
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstdint>

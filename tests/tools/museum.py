@@ -118,7 +118,7 @@ def sums(mutants):
     yield "|---" * (len(WEIGHTS) + 2) + "|"
     for oracle in ORACLES:
         yield row([CHECKS[oracle], *(missed(mutants, kind, oracle) for kind in WEIGHTS), ""])
-    yield row(["`step03_kvcache verify`: the same, also in pieces and in a batch", *[""] * len(WEIGHTS),
+    yield row(["`step03_kvcache verify`: the same, also in pieces and in a batch, and the committed checksums", *[""] * len(WEIGHTS),
                missed_by_verify(mutants)])
 
 
@@ -264,7 +264,7 @@ def self_test():
                 f"| {CHECKS['text']} | 1 | 1 |  |", f"| {CHECKS['1e-2']} | 1 | 1 |  |",
                 f"| {CHECKS['1e-3']} | 0 | 0 |  |", f"| {CHECKS['1e-5']} | 0 | 0 |  |",
                 f"| {CHECKS['bits']} | 0 | 0 |  |", f"| {CHECKS['itself']} | 0 | 1 |  |",
-                "| `step03_kvcache verify`: the same, also in pieces and in a batch |  |  | 1 |"],
+                "| `step03_kvcache verify`: the same, also in pieces and in a batch, and the committed checksums |  |  | 1 |"],
             "tracer": ["| 01 | off by one | step 1 | RoPE |"],
             "kernels": [
                 "| 03 | no barrier | 4.2 | **misses** |  | data race | `a.cu`: `x[i] = y \\| z;` |",

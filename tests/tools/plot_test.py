@@ -86,7 +86,7 @@ def draw_here(*arguments: str) -> tuple[int, str]:
 def check_refusals(folder: Path, wrong: list[str]) -> None:
     """Each is one line that names what is wrong, exit code 2, and no picture."""
     good = json.dumps(REPORTS["step03_kvcache clock"][0])
-    files = {"clock": good, "cut": good[:-9], "list": "[1]", "nameless": "{}", "verify": json.dumps(REPORTS["step03_kvcache verify"][0])}
+    files = {"clock": good, "cut": good[:-9], "list": "[1]", "nameless": "{}", "deep": "[" * 100_000, "verify": json.dumps(REPORTS["step03_kvcache verify"][0])}
     paths = {name: folder / f"{name}.json" for name in files}
     for name, text in files.items():
         paths[name].write_text(text)
@@ -96,7 +96,7 @@ def check_refusals(folder: Path, wrong: list[str]) -> None:
               (["equivalence", "--json", str(paths["verify"])], "needs a report of 'step03_kvcache diverge' too"),
               (["batch", "--json", str(paths["cut"])], "cut.json"), (["batch", "--json", str(paths["list"])], "no report of an experiment"),
               (["batch", "--json", str(paths["nameless"])], "no report of an experiment"), (["batch", "--json", str(folder / "none.json")], "none.json"),
-              (["batch"], "which report?"), (["frobnicate"], "frobnicate"), ([], "which picture?"), (["style"], "style")]
+              (["batch", "--json", str(paths["deep"])], "deep.json: JSON that is nested too deeply"), (["batch"], "which report?"), (["frobnicate"], "frobnicate"), ([], "which picture?"), (["style"], "style")]
     for arguments, text in cases:
         code, output = run(*arguments, "-o", str(out))
         if code != 2 or text not in output or "Traceback" in output:

@@ -218,8 +218,8 @@ def judge_table(path, text, write, comparable):
 
 def check_project(compiler, files, write, occupancy):
     tables = not files
-    files = files or sorted(glob.glob(os.path.join(ROOT, "step04_cuda", "src", "kernels", "*.cu")) +
-                            glob.glob(os.path.join(ROOT, "step04_cuda", "app", "*.cu")))
+    files = files or sorted(glob.glob(os.path.join(glob.escape(ROOT), "step04_cuda", "src", "kernels", "*.cu")) +
+                            glob.glob(os.path.join(glob.escape(ROOT), "step04_cuda", "app", "*.cu")))
     problems, code, owner = [], {}, {}
     for source in files:
         found, its_code = compiler.problems(source)

@@ -56,9 +56,9 @@ def problems(path):
 
 
 def check(root):
-    files = [path for folder in glob.glob(os.path.join(root, "step*")) + [os.path.join(root, "weights")]
+    files = [path for folder in glob.glob(os.path.join(glob.escape(root), "step*")) + [os.path.join(root, "weights")]
              for ending in ("hpp", "cpp", "cu", "cuh")
-             for path in glob.glob(os.path.join(folder, "**", "*." + ending), recursive=True)]
+             for path in glob.glob(os.path.join(glob.escape(folder), "**", "*." + ending), recursive=True)]
     found = [p for path in sorted(files) for p in problems(path)]
     for problem in found:
         print("FAILED", problem)

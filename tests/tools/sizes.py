@@ -18,7 +18,7 @@ ENDINGS = (".hpp", ".cpp", ".cu", ".cuh")
 
 
 def sources(folder, parts):
-    return sorted(path for part in parts for path in glob.glob(os.path.join(folder, part, "**", "*"), recursive=True)
+    return sorted(path for part in parts for path in glob.glob(os.path.join(glob.escape(folder), part, "**", "*"), recursive=True)
                   if path.endswith(ENDINGS))
 
 
@@ -71,7 +71,7 @@ def budgets(path):
 def check(root, budget_file):
     allowed, failed = budgets(budget_file), []
     print(f"{'step':<24}{'files':>6}{'code':>7}{'budget':>8}{'apps':>7}")
-    for folder in sorted(glob.glob(os.path.join(root, "step*")) + [os.path.join(root, "weights")]):
+    for folder in sorted(glob.glob(os.path.join(glob.escape(root), "step*")) + [os.path.join(root, "weights")]):
         name = os.path.basename(folder)
         files, apps = sources(folder, ("include", "src", "simt", "gpu")), sources(folder, ("app", "experiments"))
         if not files:

@@ -231,7 +231,7 @@ def judge(folder, root, binaries, language, marker, body, write):
 
 def run(root, binaries, write):
     chapters = [path for pattern in ("README.md", "step*/README.md", "weights/README.md")
-                for path in sorted(glob.glob(os.path.join(root, pattern)))]
+                for path in sorted(glob.glob(os.path.join(glob.escape(root), pattern)))]
     problems = [p for path in chapters for p in process(path, root, binaries, write)]
     for problem in problems:
         print("FAILED", problem)

@@ -7,6 +7,7 @@ The vocabulary is 256 letters for the bytes, one merge (llama.cpp wants to see s
 from __future__ import annotations
 
 import sys
+import tempfile
 from pathlib import Path
 
 import gguf
@@ -62,7 +63,13 @@ def add_weights(w: gguf.GGUFWriter) -> None:
 
 def main() -> None:
     path = Path(sys.argv[1])
-    temporary = path.with_suffix(".tmp")
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".part-") as scratch:
+        temporary = Path(scratch, path.name)
+        write(temporary)
+        temporary.replace(path)
+
+
+def write(temporary: Path) -> None:
     w = gguf.GGUFWriter(temporary, "gpt2")
     w.add_name("distilgpt2 shape, random weights")
     w.add_context_length(CONTEXT)
@@ -78,7 +85,6 @@ def main() -> None:
     w.write_kv_data_to_file()
     w.write_tensors_to_file()
     w.close()
-    temporary.replace(path)
 
 
 if __name__ == "__main__":

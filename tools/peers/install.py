@@ -20,8 +20,9 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-LLAMA = "llama-cpp-python==0.3.36"
-TORCH_PACKAGES = ["torch", "numpy", "gguf", "transformers"]
+# Versions and hashes; pip takes no file that is not listed.
+HERE = Path(__file__).resolve().parent
+LLAMA_BUILD, LLAMA, TORCH = HERE / "llama_cpp_build.txt", HERE / "llama_cpp.txt", HERE / "pytorch.txt"
 COMMON = ["-DGGML_AMX_TILE=OFF", "-DGGML_AMX_INT8=OFF", "-DGGML_AMX_BF16=OFF", "-DGGML_CPU_REPACK=ON",
           "-DGGML_LLAMAFILE=ON", "-DGGML_OPENMP=ON"]
 NO_AMX = "-march=native -mno-amx-tile -mno-amx-int8 -mno-amx-bf16"
@@ -60,9 +61,10 @@ def make_venv(venv: Path) -> None:
         subprocess.run([sys.executable, "-m", "venv", str(venv)], check=True, capture_output=True, text=True)
 
 
-def pip_install(venv: Path, arguments: list[str], log: Path, extra: dict[str, str] | None = None) -> str:
-    """Installs, and returns why that failed, or nothing."""
-    command = [str(python_of(venv)), "-m", "pip", "install", "--disable-pip-version-check", *arguments]
+def pip_install(venv: Path, requirements: Path, arguments: list[str], log: Path, extra: dict[str, str] | None = None) -> str:
+    """Installs what is listed there, and returns why that failed, or nothing."""
+    command = [str(python_of(venv)), "-m", "pip", "install", "--disable-pip-version-check", "--require-hashes",
+               *arguments, "-r", str(requirements)]
     with open(log, "w") as out:
         done = subprocess.run(command, stdout=out, stderr=subprocess.STDOUT, env={**os.environ, **(extra or {})})
     if done.returncode == 0:
@@ -102,8 +104,10 @@ def find_llama(venv: Path, install: bool, log: Path) -> Peer:
         if not shutil.which("c++") and not shutil.which("g++"):
             return Peer("llama.cpp", why="there is no C++ compiler to build it with")
         switches = llama_switches()
-        print(f"building {LLAMA} (some minutes; log: {log}) with {switches}", flush=True)
-        peer.why = pip_install(venv, ["--no-cache-dir", "--no-binary", "llama-cpp-python", LLAMA, "numpy", "gguf"], log, switches)
+        print(f"building llama.cpp (some minutes; log: {log}) with {switches}", flush=True)
+        # Without pip's own environment for building, whose packages it would take without a hash.
+        peer.why = pip_install(venv, LLAMA_BUILD, [], log) or pip_install(
+            venv, LLAMA, ["--no-cache-dir", "--no-build-isolation", "--no-binary", "llama-cpp-python"], log, switches)
         if not peer.why:
             (venv / NOTE).write_text(json.dumps(switches, indent=2) + "\n")
         found = probe(python_of(venv), PROBE_LLAMA)
@@ -120,8 +124,8 @@ def find_torch(venv: Path, install: bool, log: Path) -> list[Peer]:
     found = probe(python_of(venv), PROBE_TORCH)
     why = "not installed"
     if found is None and install:
-        print(f"installing {' '.join(TORCH_PACKAGES)} (log: {log})", flush=True)
-        why = pip_install(venv, TORCH_PACKAGES, log)
+        print(f"installing PyTorch and transformers (log: {log})", flush=True)
+        why = pip_install(venv, TORCH, [], log)
         found = probe(python_of(venv), PROBE_TORCH)
     if found is None:
         return [Peer("PyTorch", why=why), Peer("transformers", why=why)]

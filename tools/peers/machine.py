@@ -25,7 +25,10 @@ def describe() -> dict:
 
 
 def commit(root: Path) -> str:
-    done = subprocess.run(["git", "-C", str(root), "describe", "--always", "--dirty"], capture_output=True, text=True)
+    try:
+        done = subprocess.run(["git", "-C", str(root), "describe", "--always", "--dirty"], capture_output=True, text=True)
+    except OSError:  # no git here
+        return "not known"
     return done.stdout.strip() or "not known"
 
 

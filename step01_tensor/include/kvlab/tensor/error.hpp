@@ -5,6 +5,8 @@
 #include <stdexcept>
 #include <string>
 
+#include <kvlab/tensor/compiler.hpp>
+
 namespace kvlab {
 
 // Thrown for everything that a caller or a file can get wrong. The message is one line that

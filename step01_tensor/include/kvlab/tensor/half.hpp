@@ -5,6 +5,8 @@
 #include <bit>
 #include <cstdint>
 
+#include <kvlab/tensor/compiler.hpp>
+
 namespace kvlab {
 
 // IEEE 754 binary16 bits -> the float with the same value (exact; NaN stays NaN).

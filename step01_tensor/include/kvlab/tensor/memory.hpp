@@ -5,6 +5,7 @@
 #include <memory>
 #include <new>
 
+#include <kvlab/tensor/compiler.hpp>
 #include <kvlab/tensor/sizes.hpp>
 #include <kvlab/tensor/sole_use.hpp>
 

@@ -12,6 +12,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include <kvlab/tensor/compiler.hpp>
+
 #if !defined(KVLAB_SIMD)
 #error \
     "simd.hpp belongs in kernel sources, which kvlab_library(... SIMD ...) compiles per level"

@@ -4,6 +4,8 @@
 #include <string_view>
 #include <vector>
 
+#include <kvlab/tensor/compiler.hpp>
+
 namespace kvlab {
 
 // Each level is the same source compiled for other registers; all give the same bits.

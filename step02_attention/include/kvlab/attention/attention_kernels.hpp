@@ -4,6 +4,8 @@
 
 #include <cstddef>
 
+#include <kvlab/tensor/compiler.hpp>
+
 namespace kvlab {
 
 using Index = std::ptrdiff_t;

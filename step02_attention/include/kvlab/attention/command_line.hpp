@@ -16,6 +16,7 @@
 #include <kvlab/attention/session.hpp>
 #include <kvlab/tensor/program.hpp>
 #include <kvlab/tensor/sampling.hpp>
+#include <kvlab/weights/model_path.hpp>
 #include <kvlab/weights/unicode.hpp>
 
 namespace kvlab::cli {
@@ -31,6 +32,31 @@ inline CLI::Validator share_of_all() {
                           : concat("expected more than 0 and at most 1, found ", text);
         },
         "FLOAT in (0 - 1]");
+}
+
+// A committed text as the default of a flag: where it is, or its name if it is nowhere, which
+// is what the error will then say.
+inline std::string default_text(const std::string& name,
+                                const std::filesystem::path& source_weights) {
+    try {
+        return find_text(name, source_weights).string();
+    } catch (const Error&) {
+        return name;
+    }
+}
+
+// Looks a text up as find_text() does; what is nowhere is wrong usage.
+inline CLI::Validator text_file(const std::filesystem::path& source_weights) {
+    return CLI::Validator(
+        [source_weights](std::string& name) {
+            try {
+                name = find_text(name, source_weights).string();
+                return std::string();
+            } catch (const Error& error) {
+                return std::string(error.what());
+            }
+        },
+        "FILE");
 }
 
 inline void add_model_flags(CLI::App& app, SessionOptions& options) {

@@ -40,17 +40,20 @@
 #define __launch_bounds__(...)
 #define __align__(bytes) __attribute__((aligned(bytes)))
 // Blocks run one after another, so a static variable is a block's memory. Its section tells the
-// executor where shared memory is. An array has at most 48 KiB: aligned to 64 KiB, each is
-// followed by a gap, and an index that is too large never falls into the next array. "used": an
-// optimiser would shorten an array of which it sees a part alone in use.
+// executor where shared memory is; each declaration has one of its own, since GCC 14 lets no
+// variable of a template into the section of an ordinary one. An array has at most 48 KiB:
+// aligned to 64 KiB, each is followed by a gap, and an index that is too large never falls into
+// the next array. "used": an optimiser would shorten an array of which it sees a part alone in
+// use.
 #if KVLAB_IS_CHECKED
 #define KVLAB_SHARED_ALIGNMENT 65536
 #else
 #define KVLAB_SHARED_ALIGNMENT 256
 #endif
-#define __shared__                                                              \
-    static __attribute__((section("kvlab_shared_" KVLAB_STRING(KVLAB_KERNELS)), \
-                          aligned(KVLAB_SHARED_ALIGNMENT), used))
+#define __shared__                                                                      \
+    static __attribute__((                                                              \
+        section("kvlab_shared_" KVLAB_STRING(KVLAB_KERNELS) KVLAB_STRING(__COUNTER__)), \
+        aligned(KVLAB_SHARED_ALIGNMENT), used))
 #define KVLAB_DYNAMIC_SHARED(Type, name) \
     Type* const name = static_cast<Type*>(::kvlab::simt::dynamic_shared())
 

@@ -5,6 +5,8 @@
 // two never meet in one signature (launch.hpp says how).
 #pragma once
 
+#include <kvlab/tensor/compiler.hpp>
+
 #ifdef __CUDACC__
 #include <cuda_runtime.h>
 #else

@@ -19,6 +19,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include <kvlab/tensor/compiler.hpp>
+
 namespace kvlab {
 
 using Index = std::ptrdiff_t;

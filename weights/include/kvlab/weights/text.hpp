@@ -5,6 +5,8 @@
 #include <string>
 #include <string_view>
 
+#include <kvlab/tensor/compiler.hpp>
+
 namespace kvlab {
 
 // The index of the first byte that is not part of well-formed UTF-8 (Unicode 15, table 3-7: no

@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include <kvlab/tensor/compiler.hpp>
+
 namespace kvlab {
 
 using Token = std::int32_t;
