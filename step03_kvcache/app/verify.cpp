@@ -41,6 +41,7 @@ Json to_json(const Difference& d) {
 bool verify_model(const std::string& name, const VerifyFlags& flags, Json& report) {
     SessionOptions options = flags.session;
     options.model = name;
+    options.on_note = cli::print_note;
     Session session(options);
     std::vector<std::vector<Token>> prompts;
     for (const std::string& prompt : flags.prompts) prompts.push_back(session.encode(prompt));

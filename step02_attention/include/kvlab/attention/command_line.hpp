@@ -17,6 +17,8 @@
 
 #include <kvlab/attention/session.hpp>
 #include <kvlab/tensor/sampling.hpp>
+#include <kvlab/weights/input_file.hpp>
+#include <kvlab/weights/text.hpp>
 #include <kvlab/weights/unicode.hpp>
 
 namespace kvlab::cli {
@@ -37,7 +39,13 @@ inline CLI::Validator number_between(double least, double most) {
         concat("FLOAT in [", least, " - ", most, "]"));
 }
 
+// What a user should know of a model's file.
+inline void print_note(const std::string& note) {
+    std::cerr << "note: " << printable(note) << std::endl;
+}
+
 inline void add_model_flags(CLI::App& app, SessionOptions& options) {
+    options.on_note = print_note;
     app.add_option("-m,--model", options.model,
                    "GGUF file, or a name: tiny, deep, SmolLM2-135M-Instruct-Q4_1")
         ->capture_default_str();
@@ -76,7 +84,7 @@ int run(CLI::App& app, int argc, char** argv, Body&& body) {
         return code;
     } catch (const std::exception& error) {
         std::cout.flush();
-        std::cerr << app.get_name() << ": " << error.what() << std::endl;
+        std::cerr << app.get_name() << ": " << printable(error.what()) << std::endl;
         return kFails;
     }
 }
@@ -92,10 +100,9 @@ inline std::string verdict(bool ok) {
     return ok ? "\033[32myes\033[0m" : "\033[31mNO\033[0m";
 }
 
-// A whole file, for a text to score. Throws Error when it cannot be read.
+// A whole file, for a text to score. Throws Error when it is a folder or cannot be read.
 inline std::vector<std::uint8_t> read_bytes(const std::string& path) {
-    std::ifstream file(path, std::ios::binary);
-    check(file.good(), path, ": cannot be read");
+    std::ifstream file = open_input(path);
     return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
 }
 
@@ -109,14 +116,16 @@ inline void warn_about_losses(const EncodeReport& report) {
                   << " bytes of the prompt are not UTF-8; U+FFFD stands for them\n";
 }
 
-// Prints tokens as text while they come, never half a character.
+// Prints tokens as text while they come, never half a character, and no character that a
+// terminal would obey instead of showing it.
 class TextStream {
 public:
     explicit TextStream(const Tokenizer& tokenizer) : tokenizer_(tokenizer) {}
 
     void push(Token token) {
         if (!tokenizer_.is_end(token))
-            std::cout << utf8_.push(tokenizer_.piece(token)) << std::flush;
+            std::cout << printable(utf8_.push(tokenizer_.piece(token)), Keep::lines)
+                      << std::flush;
     }
 
     void finish() { std::cout << utf8_.finish() << std::endl; }
