@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <thread>
 #include <vector>
 
 #include <kvlab/tensor/checksum.hpp>
@@ -153,6 +154,37 @@ TEST_CASE("1.5 rope: doors") {
     CHECK_THROWS_AS(RopeTable(4, 4, 10000.0).rotate(head, 4), Error);
     CHECK_THROWS_AS(RopeTable(4, 4, 10000.0).rotate(head, -1), Error);
     CHECK_THROWS_AS(RopeTable().rotate(head, 0), Error);
+}
+
+TEST_CASE(
+    "1.5 rope: rows are made when they are used, the same by any thread and in any order") {
+    const Index context = Index{1} << 24;
+    const RopeTable table(context, 64, 100000.0);
+    CHECK(table.positions() == context);
+    CHECK(table.bytes() == 0);  // 4 GiB if they were all made
+    const RopeTable copy = table;
+    std::vector<std::thread> threads;
+    for (int n = 0; n < 4; ++n)
+        threads.emplace_back([&table, n] {
+            for (Index b = 0; b < 4; ++b) table.cos((b + n) % 4 * RopeTable::kBlock + n);
+        });
+    for (std::thread& thread : threads) thread.join();
+    const Index block_bytes = RopeTable::kBlock * 64 * Index{sizeof(float)};
+    CHECK(table.bytes() == 4 * block_bytes);
+    CHECK(copy.bytes() == 4 * block_bytes);  // copies share what was made
+    const RopeTable fresh(4 * RopeTable::kBlock, 64, 100000.0);
+    for (Index p = 4 * RopeTable::kBlock - 1; p >= 0; --p)
+        for (Index i = 0; i < 32; ++i) {
+            CHECK(ulp_distance(table.cos(p)[i], fresh.cos(p)[i]) == 0);
+            CHECK(ulp_distance(table.sin(p)[i], fresh.sin(p)[i]) == 0);
+        }
+    CHECK(std::isfinite(table.cos(context - 1)[31]));
+    CHECK(table.bytes() == 5 * block_bytes);
+    CHECK(RopeTable(513, 4, 10000.0).bytes() == 0);
+    const RopeTable rest(513, 4, 10000.0);
+    CHECK(rest.sin(512)[0] == static_cast<float>(std::sin(512.0)));
+    CHECK(rest.bytes() == 4 * Index{sizeof(float)});  // one position is left for its last block
+    CHECK(RopeTable().bytes() == 0);
 }
 
 TEST_SUITE_END();

@@ -1,10 +1,15 @@
 #include <doctest/doctest.h>
 
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <fstream>
+#include <limits>
+
 #include <kvlab/tensor/checksum.hpp>
 #include <kvlab/tensor/half.hpp>
 #include <kvlab/tensor/tensor.hpp>
-
-#include <limits>
 
 using namespace kvlab;
 
@@ -75,6 +80,32 @@ TEST_CASE("1.1 memory: what is used, and the most that was") {
     }
     CHECK(memory_use().bytes == before.bytes);
     CHECK(memory_use().blocks == before.blocks + 2);
+}
+
+TEST_CASE("1.1 memory: zeros that nobody writes to take no room") {
+    const auto resident = [] {
+        std::ifstream pages("/proc/self/statm");
+        Index all = 0, held = 0;
+        pages >> all >> held;
+        return held * static_cast<Index>(::sysconf(_SC_PAGESIZE));
+    };
+    constexpr Index kMost = Index{1} << 30, kSome = Index{256} << 20;
+    const Index before = resident();
+    for (const Index bytes : {kMost, Index{5} << 20}) {
+        Memory memory(bytes, Memory::Fill::zeros);
+        CHECK(resident() < before + kSome);
+        CHECK(reinterpret_cast<std::uintptr_t>(memory.data()) % kAlignment == 0);
+        memory.data()[bytes - 1] = std::byte{1};
+        CHECK(memory.data()[0] == std::byte{0});
+        CHECK(memory.data()[bytes / 2] == std::byte{0});
+    }
+    for (int i = 0; i < 8; ++i) {  // given back and taken again, they are zeros still
+        Memory memory(Index{5} << 20, Memory::Fill::zeros);
+        const std::byte* const bytes = memory.data();
+        CHECK(std::all_of(bytes, bytes + (Index{5} << 20),
+                          [](std::byte b) { return b == std::byte{0}; }));
+        std::fill_n(memory.data(), Index{5} << 20, std::byte{0xff});
+    }
 }
 
 TEST_SUITE_END();

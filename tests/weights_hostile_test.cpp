@@ -118,9 +118,9 @@ std::vector<Hostile> hostile_tensors() {
          "tensor 't': expected once, found again as tensor 1"},
         {"line break in a name",
          raw().header(1, 0).tensor("a\nb", {8}, 99, 0).pad().data(32).bytes(),
-         "tensor 'a\\x0ab' type: expected 0 (F32), 1 (F16), 2 (Q4_0), 3 (Q4_1), 8 (Q8_0), 12 "
-         "(Q4_K) or 30 "
-         "(BF16), found 99"},
+         "tensor 'a\\x0ab' type: expected F32 (0), F16 (1), BF16 (30), Q8_0 (8), Q4_0 (2), "
+         "Q4_1 "
+         "(3) or Q4_K (12), found unknown (99)"},
         {"no dimension", raw().header(1, 0).tensor("t", {}, 0, 0).pad().data(32).bytes(),
          "tensor 't' n_dims: expected 1 to 4, found 0"},
         {"five dimensions",
@@ -141,8 +141,8 @@ std::vector<Hostile> hostile_tensors() {
          "tensor 't': expected 4503599627370496 bytes of data at offset 0, found 32 bytes of "
          "tensor data in the file"},
         {"Q6_K", raw().header(1, 0).tensor("t", {256}, 14, 0).pad().data(210).bytes(),
-         "tensor 't' type: expected 0 (F32), 1 (F16), 2 (Q4_0), 3 (Q4_1), 8 (Q8_0), 12 (Q4_K) "
-         "or 30 (BF16), found 14"},
+         "tensor 't' type: expected F32 (0), F16 (1), BF16 (30), Q8_0 (8), Q4_0 (2), Q4_1 (3) "
+         "or Q4_K (12), found Q6_K (14)"},
         // 128 x 2 numbers are one whole block, but no row is.
         {"rows of half a block of Q4_K",
          raw().header(1, 0).tensor("t", {128, 2}, 12, 0).pad().data(144).bytes(),

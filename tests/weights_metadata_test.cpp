@@ -3,8 +3,8 @@
 
 #include <limits>
 
+#include <kvlab/tensor/text.hpp>
 #include <kvlab/weights/metadata.hpp>
-#include <kvlab/weights/text.hpp>
 #include "weights_support.hpp"
 
 using namespace kvlab;

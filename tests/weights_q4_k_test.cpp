@@ -178,7 +178,7 @@ TEST_CASE("W.3 Q4_K: what does not fit the blocks is refused") {
           std::string::npos);
 }
 
-TEST_CASE("W.3 Q4_K: convert keeps rows that do not fit as F32 and lists them") {
+TEST_CASE("W.3 Q4_K: convert gives rows that do not fit another type and lists them") {
     Rng rng(34);
     GgufWriter writer;
     writer.metadata().set("general.architecture", std::string("sample"));
@@ -192,13 +192,18 @@ TEST_CASE("W.3 Q4_K: convert keeps rows that do not fit as F32 and lists them") 
     const auto path = folder / "out.gguf";
     const ConvertReport report = convert(GgufFile::parse(file, "in"), path, TensorType::q4_k);
     CHECK(report.converted == 1);
-    CHECK(report.kept_f32 == std::vector<std::string>{"narrow.weight"});
-    CHECK(report.bytes_out == 3 * 2 * 144 + 4 * 128 * 4);
+    REQUIRE(report.misfits.size() == 1);
+    CHECK(report.misfits[0].name == "narrow.weight");
+    CHECK(report.misfits[0].type == TensorType::q8_0);
+    CHECK(report.bytes_out == 3 * 2 * 144 + 4 * 128 / 32 * 34);
     const GgufFile out = GgufFile::open(path);
     CHECK(out.tensor("wide.weight").type == TensorType::q4_k);
     CHECK(compare_bits(to_f32(out.tensor("wide.weight")).flat(), from_q4_k(to_q4_k(wide)))
               .differ == 0);
-    CHECK(compare_bits(to_f32(out.tensor("narrow.weight")).flat(), narrow).differ == 0);
+    std::vector<std::byte> bytes(4 * 128 / 32 * 34);
+    quantize(TensorType::q8_0, narrow, bytes);
+    const auto found = out.tensor("narrow.weight").bytes;
+    CHECK(std::equal(bytes.begin(), bytes.end(), found.begin(), found.end()));
 }
 
 TEST_SUITE_END();

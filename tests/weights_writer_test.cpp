@@ -174,7 +174,9 @@ TEST_CASE("W.2 convert: matrices change and vectors and odd rows stay F32 and ar
     const ConvertReport report = convert(in, folder / "out.gguf", TensorType::q4_0);
     CHECK(report.converted == 7);
     CHECK(report.vectors == 1);
-    CHECK(report.kept_f32 == std::vector<std::string>{"odd.weight"});
+    REQUIRE(report.misfits.size() == 1);
+    CHECK(report.misfits[0].name == "odd.weight");
+    CHECK(report.misfits[0].type == TensorType::f32);
     const GgufFile out = GgufFile::open(folder / "out.gguf");
     CHECK(out.metadata().get_u64("general.file_type") == 2);
     CHECK(out.metadata().get_u64("general.quantization_version") == 2);
@@ -229,7 +231,7 @@ TEST_CASE("W.2 models: found as given and by name") {
     CHECK(find_model("far", weights) == folder / "downloads/far.gguf");
     CHECK(error_of([&] {
               find_model("gone", weights);
-          }).starts_with("model 'gone': expected a file, found none as given or in "));
+          }).starts_with("model 'gone': expected a file, found none as given and none in "));
 }
 
 TEST_SUITE_END();

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <new>
 
@@ -34,8 +36,11 @@ void reset_memory_peak() {
 }
 
 void AlignedDelete::operator()(std::byte* p) const {
-    ::operator delete[](p, alignment);
     used -= bytes;
+    if (block != nullptr)
+        std::free(block);
+    else
+        ::operator delete[](p, alignment);
 }
 
 Memory::Memory(Index bytes, Fill fill) {
@@ -45,14 +50,20 @@ Memory::Memory(Index bytes, Fill fill) {
         std::max((wanted + kAlignment - 1) / kAlignment * kAlignment, kAlignment);
     const bool large = size >= 2 * kHugePage;
     const std::align_val_t alignment{large ? kHugePage : kAlignment};
-    auto* p = static_cast<std::byte*>(::operator new[](size, alignment, std::nothrow));
-    if (p == nullptr) refuse_bytes("memory", bytes);
-    data_ = {p, AlignedDelete{alignment, static_cast<Index>(size)}};
+    // Zeros of this size come fresh from the system, which need not fill them first.
+    const bool fresh = large && fill == Fill::zeros;
+    void* const block = fresh ? std::calloc(size + kHugePage, 1)
+                              : ::operator new[](size, alignment, std::nothrow);
+    if (block == nullptr) refuse_bytes("memory", bytes);
+    auto* p = static_cast<std::byte*>(block);
+    if (fresh)
+        p += (kHugePage - reinterpret_cast<std::uintptr_t>(block) % kHugePage) % kHugePage;
+    data_ = {p, AlignedDelete{alignment, static_cast<Index>(size), fresh ? block : nullptr}};
     count_block(static_cast<Index>(size));
 #ifdef MADV_HUGEPAGE
     if (large) ::madvise(p, size / kHugePage * kHugePage, MADV_HUGEPAGE);  // a wish, no promise
 #endif
-    if (fill == Fill::zeros) std::memset(p, 0, size);
+    if (fill == Fill::zeros && !fresh) std::memset(p, 0, size);
 }
 
 std::shared_ptr<std::byte> MemoryPool::take(Index bytes) {

@@ -1,7 +1,11 @@
 #include <kvlab/tensor/rope.hpp>
 
+#include <algorithm>
+#include <atomic>
 #include <bit>
 #include <cmath>
+#include <mutex>
+#include <vector>
 
 namespace kvlab {
 
@@ -118,22 +122,58 @@ SinCos sin_cos(double x) {
     }
 }
 
-RopeTable::RopeTable(Index positions, Index rope_dim, double base) : rope_dim_(rope_dim) {
+// A block is made by one thread under the mutex; the others see it whole or not at all.
+struct RopeTable::Blocks {
+    explicit Blocks(Index count) : made(static_cast<std::size_t>(count)) {}
+
+    std::vector<double> frequencies;  // base^(-2i / rope_dim)
+    std::vector<std::atomic<const float*>> made;
+    std::mutex mutex;
+    std::vector<std::unique_ptr<float[]>> owned;
+};
+
+RopeTable::RopeTable(Index positions, Index rope_dim, double base)
+    : positions_(positions), rope_dim_(rope_dim) {
     check(rope_dim > 0 && rope_dim % 2 == 0, "rope: rope_dim must be positive and even, found ",
           rope_dim);
     check(positions >= 0, "rope: positions must not be negative, found ", positions);
     check(base > 0, "rope: base must be positive, found ", base);
-    cos_ = Tensor({positions, rope_dim / 2});
-    sin_ = Tensor({positions, rope_dim / 2});
-    for (Index i = 0; i < rope_dim / 2; ++i) {
-        const double frequency =
-            power(base, -2.0 * static_cast<double>(i) / static_cast<double>(rope_dim));
-        for (Index position = 0; position < positions; ++position) {
-            const SinCos value = sin_cos(static_cast<double>(position) * frequency);
-            cos_(position, i) = static_cast<float>(value.cos);
-            sin_(position, i) = static_cast<float>(value.sin);
+    blocks_ = std::make_shared<Blocks>((positions + kBlock - 1) / kBlock);
+    for (Index i = 0; i < rope_dim / 2; ++i)
+        blocks_->frequencies.push_back(
+            power(base, -2.0 * static_cast<double>(i) / static_cast<double>(rope_dim)));
+}
+
+const float* RopeTable::block(Index position) const {
+    KVLAB_DCHECK(position >= 0 && position < positions_);
+    const Index number = position / kBlock;
+    std::atomic<const float*>& place = blocks_->made[static_cast<std::size_t>(number)];
+    if (const float* made = place.load(std::memory_order_acquire)) [[likely]]
+        return made;
+    const std::lock_guard<std::mutex> lock(blocks_->mutex);
+    if (const float* made = place.load(std::memory_order_relaxed)) return made;
+    const Index first = number * kBlock, count = std::min(kBlock, positions_ - first);
+    auto rows = std::make_unique<float[]>(static_cast<std::size_t>(count * rope_dim_));
+    for (Index p = 0; p < count; ++p)
+        for (Index i = 0; i < rope_dim_ / 2; ++i) {
+            const double frequency = blocks_->frequencies[static_cast<std::size_t>(i)];
+            const SinCos value = sin_cos(static_cast<double>(first + p) * frequency);
+            rows[static_cast<std::size_t>(p * rope_dim_ + i)] = static_cast<float>(value.cos);
+            rows[static_cast<std::size_t>(p * rope_dim_ + rope_dim_ / 2 + i)] =
+                static_cast<float>(value.sin);
         }
-    }
+    blocks_->owned.push_back(std::move(rows));
+    place.store(blocks_->owned.back().get(), std::memory_order_release);
+    return blocks_->owned.back().get();
+}
+
+Index RopeTable::bytes() const {
+    if (!blocks_) return 0;
+    Index rows = 0;
+    for (std::size_t b = 0; b < blocks_->made.size(); ++b)
+        if (blocks_->made[b].load(std::memory_order_acquire) != nullptr)
+            rows += std::min(kBlock, positions_ - static_cast<Index>(b) * kBlock);
+    return rows * rope_dim_ * Index{sizeof(float)};
 }
 
 // ANCHOR: rotate

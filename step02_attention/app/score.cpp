@@ -23,6 +23,24 @@ struct Tally {
     double share() const { return static_cast<double>(right) / static_cast<double>(asked); }
 };
 
+// Mean over the first windows of a text, as many as it has, at most kSinkWindows.
+std::vector<double> sink_of_windows(Session& session,
+                                    const MakeStore& make_store,
+                                    std::span<const std::uint8_t> text) {
+    const Index windows = std::min(kSinkWindows, static_cast<Index>(text.size()) / kWindow);
+    std::vector<double> mass(static_cast<std::size_t>(session.model->config.layers));
+    for (Index w = 0; w < windows; ++w) {
+        std::vector<Token> input = {session.tokenizer->bos()};
+        for (Index i = 0; i + 1 < kWindow; ++i)
+            input.push_back(text[static_cast<std::size_t>(w * kWindow + i)]);
+        const auto store = make_store(kWindow);
+        const std::vector<double> one = sink_mass(session.decoder, *store, input, kSinkFrom);
+        for (std::size_t l = 0; l < mass.size(); ++l)
+            mass[l] += one[l] / static_cast<double>(windows);
+    }
+    return mass;
+}
+
 }  // namespace
 
 int run_score(const ScoreFlags& flags) {
@@ -66,15 +84,7 @@ int run_score(const ScoreFlags& flags) {
     const double mean = distances > 0 ? sum / static_cast<double>(distances) : 0;
     report["recall_mean"] = mean;
 
-    std::vector<double> mass(static_cast<std::size_t>(decoder.config().layers));
-    for (Index w = 0; w < kSinkWindows; ++w) {
-        std::vector<Token> input = {bos};
-        for (Index i = 0; i + 1 < kWindow; ++i)
-            input.push_back(text.at(static_cast<std::size_t>(w * kWindow + i)));
-        const auto store = make_store(kWindow);
-        const std::vector<double> one = sink_mass(decoder, *store, input, kSinkFrom);
-        for (std::size_t l = 0; l < mass.size(); ++l) mass[l] += one[l] / kSinkWindows;
-    }
+    const std::vector<double> mass = sink_of_windows(session, make_store, text);
     std::printf("\n  attention on position 0 by layer (even attention: 0.0046):");
     for (const double m : mass) std::printf(" %.6f", m);
     report["sink_mass"] = mass;

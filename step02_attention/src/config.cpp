@@ -1,9 +1,33 @@
 #include <kvlab/attention/config.hpp>
 
+#include <algorithm>
+
+#include <kvlab/attention/architecture.hpp>
+#include <kvlab/tensor/text.hpp>
+
 namespace kvlab {
 
+namespace {
+
+// What general.architecture says. A file of another family is refused with what it is.
+Architecture read_architecture(const Metadata& metadata) {
+    const std::string& name = metadata.get_string("general.architecture");
+    const auto known =
+        std::ranges::find(architectures(), std::string_view(name), &ArchitectureTraits::name);
+    if (known != architectures().end()) return known->architecture;
+    std::string supported;
+    for (const ArchitectureTraits& traits : architectures())
+        supported += (supported.empty() ? "" : " or ") + std::string(traits.name);
+    const MetaValue* experts = metadata.find(name + ".expert_count");
+    const bool mixture = experts != nullptr && !(*experts == MetaValue(std::uint32_t{0}));
+    throw Error(concat(metadata.source(), ": general.architecture: expected ", supported,
+                       ", found ", quote(name), mixture ? ", a mixture of experts" : ""));
+}
+
+}  // namespace
+
 const char* architecture_name(Architecture architecture) {
-    return architecture == Architecture::gpt2 ? "gpt2" : "llama";
+    return traits_of(architecture).name;
 }
 
 Index Config::parameters() const {
@@ -48,11 +72,9 @@ void Config::validate(const std::string& source) const {
 
 Config Config::from_metadata(const Metadata& metadata) {
     Config config;
-    const std::string& arch = metadata.get_string("general.architecture");
-    check(arch == "llama" || arch == "gpt2", metadata.source(),
-          ": general.architecture: expected llama or gpt2, found '", arch, "'");
-    config.architecture = arch == "gpt2" ? Architecture::gpt2 : Architecture::llama;
-    config.name = metadata.get_string_or("general.name", "unnamed");
+    config.architecture = read_architecture(metadata);
+    const std::string arch = architecture_name(config.architecture);
+    config.name = printable(metadata.get_string_or("general.name", "unnamed"));
     config.dim = metadata.get_index(arch + ".embedding_length");
     config.layers = metadata.get_index(arch + ".block_count");
     config.heads = metadata.get_index(arch + ".attention.head_count");
@@ -74,9 +96,6 @@ Config Config::from_metadata(const Metadata& metadata) {
             metadata.get_index_or(arch + ".rope.dimension_count", config.head_dim);
         config.rope_base =
             static_cast<double>(metadata.get_f32_or(arch + ".rope.freq_base", 10000.0f));
-        const std::string scaling = metadata.get_string_or(arch + ".rope.scaling.type", "none");
-        check(scaling == "none", metadata.source(), ": rope scaling '", scaling,
-              "' is not supported");
     }
     return config;
 }

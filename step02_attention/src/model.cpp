@@ -2,6 +2,8 @@
 
 #include <vector>
 
+#include <kvlab/attention/architecture.hpp>
+
 namespace kvlab {
 
 namespace {
@@ -12,7 +14,10 @@ public:
     Loader(const WeightSource& source, Engine& engine) : source_(source), engine_(engine) {}
 
     std::unique_ptr<Buffer> vector(const std::string& name, Index n) {
-        return upload(to_f32(source_.tensor(name, {n})));
+        const TensorInfo& info = source_.tensor(name, {n});
+        auto buffer = upload(to_f32(info));
+        source_.release(info);
+        return buffer;
     }
 
     std::unique_ptr<Matrix> matrix(const std::string& name, Index outputs, Index depth) {
@@ -105,14 +110,7 @@ Index Model::weight_bytes() const {
 std::shared_ptr<const Model> load_model(const WeightSource& source, Engine& engine) {
     auto model = std::make_shared<Model>();
     Config& c = model->config;
-    c = Config::from_metadata(source.metadata());
-    const TensorInfo& embedding = source.tensor("token_embd.weight");
-    check(embedding.shape.rank() == 2, source.name(),
-          ": token_embd.weight: expected a matrix, found ", embedding.shape);
-    c.vocab = embedding.shape[0];
-    c.tied_head = source.find("output.weight") == nullptr;
-    c.validate(source.name());
-
+    c = read_config(source);
     model->source = source.name();
     const bool gpt2 = c.architecture == Architecture::gpt2;
     Loader load(source, engine);

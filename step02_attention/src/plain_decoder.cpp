@@ -3,6 +3,7 @@
 #include <cmath>
 #include <utility>
 
+#include <kvlab/attention/architecture.hpp>
 #include <kvlab/attention/attention.hpp>
 #include <kvlab/tensor/numerics.hpp>
 
@@ -49,17 +50,16 @@ void add_to(Tensor& x, const Tensor& branch) {
 
 PlainDecoder::~PlainDecoder() = default;
 
-PlainDecoder::PlainDecoder(const WeightSource& source)
-    : config_(Config::from_metadata(source.metadata())) {
-    Config& c = config_;
-    const auto take = [&](const std::string& name, bool optional = false) {
-        return optional && source.find(name) == nullptr ? Tensor()
-                                                        : to_f32(source.tensor(name));
+PlainDecoder::PlainDecoder(const WeightSource& source) : config_(read_config(source)) {
+    const Config& c = config_;
+    const auto take = [&](const std::string& name, bool absent = false) {
+        if (absent) return Tensor();
+        const TensorInfo& info = source.tensor(name);
+        Tensor numbers = to_f32(info);
+        source.release(info);
+        return numbers;
     };
     embedding_ = take("token_embd.weight");
-    c.vocab = embedding_.dim(0);
-    c.tied_head = source.find("output.weight") == nullptr;
-    c.validate(source.name());
     const bool gpt2 = c.architecture == Architecture::gpt2;
     positions_ = take("position_embd.weight", !gpt2);
     for (Index l = 0; l < c.layers; ++l) {

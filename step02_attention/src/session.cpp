@@ -5,6 +5,7 @@
 #include <sstream>
 #include <thread>
 
+#include <kvlab/attention/architecture.hpp>
 #include <kvlab/weights/model_path.hpp>
 
 namespace kvlab {
@@ -19,11 +20,19 @@ Index threads_for(Index wanted, Index file_bytes) {
     return std::clamp<Index>(std::thread::hardware_concurrency(), 1, 64);
 }
 
+// What kind of model it is comes first: a file of another family is refused as that, not for
+// its tokenizer.
+GgufFile open_model(const SessionOptions& options) {
+    GgufFile file = GgufFile::open(find_model(options.model, options.source_weights));
+    read_config(file);
+    return file;
+}
+
 }  // namespace
 
 Session::Session(const SessionOptions& options)
     : level(options.simd.empty() ? default_simd_level() : parse_simd_level(options.simd)),
-      file(GgufFile::open(find_model(options.model, options.source_weights))),
+      file(open_model(options)),
       tokenizer(make_tokenizer(file.metadata())),
       engine(options.make_engine
                  ? options.make_engine()
@@ -32,6 +41,8 @@ Session::Session(const SessionOptions& options)
       decoder(model, *engine) {
     check(tokenizer->vocab_size() == model->config.vocab, file.name(), ": the tokenizer has ",
           tokenizer->vocab_size(), " tokens, the embedding ", model->config.vocab);
+    if (options.on_note)
+        for (const std::string& note : tokenizer_notes(file.metadata())) options.on_note(note);
 }
 
 std::vector<Token> Session::encode(const std::string& text, EncodeReport* report) const {

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include <kvlab/tensor/report.hpp>
-#include <kvlab/weights/text.hpp>
+#include <kvlab/tensor/text.hpp>
 
 #include "ablation.hpp"
 #include "app.hpp"

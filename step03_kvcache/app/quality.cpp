@@ -93,6 +93,7 @@ Json to_json(const CacheQuality& cache, const KvShape& shape, Index bytes) {
 bool judge_model(const std::string& name, const QualityFlags& flags, Json& report) {
     SessionOptions options = flags.session;
     options.model = name;
+    options.on_note = cli::print_note;
     Session session(options);
     const Config& config = session.model->config;
     const Tokenizer& tokenizer = *session.tokenizer;

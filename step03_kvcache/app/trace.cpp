@@ -6,6 +6,8 @@
 #include <fstream>
 
 #include <kvlab/tensor/checksum.hpp>
+#include <kvlab/tensor/text.hpp>
+#include <kvlab/weights/input_file.hpp>
 
 namespace kvlab::app {
 
@@ -156,8 +158,7 @@ namespace {
 class TraceReader {
 public:
     Trace read(const std::string& path) {
-        std::ifstream file(path, std::ios::binary);
-        check(file.is_open(), path, ": cannot open");
+        std::ifstream file = open_input(path);
         std::string text;
         Index number = 0;
         try {
@@ -183,19 +184,20 @@ private:
     void take_header(const Json& line) {
         check(line.is_object() && line.value("kvlab_trace", 0) == 1,
               "not a trace of version 1");
-        trace_.model = line.at("model").get<std::string>();
+        trace_.model = printable(line.at("model").get<std::string>());
         trace_.head_dim = line.at("config").at("head_dim").get<Index>();
         check(trace_.head_dim > 0, "head_dim is ", trace_.head_dim);
         for (const Json& run : line.at("runs")) {
-            trace_.runs.push_back(
-                {run.at("name").get<std::string>(), run.at("cache").get<std::string>(), {}});
+            trace_.runs.push_back({printable(run.at("name").get<std::string>()),
+                                   printable(run.at("cache").get<std::string>()),
+                                   {}});
             open_[trace_.runs.back().name];
         }
         check(!trace_.runs.empty(), "no runs");
     }
 
     void take_line(const Json& line) {
-        const auto name = line.at("run").get<std::string>();
+        const auto name = printable(line.at("run").get<std::string>());
         const auto run = std::find_if(trace_.runs.begin(), trace_.runs.end(),
                                       [&](const TraceRun& r) { return r.name == name; });
         check(run != trace_.runs.end(), "the header names no run ", name);
@@ -214,7 +216,9 @@ private:
                         line.at("positions").get<std::vector<Index>>(),
                         line.at("width").get<Index>(),
                         {}};
-        check(record.width > 0 && !record.positions.empty(), "an operator without rows");
+        check(!record.positions.empty(), "an operator without rows");
+        check(record.width > 0 && record.width <= Index{1} << 32, "width: expected 1 to 2^32, ",
+              "found ", record.width);
         const auto bits = from_hex(line.at("bits").get<std::string>());
         const auto fresh = line.at("fresh").get<std::vector<Index>>();
         const auto width = static_cast<std::size_t>(record.width);

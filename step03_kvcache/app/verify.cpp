@@ -103,6 +103,7 @@ struct Verdict {
 Verdict verify_model(const std::string& name, const VerifyFlags& flags, Json& report) {
     SessionOptions options = flags.session;
     options.model = name;
+    options.on_note = cli::print_note;
     Session session(options);
     std::vector<std::vector<Token>> prompts;
     for (const std::string& prompt : flags.prompts) prompts.push_back(session.encode(prompt));

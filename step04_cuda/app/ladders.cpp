@@ -166,6 +166,7 @@ int run_ladders_command(const LadderFlags& flags) {
             launches.insert(launches.end(), run.launches.begin(), run.launches.end());
     SessionOptions options;
     options.model = flags.model;
+    options.on_note = cli::print_note;
     options.source_weights = KVLAB_SOURCE_WEIGHTS;
     std::vector<DecoderRun> runs;
     {

@@ -45,6 +45,16 @@ RotationTable::RotationTable(const RopeTable& rope, Index n)
         }
 }
 
+std::shared_ptr<const RotationTable> reaching(std::shared_ptr<const RotationTable> have,
+                                              const RopeTable& rope,
+                                              Index positions) {
+    const Index now = have ? have->positions : 0;
+    if (positions <= now) return have;
+    const Index wanted = std::max({positions, 2 * now, RopeTable::kBlock});
+    return std::make_shared<const RotationTable>(
+        rope, std::max(positions, std::min(wanted, rope.positions())));
+}
+
 RotatedTiles::RotatedTiles(SimdLevel level,
                            const TileReader& tiles,
                            const RotationTable& table,

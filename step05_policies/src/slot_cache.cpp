@@ -43,7 +43,6 @@ SlotCache::SlotCache(const KvShape& shape,
         check(rope != nullptr && rope->positions() > 0,
               "slot cache: relative positions need a model with RoPE");
         capacity_ = std::min(capacity, rope->positions());
-        angles_ = std::make_shared<RotationTable>(*rope, capacity_);
     }
     for (Index layer = 0; layer < shape.layers; ++layer) {
         Layer& l = layers_[static_cast<std::size_t>(layer)];
@@ -106,6 +105,11 @@ void SlotCache::begin(Index T) {
           "slot cache: a step of ", T, " tokens goes beyond the prompt of ", options_.prompt);
     for (Layer& layer : layers_)
         if (layer.held + T > layer.slots()) resize(layer, layer.held + T);
+    if (options_.scheme == PositionScheme::relative) {  // a slot's angle is its rank's
+        Index held = 0;
+        for (const Layer& layer : layers_) held = std::max(held, layer.held);
+        angles_ = reaching(angles_, *rope_, held + T);
+    }
     pending_ = T;
     appended_ = observed_ = 0;
 }

@@ -161,6 +161,7 @@ std::unique_ptr<KvStore> SlotCache::fork() const {
         to.state = from.state;
         to.next = from.next;
     }
+    copy->angles_ = angles_;
     copy->seen_ = seen_;
     copy->prompt_ = prompt_;
     copy->evicted_ = evicted_;

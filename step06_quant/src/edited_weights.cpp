@@ -14,6 +14,10 @@ const TensorInfo* EditedWeights::find(std::string_view tensor_name) const {
     return found == tensors_.end() ? nullptr : &*found;
 }
 
+void EditedWeights::release(const TensorInfo& tensor) const {
+    if (const TensorInfo* original = base_.find(tensor.name)) base_.release(*original);
+}
+
 TensorInfo& EditedWeights::editable(std::string_view tensor_name) {
     const TensorInfo& info = tensor(tensor_name);
     return tensors_[static_cast<std::size_t>(&info - tensors_.data())];

@@ -59,8 +59,9 @@ LatentPlan::LatentPlan(std::shared_ptr<const Model> of,
                        LatentFormat latent_format)
     : shape{of->config.layers, of->config.heads, of->config.kv_heads, of->config.head_dim},
       model(std::move(of)),
-      angles(model->rope, model->config.context),
       format(latent_format) {
+    check(model->rope.positions() > 0, "latents: expected a model with RoPE, found ",
+          architecture_name(model->config.architecture));
     const auto L = static_cast<std::size_t>(shape.layers);
     check(bases.keys.size() == L && ranks.keys.size() == L && ranks.values.size() == L,
           "latents: bases or ranks of another number of layers than ", L);
@@ -89,8 +90,9 @@ class LatentCache final : public KvStore {
 public:
     LatentCache(std::shared_ptr<const LatentPlan> plan, Index capacity, SimdLevel level)
         : plan_(std::move(plan)), capacity_(capacity), level_(level) {
-        check(capacity >= 1 && capacity <= plan_->angles.positions, "latents: a capacity of ",
-              capacity, "; the model's context is ", plan_->angles.positions);
+        const Index context = plan_->model->config.context;
+        check(capacity >= 1 && capacity <= context, "latents: a capacity of ", capacity,
+              "; the model's context is ", context);
         for (const LatentLayer& layer : plan_->layers)
             layers_.push_back({Latents(capacity, layer.key_rank, true, plan_->format),
                                Latents(capacity, layer.value_rank, false, plan_->format)});
@@ -107,6 +109,7 @@ public:
     void begin(Index T) override {
         check(T >= 1 && T <= room(), "latents: ", T, " tokens do not fit: ", length_, " of ",
               capacity_, " slots are taken");
+        angles_ = reaching(angles_, plan_->model->rope, length_ + T);
         pending_ = T;
         appended_ = 0;
     }
@@ -135,6 +138,7 @@ public:
         auto copy = std::make_unique<LatentCache>(plan_, capacity_, level_);
         copy->layers_.clear();
         for (const LatentSides& sides : layers_) copy->layers_.push_back(sides);
+        copy->angles_ = angles_;
         copy->length_ = length_;
         return copy;
     }
@@ -156,7 +160,8 @@ private:
     SimdLevel level_;
     // As in chapter 3's cache.
     Index length_ = 0, pending_ = 0, appended_ = 0;
-    std::vector<LatentSides> layers_;  // [L]
+    std::vector<LatentSides> layers_;              // [L]
+    std::shared_ptr<const RotationTable> angles_;  // of the tokens so far, and more
     // Room to work in, kept so that tokens allocate nothing.
     std::vector<float> rows_, latents_, queries_;
     ThreadPool alone_{1};
@@ -206,7 +211,7 @@ AttentionWork LatentCache::attend(Index layer,
                                              rope.rope_dim(), D, scale);
         }
     const LatentTiles tiles(level_, *plan_, plan_->layers[static_cast<std::size_t>(layer)],
-                            layers_[static_cast<std::size_t>(layer)], capacity_);
+                            layers_[static_cast<std::size_t>(layer)], *angles_, capacity_);
     return attend_tiles(level_, pool, rotated, tiles, length_, out);
 }
 

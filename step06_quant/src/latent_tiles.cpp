@@ -91,13 +91,15 @@ LatentTiles::LatentTiles(SimdLevel level,
                          const LatentPlan& plan,
                          const LatentLayer& layer,
                          const LatentSides& kept,
+                         const RotationTable& angles,
                          Index slots)
     : TileReader(slots, plan.shape.kv_heads, plan.shape.head_dim),
       level_(level),
       kernels_(tensor_kernels(level)),
       plan_(plan),
       layer_(layer),
-      kept_(kept) {}
+      kept_(kept),
+      angles_(angles) {}
 
 Index LatentTiles::slot_bytes() const {
     return (layer_.key_rank + layer_.value_rank) *
@@ -110,9 +112,9 @@ const float* LatentTiles::read_keys(Index kv_head, Index tile, float* room) cons
     multiply_tile(kernels_, head_dim(), layer_.key_rank, &layer_.keys(kv_head * head_dim(), 0),
                   layer_.key_rank, c, kLatentSlots, room);
     const AngleRun run{0, tile * kLatentSlots};  // slots are positions
-    policy_kernels(level_).rotate_tile(room, plan_.angles.cos.data(), plan_.angles.sin.data(),
-                                       plan_.angles.stride(), &run, 1, plan_.angles.rope_dim,
-                                       head_dim(), room);
+    policy_kernels(level_).rotate_tile(room, angles_.cos.data(), angles_.sin.data(),
+                                       angles_.stride(), &run, 1, angles_.rope_dim, head_dim(),
+                                       room);
     return room;
 }
 

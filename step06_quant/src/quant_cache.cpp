@@ -33,7 +33,6 @@ QuantCache::QuantCache(const KvShape& shape,
         check(rope != nullptr && rope->positions() >= capacity,
               "quant cache: keys before RoPE need a model with RoPE of ", capacity,
               " positions");
-        angles_ = std::make_shared<RotationTable>(*rope, capacity);
     }
     const auto side = [&](KvCode code, CodedTiles::Side which) {
         return CodedSide({code, options.sinks, options.residual}, which, capacity,
@@ -47,6 +46,7 @@ QuantCache::QuantCache(const KvShape& shape,
 void QuantCache::begin(Index T) {
     check(T >= 1 && T <= room(), "quant cache: ", T, " tokens do not fit: ", length_, " of ",
           capacity_, " slots are taken");
+    if (options_.before_rope) angles_ = reaching(angles_, *rope_, length_ + T);
     for (Layer& layer : layers_) {
         layer.keys.begin(length_, T);
         layer.values.begin(length_, T);
@@ -197,6 +197,7 @@ std::unique_ptr<KvStore> QuantCache::fork() const {
         copy->layers_[layer].keys.copy_from(layers_[layer].keys, length_);
         copy->layers_[layer].values.copy_from(layers_[layer].values, length_);
     }
+    copy->angles_ = angles_;
     copy->length_ = length_;
     return copy;
 }

@@ -109,6 +109,14 @@ def main() -> int:
             "steps out of order": ({where: json.dumps(dict(flipped, step=9))}, None, f"line {where + 1}"),
             "a position without bits": ({where: json.dumps(dict(flipped, positions=[400]))}, None, "position 400"),
             "negative width": ({where: json.dumps(dict(flipped, width=-1))}, None, f"line {where + 1}"),
+            # Four rows of 2^62 numbers are 0 numbers in 64 bits.
+            "rows that overflow": ({where: json.dumps(dict(flipped, width=2**62, fresh=[0, 1, 2, 3], bits=""))}, None,
+                                   f"line {where + 1}: width: expected 1 to 2^32, found {2**62}"),
+            "a width that is no number": ({where: json.dumps(dict(flipped, width="16"))}, None, f"line {where + 1}"),
+            "positions that are no list": ({where: json.dumps(dict(flipped, positions="0"))}, None, f"line {where + 1}"),
+            "a step of less than none": ({where: json.dumps(dict(flipped, step=-1))}, None, f"line {where + 1}"),
+            "a line that is no object": ({where: "3"}, None, f"line {where + 1}"),
+            "a header without a model": ({0: json.dumps({k: v for k, v in lines[0].items() if k != "model"})}, None, "line 1"),
         }
         for name, (replacement, length, words) in damages.items():
             write(replacement, length)

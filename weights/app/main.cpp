@@ -6,9 +6,11 @@
 #include <string>
 
 #include <kvlab/tensor/program.hpp>
+#include <kvlab/tensor/text.hpp>
 #include <kvlab/weights/convert.hpp>
 #include <kvlab/weights/gguf_file.hpp>
 #include <kvlab/weights/model_path.hpp>
+#include <kvlab/weights/tokenizer.hpp>
 #include "tokens.hpp"
 
 namespace {
@@ -23,10 +25,11 @@ std::string padded(std::string text, std::size_t width) {
 void show_metadata(const GgufFile& file) {
     std::size_t width = 0;
     for (const auto& entry : file.metadata().entries())
-        width = std::max(width, entry.key.size());
+        width = std::max(width, printable(entry.key).size());
     std::cout << "\nmetadata\n";
     for (const auto& entry : file.metadata().entries())
-        std::cout << "  " << padded(entry.key, width) << "  " << describe(entry.value) << '\n';
+        std::cout << "  " << padded(printable(entry.key), width) << "  "
+                  << describe(entry.value) << '\n';
 }
 
 void show_tensors(const GgufFile& file) {
@@ -41,14 +44,15 @@ void show_tensors(const GgufFile& file) {
     };
 
     std::size_t width = 0;
-    for (const TensorInfo& info : file.tensors()) width = std::max(width, info.name.size());
+    for (const TensorInfo& info : file.tensors())
+        width = std::max(width, printable(info.name).size());
     std::map<std::string, Total> by_type;
     Total all;
     std::cout << "\ntensors (shape row-major, bytes)\n";
     for (const TensorInfo& info : file.tensors()) {
-        std::cout << "  " << padded(info.name, width) << "  " << padded(type_name(info.type), 4)
-                  << "  " << padded(info.shape.to_string(), 14) << "  " << info.bytes.size()
-                  << '\n';
+        std::cout << "  " << padded(printable(info.name), width) << "  "
+                  << padded(type_name(info.type), 4) << "  "
+                  << padded(info.shape.to_string(), 14) << "  " << info.bytes.size() << '\n';
         by_type[type_name(info.type)].add(info);
         all.add(info);
     }
@@ -62,8 +66,8 @@ void show_tensors(const GgufFile& file) {
 
 void show(const std::string& model) {
     const GgufFile file = GgufFile::open(find_model(model, KVLAB_SOURCE_WEIGHTS));
-    std::cout << file.name() << "\n  GGUF version " << file.version() << ", alignment "
-              << file.alignment() << ", " << file.file_bytes() << " bytes\n";
+    std::cout << printable(file.name()) << "\n  GGUF version " << file.version()
+              << ", alignment " << file.alignment() << ", " << file.file_bytes() << " bytes\n";
     show_metadata(file);
     show_tensors(file);
 }
@@ -72,6 +76,13 @@ void convert_file(const std::string& in, const std::string& out, const std::stri
     const GgufFile file = GgufFile::open(find_model(in, KVLAB_SOURCE_WEIGHTS));
     const TensorType target = *tensor_type_from_name(type);
     std::cout << describe_conversion(file, out, target, convert(file, out, target));
+}
+
+void show_tokens_of(const std::string& model, const ShowTokens& what) {
+    const GgufFile file = GgufFile::open(find_model(model, KVLAB_SOURCE_WEIGHTS));
+    for (const std::string& note : tokenizer_notes(file.metadata()))
+        std::cerr << "note: " << printable(note) << '\n';
+    show_tokens(file.metadata(), what);
 }
 
 }  // namespace
@@ -108,8 +119,7 @@ int main(int argc, char** argv) {
         if (converter->parsed())
             convert_file(model, out, type);
         else if (tokenizer->parsed())
-            show_tokens(GgufFile::open(find_model(model, KVLAB_SOURCE_WEIGHTS)).metadata(),
-                        tokens);
+            show_tokens_of(model, tokens);
         else
             show(model);
         return cli::kHolds;

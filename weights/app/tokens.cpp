@@ -2,8 +2,8 @@
 
 #include <iostream>
 
+#include <kvlab/tensor/text.hpp>
 #include <kvlab/weights/bpe_tokenizer.hpp>
-#include <kvlab/weights/text.hpp>
 #include <kvlab/weights/tokenizer.hpp>
 
 namespace kvlab {

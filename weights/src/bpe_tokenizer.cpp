@@ -4,7 +4,7 @@
 #include <limits>
 #include <string_view>
 
-#include <kvlab/weights/text.hpp>
+#include <kvlab/tensor/text.hpp>
 
 namespace kvlab {
 

@@ -1,6 +1,6 @@
 #include <kvlab/weights/chat.hpp>
 
-#include <kvlab/weights/text.hpp>
+#include <kvlab/tensor/text.hpp>
 
 namespace kvlab {
 

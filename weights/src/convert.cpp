@@ -2,9 +2,9 @@
 
 #include <algorithm>
 
+#include <kvlab/tensor/text.hpp>
 #include <kvlab/weights/gguf_writer.hpp>
 #include <kvlab/weights/quantize.hpp>
-#include <kvlab/weights/text.hpp>
 
 namespace kvlab {
 
@@ -32,7 +32,10 @@ std::uint32_t file_type(TensorType type) {
 }
 
 // The values of `info` in another type, some thousand numbers at a time.
-void recode(const TensorInfo& info, TensorType type, const GgufWriter::Put& put) {
+void recode(const std::string& file,
+            const TensorInfo& info,
+            TensorType type,
+            const GgufWriter::Put& put) {
     constexpr Index chunk = 1 << 16;  // a multiple of every block
     std::vector<float> values;
     std::vector<std::byte> out;
@@ -47,11 +50,44 @@ void recode(const TensorInfo& info, TensorType type, const GgufWriter::Put& put)
         try {
             quantize(type, values, out);
         } catch (const Error& error) {
-            throw Error(concat("tensor ", quote(info.name), " from number ", begin, ": ",
-                               error.what()));
+            throw Error(concat(file, ": tensor ", quote(info.name), " from number ", begin,
+                               ": ", error.what()));
         }
         put(out);
     }
+}
+
+// What a matrix becomes whose row is not a multiple of the wanted type's block.
+TensorType next_best(const TensorInfo& info) {
+    const Index row = info.shape[info.shape.rank() - 1];
+    const bool fits = row % block_elements(TensorType::q8_0) == 0;
+    return fits && !is_quantized(info.type) ? TensorType::q8_0 : info.type;
+}
+
+// The type with the most numbers; of equal ones, and of none, the wanted one.
+TensorType main_type(const std::map<TensorType, Index>& numbers, TensorType wanted) {
+    TensorType most = wanted;
+    const auto numbers_of_most = [&] {
+        const auto found = numbers.find(most);
+        return found == numbers.end() ? Index{0} : found->second;
+    };
+    for (const auto& [type, count] : numbers)
+        if (count > numbers_of_most()) most = type;
+    return most;
+}
+
+// Adds a tensor that is made from `info` when the file is written.
+void add_recoded(GgufWriter& writer,
+                 const GgufFile& in,
+                 const TensorInfo& info,
+                 TensorType type) {
+    writer.add(info.name, type, info.shape, [&in, &info, type](const auto& put) {
+        if (info.type == type)
+            put(info.bytes);
+        else
+            recode(in.name(), info, type, put);
+        in.release(info);  // throws if these were not the file's numbers
+    });
 }
 
 }  // namespace
@@ -59,7 +95,7 @@ void recode(const TensorInfo& info, TensorType type, const GgufWriter::Put& put)
 ConvertReport convert(const GgufFile& in, const std::filesystem::path& path, TensorType type) {
     ConvertReport report;
     GgufWriter writer;
-    bool any_quantized = false;
+    std::map<TensorType, Index> numbers;  // in matrices
     for (const Metadata::Entry& entry : in.metadata().entries())
         writer.metadata().set(entry.key, entry.value);
     for (const TensorInfo& info : in.tensors()) {
@@ -68,25 +104,22 @@ ConvertReport convert(const GgufFile& in, const std::filesystem::path& path, Ten
             target = TensorType::f32;
             ++report.vectors;
         } else if (info.shape[info.shape.rank() - 1] % block_elements(type) != 0) {
-            target = TensorType::f32;
-            report.kept_f32.push_back(info.name);
+            target = next_best(info);
+            report.misfits.push_back({info.name, target});
         } else {
             ++report.converted;
         }
-        any_quantized = any_quantized || is_quantized(target);
+        const Index bytes = bytes_for(target, info.shape.size());
         report.bytes_in += static_cast<Index>(info.bytes.size());
-        report.bytes_out += bytes_for(target, info.shape.size());
-        writer.add(info.name, target, info.shape, [&in, &info, target](const auto& put) {
-            if (info.type == target) return put(info.bytes);
-            try {
-                recode(info, target, put);
-            } catch (const Error& error) {
-                throw Error(in.name() + ": " + error.what());
-            }
-        });
+        report.bytes_out += bytes;
+        ++report.by_type[target].tensors;
+        report.by_type[target].bytes += bytes;
+        if (info.shape.rank() > 1) numbers[target] += info.shape.size();
+        add_recoded(writer, in, info, target);
     }
-    writer.metadata().set("general.file_type", file_type(type));
-    if (any_quantized)
+    writer.metadata().set("general.file_type", file_type(main_type(numbers, type)));
+    if (std::any_of(report.by_type.begin(), report.by_type.end(),
+                    [](const auto& share) { return is_quantized(share.first); }))
         writer.metadata().set("general.quantization_version", std::uint32_t{2});
     else
         writer.metadata().erase("general.quantization_version");
@@ -99,14 +132,21 @@ std::string describe_conversion(const GgufFile& in,
                                 TensorType type,
                                 const ConvertReport& report) {
     std::string text;
-    for (const std::string& name : report.kept_f32)
-        text += concat("kept as F32: ", name, " ", in.tensor(name).shape,
+    for (const ConvertReport::Misfit& misfit : report.misfits) {
+        const TensorInfo& info = in.tensor(misfit.name);
+        text += concat(info.type == misfit.type ? "kept as " : "made ", type_name(misfit.type),
+                       ": ", printable(misfit.name), " ", info.shape,
                        " (its row is not a multiple of ", block_elements(type), ")\n");
-    return text + concat(out, ": ", report.converted, " matrices as ", type_name(type), ", ",
-                         report.kept_f32.size(), " kept as F32, ", report.vectors,
-                         " vectors as F32\nRESULT converted=", report.converted,
-                         " kept=", report.kept_f32.size(), " vectors=", report.vectors,
-                         " bytes_in=", report.bytes_in, " bytes_out=", report.bytes_out, "\n");
+    }
+    text +=
+        concat(out, ": ", report.converted, " matrices as ", type_name(type), ", ",
+               report.misfits.size(), " that cannot be, ", report.vectors, " vectors as F32\n");
+    for (const auto& [of, share] : report.by_type)
+        text += concat("  ", type_name(of), ": ", share.tensors, " tensors, ", share.bytes,
+                       " bytes\n");
+    return text + concat("RESULT converted=", report.converted, " kept=", report.misfits.size(),
+                         " vectors=", report.vectors, " bytes_in=", report.bytes_in,
+                         " bytes_out=", report.bytes_out, "\n");
 }
 
 }  // namespace kvlab

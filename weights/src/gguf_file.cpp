@@ -8,6 +8,7 @@
 
 #include "gguf_format.hpp"
 #include "mapped_file.hpp"
+#include "type_names.hpp"
 
 namespace kvlab {
 
@@ -205,10 +206,8 @@ void GgufParser::tensor_info(std::uint64_t number) {
     info.shape = shape();
     const auto type = read<std::uint32_t>(" type");
     const auto known = tensor_type_from_number(type);
-    check(known.has_value(), at(" type"),
-          ": expected 0 (F32), 1 (F16), 2 (Q4_0), 3 (Q4_1), 8 (Q8_0), 12 (Q4_K) or 30 "
-          "(BF16), found ",
-          type);
+    check(known.has_value(), at(" type"), ": expected ", gguf::supported_types(), ", found ",
+          gguf::numbered_type(type));
     info.type = *known;
     gguf::check_row(info.type, info.shape[info.shape.rank() - 1], at(""));
     offsets_.push_back(read<std::uint64_t>(" offset"));
@@ -256,9 +255,15 @@ void GgufParser::check_overlaps() const {
 
 GgufFile GgufFile::open(const std::filesystem::path& path) {
     const auto mapping = std::make_shared<const MappedFile>(path);
-    GgufFile file = parse(mapping->bytes(), path.string());
-    file.mapping_ = mapping;
-    return file;
+    try {
+        GgufFile file = parse(mapping->bytes(), path.string());
+        mapping->check_whole();
+        file.mapping_ = mapping;
+        return file;
+    } catch (const Error&) {
+        mapping->check_whole();  // the better reason, if it is the reason
+        throw;
+    }
 }
 
 GgufFile GgufFile::parse(std::span<const std::byte> bytes, std::string name) {
@@ -271,7 +276,9 @@ const TensorInfo* GgufFile::find(std::string_view tensor_name) const {
 }
 
 void GgufFile::release(const TensorInfo& tensor) const {
-    if (mapping_) mapping_->release(tensor.bytes);
+    if (!mapping_) return;
+    mapping_->check_whole();
+    mapping_->release(tensor.bytes);
 }
 
 }  // namespace kvlab

@@ -10,8 +10,8 @@
 #include <kvlab/tensor/error.hpp>
 #include <kvlab/tensor/tensor.hpp>
 #include <kvlab/tensor/tensor_type.hpp>
+#include <kvlab/tensor/text.hpp>
 #include <kvlab/weights/metadata.hpp>
-#include <kvlab/weights/text.hpp>
 
 namespace kvlab::gguf {
 

@@ -5,7 +5,7 @@
 #include <type_traits>
 #include <utility>
 
-#include <kvlab/weights/text.hpp>
+#include <kvlab/tensor/text.hpp>
 
 namespace kvlab {
 

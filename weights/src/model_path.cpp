@@ -5,7 +5,7 @@
 #include <vector>
 
 #include <kvlab/tensor/error.hpp>
-#include <kvlab/weights/text.hpp>
+#include <kvlab/tensor/text.hpp>
 
 namespace kvlab {
 

@@ -1,6 +1,6 @@
 #include <kvlab/weights/pretokenize.hpp>
 
-#include <kvlab/weights/text.hpp>
+#include <kvlab/tensor/text.hpp>
 
 namespace kvlab {
 

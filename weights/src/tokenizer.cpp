@@ -4,9 +4,9 @@
 #include <limits>
 #include <unordered_map>
 
+#include <kvlab/tensor/text.hpp>
 #include <kvlab/weights/bpe_tokenizer.hpp>
 #include <kvlab/weights/byte_tokenizer.hpp>
-#include <kvlab/weights/text.hpp>
 
 namespace kvlab {
 

@@ -36,4 +36,12 @@ TokenizerData read_tokenizer_data(const Metadata& metadata) {
     return data;
 }
 
+std::vector<std::string> tokenizer_notes(const Metadata& metadata) {
+    const bool merges_words = metadata.get_string_or("tokenizer.ggml.model", "") == "gpt2";
+    if (!merges_words || !metadata.get_string_or("tokenizer.ggml.pre", "").empty()) return {};
+    return {metadata.source() +
+            ": key 'tokenizer.ggml.pre': expected the name of a pre-tokenizer, found no such "
+            "key; words are split as by 'gpt-2', which may not be this model's way"};
+}
+
 }  // namespace kvlab

@@ -1,6 +1,6 @@
 #include <kvlab/weights/weight_source.hpp>
 
-#include <kvlab/weights/text.hpp>
+#include <kvlab/tensor/text.hpp>
 
 namespace kvlab {
 

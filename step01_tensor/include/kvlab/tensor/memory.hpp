@@ -13,10 +13,11 @@ namespace kvlab {
 
 inline constexpr std::size_t kAlignment = 64;  // bytes: one cache line, one AVX-512 register
 
-// Memory has to be given back with the alignment that it was asked for with.
+// Memory has to be given back in the way in which it was asked for.
 struct AlignedDelete {
     std::align_val_t alignment{kAlignment};
     Index bytes = 0;
+    void* block = nullptr;  // from calloc, and our bytes inside it; null: from new
 
     void operator()(std::byte* p) const;
 };
@@ -33,7 +34,8 @@ void reset_memory_peak();
 
 // Owns bytes, rounded up to whole cache lines so that a kernel may read the last line to its
 // end. Large blocks ask the system for pages of 2 MB: a stream of weights then needs 512 times
-// fewer entries of the processor's table of pages.
+// fewer entries of the processor's table of pages. Zeros of a large block are the system's own:
+// pages that nobody writes to, as of a cache for a context that no text reaches, take no room.
 class Memory {
 public:
     enum class Fill { zeros, nothing };

@@ -18,6 +18,7 @@
 #include <string>
 
 #include <kvlab/tensor/output_file.hpp>
+#include <kvlab/tensor/text.hpp>
 
 namespace kvlab::cli {
 
@@ -107,7 +108,7 @@ int run(CLI::App& app, int argc, char** argv, Body&& body) {
         return code;
     } catch (const std::exception& error) {
         std::cout.flush();
-        std::cerr << app.get_name() << ": " << error.what() << std::endl;
+        std::cerr << app.get_name() << ": " << printable(error.what()) << std::endl;
         return kFails;
     }
 }

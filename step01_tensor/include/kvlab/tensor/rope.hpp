@@ -2,6 +2,8 @@
 // rotation.
 #pragma once
 
+#include <memory>
+
 #include <kvlab/tensor/tensor.hpp>
 
 namespace kvlab {
@@ -19,19 +21,32 @@ SinCos sin_cos(double x);
 double power(double base, double exponent);
 
 // cos and sin of position * base^(-2i / rope_dim), rounded once to f32 (contract, rule 5).
+//
+// Positions are a promise of the model, not work: rows are made in blocks of kBlock positions
+// when one of them is first asked for, so that a context of millions costs nothing until it is
+// used. Any number of threads may ask at once; copies share the rows.
 class RopeTable {
 public:
+    static constexpr Index kBlock = 512;  // positions whose rows are made together
+
     RopeTable() = default;
     // Throws Error unless rope_dim is positive and even, positions >= 0 and base > 0.
     RopeTable(Index positions, Index rope_dim, double base);
 
-    Index positions() const { return cos_.rank() ? cos_.dim(0) : 0; }
+    Index positions() const { return positions_; }
 
     Index rope_dim() const { return rope_dim_; }
 
-    const float* cos(Index position) const { return cos_.data() + position * (rope_dim_ / 2); }
+    // Rows [rope_dim / 2] of a position, 0 <= position < positions(); valid as long as the
+    // table or a copy of it. The first call in a block allocates and makes its rows.
+    const float* cos(Index position) const {
+        return block(position) + position % kBlock * rope_dim_;
+    }
 
-    const float* sin(Index position) const { return sin_.data() + position * (rope_dim_ / 2); }
+    const float* sin(Index position) const { return cos(position) + rope_dim_ / 2; }
+
+    // Bytes of the rows that have been made.
+    Index bytes() const;
 
     // Rotates the first rope_dim floats of one head in place, pairs (2i, 2i + 1):
     //   y0 = fma(x0, c, -(x1 * s)),  y1 = fma(x1, c, x0 * s)
@@ -39,8 +54,11 @@ public:
     void rotate(float* head, Index position) const;
 
 private:
-    Index rope_dim_ = 0;
-    Tensor cos_, sin_;  // [positions, rope_dim / 2]
+    struct Blocks;
+    const float* block(Index position) const;
+
+    Index positions_ = 0, rope_dim_ = 0;
+    std::shared_ptr<Blocks> blocks_;  // of [kBlock][cosines, then sines: rope_dim]
 };
 
 }  // namespace kvlab

@@ -16,6 +16,7 @@
 #include <kvlab/attention/session.hpp>
 #include <kvlab/tensor/program.hpp>
 #include <kvlab/tensor/sampling.hpp>
+#include <kvlab/weights/input_file.hpp>
 #include <kvlab/weights/model_path.hpp>
 #include <kvlab/weights/unicode.hpp>
 
@@ -59,7 +60,13 @@ inline CLI::Validator text_file(const std::filesystem::path& source_weights) {
         "FILE");
 }
 
+// What a user should know of a model's file.
+inline void print_note(const std::string& note) {
+    std::cerr << "note: " << printable(note) << std::endl;
+}
+
 inline void add_model_flags(CLI::App& app, SessionOptions& options) {
+    options.on_note = print_note;
     app.add_option("-m,--model", options.model,
                    "GGUF file, or a name: tiny, deep, SmolLM2-135M-Instruct-Q4_1")
         ->capture_default_str();
@@ -91,10 +98,9 @@ inline void add_sampling_flags(CLI::App& app, SamplingOptions& options) {
     app.add_option("-s,--seed", options.seed, "of the sampling")->capture_default_str();
 }
 
-// A whole file, for a text to score. Throws Error when it cannot be read.
+// A whole file, for a text to score. Throws Error when it is a folder or cannot be read.
 inline std::vector<std::uint8_t> read_bytes(const std::string& path) {
-    std::ifstream file(path, std::ios::binary);
-    check(file.good(), path, ": cannot be read");
+    std::ifstream file = open_input(path);
     return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
 }
 
@@ -171,14 +177,16 @@ inline void warn_about_losses(const EncodeReport& report) {
                   << " bytes of the prompt are not UTF-8; U+FFFD stands for them\n";
 }
 
-// Prints tokens as text while they come, never half a character.
+// Prints tokens as text while they come, never half a character, and no character that a
+// terminal would obey instead of showing it.
 class TextStream {
 public:
     explicit TextStream(const Tokenizer& tokenizer) : tokenizer_(tokenizer) {}
 
     void push(Token token) {
         if (!tokenizer_.is_end(token))
-            std::cout << utf8_.push(tokenizer_.piece(token)) << std::flush;
+            std::cout << printable(utf8_.push(tokenizer_.piece(token)), Keep::lines)
+                      << std::flush;
     }
 
     void finish() { std::cout << utf8_.finish() << std::endl; }

@@ -13,16 +13,16 @@ enum class Architecture { llama, gpt2 };
 
 struct Config {
     Architecture architecture = Architecture::llama;
-    std::string name = "unnamed";
-    Index vocab = 256;    // V
-    Index dim = 64;       // C, the width of the residual stream
-    Index layers = 2;     // L
-    Index heads = 4;      // Hq, query heads
-    Index kv_heads = 2;   // Hkv: = Hq is MHA, 1 is MQA, between is GQA
-    Index head_dim = 16;  // D
-    Index ffn = 172;      // F, the width of the feed-forward layer
-    Index context = 512;  // positions that the model was trained for
-    Index rope_dim = 16;  // the first rope_dim floats of a head are rotated
+    std::string name = "unnamed";  // as a terminal may show it
+    Index vocab = 256;             // V
+    Index dim = 64;                // C, the width of the residual stream
+    Index layers = 2;              // L
+    Index heads = 4;               // Hq, query heads
+    Index kv_heads = 2;            // Hkv: = Hq is MHA, 1 is MQA, between is GQA
+    Index head_dim = 16;           // D
+    Index ffn = 172;               // F, the width of the feed-forward layer
+    Index context = 512;           // positions that the model was trained for
+    Index rope_dim = 16;           // the first rope_dim floats of a head are rotated
     double rope_base = 10000.0;
     float norm_eps = 1e-5f;
     bool tied_head = false;  // the output matrix is the embedding
@@ -37,6 +37,7 @@ struct Config {
     void validate(const std::string& source) const;
 
     // From GGUF's keys. Throws Error for a missing key or an architecture other than these two.
+    // What else a model file may hold: architecture.hpp.
     static Config from_metadata(const Metadata& metadata);
     Metadata to_metadata() const;
 };

@@ -45,7 +45,7 @@ struct Model {
     std::vector<LayerWeights> layers;
     Norm final_norm;
     std::unique_ptr<Matrix> head;  // [V, C], null when tied to the embedding
-    RopeTable rope;                // llama: of the whole context
+    RopeTable rope;                // llama: for the whole context, made as it is used
 
     const Matrix& head_matrix() const { return head ? *head : *embedding; }
 
@@ -53,7 +53,8 @@ struct Model {
 };
 
 // Reads GGUF's tensor names of the architecture. Throws Error, naming the file and the tensor,
-// for whatever is missing or has another shape than the configuration says.
+// for whatever is missing, has another shape than the configuration says, or would be left out
+// (architecture.hpp). Every tensor of the source is read.
 std::shared_ptr<const Model> load_model(const WeightSource& source, Engine& engine);
 
 }  // namespace kvlab

@@ -19,6 +19,8 @@ struct SessionOptions {
     std::string simd;            // "": the best level, or $KVLAB_SIMD
     std::filesystem::path source_weights;  // the source tree's weights/, may be empty
     std::function<std::unique_ptr<Engine>()> make_engine;  // null: the CPU engine
+    // Told what a user should know of the file, a sentence each; null: nobody.
+    std::function<void(const std::string& note)> on_note;
 };
 
 // Keeps the file mapped, since the tokenizer and the configuration come from it. Of one thread:

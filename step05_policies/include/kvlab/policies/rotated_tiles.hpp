@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <span>
 
 #include <kvlab/attention/kv_tiles.hpp>
@@ -22,6 +23,14 @@ struct RotationTable {
 
     Index stride() const { return cos.dim(1); }
 };
+
+// `have` if it reaches `positions`, else a longer table: at least twice as long, so that a
+// cache that grows token by token makes few of them, and as long as it has tokens, not as its
+// model's context. Caches that were forked keep the one they have. Throws Error for more
+// positions than `rope` has.
+std::shared_ptr<const RotationTable> reaching(std::shared_ptr<const RotationTable> have,
+                                              const RopeTable& rope,
+                                              Index positions);
 
 // Looks at tiles of unrotated keys; slot s < used of KV head h is rotated by
 // ranks[h * slots + s]. All must outlive it.

@@ -29,6 +29,9 @@ public:
 
     const TensorInfo* find(std::string_view tensor_name) const override;
 
+    // Of the base's tensor, which what replaced it was made from.
+    void release(const TensorInfo& tensor) const override;
+
     // The tensor's numbers from now on, as F32, in its shape; replacing it again is allowed.
     // Throws Error for an unknown tensor and for another shape.
     void replace(std::string_view tensor_name, Tensor numbers);

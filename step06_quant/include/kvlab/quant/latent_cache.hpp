@@ -46,7 +46,7 @@ struct LatentRanks {
 
 // All that does not change: made once for a model, shared by its caches.
 struct LatentPlan {
-    // Throws Error for ranks or bases of another model.
+    // Throws Error for ranks or bases of another model, and for a model without RoPE.
     LatentPlan(std::shared_ptr<const Model> model,
                const Bases& bases,
                const LatentRanks& ranks,
@@ -54,7 +54,6 @@ struct LatentPlan {
 
     KvShape shape;
     std::shared_ptr<const Model> model;  // its table of angles
-    RotationTable angles;                // of its whole context
     LatentFormat format;
     std::vector<LatentLayer> layers;
 

@@ -56,6 +56,7 @@ public:
                 const LatentPlan& plan,
                 const LatentLayer& layer,
                 const LatentSides& kept,
+                const RotationTable& angles,
                 Index slots);
 
     // A head's share: all heads of a slot are one latent.
@@ -70,6 +71,7 @@ private:
     const LatentPlan& plan_;
     const LatentLayer& layer_;
     const LatentSides& kept_;
+    const RotationTable& angles_;
 };
 
 }  // namespace kvlab

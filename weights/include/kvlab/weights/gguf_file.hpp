@@ -32,7 +32,9 @@ public:
     // Maps the file read-only. Throws Error, one line that names the file, the field, what was
     // expected and what was found, for anything that is not a valid GGUF file of version 2 or 3
     // with tensor types that kvlab knows. Memory used: the metadata; weights stay in the file.
-    // The file must not be cut short while it is open (a writer that renames does no harm).
+    // The file is mapped, not read. Cut short meanwhile, it reads as zeros where nothing is
+    // left, and release() throws: no wrong number goes unnoticed if each tensor is released
+    // when its numbers have been taken over. (A writer that renames does no harm.)
     static GgufFile open(const std::filesystem::path& path);
 
     // The same from memory that the caller keeps alive; `name` begins every message.
@@ -46,6 +48,7 @@ public:
 
     const TensorInfo* find(std::string_view tensor_name) const override;
 
+    // Throws Error if the file has been cut short since it was opened.
     void release(const TensorInfo& tensor) const override;
 
     std::uint32_t version() const { return version_; }

@@ -50,6 +50,10 @@ struct TokenizerData {
 // type, or an index that is no Token; whether they fit together is the tokenizer's question.
 TokenizerData read_tokenizer_data(const Metadata& metadata);
 
+// What a user should know of these keys, a sentence each that names the file: what is missing,
+// and what is taken instead.
+std::vector<std::string> tokenizer_notes(const Metadata& metadata);
+
 struct EncodeOptions {
     // Read the names of control tokens in the text as those tokens. Leave it off for anything
     // that a user wrote: "<|im_end|>" in a message must not end the message. (Tokens of type

@@ -38,7 +38,8 @@ public:
     const TensorInfo& tensor(std::string_view tensor_name, const Shape& expected) const;
 
     // Says that a tensor's numbers have been taken over: the memory behind its bytes may be
-    // given back. They stay readable; reading them again may cost time.
+    // given back. They stay readable; reading them again may cost time. Throws Error if they
+    // turn out not to be the source's (a file that was cut short).
     virtual void release(const TensorInfo&) const {}
 
 protected:
