@@ -179,12 +179,13 @@ TEST_CASE("1.8 output file: one of the process's own streams is written into") {
     const fs::path path = folder.path / "redirected";
     const int stream = ::open(path.c_str(), O_RDWR | O_CREAT, 0600);
     REQUIRE(::write(stream, "table\n", 6) == 6);
-    const fs::path link = folder.path / "stream";  // as /dev/stdout is
-    fs::create_symlink(concat("/proc/self/fd/", stream), link);
-    put(link, "report\n");
-    CHECK(::pread(stream, std::string(13, ' ').data(), 13, 0) == 13);  // the same file still
+    fs::create_symlink(concat("/proc/self/fd/", stream), folder.path / "link");
+    for (const fs::path& name : {folder.path / "link", fs::path(concat("/dev/fd/", stream)),
+                                 fs::path(concat("/proc/", ::getpid(), "/fd/", stream))})
+        put(name, "report\n");
+    REQUIRE(::write(stream, "end\n", 4) == 4);  // goes on behind, not over, what was written
     ::close(stream);
-    CHECK(contents(path) == "table\nreport\n");
+    CHECK(contents(path) == "table\nreport\nreport\nreport\nend\n");
     CHECK(folder.entries() == 2);
 }
 

@@ -8,6 +8,7 @@
 #include <array>
 #include <atomic>
 #include <cerrno>
+#include <charconv>
 #include <climits>
 #include <csignal>
 #include <cstring>
@@ -60,17 +61,25 @@ void remove_and_end(int signal) {
     ::raise(signal);
 }
 
-// One of the process's own streams: /dev/stdout, /dev/fd/3 and the like lead through here. The
-// file behind it belongs to whoever redirected the stream, and is open already.
-bool is_own_stream(const fs::path& path) {
-    return path.string().starts_with("/proc/");
+// The number of one of this process's own streams, which is what /dev/stdout, /dev/fd/3 and the
+// like lead to; -1 for any other name. The file behind it belongs to whoever redirected the
+// stream, and is open already.
+int own_stream(const fs::path& path) {
+    const fs::path folder = path.parent_path();
+    if (folder != "/proc/self/fd" && folder != "/dev/fd" &&
+        folder != concat("/proc/", ::getpid(), "/fd"))
+        return -1;
+    const std::string name = path.filename().string();
+    int number = -1;
+    const auto read = std::from_chars(name.data(), name.data() + name.size(), number);
+    return read.ec == std::errc() && read.ptr == name.data() + name.size() ? number : -1;
 }
 
 // Where the chain of symbolic links that begins at `path` ends; the last name need not exist.
 fs::path follow_links(fs::path path) {
     std::error_code ignored;
     for (int links = 0; links < 40; ++links) {
-        if (is_own_stream(path) || !fs::is_symlink(path, ignored)) return path;
+        if (own_stream(path) >= 0 || !fs::is_symlink(path, ignored)) return path;
         const fs::path target = fs::read_symlink(path, ignored);
         path = target.is_absolute() ? target : path.parent_path() / target;
     }
@@ -89,9 +98,12 @@ OutputFile::OutputFile(const fs::path& path) : path_(follow_links(path)) {
           ": cannot write: expected a file, found a folder");
     if (exists && !S_ISREG(found.st_mode)) {
         path_ = path;
-        open_straight(0);
-    } else if (is_own_stream(path_)) {
-        open_straight(O_APPEND);
+        descriptor_ = ::open(path.c_str(), O_WRONLY | O_CLOEXEC | O_NOCTTY);
+        if (descriptor_ < 0) fail("write");
+    } else if (const int stream = own_stream(path_); stream >= 0) {
+        // Opened anew, the file would be written from its beginning, over what is there.
+        descriptor_ = ::fcntl(stream, F_DUPFD_CLOEXEC, 0);
+        if (descriptor_ < 0) fail("write");
     } else {
         open_temporary(exists ? &found : nullptr);
     }
@@ -107,11 +119,6 @@ void OutputFile::fail(const char* what) const {
     const int reason = errno;
     const std::string after = written_ > 0 ? concat(" after ", written_, " bytes") : "";
     throw Error(concat(path_.string(), ": cannot ", what, after, ": ", std::strerror(reason)));
-}
-
-void OutputFile::open_straight(int flags) {
-    descriptor_ = ::open(path_.c_str(), O_WRONLY | O_CLOEXEC | O_NOCTTY | flags);
-    if (descriptor_ < 0) fail("write");
 }
 
 // Beside the target, so that it can be renamed to it. O_EXCL: a link or a file that somebody

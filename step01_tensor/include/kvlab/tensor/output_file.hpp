@@ -46,8 +46,7 @@ public:
 
 private:
     [[noreturn]] void fail(const char* what) const;  // the reason is in errno
-    void open_straight(int flags);
-    void open_temporary(const struct stat* old);  // the file to be replaced, or null
+    void open_temporary(const struct stat* old);     // the file to be replaced, or null
     void flush();
 
     std::filesystem::path path_;       // links followed

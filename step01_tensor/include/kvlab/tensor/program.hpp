@@ -9,6 +9,8 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -37,7 +39,8 @@ inline void finish_standard_output() {
 }
 
 // "" for a number as people write it: digits, one sign where there may be one, a point and an
-// exponent for a fraction. CLI11 also takes 010 for 8, 0x10 for 16 and -1 for 2^64 - 1.
+// exponent for a fraction. CLI11 also takes 010 for 8, 0x10 for 16, and for 2^64 - 1 both -1
+// and all that is larger.
 inline std::string plain_number(const std::string& text, bool sign, bool fraction) {
     const auto digits = [&](std::size_t at) {
         return std::min(text.find_first_not_of("0123456789", at), text.size());
@@ -61,7 +64,10 @@ inline std::string plain_number(const std::string& text, bool sign, bool fractio
             end = digits(end + 1);
         }
     }
-    if (plain && end == text.size()) return {};
+    std::uint64_t most = 0;
+    const bool fits = fraction || sign ||
+                      std::from_chars(text.data(), text.data() + end, most).ec == std::errc();
+    if (plain && end == text.size() && fits) return {};
     return concat("expected a",
                   fraction ? ""
                   : sign   ? " whole"
