@@ -134,9 +134,12 @@ struct RopeTable::Blocks {
 
 RopeTable::RopeTable(Index positions, Index rope_dim, double base)
     : positions_(positions), rope_dim_(rope_dim) {
-    check(rope_dim > 0 && rope_dim % 2 == 0, "rope: rope_dim must be positive and even, found ",
-          rope_dim);
-    check(positions >= 0, "rope: positions must not be negative, found ", positions);
+    // No head is wider; and of a position beyond 2^30 sin_cos() knows no sine.
+    constexpr Index kWidest = Index{1} << 20, kMost = Index{1} << 30;
+    check(rope_dim > 0 && rope_dim % 2 == 0 && rope_dim <= kWidest,
+          "rope: rope_dim: expected an even number up to ", kWidest, ", found ", rope_dim);
+    check(positions >= 0 && positions <= kMost, "rope: positions: expected 0 to ", kMost,
+          ", found ", positions);
     check(base > 0, "rope: base must be positive, found ", base);
     blocks_ = std::make_shared<Blocks>((positions + kBlock - 1) / kBlock);
     for (Index i = 0; i < rope_dim / 2; ++i)

@@ -123,7 +123,6 @@ std::unique_ptr<TraceWriter> open_trace(const Session& session,
                                         std::span<const Token> prompt,
                                         const GenerateFlags& flags) {
     if (!flags.trace) return nullptr;
-    check(flags.batch == 1, "--trace records one sequence, not a batch of ", flags.batch);
     std::vector<std::pair<std::string, std::string>> runs;
     if (!flags.no_cache) runs.emplace_back("cached", "f32");
     if (flags.no_cache || flags.compare) runs.emplace_back("uncached", "none");

@@ -243,8 +243,8 @@ def check_folders(judge: Judge, folder: Path) -> None:
     judge.expect("a folder as a model", run("step02_attention", "-m", "gone", folder=folder), 1, "found a folder as given")
     judge.expect("a folder as a model", run("kvlab_weights", "show", folder / "gone"), 1, "found a folder as given")
     for flag in ("--text", "--cases"):
-        judge.expect(f"a folder as {flag}", run("step02_attention", "score", "--windows", 1, flag, folder), 1,
-                     f"{folder}: cannot be read: expected a file, found a folder")
+        judge.expect(f"a folder as {flag}", run("step02_attention", "score", "--windows", 1, flag, folder), 2,
+                     f"'{folder}': expected a file, found a folder as given")
     if (BIN / "step03_kvcache").exists():
         judge.expect("a folder as a trace", run("step03_kvcache", "diverge", "--traces", folder, folder), 1, "found a folder")
 

@@ -130,7 +130,7 @@ def main() -> int:
         done = run("generate", "-m", "tiny", "-n", "2", "--trace", str(Path(folder) / "no" / "x.jsonl"))
         expect("no such folder", done.returncode == 1 and "cannot write" in done.stderr, done.stderr)
         done = run("generate", "-m", "tiny", "-n", "2", "--batch", "2", "--trace", str(other))
-        expect("a batch", done.returncode == 1 and "--trace" in done.stderr, done.stderr)
+        expect("a batch", done.returncode == 2 and "--trace" in done.stderr, done.stderr)
         expect("nothing half-written is left", not list(Path(folder).glob("*.tmp*")))
     print("trace: " + ("all as it should be" if failures == 0 else f"{failures} not as they should be"))
     return 1 if failures else 0

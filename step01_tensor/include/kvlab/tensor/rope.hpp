@@ -30,7 +30,7 @@ public:
     static constexpr Index kBlock = 512;  // positions whose rows are made together
 
     RopeTable() = default;
-    // Throws Error unless rope_dim is positive and even, positions >= 0 and base > 0.
+    // Throws Error unless rope_dim is even and 2 to 2^20, positions 0 to 2^30 and base > 0.
     RopeTable(Index positions, Index rope_dim, double base);
 
     Index positions() const { return positions_; }

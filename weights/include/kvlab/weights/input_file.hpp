@@ -4,6 +4,8 @@
 #include <filesystem>
 #include <fstream>
 
+#include <kvlab/tensor/compiler.hpp>
+
 namespace kvlab {
 
 // Opened for reading, byte for byte. Throws Error, naming the file, if it is a folder (which
