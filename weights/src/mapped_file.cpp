@@ -31,14 +31,15 @@ std::uintptr_t page_size = 0;
 
 struct sigaction handler_before {};
 
-// Zeros from the page at `address` to the end: what lies behind a missing page is missing, too.
-bool fill_with_zeros(std::uintptr_t address) {
+// Zeros from the page of `address` to the end: what lies behind a missing page is missing, too.
+bool fill_with_zeros(void* address) {
+    const auto at = reinterpret_cast<std::uintptr_t>(address);
     for (MappedRange* range = first_range.load(); range != nullptr; range = range->next) {
         const std::uintptr_t end = range->end.load();
-        if (address < range->begin.load() || address >= end) continue;
+        if (at < range->begin.load() || at >= end) continue;
         range->cut.store(true);
-        const std::uintptr_t page = address / page_size * page_size;
-        return ::mmap(reinterpret_cast<void*>(page), end - page, PROT_READ,
+        const std::size_t inside = at % page_size;  // of its page
+        return ::mmap(static_cast<std::byte*>(address) - inside, end - (at - inside), PROT_READ,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != MAP_FAILED;
     }
     return false;
@@ -47,7 +48,7 @@ bool fill_with_zeros(std::uintptr_t address) {
 // Only what may be called inside a signal handler: system calls and atomic numbers.
 void on_bus_error(int number, siginfo_t* info, void* context) {
     const int kept = errno;
-    const bool mended = fill_with_zeros(reinterpret_cast<std::uintptr_t>(info->si_addr));
+    const bool mended = fill_with_zeros(info->si_addr);
     errno = kept;
     if (mended) return;
     if ((handler_before.sa_flags & SA_SIGINFO) != 0)
