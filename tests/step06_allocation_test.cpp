@@ -25,9 +25,9 @@ long allocations_per_text(Decoder& decoder, KvStore& cache) {
     generator.add(cache, random_tokens(40, 96, 2), 150);
     generator.step();  // the prompt sizes the buffers
     generator.step();
-    const long before = allocations;
+    const long before = taken();
     for (int i = 0; i < 140; ++i) generator.step();
-    return allocations - before;
+    return taken() - before;
 }
 
 }  // namespace

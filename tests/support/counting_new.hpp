@@ -5,6 +5,8 @@
 #include <cstdlib>
 #include <new>
 
+#include <kvlab/tensor/memory.hpp>
+
 namespace {
 
 std::atomic<long> allocations{0};
@@ -18,6 +20,12 @@ void* counted(std::size_t size, std::size_t alignment) {
     void* p = counted_or_null(size, alignment);
     if (p == nullptr) throw std::bad_alloc();
     return p;
+}
+
+// Everything that was ever taken. The blocks of Memory count once more, since large ones come
+// from the system, past operator new.
+[[maybe_unused]] long taken() {
+    return allocations + static_cast<long>(kvlab::memory_use().blocks);
 }
 
 }  // namespace
@@ -45,6 +53,15 @@ void* operator new(std::size_t size, std::align_val_t a) {
 
 void* operator new[](std::size_t size, std::align_val_t a) {
     return counted(size, static_cast<std::size_t>(a));
+}
+
+void* operator new(std::size_t size, std::align_val_t a, const std::nothrow_t&) noexcept {
+    return counted_or_null(size, static_cast<std::size_t>(a));
+}
+
+// Memory asks in this way.
+void* operator new[](std::size_t size, std::align_val_t a, const std::nothrow_t&) noexcept {
+    return counted_or_null(size, static_cast<std::size_t>(a));
 }
 
 void operator delete(void* p) noexcept {
