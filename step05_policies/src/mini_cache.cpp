@@ -88,7 +88,7 @@ MiniCache::MiniCache(const KvShape& shape,
       capacity_(capacity),
       first_(options.merge_from >= 0
                  ? options.merge_from
-                 : std::max<Index>(0, std::min(shape.layers / 2, shape.layers - 2))),
+                 : (shape.layers < 2 ? 0 : std::min(shape.layers / 2, shape.layers - 2))),
       options_(options),
       level_(level) {
     check_kv_shape("minicache", shape);
