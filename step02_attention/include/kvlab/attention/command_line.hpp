@@ -81,7 +81,7 @@ inline void add_sampling_flags(CLI::App& app, SamplingOptions& options) {
         ->check(CLI::Validator(
             [](const std::string& text) {
                 double t = 0;  // 1e-60 is no 0, as it would be in a float
-                constexpr double kLeast{Sampler::kLeastTemperature};
+                constexpr auto kLeast = static_cast<double>(Sampler::kLeastTemperature);
                 if (CLI::detail::lexical_cast(text, t) && (t == 0 || (t >= kLeast && t <= 100)))
                     return std::string();
                 return concat("expected 0, or ", kLeast, " to 100, found ", text);
