@@ -46,7 +46,7 @@ TEST_CASE("W.4 text: what a terminal would obey is made visible") {
     CHECK(printable("\x1b[31mred\x07\x7f\r\n") == "\\x1b[31mred\\x07\\x7f\\x0d\\x0a");
     CHECK(printable("\u0080\u009b31m\u009f") == "\\u{0080}\\u{009b}31m\\u{009f}");
     CHECK(printable("\u00a0") == "\u00a0");  // a space, which is seen
-    for (const auto& [hidden, shown] :
+    for (const auto& pair :
          std::vector<std::pair<std::string, std::string>>{{"\u200e", "\\u{200e}"},
                                                           {"\u200f", "\\u{200f}"},
                                                           {"\u202a", "\\u{202a}"},
@@ -60,6 +60,7 @@ TEST_CASE("W.4 text: what a terminal would obey is made visible") {
                                                           {"\u2060", "\\u{2060}"},
                                                           {"\ufeff", "\\u{feff}"},
                                                           {"\U000e0041", "\\u{e0041}"}}) {
+        const std::string &hidden = pair.first, &shown = pair.second;
         CAPTURE(shown);
         CHECK(printable("a" + hidden + "b") == "a" + shown + "b");
         CHECK(printable("a" + hidden + "b", Keep::lines) == "a" + shown + "b");
