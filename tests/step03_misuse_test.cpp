@@ -75,7 +75,8 @@ static_assert(!std::is_move_constructible_v<WholeSequence>);
 
 TEST_CASE("3.1 misuse: attend outside of a step or with other shapes is refused") {
     for (const auto& [name, make] : plain_stores()) {
-        CAPTURE(name);
+        const auto& which = name;  // clang 14 captures no binding
+        CAPTURE(which);
         check_attend_misuse(*make({2, 4, 2, 32}, 20));
     }
     KvCache cache({2, 4, 2, 8}, 5);
@@ -87,7 +88,8 @@ TEST_CASE("3.1 misuse: attend outside of a step or with other shapes is refused"
 
 TEST_CASE("3.1 misuse: shapes and capacities that cannot be are refused") {
     for (const auto& [name, make] : plain_stores()) {
-        CAPTURE(name);
+        const auto& which = name;  // clang 14 captures no binding
+        CAPTURE(which);
         check_bad_shapes(make);
         // What grows with the tokens that come takes any capacity.
         if (std::string(name) != "naive" && std::string(name) != "split")
@@ -122,7 +124,8 @@ TEST_CASE("3.2 misuse: forks of plain stores still hold what was committed and n
     const KvShape shape{2, 4, 2, 8};
     const Tensor rows = random_tensor({3, 2, 8}, 6);
     for (const auto& [name, make] : plain_stores()) {
-        CAPTURE(name);
+        const auto& which = name;  // clang 14 captures no binding
+        CAPTURE(which);
         const auto store = make(shape, 20);
         store->begin(3);
         for (const Index layer : {0, 1}) store->append(layer, rows.view(), rows.view());

@@ -41,7 +41,8 @@ static_assert(!std::is_move_constructible_v<QuantCache>);
 
 TEST_CASE("6.3 misuse: attend outside of a step or with other shapes is refused") {
     for (const auto& [name, options] : quant_kinds()) {
-        CAPTURE(name);
+        const auto& which = name;  // clang 14 captures no binding
+        CAPTURE(which);
         QuantCache cache({2, 4, 2, 32}, 40, options);
         check_attend_misuse(cache);
         UncachedQuant uncached({2, 4, 2, 32}, 40, options);
