@@ -2,6 +2,7 @@
 // by name, and what changes nothing is taken.
 #include <doctest/doctest.h>
 
+#include <cmath>
 #include <filesystem>
 #include <map>
 
