@@ -4,8 +4,10 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <string>
 
 #include <kvlab/tensor/measure.hpp>
 #include <kvlab/tensor/report.hpp>
@@ -37,6 +39,54 @@ TEST_CASE("1.8 measure: the clock runs forward and the work is called") {
     volatile double sink = 0;
     for (int i = 0; i < 1000000; ++i) sink = sink + i;
     CHECK(thread_cpu_seconds() > before);
+}
+
+// The process's environment is read once, so a process of its own asks for the counting clock.
+std::string with_clock(const std::string& clock) {
+    const std::string command = concat(
+        "KVLAB_CLOCK=", clock, " '", std::filesystem::read_symlink("/proc/self/exe").string(),
+        "' -tc='1.8 measure: readings of the counting clock' 2>&1");
+    FILE* const pipe = popen(command.c_str(), "r");
+    REQUIRE(pipe != nullptr);
+    std::string said;
+    for (int c; (c = std::fgetc(pipe)) != EOF;) said.push_back(static_cast<char>(c));
+    pclose(pipe);
+    return said;
+}
+
+TEST_CASE("1.8 measure: the counting clock replaces both clocks, and only if it is asked for") {
+    if (counting_clock()) return;  // this is that process
+    CHECK(new_report("test", 1).contains("clock") == false);
+    const std::string said = with_clock("counting");
+    CHECK_MESSAGE(said.find("assertions: 10 | 10 passed") != std::string::npos, said);
+    CHECK(with_clock("sundial").find("KVLAB_CLOCK='sundial'") != std::string::npos);
+    CHECK(with_clock("").find("KVLAB_CLOCK=''") != std::string::npos);
+}
+
+// Run by the case above; without the counting clock there is nothing to see.
+TEST_CASE("1.8 measure: readings of the counting clock") {
+    if (std::getenv("KVLAB_CLOCK") == nullptr) return;
+    CHECK(wall_seconds() == 0);
+    CHECK(thread_cpu_seconds() == 1 + 1. / 1024);  // both clocks are one
+    Stopwatch watch;                               // reading 2
+    CHECK(watch.seconds() == 3 + 9. / 1024 - (2 + 4. / 1024));
+    CHECK(new_report("test", 1)["clock"] == "counting");
+    // By hand: a call that is not measured (readings 4, 5); one call takes more than a second,
+    // so none is repeated (6, 7); then two samples, between 8 and 9 and between 10 and 11.
+    Index calls = 0;
+    const Quartiles q = time_calls(2, 1.0, Clock::wall, [&] { ++calls; });
+    CHECK(calls == 4);
+    CHECK(q.count == 2);
+    CHECK(q.best == 1 + (81. - 64) / 1024);
+    CHECK(q.median == 1 + ((81. - 64) + (121 - 100)) / 2 / 1024);
+    // Two seconds are wanted: one call (14, 15) is too few, so are two (16, 17) ... A call that
+    // reads the clock itself makes a sample longer: of n calls, n + 1 seconds and a little.
+    calls = 0;
+    const Quartiles longer =
+        time_calls(1, 4.0, Clock::thread_cpu, [&] { ++calls, wall_seconds(); });
+    CHECK(calls == 1 + 1 + 2 + 4 + 4);
+    // Readings: 12 to 14, 15 to 17, 18 to 21, 22 to 27, and the sample from 28 to 33.
+    CHECK(longer.best == (5 + (33. * 33 - 28 * 28) / 1024) / 4);
 }
 
 TEST_CASE("1.8 measure: figures and names") {

@@ -1,7 +1,6 @@
 // kv_clock.cpp - chapter 6: the time of a decoded token behind a long text, by the format of
 // the cache: fewer bytes are read, and expanding them costs time of its own.
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 
 #include <kvlab/quant/quant_cache.hpp>
@@ -61,9 +60,7 @@ KvClockRow kv_clock_row(Session& session,
 
 // A single thread is asked for its own processor time, in which other programs do not count.
 double kv_clock_now(const KvClockFlags& flags) {
-    if (flags.session.threads == 1) return thread_cpu_seconds();
-    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch())
-        .count();
+    return flags.session.threads == 1 ? thread_cpu_seconds() : wall_seconds();
 }
 
 // A round that does not count warms up what is shared: the weights.

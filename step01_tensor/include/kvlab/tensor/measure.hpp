@@ -4,7 +4,6 @@
 // report the median and the quartiles, and name the processor and the compiler beside them.
 #pragma once
 
-#include <chrono>
 #include <string>
 #include <vector>
 
@@ -12,24 +11,33 @@
 
 namespace kvlab {
 
+// Seconds on the wall clock since some fixed moment.
+double wall_seconds();
+
+// Seconds of processor time that the calling thread has used: unlike the wall clock it does not
+// count the time in which other programs had the core. Sleeping and waiting are not seen by it.
+double thread_cpu_seconds();
+
+// No test can say how long something takes. It can say what a program makes of the times it
+// measured, once these are known: with KVLAB_CLOCK=counting in the environment neither clock
+// above is read. The n-th reading of either, from 0, is then n + n^2 / 1024 seconds, so that
+// two readings in a row are a little more than a second apart and no two such pairs are alike.
+// The reports of such a run say "clock": "counting"; they measured nothing. Throws Error for
+// any other value of KVLAB_CLOCK.
+bool counting_clock();
+
 // Seconds on the wall clock since construction or restart().
 class Stopwatch {
 public:
     Stopwatch() { restart(); }
 
-    void restart() { start_ = std::chrono::steady_clock::now(); }
+    void restart() { start_ = wall_seconds(); }
 
-    double seconds() const {
-        return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
-    }
+    double seconds() const { return wall_seconds() - start_; }
 
 private:
-    std::chrono::steady_clock::time_point start_;
+    double start_ = 0;
 };
-
-// Seconds of processor time that the calling thread has used: unlike the wall clock it does not
-// count the time in which other programs had the core. Sleeping and waiting are not seen by it.
-double thread_cpu_seconds();
 
 // Order statistics of some samples; the quartiles are interpolated between neighbours.
 struct Quartiles {
@@ -50,11 +58,7 @@ enum class Clock { wall, thread_cpu };
 template <class Work>
 Quartiles time_calls(Index count, double seconds, Clock clock, Work&& work) {
     const auto now = [&] {
-        return clock == Clock::thread_cpu
-                   ? thread_cpu_seconds()
-                   : std::chrono::duration<double>(
-                         std::chrono::steady_clock::now().time_since_epoch())
-                         .count();
+        return clock == Clock::thread_cpu ? thread_cpu_seconds() : wall_seconds();
     };
     const auto sample = [&](Index calls) {
         const double start = now();

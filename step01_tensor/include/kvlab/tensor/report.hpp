@@ -27,6 +27,7 @@ inline Json new_report(const std::string& experiment, std::uint64_t seed) {
     report["compiler"] = compiler_name();
     report["flags"] = compiler_flags();
     report["processor"] = processor_name();
+    if (counting_clock()) report["clock"] = "counting";
     report["seed"] = seed;
     return report;
 }
