@@ -5,7 +5,9 @@ A mutant is a file NN_name.mutant:
     Bug: what is wrong; a line that begins with a space goes on
     Short: the same in a few words, for the table in chapter 3 (museum.py)
     Stands for: the mistake, or the known issue, that it is an example of
-    Caught by: program "name of the test case"
+    Caught by: program "name of the test case", or, of a figure that a program prints:
+     report_test program "name of the check in tests/tools/reports"
+    Kind: report (of what is measured, printed, written or refused: its test alone judges it)
     Sharp weights: text=misses 1e-2=notices ... largest=0.0012   (written by --measure)
     Flat weights: the same of the other weights                  (written by --measure)
     Verify: notices|misses                                       (written by --measure --verify)
@@ -37,9 +39,10 @@ WEIGHTS = ("sharp", "flat")  # the models of tests/mutants/oracles.cpp, and the 
 ORACLES = ("text", "1e-2", "1e-3", "1e-5", "bits", "itself")
 WEIGHT_FIELDS = {kind: f"{kind.capitalize()} weights" for kind in WEIGHTS}
 LAUNCHES = {"Raw": "raw", "Shuffled": "shuffled", "Report": "checked"}  # field: way of kernel_oracles.cpp
-FIELDS = ("Bug", "Short", "Stands for", "Caught by", *WEIGHT_FIELDS.values(), "Verify", "Tracer", *LAUNCHES,
+FIELDS = ("Bug", "Short", "Stands for", "Caught by", "Kind", *WEIGHT_FIELDS.values(), "Verify", "Tracer", *LAUNCHES,
           "Policy", "Text")
-KINDS = ("cache", "kernel", "policy", "format")  # of mutants
+KINDS = ("cache", "kernel", "policy", "format", "report")  # of mutants
+REPORT_TEST = "report_test"
 JUDGES = {"cache": "mutant_oracles", "kernel": "mutant_kernel_oracles", "policy": "mutant_policy_oracles"}
 ONLY_IN = {"step04_cuda/": "kernel", "step05_policies/": "policy", "step06_quant/": "format", "weights/": "format"}  # all others: of the cache
 
@@ -75,16 +78,19 @@ class Mutant:
                 self.fields[field] = value.strip()
             elif line.strip():
                 raise Failure(f"{where}: cannot read '{line}'")
-        caught = re.fullmatch(r'(\w+) "([^"]+)"', self.fields.get("Caught by", ""))
+        caught = re.fullmatch(rf'({REPORT_TEST} )?(\w+) "([^"]+)"', self.fields.get("Caught by", ""))
         if part or not self.edits or not caught or "Bug" not in self.fields:
             raise Failure(f"{path.name}: needs Bug, Caught by: program \"case\", FILE and a block")
-        self.program, self.case = caught.groups()
+        self.by_report = caught[1] is not None  # of a program's figures, not of a test program's case
+        self.program, self.case = caught.groups()[1:]
         # {sharp | flat: {oracle: notices | misses, "largest": |difference| of the logits}}
         self.weaker = {kind: dict(item.partition("=")[::2] for item in self.fields.get(field, "").split())
                        for kind, field in WEIGHT_FIELDS.items()}
         self.verify = self.fields.get("Verify")
         self.tracer = self.fields.get("Tracer")
-        self.kind = next((kind for folder, kind in ONLY_IN.items()
+        if self.fields.get("Kind", "report") != "report" or (self.by_report and "Kind" not in self.fields):
+            raise Failure(f"{path.name}: Kind is report, or left out; a mutant that {REPORT_TEST} catches is of this kind")
+        self.kind = self.fields.get("Kind") or next((kind for folder, kind in ONLY_IN.items()
                           if all(file.startswith(folder) for file, _, _ in self.edits)), "cache")
         self.oracles = JUDGES.get(self.kind)  # None: its test case alone
         self.launches = {field: self.fields.get(field) for field in LAUNCHES}  # of a kernel

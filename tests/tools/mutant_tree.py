@@ -6,9 +6,12 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
+import threading
 import xml.etree.ElementTree as ElementTree
 
-from mutant_file import JUDGES, LAUNCHES, ORACLES, ROOT, WEIGHTS, Failure
+from mutant_file import JUDGES, LAUNCHES, ORACLES, REPORT_TEST, ROOT, WEIGHTS, Failure
+from report_test import PROGRAMS
 
 SKIPPED = {".git", "build", "downloads", "__pycache__", ".cache", ".venv", "logs"}
 RUN_SECONDS = 120  # a case that runs longer hangs
@@ -48,7 +51,9 @@ class Tree:
     def __init__(self, folder, mutants, verify):
         self.source, self.build = folder / "tree", folder / "build"
         self.right_program, self.right_trace = folder / "right_program", folder / "right.jsonl"
-        self.programs = sorted({m.program for m in mutants})
+        self.programs = sorted({m.program for m in mutants if not m.by_report})
+        self.reporters = PROGRAMS if any(m.by_report for m in mutants) else []
+        self.right_bin, self.mixed_bin = folder / "right_bin", folder / "mixed_bin"
         self.oracles = sorted({m.oracles for m in mutants if m.oracles})
         self.verify = verify and JUDGES["cache"] in self.oracles
         self.right_texts = {}  # policy: what it writes in the right program
@@ -61,7 +66,7 @@ class Tree:
         return [mutant.program, *([mutant.oracles] if mutant.oracles else []), *app]
 
     def targets(self):
-        return [*self.programs, *self.oracles, *(["step03_kvcache"] if self.verify else [])]
+        return sorted({*self.programs, *self.reporters, *self.oracles, *(["step03_kvcache"] if self.verify else [])})
 
     def copy(self):
         """Brings the copy up to date; files that are equal keep their times, so that a second run
@@ -120,6 +125,35 @@ class Tree:
     def write(self, texts):
         for file, text in texts.items():
             (self.source / file).write_text(text)
+
+    def keep_the_right_reporters(self):
+        """A check of a report may ask a second program for the same figure: the right one."""
+        for folder in (self.right_bin, self.mixed_bin):
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+        for program in self.reporters:
+            shutil.copy2(self.build / "bin" / program, self.right_bin)
+            (self.mixed_bin / program).symlink_to(self.right_bin / program)
+
+    def point(self, program, folder):
+        """Makes the checks of reports take this program from `folder`, at once for all that are running."""
+        new = self.mixed_bin / f"{program}.{threading.get_ident()}"
+        new.symlink_to(folder / program)
+        new.replace(self.mixed_bin / program)
+
+    def report(self, program, check):
+        """True if this check of the figures that the program as built reports is green."""
+        self.point(program, self.build / "bin")
+        code, out = run([sys.executable, self.source / "tests" / "tools" / "report_test.py", self.mixed_bin, program,
+                         "--check", check], self.log, RUN_SECONDS)
+        self.point(program, self.right_bin)
+        if code is not None and not re.search(r"^(1 passed, 0|0 passed, 1) failed$", out, re.M):
+            raise Failure(f"{REPORT_TEST} {program} --check {check}: exit code {code}, and not one check ran")
+        return code == 0
+
+    def green(self, mutant):
+        """True if the mutant's test is green on the program as built."""
+        return (self.report if mutant.by_report else self.test)(mutant.program, mutant.case)
 
     def test(self, program, case):
         """True if the case is green. Failure unless exactly that case ran and reported."""

@@ -16,7 +16,8 @@ A mutant of step05_policies alone is one of a policy that forgets. A policy has 
 to; what is asked is whether the greedy text that it writes (tests/mutants/policy_oracles.cpp) changes at all.
 
 A mutant of step06_quant and weights alone is one of a number format. Nothing weaker than its test case is asked:
-a wrong format writes a text, too.
+a wrong format writes a text, too. Nor of a mutant whose file says `Kind: report`: what is measured, printed,
+written to a file or refused.
 
 What a mutant's file looks like: mutant_file.py.
 
@@ -38,9 +39,9 @@ from mutant_tree import Tree, end_all
 
 def clean_checks(tree, mutants, jobs):
     """Everything is green on the right program."""
-    cases = sorted({(m.program, m.case) for m in mutants})
+    cases = {(m.program, m.case): m for m in mutants}
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
-        for (program, case), green in zip(cases, pool.map(lambda named: tree.test(*named), cases)):
+        for (program, case), green in zip(cases, pool.map(tree.green, cases.values())):
             if not green:
                 raise Failure(f'{program} "{case}" fails on the right program')
     noticed = []
@@ -60,7 +61,7 @@ def judge(tree, mutant, options):
     wrong = []
     tree.write(mutant.apply(tree.read))
     tree.make(tree.targets() if options.suite else tree.targets_for(mutant))
-    if tree.test(mutant.program, mutant.case):
+    if tree.green(mutant):
         wrong.append(f'NOT caught by "{mutant.case}"')
     if options.suite:
         wrong += [f"red: {case}" for case in tree.red_cases()]
@@ -120,12 +121,13 @@ def compare_weaker_checks(tree, mutant, options):
     return wrong
 
 
+ALONE = ("format", "report")  # kinds that nothing weaker than the named test is asked about
 SEES = {"notices": "sees", "misses": "-"}
 COLUMNS = [(kind, oracle) for kind in WEIGHTS for oracle in ORACLES]
 
 
 def print_head(kind, verify):
-    if kind == "format":
+    if kind in ALONE:
         print("who sees it: the named case")
         print(f"{'mutant':<32}{'caught':<8}seconds")
         return
@@ -146,7 +148,7 @@ def print_head(kind, verify):
 
 def seen(mutant, verify):
     """Its columns behind 'caught'."""
-    if mutant.kind == "format":
+    if mutant.kind in ALONE:
         return ""
     if mutant.kind == "policy":
         return f"{SEES.get(mutant.text, '?'):<7}{mutant.policy:<16}"
@@ -159,7 +161,7 @@ def seen(mutant, verify):
 
 def print_sums(mutants, verify):
     of = f"{'missed, of ' + str(len(mutants)):<40}"
-    if mutants and mutants[0].kind == "format":
+    if mutants and mutants[0].kind in ALONE:
         return
     if mutants and mutants[0].kind == "policy":
         print(f"{of}{sum(m.text == 'misses' for m in mutants)}")
@@ -195,6 +197,7 @@ def plant(options, mutants):
         tree.copy()
         tree.configure()
         tree.make(tree.targets())
+        tree.keep_the_right_reporters()
     clean_checks(trees[0], mutants, options.jobs)
     free = queue.SimpleQueue()
     for tree in trees:
