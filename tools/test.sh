@@ -3,6 +3,8 @@
 #
 #   tools/test.sh                one build (preset release) and all its tests, about five minutes
 #   tools/test.sh --all          what CI runs: compilers, sanitizers, mutants, fuzzers, install ...
+#   tools/test.sh --night        the same bits from still more builds: unoptimised, portable kernels alone, Debian 13,
+#                                64-bit ARM; and what weaker checks see of the mutants
 #   tools/test.sh --stage NAME   this stage alone; may be repeated. --stages lists them
 #
 # Installs what is missing (Debian 12, Ubuntu 24.04 or later). Logs are in build/logs. The last line
@@ -149,8 +151,17 @@ stage_prefixes() { # steps 1, 1 to 2 ... 1 to 5 build and test without what come
 }
 
 stage_mutants() { # each wrong cache and kernel is caught by the test that its file names
+    grade_mutants --named-alone
+}
+
+stage_weaker() { # ... and weaker checks, `verify` among them, see of it what its file says
+    grade_mutants --verify
+}
+
+# grade_mutants OPTION: all of tests/mutants.
+grade_mutants() {
     local code=0 result
-    python3 tests/tools/mutants.py --verify | tee "$logs/mutants-table.txt" || code=$?
+    python3 tests/tools/mutants.py "$1" | tee "$logs/mutants-table.txt" || code=$?
     result=$(tail -n 1 "$logs/mutants-table.txt")
     if [[ $result =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed$ ]]; then
         count "${BASH_REMATCH[1]}" "${BASH_REMATCH[2]}" 0
@@ -290,7 +301,9 @@ stage_aarch64() { # 64-bit ARM, emulated: steps 1 to 3 give the same bits
 }
 
 plain_stages=(release)
-all_stages=(smollm2 format prefixes ci experiments install headers scalar clang gcc_o0 clang_o0 student tsan fuzz debian13 aarch64 mutants tidy)
+all_stages=(smollm2 format prefixes ci experiments install headers clang student tsan fuzz mutants tidy)
+# Longer proofs of what the stages above have shown of other builds.
+night_stages=(smollm2 scalar gcc_o0 clang_o0 debian13 aarch64 weaker)
 # With a browser the viewer's page is tried, with matplotlib the pictures; without, those are skipped.
 all_packages=(ccache clang clang-format-14 clang-tidy libbenchmark-dev util-linux chromium python3-matplotlib)
 
@@ -325,13 +338,14 @@ run_stage() {
 chosen=()
 while [ $# -gt 0 ]; do
     case $1 in
-        --all) chosen=("${all_stages[@]}") ;;
+        --all) chosen+=("${all_stages[@]}") ;;
+        --night) chosen+=("${night_stages[@]}") ;;
         --stages)
-            printf '%s\n' "${plain_stages[@]}" "${all_stages[@]}"
+            printf '%s\n' "${plain_stages[@]}" "${all_stages[@]}" "${night_stages[@]}" | awk '!seen[$0]++'
             exit 0
             ;;
         --stage)
-            [[ " ${plain_stages[*]} ${all_stages[*]} " == *" ${2-} "* ]] || {
+            [[ " ${plain_stages[*]} ${all_stages[*]} ${night_stages[*]} " == *" ${2-} "* ]] || {
                 echo "test.sh: there is no stage '${2-}'" >&2
                 exit 2
             }

@@ -53,21 +53,20 @@ Speeds measure(const Size& size, SimdLevel level) {
     const Quartiles seconds = time_calls(3, kSampleSeconds, Clock::thread_cpu, [&] {
         matmul_plain(x.view().slice(0, 0, rows), w.view(), expected.view().slice(0, 0, rows));
     });
-    speeds.plain =
-        quartiles({gflops(rows, size, seconds.best), gflops(rows, size, seconds.median),
-                   gflops(rows, size, seconds.high)});
+    speeds.plain = {gflops(rows, size, seconds.largest), gflops(rows, size, seconds.high),
+                    gflops(rows, size, seconds.median),  gflops(rows, size, seconds.low),
+                    gflops(rows, size, seconds.smallest), seconds.count};
     // Clock rates and neighbours change from one second to the next: the rounds alternate, and
     // the share compares the least disturbed round of each.
     std::vector<double> fast, peak;
     for (Index round = 0; round < kRounds; ++round) {
         peak.push_back(peak_gflops(level, pool, 1));
         fast.push_back(gflops(size.T, size,
-                              time_calls(1, kSampleSeconds, Clock::thread_cpu, product).best));
+                              time_calls(1, kSampleSeconds, Clock::thread_cpu, product).median));
     }
     speeds.packed = quartiles(fast);
     speeds.peak = quartiles(peak);
-    speeds.share = *std::max_element(fast.begin(), fast.end()) /
-                   *std::max_element(peak.begin(), peak.end());
+    speeds.share = speeds.packed.largest / speeds.peak.largest;
     return speeds;
 }
 

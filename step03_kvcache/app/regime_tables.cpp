@@ -28,7 +28,7 @@ void print_points(const RegimesPlan& plan, const Roof& roof) {
                         table == &plan.prefill ? "prefill" : "decode", p.T, p.batch, p.past,
                         format_number(p.intensity()).c_str(),
                         format_number(p.median_seconds() * 1e3).c_str(),
-                        format_number(quartiles(p.seconds).best * 1e3).c_str(),
+                        format_number(quartiles(p.seconds).smallest * 1e3).c_str(),
                         format_number(p.tokens_per_second()).c_str(),
                         format_number(p.gflops()).c_str(), 100 * p.share_of_roof(roof),
                         p.memory_bound(roof) ? "memory" : "compute");

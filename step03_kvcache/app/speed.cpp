@@ -46,7 +46,6 @@ struct Measured {
         json["tokens_per_pass"] = tokens;
         json["cache_bytes"] = cache_bytes;
         json["tokens_per_second"] = to_json(rate());
-        json["tokens_per_second"].erase("best");  // the smallest: of rates, that is the worst
         json["rounds"] = rates;
         json["chosen"] = chosen;
         return json;

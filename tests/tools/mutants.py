@@ -213,16 +213,22 @@ def main():
     parser.add_argument("--diff", action="store_true", help="print the mutants as diffs, nothing is run")
     parser.add_argument("--measure", action="store_true", help="write what the weaker checks see into the files")
     parser.add_argument("--suite", action="store_true", help="run all cases of the programs, list those that fail")
+    parser.add_argument("--named-alone", action="store_true", help="ask the tests that the files name, and no weaker check")
     parser.add_argument("--verify", action="store_true", help="run `step03_kvcache verify` and `diverge` as well")
     parser.add_argument("-j", "--jobs", type=int, default=os.cpu_count() or 1, help="so many at a time")
     parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build" / "mutants", help="folder to work in")
     options = parser.parse_args()
+    if options.named_alone and (options.verify or options.measure):
+        parser.error("--named-alone leaves out what --verify and --measure ask")
     try:
         mutants = [Mutant(path) for path in sorted(FOLDER.glob("*.mutant"))]
     except Failure as failure:
         sys.exit(f"mutants: {failure}")
     if options.only:
         mutants = [m for m in mutants if any(only in m.name for only in options.only)]
+    if options.named_alone:
+        for m in mutants:
+            m.ask_nobody_else()
     if not mutants:
         print("mutants: none of that name", file=sys.stderr)
         return 2

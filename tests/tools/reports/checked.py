@@ -186,10 +186,10 @@ class Run:
 
     def quartiles(self, path, low, high, samples):
         """Five figures of `Quartiles`, in order and within bounds. By the counting clock: of intervals."""
-        order = [self.at(f"{path}.{name}") for name in ("best", "low", "median", "high")]
+        order = [self.at(f"{path}.{name}") for name in ("smallest", "low", "median", "high", "largest")]
         if sorted(order) != order:
             raise Wrong(f"{path}: quartiles out of order: {order}")
-        for name in ("best", "low", "median", "high"):
+        for name in ("smallest", "low", "median", "high", "largest"):
             self.between(f"{path}.{name}", low, high)
         self.given(f"{path}.samples", samples)
 

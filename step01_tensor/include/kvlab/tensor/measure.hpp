@@ -41,10 +41,11 @@ private:
 
 // Order statistics of some samples; the quartiles are interpolated between neighbours.
 struct Quartiles {
-    double best = 0;  // the smallest
-    double low = 0;   // a quarter lie below
+    double smallest = 0;  // of seconds the best, of rates the worst
+    double low = 0;       // a quarter lie below
     double median = 0;
     double high = 0;  // three quarters lie below
+    double largest = 0;
     Index count = 0;
 };
 

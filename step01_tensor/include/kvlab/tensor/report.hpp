@@ -34,10 +34,11 @@ inline Json new_report(const std::string& experiment, std::uint64_t seed) {
 
 inline Json to_json(const Quartiles& q) {
     Json json;
-    json["best"] = q.best;
+    json["smallest"] = q.smallest;
     json["low"] = q.low;
     json["median"] = q.median;
     json["high"] = q.high;
+    json["largest"] = q.largest;
     json["samples"] = q.count;
     return json;
 }
