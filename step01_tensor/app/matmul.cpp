@@ -53,16 +53,16 @@ Speeds measure(const Size& size, SimdLevel level) {
     const Quartiles seconds = time_calls(3, kSampleSeconds, Clock::thread_cpu, [&] {
         matmul_plain(x.view().slice(0, 0, rows), w.view(), expected.view().slice(0, 0, rows));
     });
-    speeds.plain = {gflops(rows, size, seconds.largest), gflops(rows, size, seconds.high),
-                    gflops(rows, size, seconds.median),  gflops(rows, size, seconds.low),
+    speeds.plain = {gflops(rows, size, seconds.largest),  gflops(rows, size, seconds.high),
+                    gflops(rows, size, seconds.median),   gflops(rows, size, seconds.low),
                     gflops(rows, size, seconds.smallest), seconds.count};
     // Clock rates and neighbours change from one second to the next: the rounds alternate, and
     // the share compares the least disturbed round of each.
     std::vector<double> fast, peak;
     for (Index round = 0; round < kRounds; ++round) {
         peak.push_back(peak_gflops(level, pool, 1));
-        fast.push_back(gflops(size.T, size,
-                              time_calls(1, kSampleSeconds, Clock::thread_cpu, product).median));
+        fast.push_back(gflops(
+            size.T, size, time_calls(1, kSampleSeconds, Clock::thread_cpu, product).median));
     }
     speeds.packed = quartiles(fast);
     speeds.peak = quartiles(peak);
@@ -78,7 +78,7 @@ void print_row(const Size& size, const Speeds& speeds) {
               << pad(concat(format_number(speeds.packed.low), " - ",
                             format_number(speeds.packed.high)),
                      15)
-              << pad(format_number(speeds.peak.median), 6, true)
+              << " " << pad(format_number(speeds.peak.median), 5, true)
               << pad(format_number(100 * speeds.share), 10, true) << " %     "
               << verdict(speeds.equal) << "\n";
 }

@@ -45,7 +45,8 @@ def run_case(folder, program, arguments, function, options):
     function(run)
     run.finish()
     keys = {part for path in run.values for part in re.findall(r'"((?:[^"\\]|\\.)*)"|(\w+)', re.sub(r"\[\d+\]", "", path))}
-    return run.owners, {a or b for a, b in keys}
+    # A list of named things may look like an object in the sources: what is a value counts as well.
+    return run.owners, {a or b for a, b in keys} | {v for v in run.values.values() if isinstance(v, str)}
 
 
 def help_of(folder, *command):

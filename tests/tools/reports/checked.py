@@ -44,11 +44,13 @@ class Missing(Exception):
     """A program of a later chapter, in a build that ends before it: the check is skipped."""
 
 
-def case(program, arguments="", *, clock="counting", code=0, needs=None, stdin=None):
+def case(program, arguments="", *, clock="counting", code=0, needs=None, stdin=None, files=None):
     """Registers a check of `program arguments`. clock: 'counting' makes times known numbers (measure.hpp),
-    None runs the real one. needs: a model that may be missing."""
+    None runs the real one. needs: a model that may be missing. files: {name: text, or a function that makes it}, to lie
+    in the folder that SCRATCH in the arguments stands for; what the program writes there is in run.files, too."""
     def register(function):
-        CASES.append((program, arguments, function, {"clock": clock, "code": code, "needs": needs, "stdin": stdin}))
+        CASES.append((program, arguments, function, {"clock": clock, "code": code, "needs": needs, "stdin": stdin,
+                                                       "files": files or {}}))
         return function
     return register
 
@@ -68,8 +70,9 @@ def leaves(value, path=""):
 
 
 def general(path):
-    """The field that a path is one of: every index becomes []."""
-    return re.sub(r"\[\d+\]", "[]", path)
+    """The field that a path is one of: an index becomes [], a key that is a number N, a level of SIMD LEVEL."""
+    path = re.sub(r"\.\d+(?=[.\[]|$)", ".N", re.sub(r"\[\d+\]", "[]", path))
+    return re.sub(r"\.(portable|avx2|avx512)(?=[.\[]|$)", ".LEVEL", path)
 
 
 def same(found, expected, tolerance):
@@ -92,7 +95,7 @@ def reading(n):
 class Run:
     """The program's output and report, and what of them has been claimed."""
 
-    def __init__(self, folder, program, arguments, *, clock, code, stdin, json_flag=True, **_):
+    def __init__(self, folder, program, arguments, *, clock, code, stdin, files, json_flag=True, **_):
         self.bin, self.program = Path(folder), program
         self.arguments = arguments.split() if isinstance(arguments, str) else list(arguments)
         self.owners = {}  # field: set of routes
@@ -101,6 +104,8 @@ class Run:
         with tempfile.TemporaryDirectory() as scratch:
             self.scratch = Path(scratch)
             report = self.scratch / "report.json"
+            for name, text in files.items():
+                (self.scratch / name).write_text(text() if callable(text) else text)
             arguments = [a.replace("SCRATCH", scratch) for a in self.arguments]
             result = self.start(program, *arguments, *(["--json", str(report)] if json_flag else []),
                                 clock=clock, stdin=stdin)
@@ -146,7 +151,9 @@ class Run:
         if path not in self.values:
             wanted = dict(leaves(expected, path))
             under = {p for p in self.values if p.startswith((path + ".", path + "["))}
-            if not under or wanted.keys() != under:
+            if not under:
+                raise Wrong(f"there is no figure {path}")
+            if wanted.keys() != under:
                 raise Wrong(f"{path}: it holds {sorted(under)[:6]} ..., expected {sorted(wanted)[:6]} ...")
             for inner, value in wanted.items():
                 self._claim(route, inner, value, tolerance)

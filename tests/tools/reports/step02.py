@@ -1,5 +1,9 @@
 """Chapter 2: text without a cache, and the scores of a byte model."""
+import json
 import re
+import tempfile
+from collections import Counter
+from pathlib import Path
 
 from reports.checked import case, reading
 
@@ -71,3 +75,94 @@ def generation(run):
 def rows_between(run):
     """Of many tokens every second or third is shown, and always the last."""
     check_text(run, "kvlab-tiny", "And", 17, 7, ("-t", 0.9, "--seed", 7))
+
+
+# --- scores --------------------------------------------------------------------------------------
+
+WEIGHTS = Path(__file__).resolve().parents[3] / "weights"
+WINDOW = 512
+
+
+def score_head(run, windows):
+    run.head(seed=0)
+    run.given("model", "kvlab-tiny")
+    engine = re.fullmatch(r"tiny.gguf, (cpu \w+, 1 thread)", run.lines[0])
+    run.holds(engine, run.lines[0])
+    run.says(run.lines[0])
+    bits = run.json["bits_per_byte"]
+    run.says(f"{bits:.5f} bits per byte over {windows * WINDOW} bytes in {windows} windows of {WINDOW}")
+    return bits
+
+
+def says_scores(run, cases):
+    """The printed table of a report: `cases` are the lines of the file that were asked."""
+    asked = Counter()
+    for one in cases:
+        asked[one["kind"], one["distance"]] += len(one["answer"])
+    run.says("attention on position 0 by layer (even attention: 0.0046): "
+             + " ".join(f"{mass:.6f}" for mass in run.json["sink_mass"]))
+    shares = {(kind, int(distance)): share for kind, row in run.json["accuracy"].items() for distance, share in row.items()}
+    run.holds(shares.keys() == asked.keys(), f"tasks: {sorted(shares)}, asked: {sorted(asked)}")
+    for key, share in shares.items():
+        run.says(f"{key[0]} {key[1]} {asked[key]} {share:.4f}")
+        right = share * asked[key]
+        run.holds(abs(right - round(right)) < 1e-9, f"{key}: {share} of {asked[key]} answers is no whole number")
+    recall = [share for (kind, _), share in shares.items() if kind == "recall"]
+    mean, worst = (sum(recall) / len(recall), min(recall)) if recall else (0, 1)
+    run.same_report("recall_mean", mean, 1e-15)
+    run.says(f"RESULT bits_per_byte={run.json['bits_per_byte']:.6g} recall_mean={mean:.6g} recall_worst={worst:.6g}")
+    return shares
+
+
+@case("step02_attention", "score -m tiny", clock=None)
+def scores_of_pytorch(run):
+    """Against what PyTorch measured when tiny was trained (weights/evaluate.py, the same definitions). Bits and the sink
+    agree to the digits that the log holds, up to float32 sums in another order; of the answers one may differ, where
+    two logits are nearly equal."""
+    expected = json.loads((WEIGHTS / "logs/tiny_scores.json").read_text())
+    windows = (WEIGHTS / "heldout.txt").stat().st_size // WINDOW
+    bits = score_head(run, windows)
+    run.second_route("bits_per_byte", expected["bits_per_byte"], 2e-5 / bits)
+    for layer, mass in enumerate(expected["sink_mass"]):
+        run.second_route(f"sink_mass[{layer}]", mass, 2e-6 / mass)
+    shares = says_scores(run, map(json.loads, (WEIGHTS / "recall_cases.jsonl").read_text().splitlines()))
+    for (kind, distance), share in shares.items():
+        path = f"accuracy.{kind}.\"{distance}\"" if not re.fullmatch(r"\w+", str(distance)) else f"accuracy.{kind}.{distance}"
+        run.second_route(path, expected["accuracy"][kind][str(distance)], 0.0101 / share)
+
+
+def bits_of(run, text):
+    with tempfile.NamedTemporaryFile() as file, tempfile.NamedTemporaryFile("w") as cases:
+        file.write(text)
+        file.flush()
+        cases.write((WEIGHTS / "recall_cases.jsonl").read_text().splitlines()[0] + "\n")
+        cases.flush()
+        return run.other("step02_attention", f"score -m tiny --text {file.name} --cases {cases.name}")
+
+
+@case("step02_attention", "score -m tiny --windows 2 --cases SCRATCH/cases.jsonl", files={
+    "cases.jsonl": lambda: "\n".join((WEIGHTS / "recall_cases.jsonl").read_text().splitlines()[:3] + [
+        '{"kind": "first", "distance": 5, "text": "abcabc", "answer": [3, 4]}']) + "\n"})
+def scores_of_parts(run):
+    """Two windows are the mean of each alone; a task of another name does not count as recall."""
+    score_head(run, 2)
+    text = (WEIGHTS / "heldout.txt").read_bytes()
+    alone = [bits_of(run, text[WINDOW * w:WINDOW * (w + 1) + 100]) for w in (0, 1)]
+    run.second_route("bits_per_byte", sum(one["bits_per_byte"] for one in alone) / 2, 1e-12)
+    first16 = bits_of(run, text[:16 * WINDOW])  # the sink looks at sixteen windows, however many are scored
+    run.second_route("sink_mass", first16["sink_mass"])
+    says_scores(run, map(json.loads, run.files["cases.jsonl"].decode().splitlines()))
+    for path in [p for p in run.values if p.startswith("accuracy.")]:
+        run.between(path, 0, 1)
+    run.holds(run.json["accuracy"].keys() == {"recall", "first"}, "two tasks were asked")
+
+
+@case("step02_attention", "score -m tiny --windows 1 --cases SCRATCH/cases.jsonl", files={
+    "cases.jsonl": '{"kind": "first", "distance": 5, "text": "abcabc", "answer": [3, 4]}\n'})
+def scores_without_recall(run):
+    """No task of that name: the mean is 0, not a number divided by nothing."""
+    score_head(run, 1)
+    says_scores(run, [json.loads(run.files["cases.jsonl"])])
+    for path in [p for p in run.values if p.startswith(("accuracy.", "sink_mass", "bits_per"))]:
+        run.between(path, 0, 8)
+    run.holds(run.json["recall_mean"] == 0, "a mean over nothing")
