@@ -4,6 +4,7 @@
     python3 tests/tools/report_test.py BIN_FOLDER [PROGRAM ...]
         runs the checks of tests/tools/reports of these programs, or of all that are built
     ... --only TEXT     those whose command line holds TEXT
+    ... --check NAME    the check of this name alone (its function in tests/tools/reports)
     ... --write         also writes the tables of fields (reports/fields/PROGRAM.txt) anew
     ... --self-test     the checks see what is wrong
 
@@ -99,8 +100,8 @@ def table(program, rows):
     return "\n".join(lines) + "\n"
 
 
-def check_program(folder, program, only, write):
-    """(passed, failed) of one program."""
+def check_program(folder, program, write=False, chosen=None):
+    """(passed, failed) of one program; chosen(command line, name of the check): only these."""
     passed = failed = 0
     rows, seen, skipped = {}, set(), False
 
@@ -110,7 +111,7 @@ def check_program(folder, program, only, write):
         print(f"FAILED: {where}: {what}")
 
     for name, arguments, function, options in CASES:
-        if name != program or only not in f"{name} {arguments}":
+        if name != program or (chosen and not chosen(f"{name} {arguments}", function.__name__)):
             continue
         try:
             result = run_case(folder, name, arguments, function, options)
@@ -128,7 +129,7 @@ def check_program(folder, program, only, write):
         check = f"{function.__module__.removeprefix('reports.')}.{function.__name__}"
         for field, routes in owners.items():
             rows.setdefault((command, field), set()).update((route, check) for route in routes)
-    if only or skipped or failed:
+    if chosen or skipped or failed:
         return passed, failed
     for name in unseen_subcommands(folder, program):
         wrong(program, f"no check runs its subcommand {name}")
@@ -149,6 +150,7 @@ def main():
     parser.add_argument("folder", nargs="?", default="build/release/bin")
     parser.add_argument("programs", nargs="*")
     parser.add_argument("--only", default="", metavar="TEXT")
+    parser.add_argument("--check", metavar="NAME")
     parser.add_argument("--write", action="store_true")
     parser.add_argument("--self-test", action="store_true")
     options = parser.parse_args()
@@ -160,7 +162,11 @@ def main():
     unknown = [p for p in programs if p not in PROGRAMS]
     if unknown:
         parser.error(f"no such program: {', '.join(unknown)}")
-    sums = [check_program(options.folder, program, options.only, options.write) for program in programs]
+    chosen = None
+    if options.only or options.check:
+        def chosen(command, name):
+            return options.only in command and options.check in (None, name)
+    sums = [check_program(options.folder, program, options.write, chosen) for program in programs]
     passed, failed = sum(p for p, _ in sums), sum(f for _, f in sums)
     print(f"{passed} passed, {failed} failed")
     return 1 if failed or not passed else 0

@@ -80,7 +80,7 @@ def refused(folder, function, text, **options):
 
 
 def run_program(folder, write):
-    return report_test.check_program(folder, "step01_tensor", "", write)
+    return report_test.check_program(folder, "step01_tensor", write)
 
 
 def main():
