@@ -4,6 +4,7 @@
     python3 tests/tools/report_test.py BIN_FOLDER [PROGRAM ...]
         runs the checks of tests/tools/reports of these programs, or of all that are built
     ... --only TEXT     those whose command line holds TEXT
+    ... --check NAME    those of the check with this name; there has to be one
     ... --write         also writes the tables of fields (reports/fields/PROGRAM.txt) anew
     ... --self-test     the checks see what is wrong
 
@@ -63,8 +64,12 @@ def subcommands(folder, program):
 _flags = {}
 
 
+def words_of(arguments):
+    return arguments.split() if isinstance(arguments, str) else list(arguments)
+
+
 def takes_json(folder, program, arguments):
-    words = arguments.split() if isinstance(arguments, str) else arguments
+    words = words_of(arguments)
     names = subcommands(folder, program) if program not in _flags else _flags[program][0]
     if program not in _flags:
         _flags[program] = (names, {n: "--json" in help_of(folder, program, *([n] if n else [])) for n in names})
@@ -74,7 +79,7 @@ def takes_json(folder, program, arguments):
 
 def unseen_subcommands(folder, program):
     names = subcommands(folder, program)
-    asked = {next((w for w in (a.split() if isinstance(a, str) else a) if w in names), "") for p, a, _, _ in CASES if p == program}
+    asked = {next((w for w in words_of(a) if w in names), "") for p, a, _, _ in CASES if p == program}
     with_json = {n for n in names if "--json" in help_of(folder, program, *([n] if n else []))}
     return sorted(n for n in with_json - asked if n)
 
@@ -99,7 +104,7 @@ def table(program, rows):
     return "\n".join(lines) + "\n"
 
 
-def check_program(folder, program, only, write):
+def check_program(folder, program, only, name_of_check, write):
     """(passed, failed) of one program."""
     passed = failed = 0
     rows, seen, skipped = {}, set(), False
@@ -110,12 +115,12 @@ def check_program(folder, program, only, write):
         print(f"FAILED: {where}: {what}")
 
     for name, arguments, function, options in CASES:
-        if name != program or only not in f"{name} {arguments}":
+        if name != program or only not in " ".join([name, *words_of(arguments)]) or name_of_check not in ("", function.__name__):
             continue
         try:
             result = run_case(folder, name, arguments, function, options)
         except (Wrong, KeyError, IndexError, TypeError, ValueError, ZeroDivisionError, subprocess.TimeoutExpired) as why:
-            wrong(f"{name} {arguments}", f"{type(why).__name__ + ': ' if not isinstance(why, Wrong) else ''}{why}")
+            wrong(" ".join([name, *words_of(arguments)]), f"{type(why).__name__ + ': ' if not isinstance(why, Wrong) else ''}{why}")
             continue
         except Missing as why:
             skipped = True
@@ -124,11 +129,11 @@ def check_program(folder, program, only, write):
         passed += 1
         owners, keys = result
         seen |= keys
-        command = " ".join([name, *[w for w in arguments.split()[:1] if w in subcommands(folder, name)]])
+        command = " ".join([name, *[w for w in words_of(arguments)[:1] if w in subcommands(folder, name)]])
         check = f"{function.__module__.removeprefix('reports.')}.{function.__name__}"
         for field, routes in owners.items():
             rows.setdefault((command, field), set()).update((route, check) for route in routes)
-    if only or skipped or failed:
+    if only or name_of_check or skipped or failed:
         return passed, failed
     for name in unseen_subcommands(folder, program):
         wrong(program, f"no check runs its subcommand {name}")
@@ -149,6 +154,7 @@ def main():
     parser.add_argument("folder", nargs="?", default="build/release/bin")
     parser.add_argument("programs", nargs="*")
     parser.add_argument("--only", default="", metavar="TEXT")
+    parser.add_argument("--check", default="", metavar="NAME")
     parser.add_argument("--write", action="store_true")
     parser.add_argument("--self-test", action="store_true")
     options = parser.parse_args()
@@ -160,7 +166,9 @@ def main():
     unknown = [p for p in programs if p not in PROGRAMS]
     if unknown:
         parser.error(f"no such program: {', '.join(unknown)}")
-    sums = [check_program(options.folder, program, options.only, options.write) for program in programs]
+    if options.check and not any(p in programs and f.__name__ == options.check for p, _, f, _ in CASES):
+        parser.error(f"no check is called {options.check}")
+    sums = [check_program(options.folder, program, options.only, options.check, options.write) for program in programs]
     passed, failed = sum(p for p, _ in sums), sum(f for _, f in sums)
     print(f"{passed} passed, {failed} failed")
     return 1 if failed or not passed else 0
