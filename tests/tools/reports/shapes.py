@@ -6,6 +6,7 @@ DISTILGPT2 = {"name": "distilgpt2's shape, random weights", "width": 768, "layer
               "head_dim": 64, "feed_forward": 3072, "vocab": 50257, "context": 1024, "gpt2": True}
 SMOLLM2 = {"width": 576, "layers": 30, "heads": 9, "kv_heads": 3, "head_dim": 64, "feed_forward": 1536, "vocab": 49152,
            "context": 2048}
+LANES = {"portable": 4, "avx2": 8, "avx512": 16}  # floats of a register
 
 
 def widths(c):
@@ -108,15 +109,45 @@ def generation(c, prompt, steps, cached, per_number=(4, 4)):
     return summed(work(c, step, per_number) for step in [[(0, prompt)], *later])
 
 
-def buffers(c, rows, logits=1):
-    """Bytes of a decoder's activations after a step of `rows` tokens. Above one row there is room for whole 64s; the
-    widest two rows lie an odd number of cache lines apart."""
-    rows = rows if rows == 1 else -(-rows // 64) * 64
+def apart(width):
+    """Of rows that are to lie an odd number of cache lines apart."""
+    lines = -(-width // 16)
+    return 16 * (lines if lines % 2 else lines + 1)
+
+
+def room(rows):
+    """Rows that a decoder makes room for: one, or whole 64s."""
+    return rows if rows == 1 else -(-rows // 64) * 64
+
+
+def row_widths(c):
+    """Of the buffers with a row for each token: the residual stream, normed, queries with keys and values, mixed, the
+    way out, and the two wide ones of the feed-forward network."""
     q, kv = widths(c)
+    return [c["width"], c["width"], q + 2 * kv, q, c["width"], apart(up_matrices(c) * c["feed_forward"]), apart(c["feed_forward"])]
 
-    def apart(width):
-        lines = -(-width // 16)
-        return 16 * (lines if lines % 2 else lines + 1)
 
-    row = 3 * c["width"] + (q + 2 * kv) + q + apart(up_matrices(c) * c["feed_forward"]) + apart(c["feed_forward"])
-    return 4 * (rows * row + logits * (c["width"] + c["vocab"]))
+def buffers(c, rows, logits=1):
+    """Bytes of a decoder's activations after a step of `rows` tokens."""
+    return 4 * (room(rows) * sum(row_widths(c)) + logits * (c["width"] + c["vocab"]))
+
+
+def peak_of_buffers(c, steps, logits=1):
+    """The most that steps of so many rows take. The buffers grow one by one, in this order, each before the smaller one
+    is given back."""
+    peak, have = 0, 0
+    for rows in steps:
+        if room(rows) > have:
+            taken = [room(rows) * sum(row_widths(c)[:i + 1]) + have * sum(row_widths(c)[i:]) for i in range(7)]
+            # The logits come last in the first step, and are there in the later ones.
+            peak = max(peak, 4 * (max(taken) + (logits * (c["width"] + c["vocab"]) if have else 0)), buffers(c, rows, logits))
+            have = room(rows)
+    return peak
+
+
+def peak_of_generation(c, batch, prompt, steps, cache):
+    """Buffers and stores. Without a cache, the text comes in every step, and one layer's tiles are enough."""
+    longest = prompt + steps - 1
+    texts = [prompt + k if cache == "none" else 1 for k in range(1, steps)]
+    stores = tile_bytes(c, longest) if cache == "none" else c["layers"] * tile_bytes(c, longest, cache)
+    return peak_of_buffers(c, [batch * rows for rows in [prompt, *texts]], batch) + batch * stores
