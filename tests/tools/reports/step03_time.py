@@ -2,7 +2,7 @@
 import math
 import re
 
-from reports.book_model import Sampler, book, bytes_of, generate, tiny
+from reports.book_model import Sampler, book, generate, quoted, tiny
 from reports.checked import case, number
 from reports.shapes import LANES, TINY, all_bytes, cache_bytes, peak_of_generation, weight_bytes, work
 from reports.step01 import memory_levels
@@ -324,7 +324,7 @@ def check_ablate(run, length, output, batches, ways, rounds, seed=42, sampling=N
             run.given(f"texts[{i}].sampling", way)
             run.by_hand(f"texts[{i}].same", True if both else None)
             run.second_route(f"texts[{i}].text", text)
-            run.says(f"{name}, {way}: '{escaped(text)}'", f"text the same: {'yes' if both else 'not compared'}")
+            run.says(f"{name}, {way}: {quoted(text)}", f"text the same: {'yes' if both else 'not compared'}")
             i += 1
         if both:
             run.says(f"all logits of these, {way}, the same: yes")
@@ -336,11 +336,6 @@ def check_ablate(run, length, output, batches, ways, rounds, seed=42, sampling=N
     # What tensors took at most is resident, as code and libraries are, of up to 16 MB.
     least = (weight_bytes(TINY) + max(run.json["rows"][k]["peak_bytes"] for k in range(len(seconds)))) / mb
     run.holds(said_peak and least <= float(said_peak[1]) <= least + 16, f"{last}, at least {least:.2f}")
-
-
-def escaped(text):
-    """As the programs quote it."""
-    return text.replace("\\", "\\\\").replace("\n", "\\n").replace("'", "\\'")
 
 
 @case("step03_kvcache", "ablate -m tiny --quick --rounds 3")
