@@ -100,9 +100,10 @@ class Text:
         self.tokens = ()
         self.rows = []  # of the last step: (operator, layer, row) in the decoder's order
 
-    def feed(self, token):
-        """The logits behind one more token. What was computed for the same text before is not computed again."""
-        self.tokens += (token,)
+    def feed(self, token, how=None):
+        """The logits behind one more token. What was computed for the same text before is not computed again. how: of
+        the ways to break the contract (product, attention), None for none."""
+        self.tokens += ((token, how),)
         known = self.model.known.get((self.cache, self.tokens))
         if known:
             self.rows = known
@@ -112,43 +113,41 @@ class Text:
                     kept[layer].append([keep(h, self.cache) for h in split(row, self.model.head_dim)])
             self.length += 1
         else:
-            self.compute(token)
+            self.compute(token, how)
             self.model.known[self.cache, self.tokens] = self.rows
         return self.rows[-1][2]
 
-    def compute(self, token):
+    def compute(self, token, how):
         m, t = self.model, self.model.tensors
         x = list(t["token_embd.weight"][token])
         self.rows = [("embedding", -1, x)]
         for layer in range(m.layers):
-            x = self.layer(layer, lambda name: t[f"blk.{layer}.{name}.weight"], x)
+            x = self.layer(layer, lambda name: t[f"blk.{layer}.{name}.weight"], x, how)
         self.length += 1
         normed = rms_norm(x, t["output_norm.weight"][0], m.eps)
         logits = product(t["output.weight"], normed)
         self.rows += [("final_norm", -1, normed), ("logits", -1, logits)]
 
-    def layer(self, layer, w, x):
+    def layer(self, layer, w, x, how):
         m, d = self.model, self.model.head_dim
         normed = rms_norm(x, w("attn_norm")[0], m.eps)
         turns = m.turns(self.length)
-        q = [rotate(h, turns, m.query_scale) for h in split(product(w("attn_q"), normed), d)]
-        k = [rotate(h, turns, 1.0) for h in split(product(w("attn_k"), normed), d)]
-        v = split(product(w("attn_v"), normed), d)
+        q = [rotate(h, turns, m.query_scale) for h in split(product(w("attn_q"), normed, how), d)]
+        k = [rotate(h, turns, 1.0) for h in split(product(w("attn_k"), normed, how), d)]
+        v = split(product(w("attn_v"), normed, how), d)
         keys, values = self.keys[layer], self.values[layer]
         keys.append([keep(h, self.cache) for h in k])
         values.append([keep(h, self.cache) for h in v])
         mixed = []
         for h, query in enumerate(q):
             kv = h // (m.heads // m.kv_heads)
-            weights, whole = softmax(product(list(zip(*[key[kv] for key in keys])), query))
-            sums = product([value[kv] for value in values], weights)
-            mixed += [single(a / whole) for a in sums]
-        out = product(w("attn_output"), mixed)
+            mixed += attention(query, [key[kv] for key in keys], [value[kv] for value in values], how)
+        out = product(w("attn_output"), mixed, how)
         attended = plus(out, x)
         normed_again = rms_norm(attended, w("ffn_norm")[0], m.eps)
-        gate, up = product(w("ffn_gate"), normed_again), product(w("ffn_up"), normed_again)
+        gate, up = (product(w(f"ffn_{side}"), normed_again, how) for side in ("gate", "up"))
         hidden = [single(silu(g) * u) for g, u in zip(gate, up)]
-        down = product(w("ffn_down"), hidden)
+        down = product(w("ffn_down"), hidden, how)
         end = plus(down, attended)
         rows = [normed, sum(q, []), sum(k, []), sum(v, []), mixed, out, attended, normed_again, hidden, down, end]
         self.rows += [(op, layer, row) for op, row in zip(OPS, rows)]
@@ -166,16 +165,47 @@ def singles(numbers):
     return array("f", numbers).tolist()
 
 
-def product(columns, x):
+def product(columns, x, how=None):
     """Rule 2, for all outputs at once: blocks of 64 terms, in each one chain of fused multiply-adds. A double holds a
-    product exactly; that its sum is rounded to a double before it becomes a float shows once in 2^29."""
+    product exactly; that its sum is rounded to a double before it becomes a float shows once in 2^29. how: the depth
+    in two halves ('order'), or in four with the sum so far in F16 ('f16'); or products rounded apart ('contraction')."""
+    pieces = {"order": 2, "f16": 4}.get(how, 1)
+    if pieces > 1:
+        result = None
+        for piece in range(pieces):
+            first, last = len(x) * piece // pieces, len(x) * (piece + 1) // pieces
+            part = product(columns, [0.0] * first + x[first:last] + [0.0] * (len(x) - last))
+            result = part if result is None else plus(result, part)
+            result = keep(result, "f16") if how == "f16" else result
+        return result
     result = None
     for begin in range(0, len(x), 64):
         acc = [0.0] * len(columns[0])
         for a, column in zip(x[begin:begin + 64], columns[begin:begin + 64]):
-            acc = array("f", [a * w + s for w, s in zip(column, acc)])
+            terms = [a * w for w in column]
+            acc = array("f", [t + s for t, s in zip(singles(terms) if how == "contraction" else terms, acc)])
         result = acc if result is None else plus(result, acc)
     return list(result)
+
+
+def attention(query, keys, values, how=None):
+    """Of one head. 'split': pieces of 16 slots apart, that are then added."""
+    if how != "split":
+        weights, whole = softmax(product(list(zip(*keys)), query))
+        return [single(a / whole) for a in product(values, weights)]
+    most, total, sums = None, None, None
+    for begin in range(0, len(keys), 16):
+        scores = product(list(zip(*keys[begin:begin + 16])), query)
+        weights, whole = softmax(scores)
+        own, parts_of = max(parts(s)[1] for s in scores), product(values[begin:begin + 16], weights)
+        if most is None:
+            most, total, sums = own, whole, parts_of
+            continue
+        top = max(most, own)
+        before, now = book.pow2(most - top), book.pow2(own - top)
+        sums = [single(a * before + b * now) for a, b in zip(sums, parts_of)]
+        total, most = single(total * before + whole * now), top
+    return [single(a / total) for a in sums]
 
 
 def plus(a, b):
