@@ -16,12 +16,13 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import json
 import re
 import subprocess
 import sys
 from pathlib import Path
 
-from reports.checked import CASES, ROUTES, Missing, Run, Wrong
+from reports.checked import CASES, ROUTES, Missing, Run, Wrong, leaves
 
 ROOT = Path(__file__).resolve().parents[2]
 FIELDS = Path(__file__).resolve().parent / "reports" / "fields"
@@ -46,8 +47,13 @@ def run_case(folder, program, arguments, function, options):
     function(run)
     run.finish()
     keys = {part for path in run.values for part in re.findall(r'"((?:[^"\\]|\\.)*)"|(\w+)', re.sub(r"\[\d+\]", "", path))}
+    shown = {a or b for a, b in keys}
+    for name, content in run.files.items():  # JSON lines that the program wrote beside its report
+        if name.endswith(".jsonl") and name not in options["files"]:
+            for line in content.decode().splitlines():
+                shown |= {part for path, _ in leaves(json.loads(line)) for part in re.findall(r"\w+", path)}
     # A list of named things may look like an object in the sources: what is a value counts as well.
-    return run.owners, {a or b for a, b in keys} | {v for v in run.values.values() if isinstance(v, str)}
+    return run.owners, shown | {v for v in run.values.values() if isinstance(v, str)}
 
 
 def help_of(folder, *command):
@@ -90,7 +96,8 @@ def keys_of_sources(program):
     for path in sorted((ROOT / PROGRAMS[program] / "app").glob("*.[ch]pp")):
         text = path.read_text()
         keys |= set(re.findall(r'(?:report|json|part|row|line|one|entry|\])\w*\["((?:[^"\\]|\\.)+)"\]', text, re.I))
-        keys |= set(re.findall(r'\{\s*"((?:[^"\\]|\\.)+)",\s', text)) if '"' in text else set()
+        # A pair in braces; with another string behind it, it is a list of texts.
+        keys |= set(re.findall(r'\{\s*"((?:[^"\\]|\\.)+)",\s+(?!")', text))
     return keys
 
 
