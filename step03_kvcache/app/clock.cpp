@@ -116,7 +116,7 @@ Json to_json(const Row& row, Index prompt) {
         json["median_step_seconds"].push_back(quartiles(times).median);
     json["cache_bytes"] = row.cache_bytes;
     json["peak_bytes"] = row.peak_bytes;
-    json["tokens_held"] = row.cache_bytes == 0 ? 0 : prompt + row.steps - 1;
+    json["tokens_held"] = row.cache_bytes == 0 ? 0 : row.batch * (prompt + row.steps - 1);
     json["checksum"] = row.checksum;
     return json;
 }

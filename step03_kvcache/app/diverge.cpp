@@ -140,10 +140,12 @@ Json to_json(const Compared& one) {
                          {"op", op_name(d->op)},
                          {"head", d->head},
                          {"position", d->position},
+                         {"position_b", d->position_b},
                          {"index", d->index},
                          {"a", d->a},
                          {"b", d->b},
                          {"ulp", d->ulp},
+                         {"relative", d->relative},
                          {"likely", likely_cause(*d)}};
     json["labels"] = c.labels();
     json["max_ulp"] = c.max_ulp();

@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <functional>
 #include <memory>
+#include <set>
 
 #include <kvlab/attention/generate.hpp>
 #include <kvlab/attention/whole_sequence.hpp>
@@ -27,7 +28,13 @@ struct Run {
     double prefill_seconds = 0, decode_seconds = 0;  // up to the first token; all after it
     Index decoded = 0;                               // tokens after each sequence's first
     KvBytes bytes;
-    std::string finish;
+    std::vector<std::string> finish;  // why each sequence ended
+
+    Index tokens() const {
+        Index count = 0;
+        for (const auto& text : texts) count += static_cast<Index>(text.size());
+        return count;
+    }
 
     double tokens_per_second() const {
         return decode_seconds > 0 ? static_cast<double>(decoded) / decode_seconds : 0;
@@ -82,13 +89,13 @@ Run generate(Session& session,
     for (Index i = 0; i < flags.batch; ++i) {
         const auto tokens = generator.generated(i);
         run.texts.emplace_back(tokens.begin(), tokens.end());
+        run.finish.emplace_back(finish_name(generator.finish(i)));
         run.decoded += std::max<Index>(0, static_cast<Index>(tokens.size()) - 1);
         const KvBytes bytes = stores[static_cast<std::size_t>(i)]->bytes();
         run.bytes.logical += bytes.logical;
         run.bytes.allocated += bytes.allocated;
     }
     run.checksum = generator.checksum();
-    run.finish = finish_name(generator.finish(0));
     return run;
 }
 
@@ -96,10 +103,12 @@ void print_run(const Run& run, Index prompt, bool cached) {
     if (run.texts.size() > 1)
         std::printf("  (the first of %zu sequences; the figures are for all)\n",
                     run.texts.size());
-    Index tokens = 0;
-    for (const auto& text : run.texts) tokens += static_cast<Index>(text.size());
-    std::printf("  %td tokens (%s), %.1f tokens/s; prompt of %td tokens in %.3f s\n", tokens,
-                run.finish.c_str(), run.tokens_per_second(), prompt, run.prefill_seconds);
+    std::string finish = run.finish.front();
+    if (std::set(run.finish.begin(), run.finish.end()).size() > 1)
+        for (std::size_t i = 1; i < run.finish.size(); ++i) finish += ", " + run.finish[i];
+    std::printf("  %td tokens (%s), %.1f tokens/s; prompt of %td tokens in %.3f s\n",
+                run.tokens(), finish.c_str(), run.tokens_per_second(), prompt,
+                run.prefill_seconds);
     if (cached)
         std::printf("  cache: %td bytes held, %td allocated\n", run.bytes.logical,
                     run.bytes.allocated);
@@ -109,6 +118,7 @@ void print_run(const Run& run, Index prompt, bool cached) {
 Json to_json(const Run& run) {
     Json json;
     json["tokens"] = run.texts;
+    json["finish"] = run.finish;
     json["checksum"] = run.checksum.hex();
     json["prefill_seconds"] = run.prefill_seconds;
     json["decode_seconds"] = run.decode_seconds;
@@ -178,7 +188,7 @@ int run_generate(const GenerateFlags& flags) {
     }
     if (trace) trace->finish();
     write_json(flags.json, report);
-    std::cout << "RESULT tokens=" << first.texts[0].size()
+    std::cout << "RESULT tokens=" << first.tokens()
               << " tokens_per_second=" << first.tokens_per_second()
               << " checksum=" << first.checksum.hex() << more << std::endl;
     return identical ? cli::kHolds : cli::kFails;

@@ -66,7 +66,7 @@ class Tree:
         return [mutant.program, *([mutant.oracles] if mutant.oracles else []), *app]
 
     def targets(self):
-        return sorted({*self.programs, *self.reporters, *self.oracles, *(["step03_kvcache"] if self.verify else [])})
+        return sorted({*self.programs, *("kvlab_weights_app" if r == "kvlab_weights" else r for r in self.reporters), *self.oracles, *(["step03_kvcache"] if self.verify else [])})
 
     def copy(self):
         """Brings the copy up to date; files that are equal keep their times, so that a second run

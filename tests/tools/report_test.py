@@ -4,7 +4,7 @@
     python3 tests/tools/report_test.py BIN_FOLDER [PROGRAM ...]
         runs the checks of tests/tools/reports of these programs, or of all that are built
     ... --only TEXT     those whose command line holds TEXT
-    ... --check NAME    the check of this name alone (its function in tests/tools/reports)
+    ... --check NAME    those of the check with this name; there has to be one
     ... --write         also writes the tables of fields (reports/fields/PROGRAM.txt) anew
     ... --self-test     the checks see what is wrong
 
@@ -16,12 +16,13 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import json
 import re
 import subprocess
 import sys
 from pathlib import Path
 
-from reports.checked import CASES, ROUTES, Missing, Run, Wrong
+from reports.checked import CASES, ROUTES, Missing, Run, Wrong, leaves
 
 ROOT = Path(__file__).resolve().parents[2]
 FIELDS = Path(__file__).resolve().parent / "reports" / "fields"
@@ -46,8 +47,13 @@ def run_case(folder, program, arguments, function, options):
     function(run)
     run.finish()
     keys = {part for path in run.values for part in re.findall(r'"((?:[^"\\]|\\.)*)"|(\w+)', re.sub(r"\[\d+\]", "", path))}
+    shown = {a or b for a, b in keys}
+    for name, content in run.files.items():  # JSON lines that the program wrote beside its report
+        if name.endswith(".jsonl") and name not in options["files"]:
+            for line in content.decode().splitlines():
+                shown |= {part for path, _ in leaves(json.loads(line)) for part in re.findall(r"\w+", path)}
     # A list of named things may look like an object in the sources: what is a value counts as well.
-    return run.owners, {a or b for a, b in keys} | {v for v in run.values.values() if isinstance(v, str)}
+    return run.owners, shown | {v for v in run.values.values() if isinstance(v, str)}
 
 
 def help_of(folder, *command):
@@ -64,8 +70,12 @@ def subcommands(folder, program):
 _flags = {}
 
 
+def words_of(arguments):
+    return arguments.split() if isinstance(arguments, str) else list(arguments)
+
+
 def takes_json(folder, program, arguments):
-    words = arguments.split() if isinstance(arguments, str) else arguments
+    words = words_of(arguments)
     names = subcommands(folder, program) if program not in _flags else _flags[program][0]
     if program not in _flags:
         _flags[program] = (names, {n: "--json" in help_of(folder, program, *([n] if n else [])) for n in names})
@@ -75,7 +85,7 @@ def takes_json(folder, program, arguments):
 
 def unseen_subcommands(folder, program):
     names = subcommands(folder, program)
-    asked = {next((w for w in (a.split() if isinstance(a, str) else a) if w in names), "") for p, a, _, _ in CASES if p == program}
+    asked = {next((w for w in words_of(a) if w in names), "") for p, a, _, _ in CASES if p == program}
     with_json = {n for n in names if "--json" in help_of(folder, program, *([n] if n else []))}
     return sorted(n for n in with_json - asked if n)
 
@@ -86,7 +96,8 @@ def keys_of_sources(program):
     for path in sorted((ROOT / PROGRAMS[program] / "app").glob("*.[ch]pp")):
         text = path.read_text()
         keys |= set(re.findall(r'(?:report|json|part|row|line|one|entry|\])\w*\["((?:[^"\\]|\\.)+)"\]', text, re.I))
-        keys |= set(re.findall(r'\{\s*"((?:[^"\\]|\\.)+)",\s', text)) if '"' in text else set()
+        # A pair in braces; with another string behind it, it is a list of texts.
+        keys |= set(re.findall(r'\{\s*"((?:[^"\\]|\\.)+)",\s+(?!")', text))
     return keys
 
 
@@ -100,8 +111,8 @@ def table(program, rows):
     return "\n".join(lines) + "\n"
 
 
-def check_program(folder, program, write=False, chosen=None):
-    """(passed, failed) of one program; chosen(command line, name of the check): only these."""
+def check_program(folder, program, only, name_of_check, write):
+    """(passed, failed) of one program."""
     passed = failed = 0
     rows, seen, skipped = {}, set(), False
 
@@ -111,12 +122,12 @@ def check_program(folder, program, write=False, chosen=None):
         print(f"FAILED: {where}: {what}")
 
     for name, arguments, function, options in CASES:
-        if name != program or (chosen and not chosen(f"{name} {arguments}", function.__name__)):
+        if name != program or only not in " ".join([name, *words_of(arguments)]) or name_of_check not in ("", function.__name__):
             continue
         try:
             result = run_case(folder, name, arguments, function, options)
         except (Wrong, KeyError, IndexError, TypeError, ValueError, ZeroDivisionError, subprocess.TimeoutExpired) as why:
-            wrong(f"{name} {arguments}", f"{type(why).__name__ + ': ' if not isinstance(why, Wrong) else ''}{why}")
+            wrong(" ".join([name, *words_of(arguments)]), f"{type(why).__name__ + ': ' if not isinstance(why, Wrong) else ''}{why}")
             continue
         except Missing as why:
             skipped = True
@@ -125,11 +136,11 @@ def check_program(folder, program, write=False, chosen=None):
         passed += 1
         owners, keys = result
         seen |= keys
-        command = " ".join([name, *[w for w in arguments.split()[:1] if w in subcommands(folder, name)]])
+        command = " ".join([name, *[w for w in words_of(arguments)[:1] if w in subcommands(folder, name)]])
         check = f"{function.__module__.removeprefix('reports.')}.{function.__name__}"
         for field, routes in owners.items():
             rows.setdefault((command, field), set()).update((route, check) for route in routes)
-    if chosen or skipped or failed:
+    if only or name_of_check or skipped or failed:
         return passed, failed
     for name in unseen_subcommands(folder, program):
         wrong(program, f"no check runs its subcommand {name}")
@@ -150,7 +161,7 @@ def main():
     parser.add_argument("folder", nargs="?", default="build/release/bin")
     parser.add_argument("programs", nargs="*")
     parser.add_argument("--only", default="", metavar="TEXT")
-    parser.add_argument("--check", metavar="NAME")
+    parser.add_argument("--check", default="", metavar="NAME")
     parser.add_argument("--write", action="store_true")
     parser.add_argument("--self-test", action="store_true")
     options = parser.parse_args()
@@ -162,11 +173,9 @@ def main():
     unknown = [p for p in programs if p not in PROGRAMS]
     if unknown:
         parser.error(f"no such program: {', '.join(unknown)}")
-    chosen = None
-    if options.only or options.check:
-        def chosen(command, name):
-            return options.only in command and options.check in (None, name)
-    sums = [check_program(options.folder, program, options.write, chosen) for program in programs]
+    if options.check and not any(p in programs and f.__name__ == options.check for p, _, f, _ in CASES):
+        parser.error(f"no check is called {options.check}")
+    sums = [check_program(options.folder, program, options.only, options.check, options.write) for program in programs]
     passed, failed = sum(p for p, _ in sums), sum(f for _, f in sums)
     print(f"{passed} passed, {failed} failed")
     return 1 if failed or not passed else 0

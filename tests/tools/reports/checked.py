@@ -46,8 +46,8 @@ class Missing(Exception):
 
 def case(program, arguments="", *, clock="counting", code=0, needs=None, stdin=None, files=None):
     """Registers a check of `program arguments`. clock: 'counting' makes times known numbers (measure.hpp),
-    None runs the real one. needs: a model that may be missing. files: {name: text, or a function that makes it}, to lie
-    in the folder that SCRATCH in the arguments stands for; what the program writes there is in run.files, too."""
+    None runs the real one. needs: a model that may be missing. files: {name: text or bytes, or a function that makes
+    them}, to lie in the folder that SCRATCH in the arguments stands for; what the program writes there is in run.files, too."""
     def register(function):
         CASES.append((program, arguments, function, {"clock": clock, "code": code, "needs": needs, "stdin": stdin,
                                                        "files": files or {}}))
@@ -101,40 +101,42 @@ class Run:
         self.owners = {}  # field: set of routes
         self.claimed = set()
         self.command = " ".join([program, *self.arguments])
-        with tempfile.TemporaryDirectory() as scratch:
-            self.scratch = Path(scratch)
-            report = self.scratch / "report.json"
-            for name, text in files.items():
-                (self.scratch / name).write_text(text() if callable(text) else text)
-            arguments = [a.replace("SCRATCH", scratch) for a in self.arguments]
-            result = self.start(program, *arguments, *(["--json", str(report)] if json_flag else []),
-                                clock=clock, stdin=stdin)
-            if result.returncode != code:
-                raise Wrong(f"exit code {result.returncode}, expected {code}: {result.stderr.strip()[-300:]}")
-            self.json = json.loads(report.read_text()) if json_flag else {}
-            self.files = {p.relative_to(scratch).as_posix(): p.read_bytes() for p in self.scratch.rglob("*")
-                          if p.is_file() and p != report}
+        self._folder = tempfile.TemporaryDirectory()  # goes when the run does: a second route may want its files
+        self.scratch = Path(self._folder.name)
+        for name, content in files.items():
+            content = content() if callable(content) else content
+            (self.scratch / name).write_bytes(content.encode() if isinstance(content, str) else content)
+        report = self.scratch / "report.json"
+        result = self.start(program, *self.arguments, *(["--json", str(report)] if json_flag else []),
+                            clock=clock, stdin=stdin)
+        if result.returncode != code:
+            raise Wrong(f"exit code {result.returncode}, expected {code}: {result.stderr.strip()[-300:]}")
+        self.json = json.loads(report.read_text()) if json_flag else {}
+        self.files = {p.relative_to(self.scratch).as_posix(): p.read_bytes() for p in self.scratch.rglob("*")
+                      if p.is_file() and p != report}
         self.output, self.errors = result.stdout, result.stderr
         self.lines = [" ".join(line.split()) for line in result.stdout.splitlines()]
         self.said = [False] * len(self.lines)
         self.values = dict(leaves(self.json)) if self.json else {}
 
     def start(self, program, *arguments, clock="counting", stdin=None):
-        """Another program, or this one again: for a second route."""
+        """Another program, or this one again: for a second route. SCRATCH is this run's folder."""
         if not (self.bin / program).exists():
             raise Missing(f"{program} is not built")
         environment = {**os.environ, "NO_COLOR": "1", "LC_ALL": "C"}
         environment.pop("KVLAB_CLOCK", None)
         if clock:
             environment["KVLAB_CLOCK"] = clock
-        return subprocess.run([self.bin / program, *map(str, arguments)], capture_output=True, text=True, errors="replace",
+        words = [str(a).replace("SCRATCH", str(self.scratch)) for a in arguments]
+        return subprocess.run([self.bin / program, *words], capture_output=True, text=True, errors="replace",
                               input=stdin if stdin is not None else "", env=environment, timeout=TIME_LIMIT)
 
     def other(self, program, arguments, clock="counting"):
         """The report of another run, as data to compare with."""
         with tempfile.TemporaryDirectory() as scratch:
             report = Path(scratch) / "report.json"
-            result = self.start(program, *arguments.split(), "--json", report, clock=clock)
+            words = arguments.split() if isinstance(arguments, str) else arguments
+            result = self.start(program, *words, "--json", report, clock=clock)
             if result.returncode != 0:
                 raise Wrong(f"{program} {arguments}: exit code {result.returncode}: {result.stderr.strip()[-300:]}")
             return json.loads(report.read_text())

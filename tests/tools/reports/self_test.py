@@ -80,7 +80,7 @@ def refused(folder, function, text, **options):
 
 
 def run_program(folder, write):
-    return report_test.check_program(folder, "step01_tensor", write)
+    return report_test.check_program(folder, "step01_tensor", "", "", write)
 
 
 def main():
@@ -127,6 +127,7 @@ def check_whole_programs(folder):
         assert run_program(folder, False) == (2, 1), "the table is another"
         checked.case("step01_tensor", "work")(wrong_value)
         assert run_program(folder, False) == (2, 1), "a check that fails"
+        assert report_test.check_program(folder, "step01_tensor", "", "right", False) == (2, 0), "by its name, and no more"
         report_test.ROOT = root
     finally:
         CASES[:], report_test.keys_of_sources, report_test.FIELDS = kept, keys, fields
