@@ -1,8 +1,7 @@
-"""Chapter 3: texts with the cache and without, and a conversation."""
+"""Chapter 3: texts with the cache and without, and what a trace records of them."""
 import json
 import struct
 
-from reports import small_model
 from reports.book_model import OPS, Checksum, Sampler, Text, bytes_of, generate, printable, tiny, tiny_file
 from reports.checked import case
 from reports.shapes import TINY, cache_bytes, tile_bytes, work
@@ -37,7 +36,7 @@ class Side:
         return cache_bytes(TINY, rows), len(self.said) * TINY["layers"] * tile_bytes(TINY, capacity)
 
 
-def check_side(run, name, side, clock, reads=lambda step: 0, fed_before=0):
+def check_side(run, name, side, clock, reads, fed_before):
     """One run in the report and as it is printed; returns its seconds. reads: how often a trace reads the clock."""
     start = clock.read()
     clock.read()  # the watch of a trace's steps
@@ -84,8 +83,8 @@ def check_generate(run, text, steps, sides=("cached",), *, seed=42, batch=1, end
         title = "with the cache" if name == "cached" else "without a cache"
         run.holds(f"\n{title}\n{written}\n" in run.output, f"{title}: the text is not '{written}'")
         run.words(*[line for line in written.splitlines() if any(c.isdigit() for c in line)])
-        taken, rate = check_side(run, name, side, clock, (lambda step, name=name: reads(clock, name, step)) if reads else lambda _: 0,
-                                 fed_before)
+        traced = (lambda step, name=name: reads(clock, name, step)) if reads else (lambda step: 0)
+        taken, rate = check_side(run, name, side, clock, traced, fed_before)
         seconds.append(taken)
         rates.append(rate)
     more = ""
@@ -98,36 +97,39 @@ def check_generate(run, text, steps, sides=("cached",), *, seed=42, batch=1, end
     return side
 
 
-@case("step03_kvcache", ["generate", "-m", "tiny", "-p", "In the 7 days", "-n", "6"])
+def words(prompt, flags, model="tiny"):
+    return ["generate", "-m", model, "-p", prompt, *flags.split()]
+
+
+@case("step03_kvcache", words("In the 7 days", "-n 6"))
 def generate_greedy(run):
     check_generate(run, "In the 7 days", 6)
 
 
-@case("step03_kvcache", ["generate", "-m", "tiny", "-p", "In the 7 days", "-n", "6", "--no-cache", "-t", "0.9", "--top-p", "0.8"])
+@case("step03_kvcache", words("In the 7 days", "-n 6 --no-cache -t 0.9 --top-p 0.8"))
 def generate_without_a_cache(run):
     check_generate(run, "In the 7 days", 6, ["uncached"], temperature=0.9, top_p=0.8)
 
 
-@case("step03_kvcache", ["generate", "-m", "tiny", "-p", "And", "-n", "5", "--compare", "-t", "1.2", "--top-k", "40", "-s", "9"])
+@case("step03_kvcache", words("And", "-n 5 --compare -t 1.2 --top-k 40 -s 9"))
 def generate_compared(run):
     check_generate(run, "And", 5, ["cached", "uncached"], seed=9, temperature=1.2, top_k=40)
 
 
-@case("step03_kvcache", ["generate", "-m", "tiny", "-p", "In the 7 days", "-n", "4", "--batch", "3", "--compare", "-t", "1", "-s", "3",
-                         "--chunk", "4"])
+@case("step03_kvcache", words("In the 7 days", "-n 4 --batch 3 --compare -t 1 -s 3 --chunk 4"))
 def generate_batch(run):
     """The prompt goes in four tokens at a time, which changes no number."""
     check_generate(run, "In the 7 days", 4, ["cached", "uncached"], seed=3, batch=3, temperature=1.0)
 
 
-@case("step03_kvcache", ["generate", "-m", "tiny", "-p", "In the 7 days", "-n", "0", "--chunk", "5"])
+@case("step03_kvcache", words("In the 7 days", "-n 0 --chunk 5"))
 def generate_nothing(run):
     """All but the prompt's last token are in the cache nevertheless: they went in as pieces."""
     side = check_generate(run, "In the 7 days", 0, fed_before=13)
     run.holds(side.tokens == 0, "no token was asked for")
 
 
-@case("step03_kvcache", ["generate", "-m", "SCRATCH/spaces.gguf", "-p", "In the ", "-n", "7", "--batch", "4", "-t", "1", "-s", "10"],
+@case("step03_kvcache", words("In the ", "-n 7 --batch 4 -t 1 -s 10", "SCRATCH/spaces.gguf"),
       files=UNTIL_SPACE)
 def generate_until_the_end(run):
     """Some sequences end before others: each has a reason of its own."""
@@ -135,14 +137,14 @@ def generate_until_the_end(run):
     run.holds(len({*side.finish}) == 2 and len({len(text) for text in side.said}) > 2, f"ends alike: {side.said}")
 
 
-@case("step03_kvcache", ["generate", "-m", "SCRATCH/spaces.gguf", "-p", "God created", "-n", "3", "--ignore-end"],
+@case("step03_kvcache", words("God created", "-n 3 --ignore-end", "SCRATCH/spaces.gguf"),
       files=UNTIL_SPACE)
 def generate_beyond_the_end(run):
     side = check_generate(run, "God created", 3, end=(32,), ignored=True)
     run.holds(side.said[0][0] == 32, "no end to be ignored")
 
 
-@case("step03_kvcache", ["generate", "-m", "SCRATCH/short.gguf", "-p", "In the beginning", "-n", "9", "--compare"], files=SHORT)
+@case("step03_kvcache", words("In the beginning", "-n 9 --compare", "SCRATCH/short.gguf"), files=SHORT)
 def generate_until_the_context_is_full(run):
     """A context of 20: behind a BOS and 16 bytes there is room for three tokens more, and a fourth is never fed."""
     side = check_generate(run, "In the beginning", 9, ["cached", "uncached"], context=20)
@@ -153,7 +155,7 @@ def rows_in_hex(rows):
     return "".join(struct.pack(f">{len(row)}f", *row).hex() for row in rows)
 
 
-@case("step03_kvcache", ["generate", "-m", "tiny", "-p", "In 7", "-n", "3", "--compare", "--trace", "SCRATCH/run.jsonl"])
+@case("step03_kvcache", words("In 7", "-n 3 --compare --trace SCRATCH/run.jsonl"))
 def generate_traced(run):
     """Every number of the trace, by the book; the uncached run computes all rows in each step, but adds only new ones."""
     lines = [json.loads(line) for line in run.files["run.jsonl"].decode().splitlines()]
@@ -209,105 +211,3 @@ def generate_traced(run):
 
     check_generate(run, "In 7", 3, ["cached", "uncached"], reads=step)
     run.holds(next(at, None) is None, "the trace goes on")
-
-
-# --- chat ----------------------------------------------------------------------------------------
-
-CHAT = {"small.gguf": small_model.file}
-
-
-def said_to(lines, steps, seed, sampling, system, context):
-    """A conversation by the book: turns, transcript, checksum, and rows in the cache."""
-    model, text, sampler = small_model.model(), Text(small_model.model()), Sampler(**sampling, seed=seed)
-    start, end, encode = small_model.START, small_model.END, small_model.encode
-
-    def message(role, content):
-        return [start, *encode(f"{role}\n{content}"), end, *encode("\n")]
-
-    turns, transcript, total = [], [], Checksum()
-    for line in lines:
-        if transcript:
-            # However the reply ended, the template writes one end.
-            tokens = (transcript[:-1] if transcript[-1] in small_model.ENDS else transcript) + [end, *encode("\n")]
-        else:
-            tokens = message("system", system)
-        tokens = tokens + message("user", line) + [start, *encode("assistant\n")]
-        turn = {"user": line, "reply": "", "tokens": [], "finish": "context full"}
-        turns.append(turn)
-        if len(tokens) > context:
-            break
-        transcript, sums = tokens, Checksum()
-        fed = list(transcript)[text.length:]
-        turn["finish"] = "length"
-        while len(turn["tokens"]) < steps and turn["finish"] == "length":
-            if text.length + len(fed) > context:
-                turn["finish"] = "context full"
-                break
-            for token in fed:
-                logits = text.feed(token)
-            sums.add(logits)
-            fed = [sampler.choose(logits)]
-            turn["tokens"] += fed
-            if fed[0] in small_model.ENDS:
-                turn["finish"] = "end token"
-        transcript = transcript + turn["tokens"]
-        for half in (sums.value % 2**32, sums.value >> 32):
-            total.add_bits(half)
-        reply = small_model.decode(token for token in turn["tokens"] if token not in small_model.ENDS)
-        turn["reply"] = reply.decode("utf-8", "replace")
-        if turn["finish"] == "context full":
-            break
-    assert model is text.model
-    return turns, transcript, total.hex(), text.length
-
-
-def check_chat(run, lines, steps, seed=42, system="Be brief.", **sampling):
-    run.head(seed=seed, experiment="step03_kvcache chat")
-    run.given("model", "small")
-    run.given("engine", cpu(run, 1))
-    run.given("system", system)
-    c = small_model.SHAPE
-    turns, transcript, checksum, rows = said_to(lines, steps, seed, sampling, system, c["context"])
-    run.second_route("turns", turns)
-    run.second_route("transcript", transcript)
-    run.closed_form("cache_bytes_held", cache_bytes(c, rows))
-    run.second_route("checksum", checksum)
-    run.says(f"RESULT tokens={len(transcript)} cache_bytes={cache_bytes(c, rows)} checksum={checksum}")
-    # Every reply that was begun ends its line.
-    begun = [turn for turn in turns if turn["tokens"] or turn["finish"] == "length"]
-    written = "".join(printable(turn["reply"]) + "\n" for turn in begun)
-    run.holds(run.output == written + f"RESULT{run.output.rpartition('RESULT')[2]}", f"replies: {run.output}, expected {written}")
-    run.words(*[line for line in written.split("\n") if any(c.isdigit() for c in line)])
-    full = turns[-1]["finish"] == "context full"
-    run.holds(run.errors == ("note: the context of 120 tokens is full\n" if full else ""), f"said as a note: {run.errors}")
-    return turns
-
-
-def chat_words(*flags):
-    return ["generate", "--chat", "-m", "SCRATCH/small.gguf", *flags]
-
-
-@case("step03_kvcache", chat_words("-n", "9", "-t", "4", "-s", "3"), files=CHAT, stdin="low new\nok\nlow\n")
-def chat_of_three_turns(run):
-    """The second reply ends by itself, the others do not. One sampler makes all of them."""
-    turns = check_chat(run, ["low new", "ok", "low"], 9, 3, temperature=4.0)
-    run.holds([turn["finish"] for turn in turns] == ["length", "end token", "length"], f"{turns}")
-
-
-@case("step03_kvcache", chat_words("-n", "200", "-p", "low low er", "--system", "new low", "--chunk", "4"), files=CHAT)
-def chat_until_the_context_is_full(run):
-    """A context of 120; the last token of the reply was not fed."""
-    turns = check_chat(run, ["low low er"], 200, system="new low")
-    run.holds(turns[-1]["finish"] == "context full" and turns[-1]["tokens"], f"{turns}")
-
-
-@case("step03_kvcache", chat_words("-n", "2", "--chunk", "0"), files=CHAT, stdin="low\n" + "zq" * 60 + "\nlow\n")
-def chat_with_a_message_that_does_not_fit(run):
-    turns = check_chat(run, ["low", "zq" * 60, "low"], 2)
-    run.holds(len(turns) == 2 and turns[1]["tokens"] == [], f"{turns}")
-
-
-@case("step03_kvcache", chat_words("-n", "0"), files=CHAT, stdin="low\r\nnew er\n\nlow\n")
-def chat_without_replies(run):
-    """An empty line ends it."""
-    check_chat(run, ["low", "new er"], 0)
