@@ -20,8 +20,8 @@ using namespace kvlab;
 
 namespace {
 
-constexpr Index kSizes[] = {1,  2,  3,  4,   5,   7,   8,   15,  16, 17,
-                            63, 64, 65, 127, 128, 130, 512, 513, 576, 1023, 1024, 1025};
+constexpr Index kSizes[] = {1,  2,  3,   4,   5,   7,   8,   15,  16,   17,   63,
+                            64, 65, 127, 128, 130, 512, 513, 576, 1023, 1024, 1025};
 constexpr float kCanary = 12345.0f;
 
 // Calls test(kernels, n, x, z) with ordinary and with extreme x and z, at every level and size.

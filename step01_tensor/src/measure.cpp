@@ -58,7 +58,8 @@ Quartiles quartiles(std::vector<double> samples) {
         return samples[below] +
                (samples[above] - samples[below]) * (place - static_cast<double>(below));
     };
-    return {samples.front(), at(0.25), at(0.5), at(0.75), samples.back(), static_cast<Index>(samples.size())};
+    return {samples.front(), at(0.25),       at(0.5),
+            at(0.75),        samples.back(), static_cast<Index>(samples.size())};
 }
 
 std::string processor_name() {
