@@ -79,6 +79,8 @@ private:
             if (labels_[v]["threshold"].is_null()) continue;
             const Int8Counts counts = int8_counts(*variants_[v].engine);
             Json share = labels_[v];
+            share["inputs"] = counts.inputs;
+            share["outliers"] = counts.outliers;
             share["share"] =
                 static_cast<double>(counts.outliers) / static_cast<double>(counts.inputs);
             std::printf("  at or above %s: %s of the inputs\n",
