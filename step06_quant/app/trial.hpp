@@ -35,7 +35,7 @@ public:
     explicit Trial(const TrialFlags& flags);
 
     Session session;
-    TextWindows text;  // to be judged by: from the file's beginning
+    TextWindows text;                        // to be judged by: from the file's beginning
     std::optional<TextWindows> calibration;  // to calibrate on, if asked for: behind it
     Index bytes;                             // of `text`
 

@@ -90,8 +90,8 @@ public:
         Token token;
     };
 
-    // What encode() cuts a text into first. User-defined tokens are always cut out, control tokens
-    // if asked for.
+    // What encode() cuts a text into first. User-defined tokens are always cut out, control
+    // tokens if asked for.
     std::vector<Fragment> cut_out_specials(std::string_view text, bool parse_special) const;
 
     // The bytes that a token stands for: any bytes, not always whole characters (see
