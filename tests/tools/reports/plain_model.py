@@ -33,7 +33,6 @@ class Model:
         self.kv_heads, self.ffn = get("attention.head_count_kv"), get("feed_forward_length")
         self.head_dim = get("attention.key_length", self.width // self.heads)
         self.eps, self.base = get("attention.layer_norm_rms_epsilon"), get("rope.freq_base")
-        self.context = get("context_length")
         self.tensors = {name: self.rows(name) for name in file.tensors}
         self.vocab = len(self.tensors["token_embd.weight"])
 
@@ -51,10 +50,6 @@ class Model:
         other = object.__new__(Model)
         other.__dict__ = {**self.__dict__, "tensors": {**self.tensors, **tensors}}
         return other
-
-    def kv_bytes(self, row_bytes, tokens):
-        """Of keys or of values, so many bytes a row."""
-        return self.layers * self.kv_heads * row_bytes * tokens
 
 
 def rms_norm(x, weight, eps):
@@ -81,7 +76,8 @@ def hadamard(x):
 
 
 class Plain:
-    """A cache that keeps everything: what a hook has to offer."""
+    """A cache that keeps everything, and what others change of it."""
+
     rotate = before_rope = False
 
     def seen(self, layer, head, side, rows):
@@ -154,11 +150,12 @@ def forward(model, tokens, cache=Plain(), linear=None, watch=None):
             turned = {}
             for t in range(len(tokens)):
                 now = seen_keys(t)
-                if cache.before_rope:  # a row that is the same object was turned already
-                    now = [turned.setdefault((s, id(row)), turn(row, s)) if (s, id(row)) not in turned else turned[s, id(row)]
-                           for s, row in enumerate(now)]
-                now_values = seen_values(t)
-                columns = list(zip(*now_values))
+                if cache.before_rope:  # turned when it is read; a row that is the same object was turned before
+                    for s, row in enumerate(now):
+                        if (s, id(row)) not in turned:
+                            turned[s, id(row)] = turn(row, s)
+                    now = [turned[s, id(row)] for s, row in enumerate(now)]
+                columns = list(zip(*seen_values(t)))
                 for head in range(h * group, (h + 1) * group):
                     query = turn(q[t][head * D:(head + 1) * D], t)
                     if cache.rotate:
