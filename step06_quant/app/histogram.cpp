@@ -102,7 +102,7 @@ void rotate_rows(Tensor& rows) {
         hadamard({&rows(s, 0), static_cast<std::size_t>(rows.dim(1))});
 }
 
-// The keys of one head behind RoPE, whole groups of them: [S, D].
+// The keys of one head behind RoPE, [T, D].
 Tensor keys_of(const std::shared_ptr<const Model>& model,
                Engine& engine,
                const HistogramFlags& flags,
@@ -111,7 +111,7 @@ Tensor keys_of(const std::shared_ptr<const Model>& model,
     const auto T = static_cast<Index>(text.size());
     QuantCache cache(decoder.kv_shape(), T, {});
     decoder.forward(cache, text);
-    Tensor keys({T / kCodeBlock * kCodeBlock, model->config.head_dim});
+    Tensor keys({T, model->config.head_dim});
     for (Index s = 0; s < keys.dim(0); ++s)
         for (Index i = 0; i < keys.dim(1); ++i)
             keys(s, i) = cache.key(flags.layer, flags.head, s, i);
@@ -142,7 +142,8 @@ void add_row(
                     {"counts", study.counts}});
 }
 
-int run_histogram(const HistogramFlags& flags) {
+int run_histogram(HistogramFlags flags) {
+    flags.tokens = flags.tokens / kCodeBlock * kCodeBlock;  // only whole groups are looked at
     const Session session(flags.session);
     const Config& config = session.model->config;
     check(flags.layer < config.layers && flags.head < config.kv_heads, "--layer, --head: the ",
@@ -202,7 +203,7 @@ Command add_histogram(CLI::App& parent) {
             ->check(CLI::Range(least, Index{1} << 20))
             ->capture_default_str();
     };
-    count("--tokens", flags->tokens, kCodeBlock, "tokens of it");
+    count("--tokens", flags->tokens, kCodeBlock, "tokens of it, in whole groups of 32");
     count("--layer", flags->layer, 0, "whose keys");
     count("--head", flags->head, 0, "of its KV heads");
     sub->add_option("--bits", flags->bits, "of a code")

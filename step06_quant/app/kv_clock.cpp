@@ -127,7 +127,7 @@ int run_kv_clock(const KvClockFlags& flags) {
     report["model"] = config.name;
     report["engine"] = session.engine->name();
     report["weight_bytes"] = session.model->weight_bytes();
-    report["clock"] = kind;
+    report["time"] = kind;
     report["rotate"] = flags.rotate;
     for (const Index length : flags.lengths)
         for (const KvClockRow& row : clock_kv_length(session, flags, length))

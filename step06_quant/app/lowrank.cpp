@@ -36,7 +36,7 @@ public:
         : flags_(flags),
           trial_(trial),
           seen_(calibrate(trial.session.file,
-                          trial.calibration,
+                          *trial.calibration,
                           low_rank_calibration(),
                           {trial.session.engine->pool().threads(), trial.session.level})),
           plain_(find_bases(trial.session.file)),
@@ -179,7 +179,7 @@ int run_lowrank(const LowRankFlags& flags) {
     Trial trial(flags.trial);
     std::printf("%s, %s: %td windows of %td tokens, calibrated on %td others\n",
                 trial.session.model->config.name.c_str(), trial.session.engine->name().c_str(),
-                trial.text.count(), trial.text.window(), trial.calibration.count());
+                trial.text.count(), trial.text.window(), trial.calibration->count());
     LowRankTable table(flags, trial);
     table.curves();
     table.quality();

@@ -35,7 +35,7 @@ public:
         if (factor != 1) inject_outlier(injected, flags_.channel, factor);
         const WeightSource& base = injected;
         const CpuOptions cpu{trial_.session.engine->pool().threads(), trial_.session.level};
-        const Calibration seen = calibrate(base, trial_.calibration, {}, cpu);
+        const Calibration seen = calibrate(base, *trial_.calibration, {}, cpu);
         add("float", nullptr, nullptr, factor, base, make_cpu_engine(cpu));
         add("w8a8", nullptr, nullptr, factor, base, bytewise(cpu, 0));
         for (const double threshold : flags_.thresholds)
@@ -79,6 +79,8 @@ private:
             if (labels_[v]["threshold"].is_null()) continue;
             const Int8Counts counts = int8_counts(*variants_[v].engine);
             Json share = labels_[v];
+            share["inputs"] = counts.inputs;
+            share["outliers"] = counts.outliers;
             share["share"] =
                 static_cast<double>(counts.outliers) / static_cast<double>(counts.inputs);
             std::printf("  at or above %s: %s of the inputs\n",
@@ -105,7 +107,7 @@ int run_smooth(const SmoothFlags& flags) {
           width);
     std::printf("%s, %s: %td windows of %td tokens, calibrated on %td others\n",
                 trial.session.model->config.name.c_str(), trial.session.engine->name().c_str(),
-                trial.text.count(), trial.text.window(), trial.calibration.count());
+                trial.text.count(), trial.text.window(), trial.calibration->count());
     Json shares;
     for (const float factor : {1.0f, flags.factor}) {
         SmoothTable table(flags, trial);

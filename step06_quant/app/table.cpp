@@ -169,8 +169,8 @@ Command add_table(CLI::App& app) {
     flags->trial.session.model = "deep";
     flags->trial.tokens = 1024;
     flags->trial.recall = 4;
+    flags->trial.calibration = 0;
     add_trial_flags(app, flags->trial);
-    app.remove_option(app.get_option("--calibration"));
     app.add_option("--law", flags->law, "tokens that the law is tried on, at most a window")
         ->check(CLI::Range(1, 1 << 20))
         ->capture_default_str();

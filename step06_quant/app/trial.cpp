@@ -10,21 +10,25 @@ namespace kvlab::app {
 
 namespace {
 
-// The windows of the file behind its first `skip` tokens.
-TextWindows windows_behind(const Session& session, const TrialFlags& flags, Index skip) {
+// The windows of the file behind its first `skip` tokens; none if nothing is calibrated.
+std::optional<TextWindows> windows_behind(const Session& session,
+                                          const TrialFlags& flags,
+                                          Index skip) {
+    if (flags.calibration == 0) return std::nullopt;
     std::vector<Token> tokens = tokens_of_file(*session.tokenizer, flags.text);
     check(skip + flags.window < static_cast<Index>(tokens.size()), flags.text, ": ",
           tokens.size(), " tokens hold no window of ", flags.window,
           " to calibrate on behind the ", skip, " to judge by");
     tokens.erase(tokens.begin(), tokens.begin() + skip);
-    return {tokens, first_token(*session.tokenizer), flags.window,
-            std::max<Index>(1, flags.calibration / flags.window)};
+    return TextWindows(tokens, first_token(*session.tokenizer), flags.window,
+                       std::max<Index>(1, flags.calibration / flags.window));
 }
 
 // The type that most numbers of the file's matrices have.
 TensorType type_of_source(const WeightSource& source) {
     std::map<TensorType, Index> numbers;
-    for (const TensorInfo& info : source.tensors()) numbers[info.type] += info.shape.size();
+    for (const TensorInfo& info : source.tensors())
+        if (info.shape.rank() > 1) numbers[info.type] += info.shape.size();
     return std::max_element(numbers.begin(), numbers.end(),
                             [](const auto& a, const auto& b) { return a.second < b.second; })
         ->first;
@@ -46,7 +50,8 @@ void add_trial_flags(CLI::App& app, TrialFlags& flags) {
     };
     count("--window", flags.window, 2, "tokens of a text");
     count("--tokens", flags.tokens, 1, "of the text to judge by, at most, in whole windows");
-    count("--calibration", flags.calibration, 1, "tokens to calibrate on, as above");
+    if (flags.calibration > 0)
+        count("--calibration", flags.calibration, 1, "tokens to calibrate on, as above");
     count("--recall", flags.recall, 0, "recall cases for each distance");
     cli::add_json_flag(app, flags.json);
 }
@@ -142,7 +147,7 @@ Json Trial::report(const std::string& experiment) const {
     json["source_type"] = type_name(type_of_source(session.file));
     json["window"] = text.window();
     json["windows"] = text.count();
-    json["calibration_windows"] = calibration.count();
+    if (calibration) json["calibration_windows"] = calibration->count();
     json["bytes"] = bytes;
     json["plain_bits_per_byte"] = plain_bits_per_byte();
     for (const TrialRow& row : rows_) json["rows"].push_back(row_json(row));

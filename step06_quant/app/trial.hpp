@@ -2,6 +2,7 @@
 // another to calibrate on, and the line that a variant gets.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,7 +16,8 @@ struct TrialFlags {
     SessionOptions session;
     std::string text = cli::default_text("heldout.txt", KVLAB_SOURCE_WEIGHTS);
     std::string cases = cli::default_text("recall_cases.jsonl", KVLAB_SOURCE_WEIGHTS);
-    Index window = 512, tokens = 4096, calibration = 4096, recall = 20;
+    Index window = 512, tokens = 4096, recall = 20;
+    Index calibration = 4096;  // 0: nothing is calibrated, so the text may end with its windows
     std::shared_ptr<OutputFile> json;
 };
 
@@ -33,9 +35,9 @@ public:
     explicit Trial(const TrialFlags& flags);
 
     Session session;
-    TextWindows text;         // to be judged by: from the file's beginning
-    TextWindows calibration;  // to calibrate on: behind it
-    Index bytes;              // of `text`
+    TextWindows text;                        // to be judged by: from the file's beginning
+    std::optional<TextWindows> calibration;  // to calibrate on, if asked for: behind it
+    Index bytes;                             // of `text`
 
     // Judges the variants, asks each the recall cases, and prints and keeps their rows.
     void run(std::span<const Variant> variants, std::span<const Json> labels);

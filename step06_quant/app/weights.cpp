@@ -46,7 +46,7 @@ void run_format(const WeightsFlags& flags,
                 Trial& trial,
                 Json& kept) {
     const WeightFormat format = weight_format(name);
-    const QuantizedWeights quantized = in_format(base, format, trial.calibration);
+    const QuantizedWeights quantized = in_format(base, format, *trial.calibration);
     Engine& engine = *trial.session.engine;
     const std::shared_ptr<const Model> model = load_model(*quantized.weights, engine);
     Json label{{"format", name},
@@ -95,7 +95,7 @@ int run_weights(const WeightsFlags& flags) {
                               : flags.formats;
     std::printf("%s, %s: %td windows of %td tokens, calibrated on %td others\n",
                 session.model->config.name.c_str(), session.engine->name().c_str(),
-                trial.text.count(), trial.text.window(), trial.calibration.count());
+                trial.text.count(), trial.text.window(), trial.calibration->count());
     Json kept = Json::object();
     for (const std::string& name : formats) run_format(flags, name, base, trial, kept);
     print_kept(kept, session.file);

@@ -43,7 +43,7 @@ def run_case(folder, program, arguments, function, options):
     """(fields with their routes, keys seen) of one run; Wrong if something does not hold."""
     if options["needs"] and not (ROOT / "weights" / "downloads" / options["needs"]).exists():
         raise Missing(f"{options['needs']} is not here")
-    run = Run(folder, program, arguments, json_flag=takes_json(folder, program, arguments), **options)
+    run = Run(folder, program, arguments, json_flag=options["report"] and takes_json(folder, program, arguments), **options)
     function(run)
     run.finish()
     keys = {part for path in run.values for part in re.findall(r'"((?:[^"\\]|\\.)*)"|(\w+)', re.sub(r"\[\d+\]", "", path))}

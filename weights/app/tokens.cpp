@@ -14,9 +14,7 @@ std::string shown(const Tokenizer& tokenizer, Token token) {
     return token == kNoToken ? "(no token)" : quote(tokenizer.piece(token));
 }
 
-void show_steps(const BpeTokenizer& tokenizer,
-                const std::string& pre,
-                const std::string& text) {
+void show_words(const BpeTokenizer& tokenizer, const std::string& pre, std::string_view text) {
     const CodePoints points = read_code_points(text);
     Index begin = 0;
     for (const Index word_end :
@@ -34,6 +32,15 @@ void show_steps(const BpeTokenizer& tokenizer,
     }
 }
 
+// Inside of a special token nothing is merged.
+void show_steps(const BpeTokenizer& tokenizer, const std::string& pre, const ShowTokens& what) {
+    for (const auto& fragment : tokenizer.cut_out_specials(what.text, what.special))
+        if (fragment.token == kNoToken)
+            show_words(tokenizer, pre, fragment.text);
+        else
+            std::cout << "special " << shown(tokenizer, fragment.token) << '\n';
+}
+
 }  // namespace
 
 void show_tokens(const Metadata& metadata, const ShowTokens& what) {
@@ -41,7 +48,7 @@ void show_tokens(const Metadata& metadata, const ShowTokens& what) {
     if (what.steps) {
         const auto* bpe = dynamic_cast<const BpeTokenizer*>(tokenizer.get());
         check(bpe != nullptr, tokenizer->source(), ": --steps: this tokenizer merges nothing");
-        show_steps(*bpe, metadata.get_string_or("tokenizer.ggml.pre", ""), what.text);
+        show_steps(*bpe, metadata.get_string_or("tokenizer.ggml.pre", ""), what);
     }
     EncodeReport report;
     const auto tokens = tokenizer->encode(what.text, {.parse_special = what.special}, &report);

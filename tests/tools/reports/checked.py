@@ -44,13 +44,14 @@ class Missing(Exception):
     """A program of a later chapter, in a build that ends before it: the check is skipped."""
 
 
-def case(program, arguments="", *, clock="counting", code=0, needs=None, stdin=None, files=None):
+def case(program, arguments="", *, clock="counting", code=0, needs=None, stdin=None, files=None, report=True):
     """Registers a check of `program arguments`. clock: 'counting' makes times known numbers (measure.hpp),
     None runs the real one. needs: a model that may be missing. files: {name: text or bytes, or a function that makes
-    them}, to lie in the folder that SCRATCH in the arguments stands for; what the program writes there is in run.files, too."""
+    them}, to lie in the folder that SCRATCH in the arguments stands for; what the program writes there is in run.files, too. report: False for a
+    subcommand without --json of a program that has it."""
     def register(function):
         CASES.append((program, arguments, function, {"clock": clock, "code": code, "needs": needs, "stdin": stdin,
-                                                       "files": files or {}}))
+                                                       "files": files or {}, "report": report}))
         return function
     return register
 

@@ -84,6 +84,16 @@ public:
                               EncodeOptions options = {},
                               EncodeReport* report = nullptr) const;
 
+    // A stretch of text that holds no special token, or (text empty) one special token.
+    struct Fragment {
+        std::string_view text;
+        Token token;
+    };
+
+    // What encode() cuts a text into first. User-defined tokens are always cut out, control
+    // tokens if asked for.
+    std::vector<Fragment> cut_out_specials(std::string_view text, bool parse_special) const;
+
     // The bytes that a token stands for: any bytes, not always whole characters (see
     // Utf8Stream). A control token's are its name. Throws Error unless 0 <= token <
     // vocab_size().
@@ -137,14 +147,7 @@ private:
         Token token;
     };
 
-    // A stretch of text that holds no special token, or (text empty) one special token.
-    struct Fragment {
-        std::string_view text;
-        Token token;
-    };
-
     void check_index(Token token, const char* what, bool optional) const;
-    std::vector<Fragment> cut_out_specials(std::string_view text, bool parse_special) const;
 
     // Fixed at construction.
     std::string source_, chat_template_;

@@ -1,0 +1,105 @@
+"""Chapter 6: what the tables of several subcommands share, and the models they are checked on. No checks of its own."""
+import json
+
+from reports import plain_model as plain, small_model
+from reports.checked import number
+from reports.formats import Gguf
+
+HELDOUT = list((plain.WEIGHTS / "heldout.txt").read_bytes())
+# Two query heads for each of two KV heads of 32 numbers, so that all formats fit; rows of 48 are no whole blocks.
+SMALL_FILE = plain.made("many", heads=4, kv_heads=2)
+# Heads of 16: what has blocks of 32 is refused.
+NARROW_FILE = plain.made("narrow", width=20, heads=2, kv_heads=1, head_dim=16, ffn=24, seed=2)
+SMALL, NARROW = plain.Model(Gguf(SMALL_FILE)), plain.Model(Gguf(NARROW_FILE))
+# Tokens of one to four bytes, and nothing goes in before a text: bytes of targets are not those of inputs.
+WORDS = plain.Model(Gguf(small_model.file()))
+LOW_TEXT = "low new lower newer new low lo lower low new newer er low newer new lower low new"
+
+# The last byte of each recall text is the one that SMALL finds most likely; the other places are wrong.
+CASES = [{"kind": "needle", "distance": 2, "text": "fheb=gc;;W", "answer": [9]},
+         {"kind": "recall", "distance": 2, "text": "hac;dbdhq", "answer": [8]},
+         {"kind": "recall", "distance": 9, "text": "f= ahd=acbfhdg9", "answer": [3, 14]},
+         {"kind": "recall", "distance": 2, "text": "he   fbf~", "answer": [8]},
+         {"kind": "recall", "distance": 2, "text": "hd aghfg=I", "answer": [9]}]
+FILES = {"many.gguf": SMALL_FILE, "cases.jsonl": "".join(json.dumps(case) + "\n" for case in CASES)}
+NARROW_FILES = {"narrow.gguf": NARROW_FILE}
+WORDS_FILES = {"words.gguf": small_model.file, "low.txt": LOW_TEXT}
+
+
+def words_text(window, most, skip=0):
+    return plain.Text(small_model.encode(LOW_TEXT), None, window, most, skip)
+
+
+def words_bytes(text):
+    return sum(len(small_model.PIECES[token]) for one in text.targets for token in one)
+
+
+def taken_cases(most):
+    """The first so many cases of each distance."""
+    of = lambda distance: [case for case in CASES if case["kind"] == "recall" and case["distance"] == distance]
+    return of(2)[:most] + of(9)[:most]
+
+
+def label(value):
+    if value is None:
+        return "-"
+    return value if isinstance(value, str) else str(value) if isinstance(value, int) else number(value, 4)
+
+
+def quality(run, path, shift, tokens_bytes, nothing=False, tolerance=5e-3):
+    """The figures of one variant against a model in Python, which is in doubles: a number near the middle of two codes
+    may get the other one, the likelier the finer the codes are. nothing: in exact arithmetic it changes nothing."""
+    run.second_route(f"{path}.bits_per_byte", shift.bits / tokens_bytes, 1e-5)
+    for name, value in (("mean_kl", shift.mean()), ("kl_99", shift.quantile(0.99)), ("max_kl", shift.quantile(1))):
+        if nothing:  # what rounding to floats leaves
+            run.between(f"{path}.{name}", 0, 1e-10)
+        else:
+            run.second_route(f"{path}.{name}", value, tolerance)
+    run.second_route(f"{path}.agreement", shift.agree / len(shift.kl))
+
+
+def exactly_plain(run, path, plain_bits_per_byte):
+    """A variant with the bits of the model itself."""
+    run.same_report(f"{path}.bits_per_byte", plain_bits_per_byte)
+    for name in ("mean_kl", "kl_99", "max_kl"):
+        run.by_hand(f"{path}.{name}", 0)
+    run.by_hand(f"{path}.agreement", 1)
+
+
+def says_header(run, *labels):
+    """Over the columns, in the order in which says_row() gives them."""
+    asked = any("recall_asked" in row for row in run.json["rows"])
+    run.says(" ".join([*labels, "bits/byte mean KL KL 99 % max KL same", *["recall"] * asked]))
+
+
+def says_row(run, labels, row):
+    """The printed line of a row, from its figures, which have checks of their own."""
+    line = [*map(label, labels), f"{row['bits_per_byte']:.4f}", number(row["mean_kl"]), number(row["kl_99"]),
+            number(row["max_kl"]), f"{100 * row['agreement']:.2f}%"]
+    if "recall_asked" in row:
+        line.append(f"{100 * row['recall_right'] / row['recall_asked']:.2f}%")
+    run.says(" ".join(line))
+
+
+def recall(run, path, right, asked):
+    run.second_route(f"{path}.recall_right", right)
+    run.second_route(f"{path}.recall_asked", asked)
+
+
+def trial_head(run, experiment, model, text, tokens_bytes, source="F32", calibration=None):
+    """What each of these reports begins with; returns the plain model's bits per byte as reported."""
+    run.head(seed=0, experiment=experiment)
+    run.given("model", model.name)
+    run.by_hand("source_type", source)
+    run.given("window", text.window)
+    run.by_hand("windows", text.count)
+    if calibration is not None:
+        run.by_hand("calibration_windows", calibration)
+    run.by_hand("bytes", tokens_bytes)
+    run.second_route("plain_bits_per_byte", plain.judged(model, text).plain_bits / tokens_bytes, 2e-6)
+    return run.json["plain_bits_per_byte"]
+
+
+def engine(run):
+    """The name of the engine, which only the machine knows: 'cpu avx2, 1 thread'."""
+    return run.lines[0].split(": ")[0].split(", ", 1)[1]
