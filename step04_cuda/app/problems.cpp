@@ -31,8 +31,8 @@ Json RungRun::launches_json() const {
         part["blocks"] = launch.blocks();
         part["threads"] = launch.threads();
         part["dynamic_shared"] = launch.dynamic_shared;
-        for (const auto& [name, count] : simt::counter_lines(launch.counters))
-            if (count != 0) part["counted"][name] = count;
+        for (const auto& [counter, count] : simt::counter_lines(launch.counters))
+            if (count != 0) part["counted"][counter] = count;
         list.push_back(part);
     }
     return list;
