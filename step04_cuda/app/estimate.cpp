@@ -146,6 +146,9 @@ int run_estimate(const EstimateFlags& flags) {
         for (const Gpu& each : kGpus)
             for (const RungRun& run : ladder.runs)
                 json["estimates"][each.name].push_back(estimate_json(each, ladder, run));
+        json["bytes"] = ladder.estimate_bytes();
+        for (const RungRun& run : ladder.runs) json["counted"][run.name] = run.launches_json();
+        json["measured_microseconds"] = Json::object();
         for (const RungRun& run : measured.empty() ? std::vector<RungRun>() : measured[i].runs)
             json["measured_microseconds"][run.name] = run.seconds * 1e6;
         report["ladders"][ladder.key] = json;

@@ -135,6 +135,7 @@ Json ladder_json(const Ladder& ladder) {
         rung["conflicts"] = run.sum(conflicts);
         rung["barriers"] = run.sum([](const Counters& c) { return c.barriers; });
         rung["fma"] = run.sum([](const Counters& c) { return c.fma; });
+        rung["counted_by_launch"] = run.launches_json();
         json["rungs"].push_back(rung);
     }
     return json;

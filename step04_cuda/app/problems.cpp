@@ -23,6 +23,21 @@ Index RungRun::sum(Index (*of)(const simt::Counters&)) const {
     return total;
 }
 
+Json RungRun::launches_json() const {
+    Json list = Json::array();
+    for (const simt::LaunchRecord& launch : launches) {
+        Json part;
+        part["kernel"] = launch.kernel;
+        part["blocks"] = launch.blocks();
+        part["threads"] = launch.threads();
+        part["dynamic_shared"] = launch.dynamic_shared;
+        for (const auto& [counter, count] : simt::counter_lines(launch.counters))
+            if (count != 0) part["counted"][counter] = count;
+        list.push_back(part);
+    }
+    return list;
+}
+
 bool Ladder::holds() const {
     return std::all_of(runs.begin(), runs.end(),
                        [&](const RungRun& run) { return run.checksum == expected; });

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include <kvlab/cuda/simt.hpp>
+#include <kvlab/tensor/report.hpp>
 
 namespace kvlab::app {
 
@@ -20,6 +21,8 @@ struct RungRun {
     Index sectors() const;
     // Of any counter, over all launches.
     Index sum(Index (*of)(const simt::Counters&)) const;
+    // Every launch with its shape and all that was counted: what the other figures are made of.
+    Json launches_json() const;
 };
 
 struct Ladder {

@@ -1,0 +1,324 @@
+"""Chapter 4: what the kernels move and compute, the estimates that follow, and the executor's demonstration."""
+import functools
+import re
+from pathlib import Path
+
+from reports import simt_counts as counts
+from reports.book_model import attention, book, product, rms_norm
+from reports.checked import case
+
+STEP = Path(__file__).resolve().parents[3] / "step04_cuda"
+K, N, WHOLE = counts.K, 64, 3072  # inputs; outputs that are counted, and of the layer
+IDEAS = dict(re.findall(r'\{"(\w+)", "([^"]+)", k\w+\}', "".join(
+    (STEP / "src" / name).read_text() for name in ("linear.cpp", "attention_rungs.cpp"))))
+
+
+# --- the problems: their data, what a CPU makes of it by the contract, what each rung costs ----------------------
+
+def q4_1_weights():
+    """Any bytes are weights, if their scales are small: d and m are halves of bytes 0x20."""
+    rng = book.Rng(3)
+    small = 2.0**-7 * (1 + 2.0**-5)  # 0x2020: exponent 8 - 15, mantissa 0x20 of 1024
+    rows = []
+    for _ in range(N):
+        row = []
+        for _ in range(K // 32):
+            codes = [rng.below256() for _ in range(16)]
+            # The low halves of the bytes are the first sixteen numbers.
+            row += [book_fma(small, code, small) for code in [c & 15 for c in codes] + [c >> 4 for c in codes]]
+        rows.append(row)
+    return rows
+
+
+def book_fma(d, code, m):
+    return product([[d], [m]], [float(code), 1.0])[0] if code else m
+
+
+def below256(rng):
+    """Of 256 choices none is more likely: the number's highest byte."""
+    return rng.next() >> 24
+
+
+book.Rng.below256 = below256
+
+
+def by_rows(numbers, width):
+    return [numbers[i:i + width] for i in range(0, len(numbers), width)]
+
+
+def linear_checksum(rows, weights):
+    columns = list(zip(*weights))
+    return book.checksum([y for x in rows for y in product(columns, x)])
+
+
+class Attention:
+    def __init__(self, T, past):
+        self.T, self.past, self.S = T, past, past + T
+        self.q = by_rows(book.normals(T * 9 * 64, 6), 64)
+        self.keys, self.values = (by_rows(book.normals(3 * self.S * 64, seed), 64) for seed in (7, 8))
+
+    def seen(self, of, t, h):
+        return of[h // 3 * self.S:][:self.past + t + 1]
+
+    @functools.cached_property
+    def checksum(self):
+        return book.checksum([y for t in range(self.T) for h in range(9)
+                              for y in attention(self.q[t * 9 + h], self.seen(self.keys, t, h), self.seen(self.values, t, h))])
+
+    @functools.lru_cache(maxsize=None)
+    def largest(self, t, h, tile):
+        """The exponent of a row's largest score in a tile."""
+        query = self.q[t * 9 + h]
+        return round(max(sum(map(float.__mul__, query, key)) for key in self.seen(self.keys, t, h)[tile * 64:tile * 64 + 64]))
+
+
+class Problem:
+    """One ladder: by its key, what is printed of it, bytes that have to move, checksum, launches of each rung."""
+
+    def __init__(self, key, operation, size, least, checksum, rungs, *, whole=None):
+        self.key, self.operation, self.size, self.least, self.checksum = key, operation, size, -(-least // 32), checksum
+        self.copies, self.bytes = (WHOLE // N, whole) if whole else (1, least)
+        self.rungs = {name: [launch.figures() for launch in launches] for name, launches in rungs.items()}
+
+
+def linear(key, operation, R, form, weights, row_bytes):
+    x = by_rows(book.normals(R * K, 1), K)
+    rungs = {name: [count(R, form != "F32")] for name, count in counts.RUNGS["linear"].items() if form == "F32" or name != "naive"}
+
+    def moved(outputs):
+        return outputs * row_bytes + 4 * R * (K + outputs)
+    return Problem(key, operation, f"x [{R}, {K}], w [{N}, {K}] {form}", moved(N), linear_checksum(x, weights), rungs, whole=moved(WHOLE))
+
+
+def of_attention(key, operation, T, past):
+    a = Attention(T, past)
+    p = counts.Problem(T, past, a.largest)
+    rungs = {name: [count(p) for count in parts] for name, parts in counts.RUNGS["attention"].items() if name != "split" or T * 3 <= 16}
+    return Problem(key, operation, f"q [{T}, 9, 64], {a.S} slots of 3 KV heads", 4 * 64 * (2 * 3 * a.S + 2 * T * 9), a.checksum, rungs)
+
+
+@functools.cache
+def problems():
+    floats = by_rows(book.normals(N * K, 2), K)
+    x, weight, logits = by_rows(book.normals(4 * K, 4), K), book.normals(K, 5), book.normals(4096, 9)
+    normed = [y for row in x for y in rms_norm(row, weight, book.single(1e-5))]
+    best = max(range(4096), key=lambda i: (logits[i], -i))
+    return [
+        linear("linear_1", "product of one row", 1, "F32", floats, 4 * K),
+        linear("linear_1_q4_1", "product of one row, 4-bit weights", 1, "Q4_1", q4_1_weights(), K // 32 * 20),
+        linear("linear_64", "product of 64 rows", 64, "F32", floats, 4 * K),
+        Problem("rms_norm", "RMSNorm", f"x [4, {K}]", 4 * (2 * 4 * K + K), book.checksum(normed),
+                {name: [count(4)] for name, count in counts.RUNGS["rms_norm"].items()}),
+        of_attention("decode", "attention of one token", 1, 511),
+        of_attention("prefill", "attention of a prompt", 128, 0),
+        Problem("argmax", "argmax", "4096 logits", 4 * 4096, f"{best:016x}",
+                {name: [count(logits)] for name, count in counts.RUNGS["argmax"].items()}),
+    ]
+
+
+def total(launches, *names):
+    return sum(launch["counted"].get(name, 0) for launch in launches for name in names)
+
+
+def moved(launches):
+    return total(launches, "global loads: sectors", "global stores: sectors")
+
+
+def idea(key, rung):
+    """As the chapter's tables of rungs say it."""
+    of = {"rms_norm": "norms.cpp", "argmax": "sampling.cpp", "decode": "attention_rungs.cpp", "prefill": "attention_rungs.cpp"}
+    return re.search(rf'\{{"{rung}", "([^"]+)"', (STEP / "src" / of.get(key, "linear.cpp")).read_text())[1]
+
+
+def says_gpu(run):
+    run.words(*[line for line in run.lines if line.startswith("GPU: ")])
+
+
+def same_as_published(run, name, found):
+    """The lines of results/ between the command and the machine."""
+    def kept(lines):
+        return [" ".join(line.split()) for line in lines if not line.startswith("GPU: ") and line.strip()]
+    published = kept((STEP / "results" / name).read_text().splitlines()[1:-1])
+    run.holds(published == kept(found), f"results/{name}: other counts now: tools/experiments.sh --publish")
+
+
+@case("step04_cuda", "ladders --launches SCRATCH/launches.txt")
+def ladders(run):
+    """Every count and checksum, worked out from the chapter's text; and what the committed results say."""
+    run.head(seed=1)
+    for p in problems():
+        at = f"ladders.{p.key}"
+        run.given(f"{at}.operation", p.operation)
+        run.given(f"{at}.size", p.size)
+        run.by_hand(f"{at}.least_sectors", p.least)
+        run.second_route(f"{at}.checksum", p.checksum)
+        run.says(f"{p.operation}: {p.size}; every byte once: {p.least} sectors")
+        run.holds(len(run.json["ladders"][p.key]["rungs"]) == len(p.rungs), f"{p.key} has other rungs")
+        for i, (name, launches) in enumerate(p.rungs.items()):
+            rung = f"{at}.rungs[{i}]"
+            figures = {"sectors": moved(launches), "barriers": total(launches, "barriers"), "fma": total(launches, "fma"),
+                       "conflicts": total(launches, "shared loads: bank conflicts", "shared stores: bank conflicts")}
+            run.given(f"{rung}.name", name)
+            run.given(f"{rung}.idea", idea(p.key, name))
+            run.second_route(f"{rung}.checksum", p.checksum)
+            run.closed_form(f"{rung}.launches", len(launches))
+            run.closed_form(f"{rung}.counted_by_launch", launches)
+            for figure, value in figures.items():
+                run.closed_form(f"{rung}.{figure}", value)
+            run.says(f"{name} {len(launches)} {figures['sectors']} {figures['sectors'] / p.least:.2f} {figures['conflicts']} "
+                     f"{figures['barriers']} {figures['fma']} {idea(p.key, name)}")
+        run.says(f"the CPU's bits from each of them, {p.checksum}: yes")
+    decoders(run)
+    run.says(f"RESULT holds=yes checksum={run.json['decoder']['CPU engine']}")
+    says_gpu(run)
+    same_as_published(run, "ladders.txt", run.output.splitlines())
+    launched(run)
+
+
+def decoders(run):
+    """Sixteen tokens behind a prompt, as chapter 3's program makes them, with each rung in turn."""
+    expected = run.other("step03_kvcache", ["generate", "-m", "tiny", "-p", "In the beginning", "-n", "16"])["cached"]["checksum"]
+    rungs = [f"{of} {name}" for of, table in (("linear", "linear"), ("norm", "rms_norm"), ("attention", "attention"))
+             for name in counts.RUNGS[table]]
+    run.second_route("decoder", {name: expected for name in ["CPU engine", "what suits", *rungs]})
+    run.says(f"tiny, a prompt and 16 tokens, with each of {1 + len(rungs)} choices of kernels",
+             f"the checksum of the CPU engine from each of them, {expected}: yes")
+
+
+def launched(run):
+    """The shapes of launches: those of the ladders are known; all together are what is committed."""
+    text = run.files["launches.txt"].decode()
+    shapes = {tuple(line.split()) for line in text.splitlines()[1:]}
+    known = {(launch["kernel"], str(launch["threads"]), str(launch["dynamic_shared"]))
+             for p in problems() for launches in p.rungs.values() for launch in launches}
+    run.holds(known <= shapes, f"launches.txt lacks {sorted(known - shapes)}")
+    run.holds(text == (STEP / "results/launches.txt").read_text(),
+              "results/launches.txt: other launches are made now; then run ptx_check.py --write, too")
+
+
+# --- estimates ---------------------------------------------------------------------------------------------------
+
+# Multiprocessors, GHz, GB/s, fma a clock, architecture: the makers' data sheets (gpus.hpp names them).
+GPUS = {"A100": (108, 1.41, 1555, 64, "sm_80"), "H100": (132, 1.98, 3350, 128, "sm_90"), "RTX5090": (170, 2.41, 1792, 128, "sm_120")}
+
+
+@functools.cache
+def occupied():
+    """Percent of the warps, by kernel, architecture, threads and bytes."""
+    lines = [line.split() for line in (STEP / "results/occupancy.txt").read_text().splitlines() if not line.startswith("#")]
+    return {(kernel, of, int(threads), int(size)): int(percent.rstrip("%")) for kernel, of, threads, size, _, _, percent, _ in lines}
+
+
+def estimate_of(gpu, p, launches):
+    """Microseconds of each part, by the chapter: clocks of all multiprocessors that are busy."""
+    processors, clock, bandwidth, lanes, architecture = GPUS[gpu]
+    parts = {"sectors": 0.0, "shared": 0.0, "fma": 0.0}
+    busy = [min(processors, launch["blocks"] * p.copies) for launch in launches]
+    for launch, working in zip(launches, busy):
+        a_microsecond = working * clock * 1e3
+        for part, rate, names in (("sectors", 4, ("global loads: sectors", "global stores: sectors")), ("fma", lanes, ("fma",)),
+                                  ("shared", 1, ("shared loads: wavefronts", "shared stores: wavefronts"))):
+            parts[part] += total([launch], *names) * p.copies / (a_microsecond * rate)
+    parts["DRAM"] = p.bytes / (min(bandwidth, max(busy) * clock * 64) * 1e3)
+    limit = max(("DRAM", "sectors", "shared", "fma"), key=parts.get)
+    main = max(range(len(launches)), key=lambda i: total([launches[i]], "fma"))
+    shape = launches[main]
+    percent = occupied()[shape["kernel"], architecture, shape["threads"], shape["dynamic_shared"]]
+    return parts, limit, busy[main], percent
+
+
+def estimate_lines(gpu):
+    """What is printed of one GPU."""
+    lines = [f"ESTIMATE from counts: the least time that an {gpu} would take"]
+    for p in problems():
+        lines.append(f"{p.operation}: {p.size}" + (f", {p.copies} times" if p.copies > 1 else ""))
+        lines.append("kernel busy SM occupied DRAM us sectors shared fma limit at best")
+        for name, launches in p.rungs.items():
+            parts, limit, busy, percent = estimate_of(gpu, p, launches)
+            lines.append(f"{name} {busy} {percent}% " + " ".join(f"{parts[part]:.2f}" for part in ("DRAM", "sectors", "shared", "fma"))
+                         + f" {limit} {parts[limit]:.2f} us")
+    return lines
+
+
+@case("step04_cuda", "estimate --gpu H100")
+def estimate(run):
+    """Of all three GPUs in the report, of one as printed, of another as published."""
+    run.head(seed=1)
+    for p in problems():
+        at = f"ladders.{p.key}"
+        run.given(f"{at}.operation", p.operation)
+        run.given(f"{at}.size", p.size)
+        run.by_hand(f"{at}.copies", p.copies)
+        run.by_hand(f"{at}.bytes", p.bytes)
+        for name, launches in p.rungs.items():
+            run.closed_form(f"{at}.counted.{name}", launches)
+        for gpu in GPUS:
+            for i, (name, launches) in enumerate(p.rungs.items()):
+                parts, limit, busy, percent = estimate_of(gpu, p, launches)
+                rung = f"{at}.estimates.{gpu}[{i}]"
+                run.given(f"{rung}.rung", name)
+                run.closed_form(f"{rung}.limit", limit)
+                run.closed_form(f"{rung}.microseconds", parts[limit], 1e-12)
+                run.closed_form(f"{rung}.dram", parts["DRAM"], 1e-12)
+                for part in ("sectors", "shared", "fma"):
+                    run.closed_form(f"{rung}.{part}", parts[part], 1e-12)
+                run.closed_form(f"{rung}.busy", busy)
+                run.second_route(f"{rung}.occupancy", percent / 100)
+        measured = run.json["ladders"][p.key]["measured_microseconds"]
+        for name in measured:  # where there is a GPU
+            run.between(f"{at}.measured_microseconds.{name}", 0.5, 1e5)
+        if not measured:
+            run.given(f"{at}.measured_microseconds", {})
+    names = [name for p in problems() for name in p.rungs]
+    times = [run.json["ladders"][p.key]["measured_microseconds"].get(name) for p in problems() for name in p.rungs]
+    shown = iter(zip(names, times))
+    for line in estimate_lines("H100"):
+        taken = next(shown)[1] if line.endswith(" us") else None
+        run.says(line + (f" measured {taken:.2f} us" if taken is not None else ""))
+    says_gpu(run)
+    run.says(f"RESULT gpu=H100 measured={'yes' if any(t is not None for t in times) else 'no'}")
+    same_as_published(run, "estimate.txt", [*estimate_lines("A100"), "RESULT gpu=A100 measured=no"])
+
+
+# --- the executor's demonstration --------------------------------------------------------------------------------
+
+ROWS, COLUMNS = 80, 70
+
+
+def transposed(stride):
+    """Tiles of 32 x 32, by 8 warps; a row of the tile has so many floats."""
+    launch = counts.Launch("transpose", 9, 256)
+    for y in range(0, ROWS, 32):
+        for x in range(0, COLUMNS, 32):
+            for j in range(32):
+                lanes = [lane for lane in range(32) if x + lane < COLUMNS and y + j < ROWS]
+                launch.load([4 * ((y + j) * COLUMNS + x + lane) for lane in lanes])
+                launch.write([stride * j + lane for lane in lanes])
+                lanes = [lane for lane in range(32) if y + lane < ROWS and x + j < COLUMNS]
+                launch.read([stride * lane + j for lane in lanes])
+                launch.store([4 * ((x + j) * ROWS + y + lane) for lane in lanes])
+            launch.add("barriers", 1)
+    return launch.counted
+
+
+@case("step04_cuda", "simt")
+def simt(run):
+    numbers = [float(row * COLUMNS + column) for column in range(COLUMNS) for row in range(ROWS)]
+    checksum = book.checksum(numbers)
+    run.says(f"A matrix of {ROWS} x {COLUMNS}, transposed by tiles of 32 x 32",
+             f"transpose: raw and checked, threads forward, in reverse and shuffled: the right numbers, checksum {checksum}: yes",
+             "counted rows of 33 rows of 32")
+    padded, plain = transposed(33), transposed(32)
+    for name in padded.keys() | plain.keys():
+        if padded[name] or plain[name]:
+            run.says(f"{name} {padded[name]} {plain[name]}")
+    # Threads come in order. Thread 0 writes column 0 and reads row 0, of the eight rows and columns that are its warp's;
+    # the first after it that writes to row 0 where thread 0 has read is thread 8, in column 8.
+    source = (STEP / "app/transpose.cu").read_text().splitlines()
+    writes = [i for i, line in enumerate(source, 1) if "tile[j][threadIdx.x] = " in line][2]
+    reads = [i for i, line in enumerate(source, 1) if "= tile[threadIdx.x][j]" in line][2]
+    run.says(f"transpose.cu:{writes}: data race: kernel 'transpose_without_barrier', block (0,0,0), thread (8,0,0) writes 4 bytes at byte "
+             f"{4 * 8} of 'tile' ({4 * 32 * 33} bytes, shared memory), which thread (0,0,0) read with nothing between to order the two "
+             f"(transpose.cu:{reads})")
+    says_gpu(run)
+    run.says(f"RESULT holds=yes checksum={checksum}")
