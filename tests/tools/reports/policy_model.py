@@ -4,7 +4,7 @@ Slots, their order, what each policy remembers and what goes are written down he
 the logits have the same bits as the program's, and whatever is made of them can be recomputed."""
 import math
 
-from reports.book_model import Checksum, Text, book, product, rotate, single, softmax, tiny, exp2
+from reports.book_model import Text, book, product, rotate, single, softmax, tiny, exp2
 
 ONCE = ("snapkv", "pyramidkv", "pyramidkv-ratios")
 PROTECTED = math.inf
@@ -114,7 +114,7 @@ class PolicyText(Text):
                 self.merge(layer)
             for kv, slots in enumerate(self.slots[layer]):
                 self.evict(layer, kv, slots)
-        self.merged = self.length
+        self.merged, self.last = self.length, logits
         self.whole = self.whole and self.policy not in ("quest", "minicache")
         return logits
 
@@ -322,12 +322,3 @@ def future_of(tokens):
     share.given = text.given
     return share
 
-
-def generate(policy, prompt, steps, sampler, **options):
-    """(tokens, checksum, text) of a text that goes on behind a prompt that goes in whole."""
-    text, total, said = PolicyText(tiny(), policy, prompt=len(prompt), **options), Checksum(), []
-    for _ in range(steps):
-        logits = text.step(prompt if not said else said[-1:])
-        total.add(logits)
-        said.append(sampler.choose(logits))
-    return said, total.hex(), text
