@@ -1,7 +1,6 @@
 """Chapter 5: what forgetting costs, on the same text and the same questions, by the book in Python."""
 import json
 
-from reports import small_model
 from reports.book_model import WEIGHTS, tiny
 from reports.checked import case, number
 from reports.policy_model import PolicyText, future_of
@@ -66,7 +65,18 @@ def cases_of(file, most):
     return cases
 
 
-def answers(policy, options, recall, question, asked=None):
+_known = {}
+
+
+def answers(*question):
+    """answer_to(), of a question that was asked before from memory."""
+    key = json.dumps(question)
+    if key not in _known:
+        _known[key] = answer_to(*question)
+    return _known[key]
+
+
+def answer_to(policy, options, recall, question, asked=None):
     """Whether the likeliest byte is the answer. The text goes in whole up to the last `question` tokens. asked: another
     (question, answer) instead."""
     text = recall["text"].encode()[:recall["answer"][0]]
@@ -140,7 +150,7 @@ def claim_divergence(run, at, judged, names=("mean_kl", "kl_99", "max_kl")):
     worst = max(judged.kl)
     for name, expected in zip(names, (judged.mean_kl, judged.kl_99, worst)):
         found = run.at(at + name)
-        if worst == 0 or abs(found - expected) > 1e-13:
+        if worst == 0 or abs(found - expected) > 1e-13:  # bits
             run.second_route(at + name, expected, 1e-8)
         else:
             run.second_route(at + name, found)
@@ -159,3 +169,34 @@ CASES = "".join(json.dumps(one) + "\n" for one in [
       files={"cases.jsonl": CASES})
 def compare_all(run):
     check_compare(run, rows_of(POLICIES, budget=16, window=5), 30, 24, 2, 16, recall=2)
+
+
+@case("step05_policies", "compare -m tiny --set minicache --window 26 --prompt 21 --tokens 26 --recall 0")
+def compare_minicaches(run):
+    """With every token retained it is the full cache."""
+    check_compare(run, rows_of("minicache", budget=64), 26, 21, 1, 64, set_name="minicache")
+    run.holds(run.json["policies"][-1]["max_kl"] == 0, "a token that is retained is merged")
+
+
+@case("step05_policies", "compare -m tiny --set pyramid --window 41 --prompt 37 --tokens 81 --recall 0")
+def compare_pyramids(run):
+    check_compare(run, rows_of("pyramid", budget=64), 41, 37, 1, 64, set_name="pyramid")
+
+
+@case("step05_policies", "compare -m tiny --policy quest,key-norm,h2o-forgetting,random,snapkv,scissorhands --ratio 0.4 --whole-layers 1 --page 4 "
+                         "--forget 0.5 --recent 3 --max-pool --kernel 3 --votes 5 --observe 4 --policy-seed 9 --window 25 --prompt 22 --tokens 25 "
+                         "--recall 0 --text SCRATCH/text.txt", files={"text.txt": TEXT})
+def compare_by_ratio(run):
+    options = {"ratio": 0.4, "whole_layers": 1, "page": 4, "forget": 0.5, "recent": 3, "max_pool": True, "kernel": 3, "votes": 5,
+               "window": 4, "seed": 9}
+    rows = rows_of(["quest", "key-norm", "h2o-forgetting", "random", "snapkv", "scissorhands"], budget=64, **options)
+    check_compare(run, rows, 25, 22, 1, 64, ratio=0.4, text="text.txt", seed=9)
+
+
+@case("step05_policies", "compare -m tiny --policy full,quest,minicache,window,sinks-relative,tova,snapkv --budget 99 --whole-layers 2 --merge-from 2 "
+                         "--window 22 --prompt 18 --tokens 22 --recall 0")
+def compare_with_room_for_all(run):
+    """A budget beyond the text, layers that are read whole, no pair to merge: everything is kept, to the bit."""
+    names = ["full", "quest", "minicache", "window", "sinks-relative", "tova", "snapkv"]
+    check_compare(run, rows_of(names, budget=99, whole_layers=2, merge_from=2), 22, 18, 1, 99)
+    run.holds(all(row["max_kl"] == 0 and row["kept_at_end"] == 22 for row in run.json["policies"]), "something is lost")

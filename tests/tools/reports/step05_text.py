@@ -49,18 +49,18 @@ def check_generation(run, policy, prompt, steps, sampler=None, seed=42, context=
 BEGINNING = "In the beginning God created the heaven"
 
 
-@case("step05_policies", f"generate -m tiny -n 7 --budget 20 --policy h2o -p".split() + [BEGINNING])
+@case("step05_policies", "generate -m tiny -n 7 --budget 20 --policy h2o -p".split() + [BEGINNING])
 def generate_with_h2o(run):
     check_generation(run, "h2o", BEGINNING, 7, budget=20)
 
 
-@case("step05_policies", f"generate -m tiny -n 5 --policy pyramidkv --budget 12 --observe 3 --beta 3 -t 0.9 --seed 7 -p".split() + [BEGINNING])
+@case("step05_policies", "generate -m tiny -n 5 --policy pyramidkv --budget 12 --observe 3 --beta 3 -t 0.9 --seed 7 -p".split() + [BEGINNING])
 def generate_with_pyramidkv(run):
     """Layers keep unlike many: the mean is told. The sampler has a seed of its own."""
     check_generation(run, "pyramidkv", BEGINNING, 5, Sampler(0.9, seed=7), seed=7, budget=12, window=3, beta=3)
 
 
-@case("step05_policies", f"generate -m SCRATCH/short.gguf -n 6 --policy sinks-relative --budget 10 -p".split() + [BEGINNING],
+@case("step05_policies", "generate -m SCRATCH/short.gguf -n 6 --policy sinks-relative --budget 10 -p".split() + [BEGINNING],
       files={"short.gguf": lambda: tiny_file(context_length=24)})
 def generate_in_pieces(run):
     """A prompt of 40 tokens where there is room for 24."""

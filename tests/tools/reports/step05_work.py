@@ -1,6 +1,6 @@
 """Chapter 5: the bytes of the policies, by length."""
 from reports.checked import case
-from reports.policy_model import DEFAULTS, kept_of
+from reports.policy_model import kept_of
 from reports.policy_shapes import POLICIES, allocated_bytes, held_bytes, rows_of
 from reports.shapes import TINY, cache_bytes
 
