@@ -38,7 +38,7 @@ Index tokens_held(const std::string& name,
     PolicyOptions own = options;
     if (name == "pyramidkv-ratios" && own.ratios.empty()) own.ratios = {1, 1, 0.5, 0.25};
     const Index keep = name == "snapkv"
-                           ? tokens_to_keep(options, prompt)
+                           ? std::max(options.window, tokens_to_keep(options, prompt))
                            : pyramidkv_policy(own, shape.layers)->keep(layer, prompt);
     return std::min(prompt, keep) + length - prompt;
 }

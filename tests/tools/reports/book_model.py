@@ -128,13 +128,11 @@ class Text:
         logits = product(t["output.weight"], normed)
         self.rows += [("final_norm", -1, normed), ("logits", -1, logits)]
 
-    def layer(self, layer, w, x, how):
-        m, d = self.model, self.model.head_dim
-        normed = rms_norm(x, w("attn_norm")[0], m.eps)
+    def attend(self, layer, q, k, v, how):
+        """Queries, keys and values by head, as they come out of their matrices: (queries and keys with their angles, what is mixed)."""
+        m = self.model
         turns = m.turns(self.length)
-        q = [rotate(h, turns, m.query_scale) for h in split(product(w("attn_q"), normed, how), d)]
-        k = [rotate(h, turns, 1.0) for h in split(product(w("attn_k"), normed, how), d)]
-        v = split(product(w("attn_v"), normed, how), d)
+        q, k = [rotate(h, turns, m.query_scale) for h in q], [rotate(h, turns, 1.0) for h in k]
         keys, values = self.keys[layer], self.values[layer]
         keys.append([keep(h, self.cache) for h in k])
         values.append([keep(h, self.cache) for h in v])
@@ -142,6 +140,13 @@ class Text:
         for h, query in enumerate(q):
             kv = h // (m.heads // m.kv_heads)
             mixed += attention(query, [key[kv] for key in keys], [value[kv] for value in values], how)
+        return q, k, mixed
+
+    def layer(self, layer, w, x, how):
+        m, d = self.model, self.model.head_dim
+        normed = rms_norm(x, w("attn_norm")[0], m.eps)
+        q, k, v = (split(product(w(f"attn_{name}"), normed, how), d) for name in "qkv")
+        q, k, mixed = self.attend(layer, q, k, v, how)
         out = product(w("attn_output"), mixed, how)
         attended = plus(out, x)
         normed_again = rms_norm(attended, w("ffn_norm")[0], m.eps)

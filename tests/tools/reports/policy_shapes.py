@@ -1,0 +1,106 @@
+"""Chapter 5: the bytes that a policy holds and takes, from the shapes in the book alone; and the sets of policies by name."""
+import math
+
+from reports.policy_model import DEFAULTS, ONCE, kept_of
+from reports.shapes import TINY, cache_bytes, tile_bytes
+
+# name: (what it is, paper), as the chapter lists them.
+POLICIES = {
+    "full": ("everything", ""),
+    "window": ("the last tokens", "Beltagy et al. 2020, 2004.05150"),
+    "sinks": ("the first and the last tokens", "Xiao et al. 2023, 2309.17453"),
+    "sinks-relative": ("the same, positions counted in the cache", "Xiao et al. 2023, 2309.17453"),
+    "h2o": ("the last tokens and those with the most attention so far", "Zhang et al. 2023, 2306.14048"),
+    "h2o-mean": ("the same, attention per query that could see the token", "Zhang et al. 2023, 2306.14048"),
+    "h2o-forgetting": ("the same, and the past fades", "Jo and Shin 2024, 2407.20485"),
+    "tova": ("those that the last query looks at most", "Oren et al. 2024, 2401.06104"),
+    "snapkv": ("once: those that the end of the prompt looks at", "Li et al. 2024, 2404.14469"),
+    "pyramidkv": ("the same, more in lower layers", "Cai et al. 2024, 2406.02069"),
+    "pyramidkv-ratios": ("the same, by a share of the prompt for each quarter of the layers", "Cai et al. 2024, 2406.02069"),
+    "key-norm": ("the shortest keys", "Devoto et al. 2024, 2406.11430"),
+    "scissorhands": ("those that recent queries gave more than an even share", "Liu et al. 2023, 2305.17118"),
+    "keyformer": ("as h2o, of noisy scores at a rising temperature", "Adnan et al. 2024, 2403.09054"),
+    "random": ("any: the floor", ""),
+    "oracle": ("those that later queries will look at: the ceiling", ""),
+    "quest": ("everything; of it, only the promising pages are read", "Tang et al. 2024, 2406.10774"),
+    "minicache": ("everything; pairs of layers share a direction", "Liu et al. 2024, 2405.14366"),
+}
+PYRAMID = {"1,1,.5,.25": [1, 1, .5, .25], "inverted": [.25, .5, 1, 1], "uniform .6875": [.6875]}
+# name: [(label, policy, what differs from the options given)]
+SETS = {
+    "catalogue": [("full", "full", {}), *((f"window {b}", "window", {"budget": b}) for b in (128, 160, 256)),
+                  *((f"{p} 4+{r}", p, {"sinks": 4, "budget": 4 + r}) for p in ("sinks", "sinks-relative") for r in (128, 252)),
+                  ("h2o 32+128", "h2o", {"budget": 160, "recent": 128}), ("h2o 224+32", "h2o", {"budget": 256, "recent": 32}),
+                  ("pyramid 1,1,.5,.25", "pyramidkv-ratios", {"ratios": [1, 1, .5, .25]}),
+                  ("pyramid schedule 128", "pyramidkv", {"budget": 128}),
+                  ("minicache t .6, 5 %", "minicache", {"direction": .6, "retained": .05})],
+    "minicache": [(f"t {t:g}, {100 * r:g} %", "minicache", {"direction": t, "retained": r})
+                  for t, r in [(0, .05), (.25, .05), (.5, .05), (.6, .05), (1, .05), (.6, 0), (.6, .1), (.6, .2), (.6, .5), (.6, 1)]],
+    "pyramid": [*((label, "pyramidkv-ratios", {"ratios": ratios}) for label, ratios in PYRAMID.items()),
+                ("schedule of .6875", "pyramidkv", {"ratio": .6875}), ("uniform 64", "snapkv", {"budget": 64}),
+                ("schedule 64", "pyramidkv", {"budget": 64}), ("uniform 32", "snapkv", {"budget": 32}),
+                ("schedule 32", "pyramidkv", {"budget": 32})],
+}
+
+
+def rows_of(names_or_set, **options):
+    """[(label, policy, all its options)]"""
+    if isinstance(names_or_set, str):
+        return [(label, policy, DEFAULTS | options | own) for label, policy, own in SETS[names_or_set]]
+    return [(name, name, DEFAULTS | options) for name in names_or_set]
+
+
+def state_rows(policy, options):
+    """Numbers that a policy remembers of a token."""
+    if policy in ("full", "window", "sinks", "sinks-relative", "oracle"):
+        return 0
+    return 2 if policy == "keyformer" or (policy == "scissorhands" and options["votes"]) else 1
+
+
+def merged_pairs(c, options):
+    first = options["merge_from"] if options["merge_from"] >= 0 else min(c["layers"] // 2, c["layers"] - 2)
+    return max(0, c["layers"] - first) // 2
+
+
+def held_bytes(policy, options, prompt, length, c=TINY):
+    """Keys, values and what describes a token."""
+    slot = 2 * c["head_dim"]
+    if policy == "quest":  # of every page the smallest and the largest number of each component
+        return cache_bytes(c, length) + cache_bytes(c, -(-length // options["page"]))
+    if policy == "minicache":
+        pairs, retained = merged_pairs(c, options), math.ceil(options["retained"] * length)
+        # Two layers have one key and value, with a factor each; a retained token's others, and where it is.
+        numbers = (c["layers"] - 2 * pairs) * length * slot + pairs * (length * (slot + 2) + retained * (slot + 1))
+        return 4 * c["kv_heads"] * numbers
+    # A position; its rank where positions are counted in the cache.
+    slot += 1 + (policy == "sinks-relative") + state_rows(policy, options)
+    return 4 * slot * c["kv_heads"] * sum(kept_of(policy, options, layer, c["layers"], length, prompt) for layer in range(c["layers"]))
+
+
+def whole_tiles(slots):
+    return -(-slots // 64) * 64
+
+
+def allocated_bytes(policy, options, prompt, length, capacity, c=TINY):
+    """Of a store for `capacity` tokens that has seen `length`."""
+    heads, d = c["kv_heads"], c["head_dim"]
+    if policy == "quest":
+        return c["layers"] * (tile_bytes(c, capacity) + 4 * heads * 2 * d * -(-capacity // options["page"]))
+    if policy == "minicache":
+        pairs, slots = merged_pairs(c, options), whole_tiles(capacity)
+        rows = max(1, math.ceil(options["retained"] * capacity))
+        # The lower layer's tiles, one tile for the upper layer's open step, two factors a slot; rows of retained keys
+        # and values with their positions; how many of these lie before each tile.
+        pair = tile_bytes(c, capacity) + tile_bytes(c, 1) + 4 * heads * (2 * slots + rows * (2 * d + 1) + slots // 64 + 1)
+        return (c["layers"] - 2 * pairs) * tile_bytes(c, capacity) + pairs * pair
+    if policy == "sinks-relative":
+        capacity = min(capacity, c["context"])
+    # Beside a slot: its position, perhaps its rank, and the policy's state before and behind the open step.
+    beside = 1 + (policy == "sinks-relative") + 2 * state_rows(policy, options)
+    total = 0
+    for layer in range(c["layers"]):
+        def kept(seen):
+            return kept_of(policy, options, layer, c["layers"], seen, prompt)
+        slots = kept(length) + capacity - length if policy in ONCE else min(kept(capacity) + 1, capacity)
+        total += tile_bytes(c, slots) + 4 * beside * heads * whole_tiles(slots)
+    return total
