@@ -119,7 +119,8 @@ def check_program(folder, program, only, name_of_check, write):
     def wrong(where, what):
         nonlocal failed
         failed += 1
-        print(f"FAILED: {where}: {what}")
+        # Arguments may hold bytes that are no text.
+        print(f"FAILED: {where}: {what}".encode(errors="backslashreplace").decode())
 
     for name, arguments, function, options in CASES:
         if name != program or only not in " ".join([name, *words_of(arguments)]) or name_of_check not in ("", function.__name__):
