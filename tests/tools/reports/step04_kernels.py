@@ -9,8 +9,7 @@ from reports.checked import case
 
 STEP = Path(__file__).resolve().parents[3] / "step04_cuda"
 K, N, WHOLE = counts.K, 64, 3072  # inputs; outputs that are counted, and of the layer
-IDEAS = dict(re.findall(r'\{"(\w+)", "([^"]+)", k\w+\}', "".join(
-    (STEP / "src" / name).read_text() for name in ("linear.cpp", "attention_rungs.cpp"))))
+
 
 
 # --- the problems: their data, what a CPU makes of it by the contract, what each rung costs ----------------------
@@ -23,23 +22,11 @@ def q4_1_weights():
     for _ in range(N):
         row = []
         for _ in range(K // 32):
-            codes = [rng.below256() for _ in range(16)]
-            # The low halves of the bytes are the first sixteen numbers.
-            row += [book_fma(small, code, small) for code in [c & 15 for c in codes] + [c >> 4 for c in codes]]
+            codes = [rng.next() >> 24 for _ in range(16)]
+            # The low halves of the bytes are the first sixteen numbers. The product is exact, so is the sum.
+            row += [small * code + small for code in [c & 15 for c in codes] + [c >> 4 for c in codes]]
         rows.append(row)
     return rows
-
-
-def book_fma(d, code, m):
-    return product([[d], [m]], [float(code), 1.0])[0] if code else m
-
-
-def below256(rng):
-    """Of 256 choices none is more likely: the number's highest byte."""
-    return rng.next() >> 24
-
-
-book.Rng.below256 = below256
 
 
 def by_rows(numbers, width):
