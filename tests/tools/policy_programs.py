@@ -3,7 +3,8 @@
 
     policy_programs.py BIN_FOLDER
 
-Standard library only. What other sets and flags do is recomputed by reports/step05*.py; this one has longer texts. Tables with times, and those that take minutes, are not made again. Exit code 0: all hold.
+Standard library only. What other sets and flags do is recomputed by reports/step05*.py; here the texts are longer. Tables
+with times, and those that take minutes, are not made again. Exit code 0: all hold.
 """
 import json
 import pathlib
