@@ -78,10 +78,15 @@ KVLAB_TEST_KERNEL(order_matters);
 
 // borders.cu, with signatures of their own
 KVLAB_KERNEL(shuffles_by, (int width, int by, int* out));
-KVLAB_KERNEL(elements_of_1, (int count, int stride, const unsigned char* in, unsigned char* out));
-KVLAB_KERNEL(elements_of_2, (int count, int stride, const unsigned char* in, unsigned char* out));
-KVLAB_KERNEL(elements_of_4, (int count, int stride, const unsigned char* in, unsigned char* out));
-KVLAB_KERNEL(elements_of_8, (int count, int stride, const unsigned char* in, unsigned char* out));
-KVLAB_KERNEL(elements_of_16, (int count, int stride, const unsigned char* in, unsigned char* out));
+KVLAB_KERNEL(elements_of_1,
+             (int count, int stride, const unsigned char* in, unsigned char* out));
+KVLAB_KERNEL(elements_of_2,
+             (int count, int stride, const unsigned char* in, unsigned char* out));
+KVLAB_KERNEL(elements_of_4,
+             (int count, int stride, const unsigned char* in, unsigned char* out));
+KVLAB_KERNEL(elements_of_8,
+             (int count, int stride, const unsigned char* in, unsigned char* out));
+KVLAB_KERNEL(elements_of_16,
+             (int count, int stride, const unsigned char* in, unsigned char* out));
 
 }  // namespace kvlab
