@@ -14,10 +14,6 @@ __global__ void shuffles_by(int width, int by, int* out) {
     out[lane + 96] = __shfl_xor_sync(all, lane, by, width);
 }
 
-struct Two {
-    int first, second;
-};
-
 // Elements of one type, so many apart, through shared memory: by the first `count` threads.
 template <class Element>
 __device__ void move_elements(int count,
@@ -40,7 +36,7 @@ __device__ void move_elements(int count,
 KVLAB_ELEMENTS(1, unsigned char)
 KVLAB_ELEMENTS(2, unsigned short)
 KVLAB_ELEMENTS(4, float)
-KVLAB_ELEMENTS(8, Two)
+KVLAB_ELEMENTS(8, float2)
 KVLAB_ELEMENTS(16, float4)
 
 }  // namespace kvlab::KVLAB_KERNELS
