@@ -16,7 +16,7 @@ inline constexpr std::uint64_t kSeed = 42;
 // and returns whether what it claims holds.
 bool run_contract(Json& report, std::string& result);
 bool run_goldens(Json& report, std::string& result);
-bool run_matmul(Json& report, std::string& result);
+bool run_matmul(Index rounds, Json& report, std::string& result);
 bool run_ladder(Index threads, Json& report, std::string& result);
 bool run_roofline(Index threads, Json& report, std::string& result);
 

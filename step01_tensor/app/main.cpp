@@ -25,7 +25,10 @@ namespace {
 
 using namespace kvlab;
 
-int run(const CLI::App& app, Index threads, const std::shared_ptr<OutputFile>& json) {
+int run(const CLI::App& app,
+        Index threads,
+        Index rounds,
+        const std::shared_ptr<OutputFile>& json) {
     const auto wanted = [&](const char* name) {
         const std::string part = name;
         return app.get_subcommands().empty() ? part != "goldens" && part != "ladder"
@@ -36,7 +39,7 @@ int run(const CLI::App& app, Index threads, const std::shared_ptr<OutputFile>& j
     bool ok = true;
     if (wanted("contract")) ok = app::run_contract(report, result) && ok;
     if (wanted("goldens")) ok = app::run_goldens(report, result) && ok;
-    if (wanted("matmul")) ok = app::run_matmul(report, result) && ok;
+    if (wanted("matmul")) ok = app::run_matmul(rounds, report, result) && ok;
     if (wanted("ladder")) ok = app::run_ladder(threads, report, result) && ok;
     if (wanted("roofline")) ok = app::run_roofline(threads, report, result) && ok;
     report["ok"] = ok;
@@ -53,11 +56,15 @@ int main(int argc, char** argv) {
         "Without a subcommand: contract, matmul and roofline.\n"
         "Exit codes: 0 all claims hold, 1 one does not (or an error), 2 wrong usage.",
         "step01_tensor"};
-    Index threads = 2;
+    Index threads = 2, rounds = 25;
     std::shared_ptr<OutputFile> json;
     app.add_option("--threads", threads,
                    "threads of the roofline's second column and of the ladder's last rung")
         ->check(CLI::Range(1, 256))
+        ->capture_default_str();
+    app.add_option("--rounds", rounds,
+                   "of matmul, in which the product and the peak take turns")
+        ->check(CLI::Range(1, 1 << 20))
         ->capture_default_str();
     cli::add_json_flag(app, json);
     app.fallthrough();  // options may stand behind the subcommand, too
@@ -67,5 +74,5 @@ int main(int argc, char** argv) {
     app.add_subcommand("ladder", "from the plain product to the fast one, rung by rung");
     app.add_subcommand("roofline", "peak fma and memory bandwidth of this machine");
     app.require_subcommand(0, 1);
-    return cli::run(app, argc, argv, [&] { return run(app, threads, json); });
+    return cli::run(app, argc, argv, [&] { return run(app, threads, rounds, json); });
 }

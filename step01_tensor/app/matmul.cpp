@@ -20,7 +20,6 @@ struct Size {
 };
 
 constexpr Size kSizes[] = {{512, 576, 1536}, {64, 64, 64}, {1, 576, 1536}};
-constexpr Index kRounds = 25;
 constexpr double kSampleSeconds = 4e-3;
 
 double gflops(Index rows, const Size& size, double seconds) {
@@ -35,7 +34,7 @@ struct Speeds {
 
 // Compares first, then measures: a wrong product has no speed. The plain loop is timed on at
 // most 16 rows, since its speed does not depend on their number.
-Speeds measure(const Size& size, SimdLevel level) {
+Speeds measure(const Size& size, SimdLevel level, Index rounds) {
     const Tensor x = random_matrix(size.T, size.K, kSeed);
     const Tensor w = random_matrix(size.N, size.K, kSeed + 1);
     Tensor expected({size.T, size.N}), y({size.T, size.N});
@@ -59,7 +58,7 @@ Speeds measure(const Size& size, SimdLevel level) {
     // Clock rates and neighbours change from one second to the next: the rounds alternate, and
     // the share compares the least disturbed round of each.
     std::vector<double> fast, peak;
-    for (Index round = 0; round < kRounds; ++round) {
+    for (Index round = 0; round < rounds; ++round) {
         peak.push_back(peak_gflops(level, pool, 1));
         fast.push_back(gflops(
             size.T, size, time_calls(1, kSampleSeconds, Clock::thread_cpu, product).median));
@@ -85,12 +84,12 @@ void print_row(const Size& size, const Speeds& speeds) {
 
 }  // namespace
 
-bool run_matmul(Json& report, std::string& result) {
+bool run_matmul(Index rounds, Json& report, std::string& result) {
     const SimdLevel level = default_simd_level();
     std::cout
         << "Plain and packed product in GFLOP/s (an fma counts as two), one thread\n  "
         << processor_name() << ", " << simd_level_name(level) << ", " << compiler_name()
-        << "; medians of " << kRounds
+        << "; medians of " << rounds
         << " rounds, by processor time;\n  of peak: the best round of one over the best of the "
            "other\n"
         << "  [T, K] x [K, N]              plain   packed  quartiles        peak   of peak  "
@@ -100,7 +99,7 @@ bool run_matmul(Json& report, std::string& result) {
     part["threads"] = 1;
     bool ok = true;
     for (const Size& size : kSizes) {
-        const Speeds speeds = measure(size, level);
+        const Speeds speeds = measure(size, level, rounds);
         print_row(size, speeds);
         part["sizes"].push_back({{"shape", {size.T, size.K, size.N}},
                                  {"plain_gflops", to_json(speeds.plain)},

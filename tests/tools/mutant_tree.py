@@ -14,7 +14,7 @@ from mutant_file import JUDGES, LAUNCHES, ORACLES, REPORT_TEST, ROOT, WEIGHTS, F
 from report_test import PROGRAMS
 
 SKIPPED = {".git", "build", "downloads", "__pycache__", ".cache", ".venv", "logs"}
-RUN_SECONDS = 120  # a case that runs longer hangs
+RUN_SECONDS = 240  # a case that runs longer hangs
 
 
 living = set()  # processes that were started and have not ended
