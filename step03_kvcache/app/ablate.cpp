@@ -142,9 +142,9 @@ Json ablation_json(const AblationRun& run, Index output) {
 }
 
 AblationJob make_job(const Session& session, const AblateFlags& flags) {
-    const Index fed = flags.input + flags.output - 1, context = session.model->config.context;
-    check(fed <= context, "--input and --output: ", fed,
-          " tokens are fed, the model's context is ", context);
+    // The last token is never fed.
+    cli::check_fits("--input and --output", flags.input + flags.output - 1,
+                    session.model->config);
     AblationJob job;
     for (const AblationPrompt& prompt : kAblationPrompts)
         job.prompts.push_back(prompt_of_length(*session.tokenizer, prompt.text, flags.input));

@@ -165,9 +165,7 @@ int run_clock(const ClockFlags& flags) {
     std::vector<Row> rows;
     for (const Index batch : flags.batch)
         for (const Index steps : flags.steps) {
-            const Index fed = flags.prompt + steps - 1, context = subject.config().context;
-            check(fed <= context, "--prompt and --steps: ", fed,
-                  " tokens are fed, the model's context is ", context);
+            cli::check_fits("--prompt and --steps", flags.prompt + steps - 1, subject.config());
             std::vector<std::string> stores = flags.caches;
             if (!flags.no_uncached) stores.emplace_back("none");
             for (const std::string& store : stores) {

@@ -107,9 +107,7 @@ void work_at_7b(Json& report) {
 
 int run_count(const CountFlags& flags) {
     Subject subject(flags.session);
-    const Index last = flags.prompt + flags.steps - 1, context = subject.config().context;
-    check(last <= context, "--prompt and --steps: ", last,
-          " tokens are fed, the model's context is ", context);
+    cli::check_fits("--prompt and --steps", flags.prompt + flags.steps - 1, subject.config());
     std::printf("%s, %s: %td tokens behind a prompt of %td\n", subject.config().name.c_str(),
                 subject.engine_name().c_str(), flags.steps, flags.prompt);
     std::fflush(stdout);

@@ -180,6 +180,10 @@ int run_diverge(const DivergeFlags& flags) {
         std::printf("%s and %s\n", all[0].a.c_str(), all[0].b.c_str());
     } else {
         const Session session(flags.session);
+        cli::check_fits(
+            "--prompt and --steps",
+            static_cast<Index>(session.encode(flags.prompt).size()) + flags.steps - 1,
+            session.model->config);
         report["model"] = session.model->config.name;
         report["engine"] = session.engine->name();
         // Without the engine: with the contract, and with each switch, all give the same bits.

@@ -50,8 +50,7 @@ Run generate(Session& session,
              TraceWriter* trace) {
     const Index P = static_cast<Index>(prompt.size());
     const Index capacity = std::min(session.model->config.context, P + flags.steps);
-    check(P <= capacity, "the prompt has ", P, " tokens, the model's context ",
-          session.model->config.context);
+    cli::check_fits("the prompt", P, session.model->config);
     Run run;
     std::vector<std::unique_ptr<KvStore>> stores;
     Generator generator(session.decoder);

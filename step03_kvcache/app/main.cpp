@@ -102,6 +102,10 @@ CLI::App* add_speed(CLI::App& app, app::SpeedFlags& flags) {
         },
         "also write the figures to this file; -: to standard output, and the table to "
         "standard error");
+    sub->callback([&flags] {
+        if (flags.prefill == 0 && flags.tokens == 0)
+            throw CLI::ValidationError("--prefill 0 and --tokens 0", "nothing to measure");
+    });
     return sub;
 }
 

@@ -116,6 +116,8 @@ Json to_json(const Line& line) {
 
 int run_memory(const MemoryFlags& flags) {
     Subject subject(flags.session);
+    for (const Index steps : flags.steps)
+        cli::check_fits("--prompt and --steps", flags.prompt + steps - 1, subject.config());
     std::printf("%s", describe_model(*subject.model()).c_str());
     std::printf("\nA prompt of %td, cache in %s; weights %.2f MB\n", flags.prompt,
                 flags.cache.c_str(), in_mb(subject.model()->weight_bytes()));

@@ -96,11 +96,9 @@ public:
 
 private:
     void check_lengths() const {
-        const Index room = session_->model->config.context;
-        check(flags_.prefill <= room, "--prefill ", flags_.prefill, ": the model's context is ",
-              room);
-        check(flags_.context + flags_.tokens <= room, "--context ", flags_.context,
-              " and --tokens ", flags_.tokens, ": the model's context is ", room);
+        const Config& config = session_->model->config;
+        cli::check_fits("--prefill", flags_.prefill, config);
+        cli::check_fits("--context and --tokens", flags_.context + flags_.tokens, config);
     }
 
     void say(const char* what) {
@@ -195,10 +193,6 @@ void Speed::finish(Measured& prompt, Measured& text) {
 }  // namespace
 
 int run_speed(const SpeedFlags& flags) {
-    if (flags.prefill == 0 && flags.tokens == 0) {
-        std::cerr << "speed: --prefill 0 and --tokens 0 leave nothing to measure\n";
-        return cli::kUsage;
-    }
     // With the report on standard output, what people read goes to the other stream.
     Speed(flags, flags.json_on_standard_output ? stderr : stdout).run();
     return cli::kHolds;

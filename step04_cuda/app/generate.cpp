@@ -34,8 +34,7 @@ Generated generate_text(Session& session,
                         MakeStore make_store) {
     const Index P = static_cast<Index>(prompt.size());
     const Index capacity = std::min(session.model->config.context, P + flags.steps);
-    check(P <= capacity, "the prompt has ", P, " tokens, the model's context ",
-          session.model->config.context);
+    cli::check_fits("the prompt", P, session.model->config);
     std::vector<std::unique_ptr<KvStore>> stores;
     Generator generator(session.decoder);
     for (Index i = 0; i < flags.batch; ++i) {

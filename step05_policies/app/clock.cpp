@@ -173,9 +173,8 @@ Json clock_json(const ClockRow& row) {
 
 void check_lengths(const ClockFlags& flags, const Config& config) {
     for (const Index length : flags.lengths)
-        check(length + flags.warm_up + flags.tokens <= config.context, "--lengths: ", length,
-              " tokens and ", flags.warm_up + flags.tokens, " more; the model's context is ",
-              config.context);
+        cli::check_fits("--lengths, --warm-up and --tokens",
+                        length + flags.warm_up + flags.tokens, config);
 }
 
 int run_policy_clock(const ClockFlags& flags) {

@@ -79,8 +79,7 @@ int run_policy_memory(const MemoryFlags& flags) {
     for (std::size_t i = 0; i < flags.lengths.size(); ++i)
         check(i == 0 || flags.lengths[i] > flags.lengths[i - 1],
               "--lengths: expected a list that rises, found ", flags.lengths[i]);
-    check(flags.lengths.back() <= model.config().context, "--lengths: ", flags.lengths.back(),
-          " tokens, the model's context is ", model.config().context);
+    cli::check_fits("--lengths", flags.lengths.back(), model.config());
     std::printf("%s: a prompt of %td tokens, then one by one\n", model.config().name.c_str(),
                 flags.prompt);
     const std::vector<Contender> all = weighed(flags, model.config());

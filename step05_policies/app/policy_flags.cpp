@@ -33,8 +33,9 @@ void add_policy_flags(CLI::App& app, PolicyOptions& options) {
     count("--beta", options.beta, 1, "pyramidkv: how steep");
     app.add_option("--ratios", options.ratios, "pyramidkv-ratios: shares, lowest layers first")
         ->delimiter(',');
-    app.add_option("--forget", options.forget, "h2o-forgetting: the past is multiplied by this")
-        ->check(cli::number_between(0, 1));
+    app.add_option("--forget", options.forget,
+                   "h2o-forgetting: the past is multiplied by this; 0.99 if not given")
+        ->check(cli::share_of_all());
     count("--votes", options.votes, 0, "scissorhands: queries remembered, at most 64; 0: all");
     count("--whole-layers", options.whole_layers, 0,
           "key-norm, quest: lowest layers, which keep and read everything");

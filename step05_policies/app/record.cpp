@@ -144,8 +144,7 @@ int run_record(const RecordFlags& flags) {
         flags.prompt.empty() ? recall_text(flags, session) : prompt_text(flags, session);
     if (flags.whole > 0) text.whole = flags.whole;
     const Index fed = static_cast<Index>(text.tokens.size()) - 1;
-    check(fed <= session.model->config.context, "record: the text of ", fed,
-          " tokens does not fit the model's context of ", session.model->config.context);
+    cli::check_fits("record: the text", fed, session.model->config);
     check(text.whole >= 1 && text.whole <= fed, "record: ", text.whole,
           " tokens that go in whole, of a text of ", fed);
     RecordingWriter writer(flags.out, header_of(flags, names, session, text));

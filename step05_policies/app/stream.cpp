@@ -82,8 +82,11 @@ int run_stream(const StreamFlags& flags) {
     const Index context = session.model->config.context;
     check(session.model->rope.positions() > 0, "stream: ", session.model->config.name,
           " has learned positions; nothing can be counted in the cache");
-    check(flags.policy.ratio == 0 && flags.policy.budget < context, "stream: a budget of ",
-          flags.policy.budget, " in a context of ", context);
+    check(flags.policy.ratio == 0,
+          "--ratio: a share of all that was seen grows with the stream; "
+          "give a --budget");
+    check(flags.policy.budget < context, "--budget: expected less than the model's context of ",
+          context, ", found ", flags.policy.budget);
     const TextWindows text = windows_of(session, flags.text, flags.tokens, flags.tokens);
     std::printf(
         "%s: %td tokens one by one, trained for %td; budget %td; bits per byte of each "

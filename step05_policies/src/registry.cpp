@@ -40,18 +40,23 @@ constexpr PolicyEntry kPolicies[] = {
      }},
     {"h2o", "the last tokens and those with the most attention so far",
      "Zhang et al. 2023, 2306.14048", true,
-     [](const PolicyContext& c, const PolicyOptions& o) { return in_slots(c, h2o_policy(o)); }},
+     [](const PolicyContext& c, const PolicyOptions& o) {
+         PolicyOptions own = o;
+         own.forget.reset();  // it is h2o-forgetting's alone
+         return in_slots(c, h2o_policy(own));
+     }},
     {"h2o-mean", "the same, attention per query that could see the token",
      "Zhang et al. 2023, 2306.14048", true,
      [](const PolicyContext& c, const PolicyOptions& o) {
          PolicyOptions own = o;
          own.normalise = true;
+         own.forget.reset();
          return in_slots(c, h2o_policy(own));
      }},
     {"h2o-forgetting", "the same, and the past fades", "Jo and Shin 2024, 2407.20485", true,
      [](const PolicyContext& c, const PolicyOptions& o) {
          PolicyOptions own = o;
-         if (own.forget == 1.0f) own.forget = 0.99f;
+         own.forget = o.forget.value_or(0.99f);
          return in_slots(c, h2o_policy(own));
      }},
     {"tova", "those that the last query looks at most", "Oren et al. 2024, 2401.06104", true,

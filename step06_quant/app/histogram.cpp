@@ -143,13 +143,12 @@ void add_row(
 }
 
 int run_histogram(HistogramFlags flags) {
-    flags.tokens = flags.tokens / kCodeBlock * kCodeBlock;  // only whole groups are looked at
     const Session session(flags.session);
     const Config& config = session.model->config;
     check(flags.layer < config.layers && flags.head < config.kv_heads, "--layer, --head: the ",
           "model has ", config.layers, " layers of ", config.kv_heads, " KV heads");
-    check(flags.tokens <= config.context, "--tokens: ", flags.tokens,
-          ", the model's context is ", config.context);
+    cli::check_fits("--tokens", flags.tokens, config);
+    flags.tokens = flags.tokens / kCodeBlock * kCodeBlock;  // only whole groups are looked at
     check_kv_code(KvCode::kivi4, config.head_dim, false);
     check_hadamard(config.head_dim);
     const TextWindows windows = windows_of(session, flags.text, flags.tokens, flags.tokens);

@@ -112,9 +112,8 @@ int run_kv_clock(const KvClockFlags& flags) {
     const Config& config = session.model->config;
     for (const std::string& name : flags.codes) parse_kv_code(name);
     for (const Index length : flags.lengths)
-        check(length + flags.warm_up + flags.tokens <= config.context, "--lengths: ", length,
-              " tokens and ", flags.warm_up + flags.tokens, " more; the model's context is ",
-              config.context);
+        cli::check_fits("--lengths, --warm-up and --tokens",
+                        length + flags.warm_up + flags.tokens, config);
     const char* const kind = flags.session.threads == 1 ? "processor" : "wall";
     std::printf(
         "%s, %s: a token behind so many others, %s time, %td rounds in turn; weights %td "

@@ -54,8 +54,7 @@ std::vector<double> kv_speed_rounds(DecodePass& pass, const KvSpeedFlags& flags)
 int run_kv_speed(const KvSpeedFlags& flags) {
     Session session(flags.session);
     const Config& config = session.model->config;
-    check(flags.context + flags.tokens <= config.context, "--context ", flags.context,
-          " and --tokens ", flags.tokens, ": the model's context is ", config.context);
+    cli::check_fits("--context and --tokens", flags.context + flags.tokens, config);
     std::cout << config.name << ", " << session.engine->name() << ", cache " << flags.code
               << '\n';
     DecodePass pass(session, flags.context, flags.tokens, coded_cache(session, flags));

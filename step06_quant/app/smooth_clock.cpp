@@ -95,9 +95,7 @@ int run_smooth_clock(const SessionOptions& options,
                      const std::shared_ptr<OutputFile>& json) {
     const Session session(options);
     const CpuOptions cpu{session.engine->pool().threads(), session.level};
-    check(flags.prompt + flags.steps <= session.model->config.context, "--prompt ",
-          flags.prompt, " and --steps ", flags.steps, ": the model's context is ",
-          session.model->config.context);
+    cli::check_fits("--prompt and --steps", flags.prompt + flags.steps, session.model->config);
     EditedWeights floats(session.file);
     for (const TensorInfo& info : session.file.tensors())
         floats.replace(info.name, to_f32(info));

@@ -113,8 +113,6 @@ int run_table(const TableFlags& flags) {
     const std::vector<Token> text = trial.text.input(0);
     const std::span<const Token> tried =
         std::span(text).first(static_cast<std::size_t>(std::min(flags.law, window)));
-    check(window <= session.model->config.context, "--window: ", window,
-          " tokens do not fit the model's context of ", session.model->config.context);
     const LawCourt court(session, tried);
     const KvRows table = kv_rows(shape, {}, {}, {"both"});
     std::printf("%s, %s: %td windows of %td tokens; the law on %zu\n",

@@ -10,6 +10,12 @@ namespace kvlab::app {
 
 namespace {
 
+// The windows to judge by.
+TextWindows windows_to_judge(const Session& session, const TrialFlags& flags) {
+    cli::check_fits("--window", flags.window, session.model->config);
+    return windows_of(session, flags.text, flags.window, flags.tokens);
+}
+
 // The windows of the file behind its first `skip` tokens; none if nothing is calibrated.
 std::optional<TextWindows> windows_behind(const Session& session,
                                           const TrialFlags& flags,
@@ -58,7 +64,7 @@ void add_trial_flags(CLI::App& app, TrialFlags& flags) {
 
 Trial::Trial(const TrialFlags& flags)
     : session(flags.session),
-      text(windows_of(session, flags.text, flags.window, flags.tokens)),
+      text(windows_to_judge(session, flags)),
       calibration(windows_behind(session, flags, text.count() * flags.window + 1)),
       bytes(bytes_behind_prompt(*session.tokenizer, text, 0)),
       cases_(recall_cases(session, flags.cases, flags.recall)) {}

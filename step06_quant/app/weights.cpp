@@ -86,8 +86,7 @@ int run_weights(const WeightsFlags& flags) {
     for (const std::string& name : flags.formats) weight_format(name);  // before any work
     Trial trial(flags.trial);
     const Session& session = trial.session;
-    check(flags.steps <= session.model->config.context, "--steps ", flags.steps,
-          ": the model's context is ", session.model->config.context);
+    cli::check_fits("--steps", flags.steps, session.model->config);
     EditedWeights base(session.file);
     if (flags.factor != 1) inject_outlier(base, flags.channel, flags.factor);
     const std::vector<std::string> formats =

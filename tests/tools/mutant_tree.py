@@ -17,6 +17,8 @@ SKIPPED = {".git", "build", "downloads", "__pycache__", ".cache", ".venv", "logs
 RUN_SECONDS = 240  # a case that runs longer hangs
 
 
+TARGETS = {"kvlab_weights": "kvlab_weights_app"}  # of programs that are called otherwise
+
 living = set()  # processes that were started and have not ended
 
 
@@ -63,10 +65,10 @@ class Tree:
     def targets_for(self, mutant):
         """All that judges it."""
         app = ["step03_kvcache"] if self.verify and mutant.kind == "cache" else []
-        return [mutant.program, *([mutant.oracles] if mutant.oracles else []), *app]
+        return [TARGETS.get(mutant.program, mutant.program), *([mutant.oracles] if mutant.oracles else []), *app]
 
     def targets(self):
-        return sorted({*self.programs, *("kvlab_weights_app" if r == "kvlab_weights" else r for r in self.reporters), *self.oracles, *(["step03_kvcache"] if self.verify else [])})
+        return sorted({*self.programs, *(TARGETS.get(r, r) for r in self.reporters), *self.oracles, *(["step03_kvcache"] if self.verify else [])})
 
     def copy(self):
         """Brings the copy up to date; files that are equal keep their times, so that a second run

@@ -28,7 +28,7 @@ import sys
 import time
 
 from mutant_file import FOLDER, ROOT, Failure
-from mutant_tree import Tree, end_all, run
+from mutant_tree import TARGETS, Tree, end_all, run
 from mutation_rules import mutations, self_test
 
 RECORD, EQUIVALENT = FOLDER / "generated.txt", FOLDER / "equivalent.txt"
@@ -41,7 +41,6 @@ OWNERS = {  # folder: its test programs, its program (target, file)
     "step05_policies": (["step05_tests"], "step05_policies"),
     "step06_quant": (["step06_tests"], "step06_quant"),
 }
-TARGETS = {"kvlab_weights": "kvlab_weights_app"}
 SECONDS = 240  # of one test program; whoever needs longer hangs
 
 

@@ -95,36 +95,65 @@ def main() -> int:
         expect("a flipped bit: its place", "step 4, layer 1, value, head 1, position 20, element 3" in done.stdout, done.stdout)
         expect("a flipped bit: how far", ", 1 ulp apart" in done.stdout and " 1 of " in done.stdout, done.stdout)
 
-        # Each damage must be refused, with the line. (Lines count from 1.)
+        # Each damage must be refused, with the line (counted from 1) and the reason; a JSON library says its own.
         broken = dict(flipped, sum=lines[where]["sum"])
+        here, sound = where + 1, dict(flipped, bits=old, sum=lines[where]["sum"])
+        headless = {k: v for k, v in lines[0].items() if k != "model"}
+
+        def damaged(**changes) -> dict[int, str]:
+            return {where: json.dumps(sound | changes)}
+
+        def header(**changes) -> dict[int, str]:
+            return {0: json.dumps(lines[0] | changes)}
+
+        width, last = sound["width"], next(i for i, l in enumerate(lines) if i > where and "token" in l)
         damages = {
-            "wrong checksum": ({where: json.dumps(broken)}, None, f"line {where + 1}"),
-            "no header": ({0: text[1]}, None, "line 1"),
-            "cut in a line": ({where: text[where][:50]}, None, f"line {where + 1}"),
-            "cut in a step": ({}, where, "middle of a step"),
-            "too few bits": ({where: json.dumps(dict(flipped, bits=old[8:]))}, None, f"line {where + 1}"),
-            "no digits": ({where: json.dumps(dict(flipped, bits="g" + old[1:]))}, None, f"line {where + 1}"),
-            "unknown operator": ({where: json.dumps(dict(flipped, op="frobnicate"))}, None, "frobnicate"),
-            "unknown run": ({where: json.dumps(dict(flipped, run="third"))}, None, "third"),
-            "steps out of order": ({where: json.dumps(dict(flipped, step=9))}, None, f"line {where + 1}"),
-            "a position without bits": ({where: json.dumps(dict(flipped, positions=[400]))}, None, "position 400"),
-            "negative width": ({where: json.dumps(dict(flipped, width=-1))}, None, f"line {where + 1}"),
+            "wrong checksum": ({where: json.dumps(broken)}, None, here, "value: the checksum is not that of the bits"),
+            "no header": ({0: text[1]}, None, 1, "not a trace of version 1"),
+            "a later version": (header(kvlab_trace=2), None, 1, "not a trace of version 1"),
+            "a header without a model": ({0: json.dumps(headless)}, None, 1, ...),
+            "heads of no numbers": (header(config=lines[0]["config"] | {"head_dim": 0}), None, 1, "head_dim is 0"),
+            "a header without runs": (header(runs=[]), None, 1, "no runs"),
+            "cut in a line": ({where: text[where][:50]}, None, here, ...),
+            "cut in a step": ({}, where, where, "run cached ends in the middle of a step"),
+            "cut behind the header": ({}, 1, 1, "run cached ends in the middle of a step"),
+            "a step without operators": ({last + 1: json.dumps(lines[last] | {"step": 5})}, None, last + 2, "a step without operators"),
+            "half a float": (damaged(bits=old[1:]), None, here, f"bits: {len(old) - 1} digits are not whole floats"),
+            "a float too few": (damaged(bits=old[8:]), None, here, f"bits of {len(old) // 8 - 1} floats for 1 rows of {width}"),
+            "no digit": (damaged(bits="g" + old[1:]), None, here, "bits: not a hexadecimal digit: g"),
+            "a digit below": (damaged(bits="/" + old[1:]), None, here, "bits: not a hexadecimal digit: /"),
+            "a digit above": (damaged(bits=":" + old[1:]), None, here, "bits: not a hexadecimal digit: :"),
+            "a capital": (damaged(bits="A" + old[1:]), None, here, "bits: not a hexadecimal digit: A"),
+            "unknown operator": (damaged(op="frobnicate"), None, here, "no such operator: frobnicate"),
+            "unknown run": (damaged(run="third"), None, here, "the header names no run third"),
+            "steps out of order": (damaged(step=9), None, here, "step 9 where 4 was to come"),
+            "a step of less than none": (damaged(step=-1), None, here, "step -1 where 4 was to come"),
+            "no rows": (damaged(positions=[]), None, here, "an operator without rows"),
+            "a position without bits": (damaged(positions=[400]), None, here, "position 400 has no bits"),
+            "no width": (damaged(width=0), None, here, "width: expected 1 to 2^32, found 0"),
+            "a width below all": (damaged(width=-1), None, here, "width: expected 1 to 2^32, found -1"),
+            "the first width too many": (damaged(width=2**32 + 1), None, here, f"width: expected 1 to 2^32, found {2**32 + 1}"),
+            "the last width that may be": (damaged(width=2**32), None, here, f"bits of {len(old) // 8} floats for 1 rows of {2**32}"),
             # Four rows of 2^62 numbers are 0 numbers in 64 bits.
-            "rows that overflow": ({where: json.dumps(dict(flipped, width=2**62, fresh=[0, 1, 2, 3], bits=""))}, None,
-                                   f"line {where + 1}: width: expected 1 to 2^32, found {2**62}"),
-            "a width that is no number": ({where: json.dumps(dict(flipped, width="16"))}, None, f"line {where + 1}"),
-            "positions that are no list": ({where: json.dumps(dict(flipped, positions="0"))}, None, f"line {where + 1}"),
-            "a step of less than none": ({where: json.dumps(dict(flipped, step=-1))}, None, f"line {where + 1}"),
-            "a line that is no object": ({where: "3"}, None, f"line {where + 1}"),
-            "a header without a model": ({0: json.dumps({k: v for k, v in lines[0].items() if k != "model"})}, None, "line 1"),
+            "rows that overflow": (damaged(width=2**62, fresh=[0, 1, 2, 3], bits=""), None, here,
+                                   f"width: expected 1 to 2^32, found {2**62}"),
+            "a width that is no number": (damaged(width="16"), None, here, ...),
+            "positions that are no list": (damaged(positions="0"), None, here, ...),
+            "a line that is no object": ({where: "3"}, None, here, ...),
         }
-        for name, (replacement, length, words) in damages.items():
+        for name, (replacement, length, number, words) in damages.items():
             write(replacement, length)
             done = run("diverge", "--traces", str(trace), str(other))
-            expect(name, done.returncode == 1 and words in done.stderr and done.stderr.count("\n") == 1, done.stderr)
+            start = f"step03_kvcache: {other}, line {number}: "
+            ok = done.stderr.startswith(start) and done.stderr.count("\n") == 1
+            expect(name, done.returncode == 1 and (ok if words is ... else done.stderr == f"{start}{words}\n"), done.stderr)
+        write(damaged())
+        done = run("diverge", "--traces", str(trace), str(other))
+        expect("no damage", done.returncode == 0, done.stderr)
         for empty in (Path(folder) / "none.jsonl", Path("/dev/null")):
             done = run("diverge", "--traces", str(trace), str(empty))
-            expect("no file or an empty one", done.returncode == 1 and str(empty) in done.stderr, done.stderr)
+            reason = ", line 0: not a trace: no header" if empty == Path("/dev/null") else ": cannot be read: No such file or directory"
+            expect("no file or an empty one", done.returncode == 1 and done.stderr == f"step03_kvcache: {empty}{reason}\n", done.stderr)
         done = run("diverge", "--traces", str(trace), f"{trace}#third")
         expect("no such run", done.returncode == 1 and "third" in done.stderr, done.stderr)
         done = run("generate", "-m", "tiny", "-n", "2", "--trace", str(Path(folder) / "no" / "x.jsonl"))

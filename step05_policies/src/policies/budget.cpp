@@ -15,4 +15,9 @@ Index tokens_to_keep(const PolicyOptions& options, Index seen) {
         1, static_cast<Index>(std::ceil(options.ratio * static_cast<double>(seen))));
 }
 
+void check_recent(const PolicyOptions& options, const char* policy) {
+    check(options.ratio > 0 || options.recent <= options.budget, policy, ": ", options.recent,
+          " recent tokens in a budget of ", options.budget);
+}
+
 }  // namespace kvlab

@@ -12,12 +12,11 @@ namespace {
 
 class H2o final : public Policy {
 public:
-    explicit H2o(const PolicyOptions& options) : options_(options) {
+    explicit H2o(const PolicyOptions& options)
+        : options_(options), forget_(options.forget.value_or(1.0f)) {
         tokens_to_keep(options, 1);
-        check(options.ratio > 0 || options.recent <= options.budget, "h2o: ", options.recent,
-              " recent tokens in a budget of ", options.budget);
-        check(options.forget > 0 && options.forget <= 1, "h2o: a forgetting factor of ",
-              options.forget);
+        check_recent(options, "h2o");
+        check(forget_ > 0 && forget_ <= 1, "h2o: a forgetting factor of ", forget_);
     }
 
     Index keep(Index, Index seen) const override { return tokens_to_keep(options_, seen); }
@@ -30,8 +29,8 @@ public:
     void observe(const HeadSlots& head, Index, std::span<const float> shares) const override {
         float* const sums = head.row(0);
         const Index n = static_cast<Index>(shares.size());
-        if (options_.forget != 1.0f)
-            for (Index s = 0; s < n; ++s) sums[s] *= options_.forget;
+        if (forget_ != 1.0f)
+            for (Index s = 0; s < n; ++s) sums[s] *= forget_;
         for (Index s = 0; s < n; ++s) sums[s] += shares[static_cast<std::size_t>(s)];
     }
 
@@ -56,6 +55,7 @@ private:
     }
 
     PolicyOptions options_;
+    float forget_;
 };
 
 }  // namespace

@@ -13,6 +13,7 @@ class KeyNorm final : public Policy {
 public:
     explicit KeyNorm(const PolicyOptions& options) : options_(options) {
         tokens_to_keep(options, 1);
+        check_recent(options, "key-norm");
     }
 
     Index keep(Index layer, Index seen) const override {

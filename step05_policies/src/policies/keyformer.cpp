@@ -32,8 +32,7 @@ class Keyformer final : public Policy {
 public:
     explicit Keyformer(const PolicyOptions& options) : options_(options) {
         tokens_to_keep(options, 1);
-        check(options.ratio > 0 || options.recent <= options.budget,
-              "keyformer: ", options.recent, " recent tokens in a budget of ", options.budget);
+        check_recent(options, "keyformer");
         check(options.temperature > 0 && options.temperature_step >= 0,
               "keyformer: a temperature of ", options.temperature, ", rising by ",
               options.temperature_step);

@@ -15,6 +15,7 @@ class RandomTokens final : public Policy {
 public:
     explicit RandomTokens(const PolicyOptions& options) : options_(options) {
         tokens_to_keep(options, 1);
+        check_recent(options, "random");
     }
 
     Index keep(Index, Index seen) const override { return tokens_to_keep(options_, seen); }

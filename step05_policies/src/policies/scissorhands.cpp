@@ -20,6 +20,7 @@ public:
         check(options.votes >= 0 && options.votes <= kMostVotes, "scissorhands: votes of ",
               options.votes, " queries; 0 to ", kMostVotes, " can be remembered");
         tokens_to_keep(options, 1);
+        check_recent(options, "scissorhands");
     }
 
     Index keep(Index, Index seen) const override { return tokens_to_keep(options_, seen); }

@@ -40,7 +40,7 @@ def kept_of(policy, options, layer, layers, seen, prompt):
     return min(seen, max(keep, o["sinks"]) if policy.startswith("sinks") else keep)
 
 
-DEFAULTS = {"budget": 128, "ratio": 0, "sinks": 4, "recent": -1, "seed": 42, "forget": 1.0, "window": 16, "kernel": 5,
+DEFAULTS = {"budget": 128, "ratio": 0, "sinks": 4, "recent": -1, "seed": 42, "forget": 0.99, "window": 16, "kernel": 5,
             "max_pool": False, "beta": 20, "ratios": [], "votes": 64, "whole_layers": 0, "page": 16, "direction": 0.6,
             "retained": 0.05, "merge_from": -1}
 
@@ -212,7 +212,7 @@ class PolicyText(Text):
             for slot, share in zip(slots, shares):
                 slot.state = share
         elif p in ("h2o", "h2o-mean", "h2o-forgetting"):
-            forget = o["forget"] if p != "h2o-forgetting" or o["forget"] != 1.0 else 0.99
+            forget = o["forget"] if p == "h2o-forgetting" else 1.0
             for slot, share in zip(slots, shares):
                 slot.state = single(single(slot.state * single(forget)) + share)
         elif p in ONCE and self.prompt - o["window"] <= new.position < self.prompt:
@@ -301,9 +301,9 @@ def means(rows, count):
     return [single(n * single(1 / count)) for n in added(rows)]
 
 
-def future_of(tokens):
+def future_of(tokens, model=None):
     """What later queries will give, of a text that was run with everything kept: f(layer, kv, position, next)."""
-    text = PolicyText(tiny(), "full")
+    text = PolicyText(model or tiny(), "full")
     text.step(tokens)
     tables = []
     for of_layer in text.given:

@@ -56,8 +56,8 @@ def value(kind, thing):
 
 
 @functools.cache
-def file():
-    c, numbers = SHAPE, random.Random(5)
+def file(layers=1):
+    c, numbers = SHAPE | {"layers": layers}, random.Random(5)
     tokens = [*map(letters, PIECES), *SPECIAL]
     meta = {
         "general.architecture": (TEXT, "llama"), "general.name": (TEXT, c["name"]),
@@ -73,7 +73,7 @@ def file():
         "tokenizer.ggml.add_bos_token": (BOOL, False), "tokenizer.chat_template": (TEXT, TEMPLATE)}
     q, kv, width, hidden = c["heads"] * c["head_dim"], c["kv_heads"] * c["head_dim"], c["width"], c["feed_forward"]
     shapes = {"token_embd": (width, len(tokens)), "output": (width, len(tokens)), "output_norm": (width,)}
-    shapes |= {f"blk.0.{name}": shape for name, shape in {
+    shapes |= {f"blk.{layer}.{name}": shape for layer in range(layers) for name, shape in {
         "attn_norm": (width,), "attn_q": (width, q), "attn_k": (width, kv), "attn_v": (width, kv), "attn_output": (q, width),
         "ffn_norm": (width,), "ffn_gate": (width, hidden), "ffn_up": (width, hidden), "ffn_down": (hidden, width)}.items()}
     head, data = b"GGUF" + struct.pack("<IQQ", 3, len(shapes), len(meta)), b""
@@ -89,5 +89,5 @@ def file():
 
 
 @functools.cache
-def model():
-    return Model(file())
+def model(layers=1):
+    return Model(file(layers))

@@ -1,6 +1,7 @@
 """Chapter 5: what forgetting costs, on the same text and the same questions, by the book in Python."""
 import json
 
+from reports import small_model
 from reports.book_model import WEIGHTS, tiny
 from reports.checked import case, number
 from reports.policy_model import PolicyText, future_of
@@ -12,21 +13,36 @@ from reports.step03_work import cpu
 TEXT = (WEIGHTS / "heldout.txt").read_bytes()[:4096]
 
 
-class Judged:
-    """One policy against the run that keeps everything: what comes behind the prompt of each window is asked for. Each
-    window begins with 0 and goes on with all of its bytes but the last."""
+class Subject:
+    """A model and a text in its tokens. bos: what each window begins with; None: with a token of the text."""
 
-    def __init__(self, policy, options, window, prompt, windows, text=TEXT):
+    def __init__(self, model, shape, tokens, lengths, bos):
+        self.model, self.shape, self.lengths, self.bos = model, shape, lengths, bos
+        self.tokens = [*([] if bos is None else [bos]), *tokens]
+
+    def window(self, size, w):
+        """(tokens that go in, tokens that are to come)"""
+        tokens = self.tokens[w * size:(w + 1) * size]
+        return [tokens[0] if self.bos is None else self.bos, *tokens[1:]], self.tokens[w * size + 1:(w + 1) * size + 1]
+
+
+BYTES = Subject(tiny(), TINY, TEXT, [1] * 256, 0)
+
+
+class Judged:
+    """One policy against the run that keeps everything: what comes behind the prompt of each window is asked for."""
+
+    def __init__(self, policy, options, window, prompt, windows, subject=BYTES):
         self.bits = self.full_bits = 0.0
         self.kl, self.agree, self.mass, self.overlap = [], 0, [], []
-        self.scored = windows * (window - prompt)
+        self.scored, self.bytes, self.shape = windows * (window - prompt), 0, subject.shape
         for w in range(windows):
-            targets = text[w * window:(w + 1) * window]
-            tokens = [0, *targets[:-1]]
-            everything = PolicyText(tiny(), "full")
+            tokens, targets = subject.window(window, w)
+            self.bytes += sum(subject.lengths[token] for token in targets[prompt:])
+            everything = PolicyText(subject.model, "full")
             expected = [everything.feed(token) for token in tokens]
-            future = future_of(tokens)
-            store = PolicyText(tiny(), policy, prompt=prompt, future=future, **options)
+            future = future_of(tokens, subject.model)
+            store = PolicyText(subject.model, policy, prompt=prompt, future=future, **options)
             store.step(tokens[:prompt])
             self.behind = store.mean_kept()
             for i in range(prompt, window):
@@ -44,8 +60,8 @@ class Judged:
     def judge_by_attention(self, store, everything, future, query):
         """Of the full run's attention of this query: what goes to tokens that are still there, or to its own; and how many
         of them are those that all later queries look at most."""
-        for layer in range(TINY["layers"]):
-            for kv in range(TINY["kv_heads"]):
+        for layer in range(self.shape["layers"]):
+            for kv in range(self.shape["kv_heads"]):
                 shares, kept = everything.given[layer][kv][query], store.kept(layer, kv)
                 self.mass.append((sum(shares[p] for p in kept) + shares[query]) / sum(shares))
                 wanted = sorted(range(query), key=lambda p: (-future(layer, kv, p, query), p))[:len(kept)]
@@ -100,13 +116,14 @@ def shares_by_distance(cases, right):
 # --- compare -------------------------------------------------------------------------------------
 
 def check_compare(run, rows, window, prompt, windows, budget, recall=0, ratio=0, set_name="", cases="cases.jsonl", text="heldout.txt",
-                  seed=42):
-    size, scored = cache_bytes(TINY, window), windows * (window - prompt)
+                  seed=42, subject=BYTES):
+    shape = subject.shape
+    size, scored = cache_bytes(shape, window), windows * (window - prompt)
     run.head(seed=seed, experiment="step05_policies compare")
-    for field, value in {"model": TINY["name"], "engine": cpu(run, 1), "text": text, "windows": windows, "window": window,
+    for field, value in {"model": shape["name"], "engine": cpu(run, 1), "text": text, "windows": windows, "window": window,
                          "prompt": prompt, "budget": budget, "ratio": ratio, "set": set_name}.items():
         run.given(field, value)
-    run.says(f"kvlab-tiny, {cpu(run, 1)}: {text}, {windows} windows of {window} tokens, of which {prompt} go in whole")
+    run.says(f"{shape['name']}, {cpu(run, 1)}: {text}, {windows} windows of {window} tokens, of which {prompt} go in whole")
     asked = cases_of(run.files[cases], recall) if recall else []
     head = "policy kept, at end bytes share factor bits/byte same mean KL KL 99 %"
     if asked:
@@ -114,15 +131,15 @@ def check_compare(run, rows, window, prompt, windows, budget, recall=0, ratio=0,
     else:
         run.words(head)
     for i, (label, policy, options) in enumerate(rows):
-        judged, figures, at = Judged(policy, options, window, prompt, windows), run.json["policies"][i], f"policies[{i}]."
-        held = held_bytes(policy, options, prompt, window)
+        judged, figures, at = Judged(policy, options, window, prompt, windows, subject), run.json["policies"][i], f"policies[{i}]."
+        held = held_bytes(policy, options, prompt, window, shape)
         run.given(at + "policy", label)
         run.given(at + "paper", POLICIES[policy][1])
         run.closed_form(at + "kept_behind_prompt", judged.behind)
         run.closed_form(at + "kept_at_end", judged.end)
         run.closed_form(at + "bytes_held", held)
-        run.closed_form(at + "bytes_allocated", allocated_bytes(policy, options, prompt, window, window))
-        run.second_route(at + "bits_per_byte", judged.bits / scored, 1e-13)
+        run.closed_form(at + "bytes_allocated", allocated_bytes(policy, options, prompt, window, window, shape))
+        run.second_route(at + "bits_per_byte", judged.bits / judged.bytes, 1e-13)
         run.second_route(at + "agreement", judged.agreement)
         claim_divergence(run, at, judged)
         line = (f"{label} {judged.behind:.1f}, {judged.end:.1f} {held} {held / size:.3f} {size / held:.2f} "
@@ -136,7 +153,7 @@ def check_compare(run, rows, window, prompt, windows, budget, recall=0, ratio=0,
         run.says(line)
     run.holds(len(run.json["policies"]) == len(rows), "a row more than asked for")
     full = run.json["full_bits_per_byte"]
-    run.second_route("full_bits_per_byte", judged.full_bits / scored, 1e-13)
+    run.second_route("full_bits_per_byte", judged.full_bits / judged.bytes, 1e-13)
     run.closed_form("full_bytes", size)
     budget_line = f"set: {set_name}" if set_name else (f"budget: {ratio:g} of the tokens seen for each layer and KV head" if ratio
                                                        else f"budget: {budget} tokens for each layer and KV head")
@@ -171,6 +188,23 @@ def compare_all(run):
     check_compare(run, rows_of(POLICIES, budget=16, window=5), 30, 24, 2, 16, recall=2)
 
 
+WORDS = " ".join(["low lower new newer", "owl", "flew", "lower and lower.", "a new low", "zebras jump"] * 2)
+LAYERS = small_model.SHAPE | {"layers": 4}
+
+
+@case("step05_policies", "compare -m SCRATCH/words.gguf --text SCRATCH/words.txt --window 34 --prompt 26 --tokens 68 --budget 11 --observe 3 "
+                         "--beta 4 --merge-from 0 --retained 0.2 --recall 0",
+      files={"words.txt": WORDS, "words.gguf": lambda: small_model.file(4)})
+def compare_words_in_four_layers(run):
+    """A token is one byte or up to four, and of no window the first: bits are of the targets' bytes. Four layers have
+    budgets of four sizes, and two pairs."""
+    lengths = [len(small_model.decode([t])) for t in range(LAYERS["vocab"])]
+    subject = Subject(small_model.model(4), LAYERS, small_model.encode(WORDS), lengths, None)
+    run.holds(len(subject.tokens) > 68, f"{len(subject.tokens)} tokens hold no two windows")
+    options = {"budget": 11, "window": 3, "beta": 4, "merge_from": 0, "retained": 0.2}
+    check_compare(run, rows_of(POLICIES, **options), 34, 26, 2, 11, text="words.txt", subject=subject)
+
+
 @case("step05_policies", "compare -m tiny --set minicache --window 26 --prompt 21 --tokens 26 --recall 0")
 def compare_minicaches(run):
     """With every token retained it is the full cache."""
@@ -183,13 +217,13 @@ def compare_pyramids(run):
     check_compare(run, rows_of("pyramid", budget=64), 41, 37, 1, 64, set_name="pyramid")
 
 
-@case("step05_policies", "compare -m tiny --policy quest,key-norm,h2o-forgetting,random,snapkv,scissorhands --ratio 0.4 --whole-layers 1 --page 4 "
+@case("step05_policies", "compare -m tiny --policy quest,key-norm,h2o,h2o-mean,h2o-forgetting,random,snapkv,scissorhands --ratio 0.4 --whole-layers 1 --page 4 "
                          "--forget 0.5 --recent 3 --max-pool --kernel 3 --votes 5 --observe 4 --policy-seed 9 --window 25 --prompt 22 --tokens 25 "
                          "--recall 0 --text SCRATCH/text.txt", files={"text.txt": TEXT})
 def compare_by_ratio(run):
     options = {"ratio": 0.4, "whole_layers": 1, "page": 4, "forget": 0.5, "recent": 3, "max_pool": True, "kernel": 3, "votes": 5,
                "window": 4, "seed": 9}
-    rows = rows_of(["quest", "key-norm", "h2o-forgetting", "random", "snapkv", "scissorhands"], budget=64, **options)
+    rows = rows_of(["quest", "key-norm", "h2o", "h2o-mean", "h2o-forgetting", "random", "snapkv", "scissorhands"], budget=64, **options)
     check_compare(run, rows, 25, 22, 1, 64, ratio=0.4, text="text.txt", seed=9)
 
 

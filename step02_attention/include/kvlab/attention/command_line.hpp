@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstdio>
 #include <fstream>
 #include <iostream>
 #include <iterator>
@@ -107,8 +108,15 @@ inline std::vector<std::uint8_t> read_bytes(const std::string& path) {
 // Everything that standard input brings, for `-p -`.
 inline std::string read_standard_input() {
     std::string text{std::istreambuf_iterator<char>(std::cin), {}};
-    check(!std::cin.bad(), "standard input: cannot be read");
+    // std::cin takes an error of the stream below it for the end.
+    check(std::ferror(stdin) == 0, "standard input: cannot be read");
     return text;
+}
+
+// Throws Error if the tokens that these options ask for do not fit the model's context.
+inline void check_fits(const std::string& options, Index tokens, const Config& config) {
+    check(tokens <= config.context, options, ": ", tokens, " tokens, the model's context is ",
+          config.context);
 }
 
 // A prompt from a file or from standard input, without the end of its last line: editors and

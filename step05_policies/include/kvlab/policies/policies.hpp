@@ -4,6 +4,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include <kvlab/policies/future_shares.hpp>
@@ -19,9 +20,9 @@ struct PolicyOptions {
     Index recent = -1;        // last tokens that always stay; -1: the method's own default
     std::uint64_t seed = 42;  // where anything is random
 
-    // H2O: divide by the queries that could see the token; multiply the past by this.
+    // H2O: divide by the queries that could see the token; multiply the past by this, if given.
     bool normalise = false;
-    float forget = 1.0f;
+    std::optional<float> forget;
 
     // SnapKV, PyramidKV.
     Index window = 16;  // last tokens of the prompt, which decide and stay
@@ -49,6 +50,9 @@ struct PolicyOptions {
 
 // How many of `seen` tokens stay: options.budget, or the ratio, rounded up.
 Index tokens_to_keep(const PolicyOptions& options, Index seen);
+
+// Throws Error, in the policy's name, if more last tokens are to stay than stay at all.
+void check_recent(const PolicyOptions& options, const char* policy);
 
 using PolicyPointer = std::shared_ptr<const Policy>;
 
