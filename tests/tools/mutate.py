@@ -9,8 +9,8 @@
     mutate.py --self-test
 
 A mistake is written into a copy of the tree, what changed is compiled, and the tests that own the file are run, until one
-is red: of a library its own step's test programs, then the checks of its program's figures; of a program those checks and
-its command lines. A mistake that does not compile says nothing and is replaced by another. One that leaves every object
+is red: of a library its own step's test programs, then the checks of its program's figures; of a program those checks, its
+options, what it refuses and its command lines. A mistake that does not compile says nothing and is replaced by another. One that leaves every object
 file as it was, and one that tests/mutants/equivalent.txt names with a reason, is equivalent. Prints what survives.
 
 Standard library only. The last line is "N passed, N failed". Exit code 0: nothing survived. 1: something. 2: usage.
@@ -94,10 +94,10 @@ class Judge:
         folder, part = mutation.file.split("/")[:2]
         tests, program = OWNERS[folder]
         python, tools = sys.executable, self.tree.source / "tests" / "tools"
-        programs = [("report_test", [python, tools / "report_test.py", self.tree.mixed_bin, program]),
-                    ("command_lines", [python, tools / "command_lines.py", self.tree.mixed_bin, program])]
+        programs = [(name, [python, tools / f"{name}.py", self.tree.mixed_bin, program])
+                    for name in ("options_test", "refusals_test", "report_test", "command_lines")]
         units = [(test, [self.tree.build / "bin" / test, "--abort-after=1", "--no-colors"]) for test in tests]
-        return programs if part == "app" else [*units, programs[0]]
+        return programs if part == "app" else [*units, programs[2]]
 
     def judge(self, mutation):
         """(outcome, by what): caught, survived, same object code, does not compile."""
