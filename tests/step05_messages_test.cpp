@@ -161,6 +161,8 @@ TEST_CASE("5.1 messages: options of single policies") {
     CHECK_THROWS_WITH_AS(keyformer_policy(with(&PolicyOptions::temperature_step, -0.5)),
                          "keyformer: a temperature of 1, rising by -0.5", Error);
 
+    CHECK_NOTHROW(pyramidkv_policy({}, 1));
+    CHECK_THROWS_WITH_AS(pyramidkv_policy({}, 0), "pyramidkv: a model of 0 layers", Error);
     CHECK_NOTHROW(pyramidkv_policy(with(&PolicyOptions::beta, 1), 2));
     CHECK_THROWS_WITH_AS(pyramidkv_policy(with(&PolicyOptions::beta, 0), 2),
                          "pyramidkv: beta must be at least 1, found 0", Error);
@@ -363,6 +365,14 @@ TEST_CASE("5.4 messages: bytes of shapes and lengths that cannot be") {
                          Error);
     CHECK_THROWS_WITH_AS(policy_bytes("snapkv", small_budget(), shape, most + 1, 10), beyond,
                          Error);
+    CHECK(policy_bytes("snapkv", small_budget(), shape, 0, 0) == 0);
+    CHECK_THROWS_WITH_AS(policy_bytes("snapkv", small_budget(), shape, 10, -1),
+                         "policy bytes: a prompt of 10 and a length of -1", Error);
+    CHECK_THROWS_WITH_AS(policy_bytes("snapkv", small_budget(), shape, -1, 10),
+                         "policy bytes: a prompt of -1 and a length of 10", Error);
+    CHECK(policy_bytes("quest", with(&PolicyOptions::page, 1), shape, 0, 1) == 2 * 1024);
+    CHECK_THROWS_WITH_AS(policy_bytes("quest", with(&PolicyOptions::page, 0), shape, 0, 1),
+                         "policy bytes: pages of 0 tokens", Error);
 }
 
 TEST_CASE("5.5 messages: prompts of a window and answers of a case") {
@@ -402,6 +412,11 @@ TEST_CASE("5.5 messages: the future of a text and what was kept of it") {
     CHECK(future.given(1, 1, 2).size() == 3);
     CHECK_THROWS_WITH_AS(future.given(0, 0, 3), "future: no query 3 of 3", Error);
     CHECK_THROWS_WITH_AS(future.given(0, 0, -1), "future: no query -1 of 3", Error);
+    CHECK(future.share(1, 1, 0, 0) > 0.0f);
+    CHECK(future.share(1, 1, 3, 0) == 0.0f);
+    CHECK(future.share(1, 1, 0, 3) == 0.0f);
+    CHECK_THROWS_WITH_AS(future.share(1, 1, -1, 0), "future: no position -1 or query 0", Error);
+    CHECK_THROWS_WITH_AS(future.share(1, 1, 0, -1), "future: no position 0 or query -1", Error);
     CHECK(FutureShares(rig.decoder, std::span(text).first(1)).given(0, 0, 0)[0] == 1.0f);
 
     const std::vector<float> shares = {0.25f, 0.25f, 0.5f};
