@@ -177,6 +177,11 @@ TEST_CASE("6.1 messages: coded tiles and their slots") {
                          Error);
     CHECK_THROWS_WITH_AS(rows.tile_bytes(2, 0), "coded tiles: there is no slot 0 of head 2",
                          Error);
+    constexpr Index kWraps = Index{1} << 59;  // times 32: 2^64
+    CHECK_THROWS_WITH_AS(rows.tile_bytes(0, kWraps),
+                         "coded tiles: there is no slot 128 of head 0", Error);
+    CHECK_THROWS_WITH_AS(groups.write_group(0, kWraps, group),
+                         "coded tiles: there is no slot 64 of head 0", Error);
     CHECK_THROWS_WITH_AS(groups.write_group(0, 2, group),
                          "coded tiles: there is no slot 64 of head 0", Error);
     CHECK_THROWS_WITH_AS(groups.write_group(0, -1, group),
@@ -336,6 +341,10 @@ TEST_CASE("6.6 messages: matrices that are compared and rows that are cut off") 
     CHECK(product_error(w.view(), w.view(), gram) == 0.0);
     CHECK_THROWS_WITH_AS(product_error(w.view(), Tensor({1, 2}).view(), gram),
                          "product error: q: expected shape [2, 2], found [1, 2]", Error);
+    for (const std::size_t less : {0u, 3u})
+        CHECK_THROWS_WITH_AS(product_error(w.view(), w.view(), std::span(gram).first(less)),
+                             concat("product error: ", less, " products for 2 columns").c_str(),
+                             Error);
     const std::vector<float> ones(2, 1.0f);
     CHECK_NOTHROW(clipped_round(w.view(), ones, gram, 4, 2));
     w(1, 1) = kInfinite;
@@ -444,6 +453,8 @@ TEST_CASE("6.8 messages: how smooth, and which channel becomes an outlier") {
                          "outlier: channel 72 is outside of a width of 72", Error);
     CHECK_THROWS_WITH_AS(inject_outlier(edited, 0, 0), "outlier: a factor of 0", Error);
     CHECK_THROWS_WITH_AS(inject_outlier(edited, 0, -2), "outlier: a factor of -2", Error);
+    CHECK_THROWS_WITH_AS(inject_outlier(edited, 0, kInfinite), "outlier: a factor of inf",
+                         Error);
 }
 
 TEST_CASE("6.9 messages: factors and triangles of numbers that are no matrix") {
@@ -499,6 +510,12 @@ TEST_CASE("6.9 messages: bases and ranks of a model's keys and values") {
 
     const Bases bases{{basis, basis}, {basis, basis}};
     CHECK(progressive_ranks(bases, 1, 1) == std::vector<Index>{1, 1});
+    CHECK_THROWS_WITH_AS(progressive_ranks({}, 1, 1),
+                         "low rank: bases of the keys of 0 layers and of the values of 0",
+                         Error);
+    CHECK_THROWS_WITH_AS(progressive_ranks({{basis, basis}, {basis}}, 1, 1),
+                         "low rank: bases of the keys of 2 layers and of the values of 1",
+                         Error);
     CHECK_THROWS_WITH_AS(progressive_ranks(bases, 0, 1), "low rank: ranks from 0 to 1", Error);
     CHECK_THROWS_WITH_AS(progressive_ranks(bases, 2, 1), "low rank: ranks from 2 to 1", Error);
 }
@@ -520,6 +537,7 @@ TEST_CASE("6.9 messages: plans, caches and slots of latents") {
                          "latents: expected a model with RoPE, found gpt2", Error);
     const char* const layers = "latents: bases or ranks of another number of layers than 2";
     CHECK_THROWS_WITH_AS(plan({{bases.keys[0]}, bases.values}, ranks), layers, Error);
+    CHECK_THROWS_WITH_AS(plan({bases.keys, {bases.values[0]}}, ranks), layers, Error);
     CHECK_THROWS_WITH_AS(plan(bases, {{3}, {5, 6}}), layers, Error);
     CHECK_THROWS_WITH_AS(plan(bases, {{3, 4}, {5, 6, 7}}), layers, Error);
     Bases other = bases;
