@@ -111,6 +111,29 @@ void append_wrong_steps(KvStore& store, const std::string& name) {
     store.truncate(0);
 }
 
+// Layers out of turn, steps that end early, and lengths that were never reached; `store` is
+// empty.
+void misplace_steps(KvStore& store, const std::string& name) {
+    const auto append = [&](Index layer) {
+        const LayerRows rows(0, 1, 2);
+        store.append(layer, rows.k.view(), rows.v.view());
+    };
+    const auto refused = [&](auto&& call, const char* said) {
+        CHECK_THROWS_WITH_AS(call(), (name + ": " + said).c_str(), Error);
+    };
+    refused([&] { store.commit(); }, "a step ends with 0 of 5 layers");
+    store.begin(2);
+    refused([&] { append(1); }, "expected layer 0 of 5, found 1");
+    refused([&] { append(-1); }, "expected layer 0 of 5, found -1");
+    for (Index layer = 0; layer < 4; ++layer) append(layer);
+    refused([&] { store.commit(); }, "a step ends with 4 of 5 layers");
+    append(4);
+    refused([&] { append(5); }, "expected layer 5 of 5, found 5");
+    store.commit();
+    CHECK(store.next_position() == 2);
+    CHECK_NOTHROW(store.truncate(2));
+}
+
 }  // namespace
 
 TEST_SUITE_BEGIN("step05");
@@ -179,6 +202,12 @@ TEST_CASE("5.1 messages: options of single policies") {
     CHECK_THROWS_WITH_AS(scissorhands_policy(with(&PolicyOptions::votes, 65)),
                          "scissorhands: votes of 65 queries; 0 to 64 can be remembered", Error);
 
+    CHECK_NOTHROW(snapkv_policy(with(&PolicyOptions::window, 1)));
+    CHECK_THROWS_WITH_AS(snapkv_policy(with(&PolicyOptions::window, 0)),
+                         "snapkv: a window of 0 tokens", Error);
+    CHECK_NOTHROW(snapkv_policy(with(&PolicyOptions::budget, 17)));
+    CHECK_THROWS_WITH_AS(snapkv_policy(with(&PolicyOptions::budget, 16)),
+                         "snapkv: a window of 16 tokens in a budget of 16", Error);
     CHECK_NOTHROW(snapkv_policy(with(&PolicyOptions::kernel, 1)));
     CHECK_NOTHROW(snapkv_policy(with(&PolicyOptions::kernel, 3)));
     CHECK_THROWS_WITH_AS(snapkv_policy(with(&PolicyOptions::kernel, 2)),
@@ -331,6 +360,49 @@ TEST_CASE("5.2 messages: minicache's shares, steps and numbers") {
         }
 }
 
+TEST_CASE("5.2 messages: steps and lengths of every kind of store") {
+    SlotCache slots(kPairShape, 8, full_policy());
+    QuestCache quest(kPairShape, 8, {});
+    MiniCache mini(kPairShape, 8, {});
+    const auto begins = [](KvStore& store, const char* none, const char* more) {
+        CHECK_NOTHROW(store.begin(8));
+        store.truncate(0);
+        CHECK_THROWS_WITH_AS(store.begin(0), none, Error);
+        CHECK_THROWS_WITH_AS(store.begin(9), more, Error);
+    };
+    begins(slots, "slot cache: 0 tokens do not fit: there is room for 8",
+           "slot cache: 9 tokens do not fit: there is room for 8");
+    begins(quest, "quest: 0 tokens do not fit: 0 of 8 slots are taken",
+           "quest: 9 tokens do not fit: 0 of 8 slots are taken");
+    begins(mini, "minicache: 0 tokens do not fit: 0 of 8 slots are taken",
+           "minicache: 9 tokens do not fit: 0 of 8 slots are taken");
+    misplace_steps(slots, "slot cache");
+    misplace_steps(quest, "quest");
+    misplace_steps(mini, "minicache");
+    CHECK_THROWS_WITH_AS(slots.truncate(3), "slot cache: cannot truncate 2 tokens to 3", Error);
+    CHECK_THROWS_WITH_AS(slots.truncate(-1), "slot cache: cannot truncate 2 tokens to -1",
+                         Error);
+    CHECK_THROWS_WITH_AS(quest.truncate(3), "quest: cannot truncate 2 tokens to 3", Error);
+    CHECK_THROWS_WITH_AS(quest.truncate(-1), "quest: cannot truncate 2 tokens to -1", Error);
+    CHECK_THROWS_WITH_AS(
+        mini.truncate(1),
+        "minicache: cannot truncate 2 tokens to 1: which were retained depends "
+        "on all of them",
+        Error);
+
+    const Index most = Index{1} << 24;
+    const auto capacity = [](Index slots_of) {
+        SlotCache(kPairShape, slots_of, full_policy());
+    };
+    CHECK_NOTHROW(capacity(1));
+    CHECK_THROWS_WITH_AS(capacity(0), "slot cache: capacity: expected 1 to 16777216, found 0",
+                         Error);
+    CHECK_THROWS_WITH_AS(capacity(most + 1),
+                         "slot cache: capacity: expected 1 to 16777216, found 16777217", Error);
+    CHECK_THROWS_WITH_AS(SlotCache(kPairShape, 8, full_policy(), {Reduce::mean, {}, -1}),
+                         "slot cache: a prompt of -1 tokens", Error);
+}
+
 TEST_CASE("5.3 messages: names of policies and stores that keep floats") {
     CHECK(std::string(find_policy("full").name) == "full");
     CHECK_THROWS_WITH_AS(
@@ -377,11 +449,20 @@ TEST_CASE("5.4 messages: bytes of shapes and lengths that cannot be") {
 
 TEST_CASE("5.5 messages: prompts of a window and answers of a case") {
     const auto engine = make_cpu_engine();
-    const auto model = load_model(*make_synthetic(tiny_config(), 42), *engine);
+    Config config = tiny_config();
+    config.context = 20;
+    const auto model = load_model(*make_synthetic(config, 42), *engine);
+    const std::vector<std::string> full = {"full"};
+    const auto window = [&](Index tokens) {
+        const TextWindows text(random_tokens(22, 256, 3), 0, tokens, 1);
+        return measure_policies(model, *engine, text, full, {}, 1).positions;
+    };
+    CHECK(window(20) == 19);
+    CHECK_THROWS_WITH_AS(
+        window(21), "quality: a window of 21 does not fit the model's context of 20", Error);
     const TextWindows windows(random_tokens(12, 256, 3), 0, 6, 1);
     const auto measure = [&](Index prompt) {
-        const std::vector<std::string> names = {"full"};
-        return measure_policies(model, *engine, windows, names, {}, prompt);
+        return measure_policies(model, *engine, windows, full, {}, prompt);
     };
     CHECK(measure(1).positions == 5);
     CHECK(measure(5).positions == 1);
@@ -418,6 +499,12 @@ TEST_CASE("5.5 messages: the future of a text and what was kept of it") {
     CHECK_THROWS_WITH_AS(future.share(1, 1, -1, 0), "future: no position -1 or query 0", Error);
     CHECK_THROWS_WITH_AS(future.share(1, 1, 0, -1), "future: no position 0 or query -1", Error);
     CHECK(FutureShares(rig.decoder, std::span(text).first(1)).given(0, 0, 0)[0] == 1.0f);
+
+    CHECK(most_wanted(future, 0, 0, 2, 2) == std::vector<Index>{0, 1});
+    CHECK_THROWS_WITH_AS(most_wanted(future, 0, 0, 2, 3), "most wanted: 3 of 2 positions",
+                         Error);
+    CHECK_THROWS_WITH_AS(most_wanted(future, 0, 0, 2, -1), "most wanted: -1 of 2 positions",
+                         Error);
 
     const std::vector<float> shares = {0.25f, 0.25f, 0.5f};
     const auto mass = [&](std::vector<Index> kept) { return retained_mass(shares, kept); };
