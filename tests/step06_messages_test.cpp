@@ -61,6 +61,33 @@ void attend_wrong_steps(KvStore& store, const std::string& name) {
     store.truncate(0);
 }
 
+// Layers out of turn, steps that end early or do not fit into 8 slots, and lengths that were
+// never reached; `store` is empty.
+void misplace_steps(KvStore& store, const std::string& name) {
+    const Tensor rows({2, 2, 32});
+    const auto append = [&](Index layer) { store.append(layer, rows.view(), rows.view()); };
+    const auto refused = [&](auto&& call, const char* said) {
+        CHECK_THROWS_WITH_AS(call(), (name + ": " + said).c_str(), Error);
+    };
+    refused([&] { store.commit(); }, "a step ends with 0 of 2 layers");
+    refused([&] { store.begin(0); }, "0 tokens do not fit: 0 of 8 slots are taken");
+    refused([&] { store.begin(9); }, "9 tokens do not fit: 0 of 8 slots are taken");
+    CHECK_NOTHROW(store.begin(8));
+    store.truncate(0);
+    store.begin(2);
+    refused([&] { append(1); }, "expected layer 0 of 2, found 1");
+    refused([&] { append(-1); }, "expected layer 0 of 2, found -1");
+    append(0);
+    refused([&] { store.commit(); }, "a step ends with 1 of 2 layers");
+    append(1);
+    refused([&] { append(2); }, "expected layer 2 of 2, found 2");
+    store.commit();
+    CHECK(store.next_position() == 2);
+    refused([&] { store.truncate(3); }, "cannot truncate 2 tokens to 3");
+    refused([&] { store.truncate(-1); }, "cannot truncate 2 tokens to -1");
+    CHECK_NOTHROW(store.truncate(2));
+}
+
 std::string unsupported(const char* level) {
     return concat("SIMD level ", level, " is not supported by this processor or not built in");
 }
@@ -157,6 +184,23 @@ TEST_CASE("6.1 messages: coded tiles and their slots") {
     CHECK_NOTHROW(rows.copy_slot(rows, 1, 127, 0));
     CHECK(rows.number(1, 127, 31) == 127.0f);
     CHECK(!rows.tile_bytes(1, 1).empty());
+
+    const auto numbers = std::span(group);
+    CHECK_THROWS_WITH_AS(rows.write(0, 0, numbers.first(31)),
+                         "coded tiles: a row of 31 numbers in q8_0", Error);
+    CHECK_THROWS_WITH_AS(groups.write(0, 0, numbers.first(32)),
+                         "coded tiles: a row of 32 numbers in kivi4", Error);
+    CHECK_THROWS_WITH_AS(groups.write_group(0, 0, numbers.first(1023)),
+                         "coded tiles: a group of 1023 numbers in kivi4", Error);
+    CHECK_THROWS_WITH_AS(rows.write_group(0, 0, group),
+                         "coded tiles: a group of 1024 numbers in q8_0", Error);
+    CHECK_THROWS_WITH_AS(rows.copy_slot(groups, 0, 0, 0),
+                         "coded tiles: cannot copy a slot of kivi4 into q8_0", Error);
+    const CodedTiles same(KvCode::q8_0, Side::keys, 128, 2, 32);
+    CHECK_NOTHROW(rows.copy_from(same, 128));
+    CHECK_THROWS_WITH_AS(rows.copy_from(same, 129), "coded tiles: cannot copy 129 slots",
+                         Error);
+    CHECK_THROWS_WITH_AS(rows.copy_from(same, -1), "coded tiles: cannot copy -1 slots", Error);
 
     struct Place {
         Index kv_head, slot;
@@ -260,6 +304,20 @@ TEST_CASE("6.3 messages: a quantised cache's shape, options, steps and numbers")
             CHECK_THROWS_WITH_AS(cache->key(at[0], at[1], at[2], at[3]), said.c_str(), Error);
             CHECK_THROWS_WITH_AS(cache->value(at[0], at[1], at[2], at[3]), said.c_str(), Error);
         }
+}
+
+TEST_CASE("6.3 messages: steps and lengths of caches of codes and of latents") {
+    QuantCache codes(kHeadsOf32, 8, both(KvCode::q8_0));
+    misplace_steps(codes, "quant cache");
+    const auto weights = make_synthetic(small_config(4, 2, 32), 80);
+    const auto engine = make_cpu_engine();
+    const std::shared_ptr<const Model> model = load_model(*weights, *engine);
+    const LatentRanks ranks{{3, 4}, {5, 6}};
+    const auto latents =
+        make_latent_cache(std::make_shared<const LatentPlan>(model, find_bases(*weights), ranks,
+                                                             LatentFormat::f32),
+                          8);
+    misplace_steps(*latents, "latents");
 }
 
 TEST_CASE("6.3 messages: the texts of what has no cache") {
