@@ -97,7 +97,8 @@ void launch_on_gpu(const LaunchShape& shape, const void* function, void** argume
 
 void* device_alloc_bytes(Index bytes, Index granule, const char* name) {
     check(bytes > 0 && granule > 0, "device memory '", name,
-          "': expected at least one byte, found ", bytes);
+          "': expected at least one byte in granules of at least one, found ", bytes, " in ",
+          granule);
     check_bytes(name, bytes);
     const auto size = static_cast<std::size_t>(bytes);
     void* memory = on_gpu() ? gpu_alloc(size, name)

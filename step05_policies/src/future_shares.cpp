@@ -48,6 +48,7 @@ FutureShares::FutureShares(Decoder& decoder, std::span<const Token> text)
 }
 
 float FutureShares::share(Index layer, Index kv_head, Index position, Index next) const {
+    check(position >= 0 && next >= 0, "future: no position ", position, " or query ", next);
     if (position >= length_ || next >= length_) return 0.0f;
     const auto& sums = sums_.at(static_cast<std::size_t>(layer * kv_heads_ + kv_head));
     return sums[static_cast<std::size_t>(next * length_ + position)];

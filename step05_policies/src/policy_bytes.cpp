@@ -44,6 +44,7 @@ Index tokens_held(const std::string& name,
 }
 
 Index quest_bytes(const PolicyOptions& options, const KvShape& shape, Index length) {
+    check(options.page >= 1, "policy bytes: pages of ", options.page, " tokens");
     const Index pages = (length + options.page - 1) / options.page;
     return full_bytes(shape, length) + full_bytes(shape, pages);  // a page: min and max
 }
@@ -76,6 +77,8 @@ Index policy_bytes(const std::string& name,
                    Index prompt,
                    Index length) {
     find_policy(name);
+    check(prompt >= 0 && length >= 0, "policy bytes: a prompt of ", prompt, " and a length of ",
+          length);
     // Whatever a policy keeps beside is a few times as much at most, and fits as well.
     check_bytes("policy bytes", full_bytes(shape, std::max(prompt, length)));
     if (name == "quest") return quest_bytes(options, shape, length);

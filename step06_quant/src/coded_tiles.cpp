@@ -51,7 +51,7 @@ std::byte* CodedTiles::tile(Index kv_head, Index tile) {
 }
 
 std::span<const std::byte> CodedTiles::tile_bytes(Index kv_head, Index index) const {
-    check_slot(kv_head, index * kSlotsOfTile);
+    check_slot(kv_head, std::clamp<Index>(index, -1, tiles_) * kSlotsOfTile);
     return {tile(kv_head, index), static_cast<std::size_t>(tile_bytes_)};
 }
 
@@ -129,7 +129,7 @@ void CodedTiles::write(Index kv_head, Index slot, std::span<const float> row) {
 
 // ANCHOR: write_group
 void CodedTiles::write_group(Index kv_head, Index group, std::span<const float> rows) {
-    const Index first = group * kCodeBlock;
+    const Index first = std::clamp<Index>(group, -1, slots() / kCodeBlock) * kCodeBlock;
     check_slot(kv_head, first);
     check(static_cast<Index>(rows.size()) == kCodeBlock * head_dim_ && grouped(),
           "coded tiles: a group of ", rows.size(), " numbers in ", kv_code_name(code_));

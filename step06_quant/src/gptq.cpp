@@ -170,6 +170,8 @@ double product_error(const View<const float>& w,
                      std::span<const double> gram) {
     const Index K = w.dim(1);
     check_shape(q, w.shape(), "product error: q");
+    check(static_cast<Index>(gram.size()) == K * K, "product error: ", gram.size(),
+          " products for ", K, " columns");
     std::vector<double> off(static_cast<std::size_t>(K));
     double total = 0;
     for (Index n = 0; n < w.dim(0); ++n) {

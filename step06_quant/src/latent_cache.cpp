@@ -63,7 +63,8 @@ LatentPlan::LatentPlan(std::shared_ptr<const Model> of,
     check(model->rope.positions() > 0, "latents: expected a model with RoPE, found ",
           architecture_name(model->config.architecture));
     const auto L = static_cast<std::size_t>(shape.layers);
-    check(bases.keys.size() == L && ranks.keys.size() == L && ranks.values.size() == L,
+    check(bases.keys.size() == L && bases.values.size() == L && ranks.keys.size() == L &&
+              ranks.values.size() == L,
           "latents: bases or ranks of another number of layers than ", L);
     for (std::size_t l = 0; l < L; ++l)
         layers.emplace_back(shape, bases.keys[l], ranks.keys[l], bases.values[l],

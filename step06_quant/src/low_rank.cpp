@@ -112,6 +112,8 @@ std::vector<double> output_errors(const Basis& basis,
 std::vector<Index> progressive_ranks(const Bases& bases, Index least, Index most) {
     check(least >= 1 && least <= most, "low rank: ranks from ", least, " to ", most);
     const std::size_t L = bases.keys.size();
+    check(L > 0 && bases.values.size() == L, "low rank: bases of the keys of ", L,
+          " layers and of the values of ", bases.values.size());
     std::vector<double> logs(L);
     double sum = 0;
     for (std::size_t l = L; l-- > 0;) {

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include <kvlab/attention/config.hpp>
+#include <kvlab/tensor/numerics.hpp>
 
 namespace kvlab {
 
@@ -156,7 +157,7 @@ void inject_outlier(EditedWeights& weights, Index channel, float factor) {
     const Config c = Config::from_metadata(weights.metadata());
     check(channel >= 0 && channel < c.dim, "outlier: channel ", channel,
           " is outside of a width of ", c.dim);
-    check(factor > 0, "outlier: a factor of ", factor);
+    check(is_finite(factor) && factor > 0, "outlier: a factor of ", factor);
     // The folding of smooth(), with a scale below 1.
     Scales scales(static_cast<std::size_t>(c.dim), 1.0f);
     scales[static_cast<std::size_t>(channel)] = 1.0f / factor;

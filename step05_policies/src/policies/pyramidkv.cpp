@@ -19,6 +19,7 @@ namespace {
 class PyramidKv final : public SnapKv {
 public:
     PyramidKv(const PolicyOptions& options, Index layers) : SnapKv(options), layers_(layers) {
+        check(layers >= 1, "pyramidkv: a model of ", layers, " layers");
         check(options.beta >= 1, "pyramidkv: beta must be at least 1, found ", options.beta);
         for (const double ratio : options.ratios)
             check(ratio > 0 && ratio <= 1, "pyramidkv: a ratio of ", ratio);

@@ -1,0 +1,522 @@
+// Step 5: what every check of an error says, word for word, and the last value that it takes.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <memory>
+#include <type_traits>
+
+#include <kvlab/policies/mini_cache.hpp>
+#include <kvlab/policies/policy_bytes.hpp>
+#include <kvlab/policies/policy_quality.hpp>
+#include <kvlab/policies/quest_cache.hpp>
+#include <kvlab/policies/retention.hpp>
+
+#include "layer_rows.hpp"
+#include "policy_support.hpp"
+
+using namespace kvlab;
+using namespace kvlab::test;
+
+namespace {
+
+// The options with one of them changed.
+template <class T>
+PolicyOptions with(T PolicyOptions::*field,
+                   std::type_identity_t<T> value,
+                   PolicyOptions options = {}) {
+    options.*field = value;
+    return options;
+}
+
+// Keeps everything, but of one layer so many tokens.
+class OneLayer final : public Policy {
+public:
+    OneLayer(Index layer, Index tokens) : layer_(layer), tokens_(tokens) {}
+
+    Index keep(Index layer, Index seen) const override {
+        return layer == layer_ ? tokens_ : seen;
+    }
+
+    void rate(const HeadSlots&, std::span<float> ratings) const override {
+        std::fill(ratings.begin(), ratings.end(), kProtected);
+    }
+
+private:
+    Index layer_, tokens_;
+};
+
+// The floats of slots in other hands, which turn rows or not.
+class OtherSlots final : public SlotTiles {
+public:
+    OtherSlots(Index slots, Index kv_heads, Index head_dim, bool turned)
+        : SlotTiles(slots, kv_heads, head_dim),
+          floats_(make_float_slots(slots, kv_heads, head_dim)),
+          turned_(turned) {}
+
+    Index slot_bytes() const override { return floats_->slot_bytes(); }
+
+    const float* read_keys(Index kv_head, Index tile, float* room) const override {
+        return floats_->read_keys(kv_head, tile, room);
+    }
+
+    const float* read_values(Index kv_head, Index tile, float* room) const override {
+        return floats_->read_values(kv_head, tile, room);
+    }
+
+    std::unique_ptr<SlotTiles> make(Index slots) const override {
+        return std::make_unique<OtherSlots>(slots, kv_heads_, head_dim_, turned_);
+    }
+
+    void write(Index first,
+               Index position,
+               const View<const float>& k,
+               const View<const float>& v) override {
+        floats_->write(first, position, k, v);
+    }
+
+    void copy_from(const SlotTiles& other, Index count) override {
+        floats_->copy_from(*dynamic_cast<const OtherSlots&>(other).floats_, count);
+    }
+
+    void copy_slot(Index kv_head, Index from, Index to) override {
+        floats_->copy_slot(kv_head, from, to);
+    }
+
+    Index allocated_bytes() const override { return floats_->allocated_bytes(); }
+
+    bool turns() const override { return turned_; }
+
+    float key(Index kv_head, Index slot, Index i) const override {
+        return floats_->key(kv_head, slot, i);
+    }
+
+private:
+    std::unique_ptr<SlotTiles> floats_;
+    bool turned_;
+};
+
+// A step of 2 tokens that gets rows of other numbers of tokens first, and then its own.
+void append_wrong_steps(KvStore& store, const std::string& name) {
+    const LayerRows one(0, 1, 1), two(0, 1, 2), three(0, 1, 3);
+    const auto append = [&](const LayerRows& rows) {
+        store.append(0, rows.k.view(), rows.v.view());
+    };
+    const std::string before = name + ": a step of 2 tokens, found ";
+    store.begin(2);
+    CHECK_THROWS_WITH_AS(append(one), (before + "[1, 2, 12]").c_str(), Error);
+    CHECK_THROWS_WITH_AS(append(three), (before + "[3, 2, 12]").c_str(), Error);
+    CHECK_THROWS_WITH_AS(store.append(0, two.k.view()[0], two.v.view()[0]),
+                         (before + "[2, 12]").c_str(), Error);
+    CHECK_NOTHROW(append(two));
+    store.truncate(0);
+}
+
+// Layers out of turn, steps that end early, and lengths that were never reached; `store` is
+// empty.
+void misplace_steps(KvStore& store, const std::string& name) {
+    const auto append = [&](Index layer) {
+        const LayerRows rows(0, 1, 2);
+        store.append(layer, rows.k.view(), rows.v.view());
+    };
+    const auto refused = [&](auto&& call, const char* said) {
+        CHECK_THROWS_WITH_AS(call(), (name + ": " + said).c_str(), Error);
+    };
+    refused([&] { store.commit(); }, "a step ends with 0 of 5 layers");
+    store.begin(2);
+    refused([&] { append(1); }, "expected layer 0 of 5, found 1");
+    refused([&] { append(-1); }, "expected layer 0 of 5, found -1");
+    for (Index layer = 0; layer < 4; ++layer) append(layer);
+    refused([&] { store.commit(); }, "a step ends with 4 of 5 layers");
+    append(4);
+    refused([&] { append(5); }, "expected layer 5 of 5, found 5");
+    store.commit();
+    CHECK(store.next_position() == 2);
+    CHECK_NOTHROW(store.truncate(2));
+}
+
+}  // namespace
+
+TEST_SUITE_BEGIN("step05");
+
+TEST_CASE("5.1 messages: budgets, ratios and what has to fit into them") {
+    CHECK(tokens_to_keep(with(&PolicyOptions::budget, 1), 9) == 1);
+    CHECK_THROWS_WITH_AS(tokens_to_keep(with(&PolicyOptions::budget, 0), 9),
+                         "policy: a budget of 0 tokens", Error);
+    CHECK(tokens_to_keep(with(&PolicyOptions::ratio, 1), 9) == 9);
+    CHECK(tokens_to_keep(with(&PolicyOptions::ratio, 0x1p-40), 9) == 1);
+    CHECK_THROWS_WITH_AS(tokens_to_keep(with(&PolicyOptions::ratio, 1.01), 9),
+                         "policy: a ratio of 1.01", Error);
+    CHECK_THROWS_WITH_AS(tokens_to_keep(with(&PolicyOptions::ratio, -0.01), 9),
+                         "policy: a ratio of -0.01", Error);
+
+    const PolicyOptions four = with(&PolicyOptions::budget, 4),
+                        half = with(&PolicyOptions::ratio, 0.5, four);
+    CHECK_NOTHROW(sinks_policy(with(&PolicyOptions::sinks, 0, four)));
+    CHECK_NOTHROW(sinks_policy(with(&PolicyOptions::sinks, 4, four)));
+    CHECK_NOTHROW(sinks_policy(with(&PolicyOptions::sinks, 5, half)));
+    CHECK_THROWS_WITH_AS(sinks_policy(with(&PolicyOptions::sinks, 5, four)),
+                         "sinks: 5 sinks in a budget of 4", Error);
+    CHECK_THROWS_WITH_AS(sinks_policy(with(&PolicyOptions::sinks, -1, half)),
+                         "sinks: -1 sinks in a budget of 4", Error);
+
+    CHECK_NOTHROW(h2o_policy(with(&PolicyOptions::recent, 4, four)));
+    CHECK_NOTHROW(h2o_policy(with(&PolicyOptions::recent, 5, half)));
+    CHECK_THROWS_WITH_AS(h2o_policy(with(&PolicyOptions::recent, 5, four)),
+                         "h2o: 5 recent tokens in a budget of 4", Error);
+    CHECK_NOTHROW(keyformer_policy(with(&PolicyOptions::recent, 4, four)));
+    CHECK_NOTHROW(keyformer_policy(with(&PolicyOptions::recent, 5, half)));
+    CHECK_THROWS_WITH_AS(keyformer_policy(with(&PolicyOptions::recent, 5, four)),
+                         "keyformer: 5 recent tokens in a budget of 4", Error);
+}
+
+TEST_CASE("5.1 messages: options of single policies") {
+    CHECK_NOTHROW(h2o_policy(with(&PolicyOptions::forget, 1)));
+    CHECK_NOTHROW(h2o_policy(with(&PolicyOptions::forget, 0x1p-100f)));
+    CHECK_THROWS_WITH_AS(h2o_policy(with(&PolicyOptions::forget, 0)),
+                         "h2o: a forgetting factor of 0", Error);
+    CHECK_THROWS_WITH_AS(h2o_policy(with(&PolicyOptions::forget, 1.5f)),
+                         "h2o: a forgetting factor of 1.5", Error);
+
+    CHECK_NOTHROW(keyformer_policy(with(&PolicyOptions::temperature, 0x1p-10)));
+    CHECK_NOTHROW(keyformer_policy(with(&PolicyOptions::temperature_step, 0)));
+    CHECK_THROWS_WITH_AS(keyformer_policy(with(&PolicyOptions::temperature, 0)),
+                         "keyformer: a temperature of 0, rising by 0.01", Error);
+    CHECK_THROWS_WITH_AS(keyformer_policy(with(&PolicyOptions::temperature_step, -0.5)),
+                         "keyformer: a temperature of 1, rising by -0.5", Error);
+
+    CHECK_NOTHROW(pyramidkv_policy({}, 1));
+    CHECK_THROWS_WITH_AS(pyramidkv_policy({}, 0), "pyramidkv: a model of 0 layers", Error);
+    CHECK_NOTHROW(pyramidkv_policy(with(&PolicyOptions::beta, 1), 2));
+    CHECK_THROWS_WITH_AS(pyramidkv_policy(with(&PolicyOptions::beta, 0), 2),
+                         "pyramidkv: beta must be at least 1, found 0", Error);
+    CHECK_NOTHROW(pyramidkv_policy(with(&PolicyOptions::ratios, {1, 0x1p-40}), 2));
+    CHECK_THROWS_WITH_AS(pyramidkv_policy(with(&PolicyOptions::ratios, {1, 0}), 2),
+                         "pyramidkv: a ratio of 0", Error);
+    CHECK_THROWS_WITH_AS(pyramidkv_policy(with(&PolicyOptions::ratios, {1.5, 1}), 2),
+                         "pyramidkv: a ratio of 1.5", Error);
+
+    CHECK_NOTHROW(scissorhands_policy(with(&PolicyOptions::votes, 0)));
+    CHECK_NOTHROW(scissorhands_policy(with(&PolicyOptions::votes, 64)));
+    CHECK_THROWS_WITH_AS(scissorhands_policy(with(&PolicyOptions::votes, -1)),
+                         "scissorhands: votes of -1 queries; 0 to 64 can be remembered", Error);
+    CHECK_THROWS_WITH_AS(scissorhands_policy(with(&PolicyOptions::votes, 65)),
+                         "scissorhands: votes of 65 queries; 0 to 64 can be remembered", Error);
+
+    CHECK_NOTHROW(snapkv_policy(with(&PolicyOptions::window, 1)));
+    CHECK_THROWS_WITH_AS(snapkv_policy(with(&PolicyOptions::window, 0)),
+                         "snapkv: a window of 0 tokens", Error);
+    CHECK_NOTHROW(snapkv_policy(with(&PolicyOptions::budget, 17)));
+    CHECK_THROWS_WITH_AS(snapkv_policy(with(&PolicyOptions::budget, 16)),
+                         "snapkv: a window of 16 tokens in a budget of 16", Error);
+    CHECK_NOTHROW(snapkv_policy(with(&PolicyOptions::kernel, 1)));
+    CHECK_NOTHROW(snapkv_policy(with(&PolicyOptions::kernel, 3)));
+    CHECK_THROWS_WITH_AS(snapkv_policy(with(&PolicyOptions::kernel, 2)),
+                         "snapkv: a kernel of 2; it must be odd", Error);
+    CHECK_THROWS_WITH_AS(snapkv_policy(with(&PolicyOptions::kernel, -1)),
+                         "snapkv: a kernel of -1; it must be odd", Error);
+
+    CHECK_THROWS_WITH_AS(oracle_policy({}, nullptr),
+                         "oracle: the future of the text is not given", Error);
+}
+
+TEST_CASE("5.1 messages: a slot cache's policy, positions and tiles") {
+    const auto make = [](PolicyPointer policy, const SlotCacheOptions& options = {},
+                         const RopeTable* rope = nullptr) {
+        return std::make_unique<SlotCache>(kPairShape, 8, std::move(policy), options, rope);
+    };
+    CHECK_THROWS_WITH_AS(make(nullptr), "slot cache: no policy", Error);
+    CHECK_NOTHROW(make(std::make_shared<OneLayer>(3, 1)));
+    CHECK_THROWS_WITH_AS(make(std::make_shared<OneLayer>(3, 0)),
+                         "slot cache: the policy keeps nothing in layer 3", Error);
+    CHECK_THROWS_WITH_AS(make(std::make_shared<OneLayer>(4, -1)),
+                         "slot cache: the policy keeps nothing in layer 4", Error);
+
+    const RopeTable rope(20, kPairShape.head_dim, 10000.0), none;
+    SlotCacheOptions relative;
+    relative.scheme = PositionScheme::relative;
+    CHECK_NOTHROW(make(full_policy(), relative, &rope));
+    for (const RopeTable* const missing : {static_cast<const RopeTable*>(nullptr), &none})
+        CHECK_THROWS_WITH_AS(make(full_policy(), relative, missing),
+                             "slot cache: relative positions need a model with RoPE", Error);
+
+    const auto tiles = [](bool turned) {
+        return [turned](Index slots, Index kv_heads, Index head_dim) {
+            return std::make_unique<OtherSlots>(slots, kv_heads, head_dim, turned);
+        };
+    };
+    SlotCacheOptions absolute;
+    absolute.make_tiles = tiles(true);
+    CHECK_NOTHROW(make(full_policy(), absolute));
+    relative.make_tiles = tiles(false);
+    CHECK_NOTHROW(make(full_policy(), relative, &rope));
+    relative.make_tiles = tiles(true);
+    CHECK_THROWS_WITH_AS(make(full_policy(), relative, &rope),
+                         "slot cache: relative positions rotate keys when they are read, so "
+                         "that these cannot be kept turned",
+                         Error);
+
+    const auto floats = make_float_slots(64, 2, 12), same = make_float_slots(64, 2, 12);
+    CHECK_NOTHROW(floats->copy_from(*same, 64));
+    CHECK_THROWS_WITH_AS(floats->copy_from(OtherSlots(64, 2, 12, false), 64),
+                         "slot tiles: copy between different kinds", Error);
+}
+
+TEST_CASE("5.1 messages: steps of a slot cache and the rows of its state") {
+    const PolicyOptions options = small_budget(12);
+    SlotCache once(kPairShape, 16, snapkv_policy(options), {Reduce::mean, {}, 8});
+    CHECK_THROWS_WITH_AS(once.begin(9),
+                         "slot cache: a step of 9 tokens goes beyond the prompt of 8", Error);
+    step_all({&once}, 1, 5);
+    CHECK_THROWS_WITH_AS(once.begin(4),
+                         "slot cache: a step of 4 tokens goes beyond the prompt of 8", Error);
+    step_all({&once}, 2, 3);
+    CHECK(once.next_position() == 8);
+    CHECK_NOTHROW(once.begin(8));  // behind the prompt only the room counts
+
+    SlotCache cache(kPairShape, 8, h2o_policy(options));
+    append_wrong_steps(cache, "slot cache");
+    step_all({&cache}, 1, 3);
+    CHECK(cache.state(4, 1, 0).size() == 3);
+    CHECK_THROWS_WITH_AS(cache.state(4, 1, 1), "slot cache: there is no row 1", Error);
+    CHECK_THROWS_WITH_AS(cache.state(4, 1, -1), "slot cache: there is no row -1", Error);
+    CHECK_THROWS_WITH_AS(cache.state(5, 0, 0), "slot cache: there is no layer 5, KV head 0",
+                         Error);
+    CHECK_THROWS_WITH_AS(cache.state(0, 2, 0), "slot cache: there is no layer 0, KV head 2",
+                         Error);
+}
+
+TEST_CASE("5.2 messages: quest's shape, pages and steps") {
+    const auto make = [](const KvShape& shape, Index capacity, Index page) {
+        return std::make_unique<QuestCache>(shape, capacity, with(&PolicyOptions::page, page));
+    };
+    CHECK_NOTHROW(make(kPairShape, 1, 1));
+    CHECK_NOTHROW(make(kPairShape, 100, 64));
+    CHECK_THROWS_WITH_AS(make({0, 4, 2, 12}, 8, 8),
+                         "quest: layers: expected 1 to 4096, found 0", Error);
+    CHECK_THROWS_WITH_AS(make(kPairShape, 0, 8), "quest: capacity must be positive, found 0",
+                         Error);
+    for (const auto& [page, said] : {std::pair<Index, const char*>{0, "0"},
+                                     {-1, "-1"},
+                                     {24, "24"},
+                                     {65, "65"},
+                                     {128, "128"}})
+        CHECK_THROWS_WITH_AS(
+            make(kPairShape, 100, page),
+            concat("quest: pages of ", said, " tokens do not fill a tile of 64").c_str(),
+            Error);
+
+    const auto cache = make(kPairShape, 8, 8);
+    append_wrong_steps(*cache, "quest");
+    ThreadPool pool(1);
+    const LayerRows rows(0, 1, 2), more(0, 1, 3);
+    Tensor out({2, 4, 12}), longer({3, 4, 12});
+    const auto attend = [&](Index layer, const Tensor& q, Tensor& to) {
+        cache->attend(layer, q.view(), to.view(), pool);
+    };
+    CHECK_THROWS_WITH_AS(attend(0, rows.q, out),
+                         "quest: attend() outside of a step, which begin() opens", Error);
+    cache->begin(2);
+    CHECK_THROWS_WITH_AS(attend(0, rows.q, out), "quest: layer 0 has no keys yet", Error);
+    cache->append(0, rows.k.view(), rows.v.view());
+    CHECK_THROWS_WITH_AS(attend(0, more.q, out),
+                         "quest: expected shape [2, 4, 12], found [3, 4, 12]", Error);
+    CHECK_THROWS_WITH_AS(attend(0, rows.q, longer),
+                         "quest: expected shape [2, 4, 12], found [3, 4, 12]", Error);
+    CHECK_NOTHROW(attend(0, rows.q, out));
+}
+
+TEST_CASE("5.2 messages: minicache's shares, steps and numbers") {
+    const auto make = [](double direction, double retained) {
+        PolicyOptions options;
+        options.direction = direction;
+        options.retained = retained;
+        return std::make_unique<MiniCache>(kPairShape, 8, options);
+    };
+    const auto refused = [](const char* direction, const char* retained) {
+        return concat("minicache: a direction of ", direction, " and a retained share of ",
+                      retained, "; both must be 0 to 1");
+    };
+    CHECK_NOTHROW(make(0, 0));
+    CHECK_NOTHROW(make(1, 1));
+    CHECK_THROWS_WITH_AS(make(-0.5, 0), refused("-0.5", "0").c_str(), Error);
+    CHECK_THROWS_WITH_AS(make(1.5, 0), refused("1.5", "0").c_str(), Error);
+    CHECK_THROWS_WITH_AS(make(0, -0.5), refused("0", "-0.5").c_str(), Error);
+    CHECK_THROWS_WITH_AS(make(0, 1.5), refused("0", "1.5").c_str(), Error);
+
+    const auto cache = make(0.5, 0.5);
+    append_wrong_steps(*cache, "minicache");
+    step_all({cache.get()}, 1, 3);
+    CHECK(cache->key(0, 0, 0, 0) == LayerRows(0, 1, 3).k(0, 0, 0));
+    CHECK(cache->value(4, 1, 2, 11) == LayerRows(4, 1, 3).v(2, 1, 11));
+    const Index ends[] = {5, 2, 3, 12};
+    for (std::size_t axis = 0; axis < 4; ++axis)
+        for (const Index outside : {Index{-1}, ends[axis]}) {
+            Index at[] = {0, 0, 0, 0};
+            at[axis] = outside;
+            const std::string said = concat("minicache: there is no element [", at[0], ", ",
+                                            at[1], ", ", at[2], ", ", at[3], "]");
+            CHECK_THROWS_WITH_AS(cache->key(at[0], at[1], at[2], at[3]), said.c_str(), Error);
+            CHECK_THROWS_WITH_AS(cache->value(at[0], at[1], at[2], at[3]), said.c_str(), Error);
+        }
+}
+
+TEST_CASE("5.2 messages: steps and lengths of every kind of store") {
+    SlotCache slots(kPairShape, 8, full_policy());
+    QuestCache quest(kPairShape, 8, {});
+    MiniCache mini(kPairShape, 8, {});
+    const auto begins = [](KvStore& store, const char* none, const char* more) {
+        CHECK_NOTHROW(store.begin(8));
+        store.truncate(0);
+        CHECK_THROWS_WITH_AS(store.begin(0), none, Error);
+        CHECK_THROWS_WITH_AS(store.begin(9), more, Error);
+    };
+    begins(slots, "slot cache: 0 tokens do not fit: there is room for 8",
+           "slot cache: 9 tokens do not fit: there is room for 8");
+    begins(quest, "quest: 0 tokens do not fit: 0 of 8 slots are taken",
+           "quest: 9 tokens do not fit: 0 of 8 slots are taken");
+    begins(mini, "minicache: 0 tokens do not fit: 0 of 8 slots are taken",
+           "minicache: 9 tokens do not fit: 0 of 8 slots are taken");
+    misplace_steps(slots, "slot cache");
+    misplace_steps(quest, "quest");
+    misplace_steps(mini, "minicache");
+    CHECK_THROWS_WITH_AS(slots.truncate(3), "slot cache: cannot truncate 2 tokens to 3", Error);
+    CHECK_THROWS_WITH_AS(slots.truncate(-1), "slot cache: cannot truncate 2 tokens to -1",
+                         Error);
+    CHECK_THROWS_WITH_AS(quest.truncate(3), "quest: cannot truncate 2 tokens to 3", Error);
+    CHECK_THROWS_WITH_AS(quest.truncate(-1), "quest: cannot truncate 2 tokens to -1", Error);
+    CHECK_THROWS_WITH_AS(
+        mini.truncate(1),
+        "minicache: cannot truncate 2 tokens to 1: which were retained depends "
+        "on all of them",
+        Error);
+
+    const Index most = Index{1} << 24;
+    const auto capacity = [](Index slots_of) {
+        SlotCache(kPairShape, slots_of, full_policy());
+    };
+    CHECK_NOTHROW(capacity(1));
+    CHECK_THROWS_WITH_AS(capacity(0), "slot cache: capacity: expected 1 to 16777216, found 0",
+                         Error);
+    CHECK_THROWS_WITH_AS(capacity(most + 1),
+                         "slot cache: capacity: expected 1 to 16777216, found 16777217", Error);
+    CHECK_THROWS_WITH_AS(SlotCache(kPairShape, 8, full_policy(), {Reduce::mean, {}, -1}),
+                         "slot cache: a prompt of -1 tokens", Error);
+}
+
+TEST_CASE("5.3 messages: names of policies and stores that keep floats") {
+    CHECK(std::string(find_policy("full").name) == "full");
+    CHECK_THROWS_WITH_AS(
+        find_policy("nobody"),
+        "there is no policy 'nobody'; there are full, window, sinks, sinks-relative, h2o, "
+        "h2o-mean, h2o-forgetting, tova, snapkv, pyramidkv, pyramidkv-ratios, key-norm, "
+        "scissorhands, keyformer, random, oracle, quest, minicache",
+        Error);
+    PolicyContext context;
+    context.shape = kPairShape;
+    context.capacity = 8;
+    for (const char* name : {"window", "quest", "minicache"})
+        CHECK_NOTHROW(find_policy(name).make(context, {}));
+    context.make_tiles = make_float_slots;
+    CHECK_NOTHROW(find_policy("window").make(context, {}));
+    CHECK_THROWS_WITH_AS(find_policy("quest").make(context, {}),
+                         "quest: its store keeps floats and nothing else", Error);
+    CHECK_THROWS_WITH_AS(find_policy("minicache").make(context, {}),
+                         "minicache: its store keeps floats and nothing else", Error);
+}
+
+TEST_CASE("5.4 messages: bytes of shapes and lengths that cannot be") {
+    CHECK_THROWS_WITH_AS(full_bytes({2, 4, 2, 4097}, 10),
+                         "policy bytes: head_dim: expected 1 to 4096, found 4097", Error);
+    // A token of this shape has 2^10 bytes, and memory ends at 2^47.
+    const KvShape shape{2, 4, 2, 32};
+    const Index most = Index{1} << 37;
+    CHECK(policy_bytes("window", small_budget(), shape, 0, most) == 4 * 24 * (2 * 32 + 1) * 4);
+    const char* const beyond =
+        "policy bytes: expected memory of 0 to 2^47 bytes, found 140737488356352";
+    CHECK_THROWS_WITH_AS(policy_bytes("window", small_budget(), shape, 0, most + 1), beyond,
+                         Error);
+    CHECK_THROWS_WITH_AS(policy_bytes("snapkv", small_budget(), shape, most + 1, 10), beyond,
+                         Error);
+    CHECK(policy_bytes("snapkv", small_budget(), shape, 0, 0) == 0);
+    CHECK_THROWS_WITH_AS(policy_bytes("snapkv", small_budget(), shape, 10, -1),
+                         "policy bytes: a prompt of 10 and a length of -1", Error);
+    CHECK_THROWS_WITH_AS(policy_bytes("snapkv", small_budget(), shape, -1, 10),
+                         "policy bytes: a prompt of -1 and a length of 10", Error);
+    CHECK(policy_bytes("quest", with(&PolicyOptions::page, 1), shape, 0, 1) == 2 * 1024);
+    CHECK_THROWS_WITH_AS(policy_bytes("quest", with(&PolicyOptions::page, 0), shape, 0, 1),
+                         "policy bytes: pages of 0 tokens", Error);
+}
+
+TEST_CASE("5.5 messages: prompts of a window and answers of a case") {
+    const auto engine = make_cpu_engine();
+    Config config = tiny_config();
+    config.context = 20;
+    const auto model = load_model(*make_synthetic(config, 42), *engine);
+    const std::vector<std::string> full = {"full"};
+    const auto window = [&](Index tokens) {
+        const TextWindows text(random_tokens(22, 256, 3), 0, tokens, 1);
+        return measure_policies(model, *engine, text, full, {}, 1).positions;
+    };
+    CHECK(window(20) == 19);
+    CHECK_THROWS_WITH_AS(
+        window(21), "quality: a window of 21 does not fit the model's context of 20", Error);
+    const TextWindows windows(random_tokens(12, 256, 3), 0, 6, 1);
+    const auto measure = [&](Index prompt) {
+        return measure_policies(model, *engine, windows, full, {}, prompt);
+    };
+    CHECK(measure(1).positions == 5);
+    CHECK(measure(5).positions == 1);
+    CHECK_THROWS_WITH_AS(measure(0), "quality: a prompt of 0 tokens in a window of 6", Error);
+    CHECK_THROWS_WITH_AS(measure(6), "quality: a prompt of 6 tokens in a window of 6", Error);
+
+    Decoder decoder(model, *engine);
+    const MakeForText make = [&](std::span<const Token> text, Index) {
+        return find_policy("full").make(
+            policy_context(decoder, static_cast<Index>(text.size())), {});
+    };
+    RecallCase recall{"recall", 3, "ab=1;ab?1", {8}};
+    CHECK_NOTHROW(recalls(decoder, make, recall, 0));
+    recall.answers = {};
+    CHECK_THROWS_WITH_AS(recalls(decoder, make, recall, 0),
+                         "recall: a case of one answer, found 0", Error);
+    recall.answers = {3, 8};
+    CHECK_THROWS_WITH_AS(recalls(decoder, make, recall, 0),
+                         "recall: a case of one answer, found 2", Error);
+}
+
+TEST_CASE("5.5 messages: the future of a text and what was kept of it") {
+    PolicyRig rig(tiny_config());
+    CHECK_THROWS_WITH_AS(FutureShares(rig.decoder, {}), "future: no tokens", Error);
+    const auto text = random_tokens(3, 256, 3);
+    const FutureShares future(rig.decoder, text);
+    CHECK(future.given(1, 1, 0).size() == 1);
+    CHECK(future.given(1, 1, 2).size() == 3);
+    CHECK_THROWS_WITH_AS(future.given(0, 0, 3), "future: no query 3 of 3", Error);
+    CHECK_THROWS_WITH_AS(future.given(0, 0, -1), "future: no query -1 of 3", Error);
+    CHECK(future.share(1, 1, 0, 0) > 0.0f);
+    CHECK(future.share(1, 1, 3, 0) == 0.0f);
+    CHECK(future.share(1, 1, 0, 3) == 0.0f);
+    CHECK_THROWS_WITH_AS(future.share(1, 1, -1, 0), "future: no position -1 or query 0", Error);
+    CHECK_THROWS_WITH_AS(future.share(1, 1, 0, -1), "future: no position 0 or query -1", Error);
+    CHECK(FutureShares(rig.decoder, std::span(text).first(1)).given(0, 0, 0)[0] == 1.0f);
+
+    CHECK(most_wanted(future, 0, 0, 2, 2) == std::vector<Index>{0, 1});
+    CHECK_THROWS_WITH_AS(most_wanted(future, 0, 0, 2, 3), "most wanted: 3 of 2 positions",
+                         Error);
+    CHECK_THROWS_WITH_AS(most_wanted(future, 0, 0, 2, -1), "most wanted: -1 of 2 positions",
+                         Error);
+
+    const std::vector<float> shares = {0.25f, 0.25f, 0.5f};
+    const auto mass = [&](std::vector<Index> kept) { return retained_mass(shares, kept); };
+    CHECK(mass({}) == 0.5);
+    CHECK(mass({0, 1}) == 1.0);
+    const char* const outside = "retained mass: positions kept must lie before the query at 2";
+    CHECK_THROWS_WITH_AS(mass({1, 2}), outside, Error);
+    CHECK_THROWS_WITH_AS(mass({-1, 1}), outside, Error);
+    CHECK(retained_mass(std::span(shares).first(1), {}) == 1.0);
+    CHECK_THROWS_WITH_AS(retained_mass({}, {}),
+                         "retained mass: positions kept must lie before the query at -1",
+                         Error);
+}
+
+TEST_SUITE_END();
