@@ -1,0 +1,216 @@
+// What a model file's reader and the tokenizers say when they refuse: every message as a reader
+// meets it, and beside it the last value that is still taken.
+#include <doctest/doctest.h>
+
+#include <limits>
+#include <string>
+#include <vector>
+
+#include <kvlab/weights/byte_tokenizer.hpp>
+#include <kvlab/weights/chat.hpp>
+#include <kvlab/weights/convert.hpp>
+#include <kvlab/weights/gguf_file.hpp>
+#include <kvlab/weights/gguf_writer.hpp>
+#include <kvlab/weights/pretokenize.hpp>
+#include <kvlab/weights/tokenizer.hpp>
+
+#include "gguf_samples.hpp"
+#include "small_vocabulary.hpp"
+#include "weights_support.hpp"
+
+using namespace kvlab;
+using namespace kvlab::test;
+
+namespace {
+
+// A file of two tensors of 32 floats, the second from this offset on.
+GgufFile two_tensors(std::uint64_t offset) {
+    return GgufFile::parse(RawGguf()
+                               .header(2, 0)
+                               .tensor("a", {32}, 0, 0)
+                               .tensor("b", {32}, 0, offset)
+                               .pad()
+                               .data(256)
+                               .bytes(),
+                           "f");
+}
+
+// What a chat says of this vocabulary.
+void chat_with(const TokenizerData& data) {
+    const auto tokenizer = make_tokenizer(data);
+    const ChatFormat chat(*tokenizer);
+}
+
+TokenizerData without_token(const std::string& name) {
+    TokenizerData data = small_bpe_data();
+    for (std::string& token : data.tokens)
+        if (token == name) token = "another name";
+    return data;
+}
+
+TokenizerData with_template(const std::string& text) {
+    TokenizerData data = small_bpe_data();
+    data.chat_template = text;
+    return data;
+}
+
+// The small template with another system message.
+std::string template_of(const std::string& message) {
+    std::string text = kSmallTemplate;
+    const std::string old = "Be brief.";
+    return text.replace(text.find(old), old.size(), message);
+}
+
+TokenizerData data_with_bos(std::uint64_t bos) {
+    Metadata metadata("f");
+    metadata.set("tokenizer.ggml.model", std::string("gpt2"));
+    metadata.set("tokenizer.ggml.tokens", std::vector<std::string>{"a"});
+    metadata.set("tokenizer.ggml.bos_token_id", bos);
+    return read_tokenizer_data(metadata);
+}
+
+}  // namespace
+
+TEST_SUITE_BEGIN("weights");
+
+TEST_CASE("W.1 messages: a string that is longer than the file") {
+    const auto named = [](std::uint64_t length) {
+        RawGguf raw;
+        raw.header(0, 1).number(length).text("k");
+        return raw.number(std::uint32_t{7}).number(std::uint8_t{1}).bytes();
+    };
+    CHECK(GgufFile::parse(named(1), "f").metadata().get_bool("k"));
+    CHECK_THROWS_WITH_AS(
+        GgufFile::parse(named(7), "f"),
+        "f: key 0 name: expected at most 6 (the file ends after that), found 7", Error);
+    CHECK_THROWS_WITH_AS(GgufFile::parse(named(std::numeric_limits<std::uint64_t>::max()), "f"),
+                         "f: key 0 name: expected at most 6 (the file ends after that), found "
+                         "18446744073709551615",
+                         Error);
+}
+
+TEST_CASE("W.1 messages: tensors may be neighbours and may not share bytes") {
+    CHECK(two_tensors(128).tensors().size() == 2);
+    CHECK_THROWS_WITH_AS(two_tensors(96),
+                         "f: tensor 'b' offset: expected data of its own, found that of 'a'",
+                         Error);
+}
+
+TEST_CASE("W.1 messages: an opened file that is none is refused by its name") {
+    const Folder folder;
+    folder.write("x.gguf", std::vector<std::byte>(32, std::byte{'x'}));
+    CHECK_THROWS_WITH_AS(
+        GgufFile::open(folder / "x.gguf"),
+        concat((folder / "x.gguf").string(), ": magic: expected 'GGUF', found 'xxxx'").c_str(),
+        Error);
+}
+
+TEST_CASE("W.2 messages: a type that has no number in a file is written nowhere") {
+    const Folder folder;
+    const std::vector<std::byte> none = GgufWriter().to_bytes();
+    CHECK_THROWS_WITH_AS(
+        convert(GgufFile::parse(none, "in"), folder / "out.gguf", static_cast<TensorType>(99)),
+        "convert: unknown tensor type", Error);
+    CHECK(folder.files() == 0);
+}
+
+TEST_CASE("W.4 messages: a vocabulary that is none") {
+    TokenizerData empty = small_bpe_data();
+    empty.tokens.clear();
+    CHECK_THROWS_WITH_AS(make_tokenizer(empty), "small: the vocabulary has no tokens", Error);
+
+    TokenizerData one;
+    one.source = "one";
+    one.model = "gpt2";
+    one.tokens = {"a"};
+    CHECK(make_tokenizer(one)->vocab_size() == 1);
+
+    TokenizerData bytes = byte_data();
+    const auto size = [&] { return ByteTokenizer(bytes).vocab_size(); };
+    CHECK(size() == 256);
+    bytes.tokens.push_back("<0x100>");
+    bytes.types.push_back(TokenType::byte);
+    CHECK_THROWS_WITH_AS(size(), "bytes: expected 256 byte tokens, got 257", Error);
+    bytes.tokens.resize(255);
+    bytes.types.resize(255);
+    CHECK_THROWS_WITH_AS(size(), "bytes: expected 256 byte tokens, got 255", Error);
+}
+
+TEST_CASE("W.4 messages: a pre-tokenizer that kvlab does not have") {
+    CHECK_THROWS_WITH_AS(pre_tokenizer_by_name("llama-bpe", "f"),
+                         "f: tokenizer.ggml.pre: expected 'smollm' or 'gpt-2', got 'llama-bpe'",
+                         Error);
+    CHECK(pre_tokenizer_by_name("smollm", "f") == PreTokenizer::smollm);
+    for (const char* name : {"gpt-2", "gpt2", ""})
+        CHECK(pre_tokenizer_by_name(name, "f") == PreTokenizer::gpt2);
+}
+
+TEST_CASE("W.4 messages: a token is one of the vocabulary") {
+    const auto tokenizer = make_tokenizer(byte_data());
+    for (const Token bad : {256, -1}) {
+        const auto refused = [&](const char* what) {
+            return concat("bytes: ", what, ": expected a token from 0 to 255, got ", bad);
+        };
+        CHECK_THROWS_WITH_AS(tokenizer->piece(bad), refused("piece").c_str(), Error);
+        CHECK_THROWS_WITH_AS(tokenizer->is_control(bad), refused("is_control").c_str(), Error);
+        CHECK_THROWS_WITH_AS(tokenizer->is_end(bad), refused("is_end").c_str(), Error);
+    }
+    CHECK(tokenizer->piece(255) == "\xff");
+    CHECK_FALSE(tokenizer->is_control(255));
+    CHECK_FALSE(tokenizer->is_end(255));
+    CHECK(tokenizer->is_end(0));
+
+    TokenizerData data = byte_data();
+    data.bos = 255;
+    CHECK(make_tokenizer(data)->encode("", {.add_bos = true}) == std::vector<Token>{255});
+    data.bos = 256;
+    CHECK_THROWS_WITH_AS(make_tokenizer(data),
+                         "bytes: bos: expected a token from 0 to 255, got 256", Error);
+    data.bos = kNoToken;
+    const auto without = make_tokenizer(data);
+    CHECK(without->encode("a") == std::vector<Token>{'a'});
+    CHECK_THROWS_WITH_AS(
+        without->encode("a", {.add_bos = true}),
+        "bytes: bos, which add_bos asks for: expected a token from 0 to 255, got -1", Error);
+}
+
+TEST_CASE("W.4 messages: the index of a token in a file is a token") {
+    CHECK(data_with_bos(0x7fffffff).bos == 0x7fffffff);
+    CHECK_THROWS_WITH_AS(data_with_bos(0x80000000),
+                         "f: tokenizer.ggml.bos_token_id: expected a token, got 2147483648",
+                         Error);
+    CHECK_THROWS_WITH_AS(data_with_bos(0xfffffffe),
+                         "f: tokenizer.ggml.bos_token_id: expected a token, got 4294967294",
+                         Error);
+    CHECK(data_with_bos(0xffffffff).bos == kNoToken);  // so some writers say that there is none
+    CHECK_THROWS_WITH_AS(data_with_bos(0x100000000),
+                         "f: tokenizer.ggml.bos_token_id: expected a token, got 4294967296",
+                         Error);
+}
+
+TEST_CASE("W.4 messages: what cannot chat says why") {
+    CHECK_NOTHROW(chat_with(small_bpe_data()));
+    CHECK_THROWS_WITH_AS(chat_with(without_token("<|im_start|>")),
+                         "small: the vocabulary has no control token <|im_start|>", Error);
+    CHECK_THROWS_WITH_AS(chat_with(without_token("<|im_end|>")),
+                         "small: the vocabulary has no control token <|im_end|>", Error);
+    CHECK_THROWS_WITH_AS(chat_with(with_template("")),
+                         "small: tokenizer.chat_template: the model has none, it cannot chat",
+                         Error);
+    CHECK_THROWS_WITH_AS(
+        chat_with(with_template("{{ x }}")),
+        "small: tokenizer.chat_template: expected SmolLM2's (ChatML), got '{{ x }}'", Error);
+    CHECK_THROWS_WITH_AS(
+        chat_with(with_template(std::string(kSmallTemplate) + "x")),
+        doctest::Contains("small: tokenizer.chat_template: expected SmolLM2's (ChatML), got '"),
+        Error);
+    const std::string head =
+        "small: tokenizer.chat_template: expected a system message without ' and \\, got ";
+    CHECK_THROWS_WITH_AS(chat_with(with_template(template_of("it's"))),
+                         (head + "'it\\x27s'").c_str(), Error);
+    CHECK_THROWS_WITH_AS(chat_with(with_template(template_of("a\\b"))),
+                         (head + "'a\\x5cb'").c_str(), Error);
+    CHECK_NOTHROW(chat_with(with_template(template_of(""))));
+}
+
+TEST_SUITE_END();
