@@ -29,7 +29,7 @@ namespace {
 
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
-constexpr Index kMost = std::numeric_limits<Index>::max();
+constexpr Index kLargest = std::numeric_limits<Index>::max();
 
 // What this build or this processor does not have; the last has no name in any of them.
 std::vector<SimdLevel> missing_levels() {
@@ -59,12 +59,12 @@ TEST_CASE("1.1 messages: shapes say which axis cannot be") {
     CHECK_THROWS_WITH_AS(Shape({-1}), "shape: axis 0 has negative extent -1", Error);
     CHECK(Shape({2, 0}).size() == 0);
     // A sixteenth of the range, so that bytes can be counted too.
-    CHECK(Shape({2, kMost / 32}).size() == kMost / 32 * 2);
+    CHECK(Shape({2, kLargest / 32}).size() == kLargest / 32 * 2);
     CHECK_THROWS_WITH_AS(
-        Shape({2, kMost / 32 + 1}),
+        Shape({2, kLargest / 32 + 1}),
         "shape: element count overflows at axis 1 with extent 288230376151711744", Error);
     CHECK_THROWS_WITH_AS(
-        Shape({0, kMost, 3}),
+        Shape({0, kLargest, 3}),
         "shape: element count overflows at axis 1 with extent 9223372036854775807", Error);
 }
 
@@ -135,7 +135,7 @@ TEST_CASE("1.4 messages: packed weights say what they cannot take") {
     CHECK_THROWS_WITH_AS(packed.set_outputs(-1, bytes),
                          "packed matrix [3, 4]: cannot take 16 bytes at output -1", Error);
     CHECK_THROWS_WITH_AS(
-        packed.set_outputs(kMost, bytes),
+        packed.set_outputs(kLargest, bytes),
         "packed matrix [3, 4]: cannot take 16 bytes at output 9223372036854775807", Error);
     packed.set_outputs(2, bytes);
     packed.read(2, read);
@@ -209,7 +209,7 @@ TEST_CASE("1.6 messages: sampling says which option or which logit") {
     CHECK_THROWS_WITH_AS(Sampler({.top_p = kNan}),
                          "sampling: top-p must be in (0, 1], found nan", Error);
     CHECK_NOTHROW(Sampler({.top_k = 0, .top_p = 1.0f}));
-    CHECK_NOTHROW(Sampler({.top_k = kMost, .top_p = 0x1p-149f}));
+    CHECK_NOTHROW(Sampler({.top_k = kLargest, .top_p = 0x1p-149f}));
 
     for (const float temperature : {0.0f, 1.0f}) {
         Sampler sampler({.temperature = temperature}), other({.temperature = temperature});
