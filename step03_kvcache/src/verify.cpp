@@ -151,6 +151,8 @@ VerifyReport verify(Decoder& decoder,
                     std::span<const std::vector<Token>> prompts,
                     const VerifyOptions& options) {
     check(!prompts.empty(), "verify: no prompts");
+    for (const Index chunk : options.chunks)
+        check(chunk >= 0, "verify: a piece must not be negative, found ", chunk);
     VerifyReport report;
     std::vector<std::unique_ptr<KvCache>> caches;
     std::vector<std::unique_ptr<WholeSequence>> none;
