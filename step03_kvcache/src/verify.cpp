@@ -151,6 +151,7 @@ VerifyReport verify(Decoder& decoder,
                     std::span<const std::vector<Token>> prompts,
                     const VerifyOptions& options) {
     check(!prompts.empty(), "verify: no prompts");
+    check(options.steps >= 1, "verify: ", options.steps, " steps");
     for (const Index chunk : options.chunks)
         check(chunk >= 0, "verify: a piece must not be negative, found ", chunk);
     VerifyReport report;
