@@ -58,6 +58,10 @@ TEST_CASE("1.1 messages: shapes say which axis cannot be") {
     CHECK_THROWS_WITH_AS(Shape({2, -3}), "shape: axis 1 has negative extent -3", Error);
     CHECK_THROWS_WITH_AS(Shape({-1}), "shape: axis 0 has negative extent -1", Error);
     CHECK(Shape({2, 0}).size() == 0);
+    // Of several axes it is the one that is wrong.
+    CHECK_THROWS_WITH_AS(Shape({1, 1, 1, -1}), "shape: axis 3 has negative extent -1", Error);
+    CHECK_THROWS_WITH_AS(Shape({kLargest / 16, -1}), "shape: axis 1 has negative extent -1",
+                         Error);
     // A sixteenth of the range, so that bytes can be counted too.
     CHECK(Shape({2, kLargest / 32}).size() == kLargest / 32 * 2);
     CHECK_THROWS_WITH_AS(
@@ -191,6 +195,7 @@ TEST_CASE("1.5 messages: angles say which number has none") {
                          Error);
     CHECK_THROWS_WITH_AS(table.rotate(head, -1),
                          "rope: position -1 is outside of the table of 5", Error);
+    table.rotate(head, 0);
     CHECK(head[0] == 1.0f);
     table.rotate(head, 4);
     CHECK(head[0] == table.cos(4)[0]);
