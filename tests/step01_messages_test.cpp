@@ -10,6 +10,7 @@
 #include <vector>
 
 #include <kvlab/tensor/ladder.hpp>
+#include <kvlab/tensor/matmul.hpp>
 #include <kvlab/tensor/measure.hpp>
 #include <kvlab/tensor/memory.hpp>
 #include <kvlab/tensor/numerics.hpp>
@@ -21,6 +22,7 @@
 #include <kvlab/tensor/simd_level.hpp>
 #include <kvlab/tensor/tensor.hpp>
 #include <kvlab/tensor/tensor_kernels.hpp>
+#include <kvlab/tensor/tensor_type.hpp>
 #include <kvlab/tensor/thread_pool.hpp>
 
 using namespace kvlab;
@@ -78,6 +80,7 @@ TEST_CASE("1.1 messages: views say what they look like") {
     CHECK_THROWS_WITH_AS(view.transposed(0, 1).flat(), "view: flat() of a strided view [4, 3]",
                          Error);
     CHECK(view.flat().size() == 12);
+    CHECK(view[0].rank() == 1);
     CHECK_THROWS_WITH_AS(check_shape(view, Shape({4, 3}), "w"),
                          "w: expected shape [4, 3], found [3, 4]", Error);
     CHECK_THROWS_WITH_AS(check_shape(view, Shape({3, 4, 1}), "w"),
@@ -100,6 +103,11 @@ TEST_CASE("1.1 messages: a pool of memory refuses what is no size") {
         pool.take(kMostBytes + 1),
         "memory pool: expected memory of 0 to 2^47 bytes, found 140737488355329", Error);
     CHECK(pool.take(0) != nullptr);
+    std::vector<float> list;
+    CHECK_THROWS_WITH_AS(resize_list(list, kMostBytes / 4 + 1, "a list"),
+                         "a list: expected memory of 0 to 2^47 bytes, found 140737488355332",
+                         Error);
+    CHECK(list.empty());
     CHECK_NOTHROW(check_bytes("most", kMostBytes));
 }
 
@@ -147,6 +155,54 @@ TEST_CASE("1.4 messages: packed weights say what they cannot take") {
     CHECK_NOTHROW(packed.set_outputs(3, {}));
 }
 
+TEST_CASE("1.4 messages: a product says which of its shapes is wrong") {
+    const Tensor x({2, 4}), w({3, 4}), narrow({3, 5});
+    Tensor y({2, 3}), other({2, 4});
+    const PackedMatrix packed = PackedMatrix::pack(w.view());
+    ThreadPool pool(1);
+    const auto plain = [&](const Tensor& by, Tensor& to) {
+        matmul_plain(x.view(), by.view(), to.view());
+    };
+    const auto fast = [&](const View<const float>& from, const View<float>& to) {
+        matmul(tensor_kernels(default_simd_level()), pool, from, packed, to);
+    };
+    CHECK_THROWS_WITH_AS(plain(narrow, y), "matmul: w: expected shape [3, 4], found [3, 5]",
+                         Error);
+    CHECK_THROWS_WITH_AS(plain(w, other), "matmul: y: expected shape [2, 3], found [2, 4]",
+                         Error);
+    CHECK_NOTHROW(plain(w, y));
+    CHECK_THROWS_WITH_AS(fast(narrow.view(), y.view()),
+                         "matmul: x: expected shape [3, 4], found [3, 5]", Error);
+    CHECK_THROWS_WITH_AS(fast(x.view(), other.view()),
+                         "matmul: y: expected shape [2, 3], found [2, 4]", Error);
+    Tensor columns({4, 2}), sums({3, 2});
+    const char* const strided = "matmul: the rows of x and y must be contiguous";
+    CHECK_THROWS_WITH_AS(fast(columns.view().transposed(0, 1), y.view()), strided, Error);
+    CHECK_THROWS_WITH_AS(fast(x.view(), sums.view().transposed(0, 1)), strided, Error);
+    CHECK_NOTHROW(fast(x.view(), y.view()));
+}
+
+TEST_CASE("1.4 messages: blocks of a type come whole") {
+    const auto expand = [](std::size_t bytes, std::size_t numbers) {
+        const std::vector<std::byte> blocks(bytes);
+        std::vector<float> out(numbers);
+        dequantize(TensorType::q8_0, blocks, out);
+    };
+    CHECK_THROWS_WITH_AS(expand(34, 31),
+                         "dequantize Q8_0: expected a multiple of 32 numbers, found 31", Error);
+    CHECK_THROWS_WITH_AS(expand(33, 32),
+                         "dequantize Q8_0: expected 34 bytes for 32 numbers, found 33", Error);
+    CHECK_THROWS_WITH_AS(expand(35, 32),
+                         "dequantize Q8_0: expected 34 bytes for 32 numbers, found 35", Error);
+    CHECK_NOTHROW(expand(34, 32));
+    CHECK_NOTHROW(expand(0, 0));
+    CHECK_THROWS_WITH_AS(bytes_for(TensorType::q8_0, 33),
+                         "Q8_0: expected a multiple of 32 numbers, found 33", Error);
+    CHECK_THROWS_WITH_AS(bytes_for(TensorType::f32, -1),
+                         "F32: expected a multiple of 1 numbers, found -1", Error);
+    CHECK(bytes_for(TensorType::q8_0, 0) == 0);
+}
+
 TEST_CASE("1.4 messages: a SIMD level that is not there is refused by every table") {
     for (const SimdLevel level : missing_levels()) {
         const std::string expected =
@@ -188,6 +244,13 @@ TEST_CASE("1.5 messages: angles say which number has none") {
     CHECK_THROWS_WITH_AS(RopeTable(4, 2, std::nan("")),
                          "rope: base must be positive, found nan", Error);
     CHECK(RopeTable(4, 2, 0x1p-1074).positions() == 4);
+    constexpr Index kPositions = Index{1} << 30;
+    CHECK_THROWS_WITH_AS(RopeTable(-1, 2, 10.0),
+                         "rope: positions: expected 0 to 1073741824, found -1", Error);
+    CHECK_THROWS_WITH_AS(RopeTable(kPositions + 1, 2, 10.0),
+                         "rope: positions: expected 0 to 1073741824, found 1073741825", Error);
+    CHECK(RopeTable(0, 2, 10.0).positions() == 0);
+    CHECK(RopeTable(kPositions, 2, 10.0).bytes() == 0);
 
     const RopeTable table(5, 2, 10000.0);
     float head[] = {1.0f, 0.0f};

@@ -106,6 +106,21 @@ TEST_CASE("2.1 messages: attention says what it was given") {
     CHECK_THROWS_WITH_AS(attend(q, q),
                          "attention: expected q [D] and k [S, D], found [4] and [4]", Error);
 
+    const Tensor wide({2, 5}), none({0, 4});
+    Tensor narrow({3});
+    const auto mix = [&](const Tensor& keys, const Tensor& values, Tensor& to) {
+        attention_plain(q.view(), keys.view(), values.view(), to.view());
+    };
+    CHECK_THROWS_WITH_AS(mix(wide, k, out), "attention: k: expected shape [2, 4], found [2, 5]",
+                         Error);
+    CHECK_THROWS_WITH_AS(mix(k, many, out), "attention: v: expected shape [2, 4], found [1, 4]",
+                         Error);
+    CHECK_THROWS_WITH_AS(mix(k, k, narrow), "attention: out: expected shape [4], found [3]",
+                         Error);
+    CHECK_THROWS_WITH_AS(mix(none, none, out), "attention: a query must see at least one slot",
+                         Error);
+    CHECK_NOTHROW(mix(many, many, out));
+
     const SimdLevel level = default_simd_level();
     AttentionRows rows(level, 16, 16);
     CHECK_THROWS_WITH_AS(rows.start(0), "attention: 1 to 6 rows, found 0", Error);
@@ -127,6 +142,69 @@ TEST_CASE("2.1 messages: attention says what it was given") {
         const bool supported = std::find(levels.begin(), levels.end(), other) != levels.end();
         CHECK((error_of([&] { attention_kernels(other); }) == "no error") == supported);
     }
+}
+
+TEST_CASE("2.1 messages: attention over tiles") {
+    const KvTiles tiles(64, 2, 8);
+    ThreadPool pool(1);
+    const auto attend = [&](const View<const float>& q, Index past, const View<float>& out) {
+        return attend_tiles(default_simd_level(), pool, q, tiles, past, out).pairs;
+    };
+    const Tensor q({2, 4, 8}), wide({2, 4, 9}), odd({2, 3, 8}), strided({2, 8, 4});
+    Tensor out({2, 4, 8}), fewer({1, 4, 8}), three({2, 3, 8}), columns({2, 8, 4});
+    CHECK_THROWS_WITH_AS(attend(wide.view(), 0, out.view()),
+                         "attend: q: expected shape [2, 4, 8], found [2, 4, 9]", Error);
+    CHECK_THROWS_WITH_AS(attend(q.view(), 0, fewer.view()),
+                         "attend: out: expected shape [2, 4, 8], found [1, 4, 8]", Error);
+    CHECK_THROWS_WITH_AS(attend(strided.view().transposed(1, 2), 0, out.view()),
+                         "attend: heads must be contiguous", Error);
+    CHECK_THROWS_WITH_AS(attend(q.view(), 0, columns.view().transposed(1, 2)),
+                         "attend: heads must be contiguous", Error);
+    CHECK_THROWS_WITH_AS(attend(odd.view(), 0, three.view()),
+                         "attend: 3 query heads do not share 2 KV heads evenly", Error);
+    CHECK_THROWS_WITH_AS(attend(q.view(), -1, out.view()),
+                         "attend: 2 slots behind -1 are outside of 64", Error);
+    CHECK_THROWS_WITH_AS(attend(q.view(), 63, out.view()),
+                         "attend: 2 slots behind 63 are outside of 64", Error);
+    CHECK(attend(q.view(), 62, out.view()) == 4 * (63 + 64));
+    CHECK(attend(q.view(), 0, out.view()) == 4 * (1 + 2));
+}
+
+TEST_CASE("2.1 messages: a slot is one of a head") {
+    KvTiles tiles(64, 2, 2), more(65, 2, 2);
+    const std::vector<float> key = {1.0f, 2.0f}, value = {3.0f, 4.0f}, three(3);
+    const auto write = [&](Index head, Index slot) {
+        tiles.write_slot(head, slot, key, value);
+        return tiles.key(head, slot, 1);
+    };
+    CHECK_THROWS_WITH_AS(write(-1, 0), "kv tiles: there is no slot 0 of head -1", Error);
+    CHECK_THROWS_WITH_AS(write(2, 0), "kv tiles: there is no slot 0 of head 2", Error);
+    CHECK_THROWS_WITH_AS(write(0, -1), "kv tiles: there is no slot -1 of head 0", Error);
+    CHECK_THROWS_WITH_AS(write(0, 64), "kv tiles: there is no slot 64 of head 0", Error);
+    CHECK(write(0, 0) == 2.0f);
+    CHECK(write(1, 63) == 2.0f);
+    CHECK_THROWS_WITH_AS(tiles.write_slot(0, 0, three, three),
+                         "kv tiles: a key of 3 and a value of 3 numbers", Error);
+    CHECK_THROWS_WITH_AS(tiles.write_slot(0, 0, key, three),
+                         "kv tiles: a key of 2 and a value of 3 numbers", Error);
+
+    const auto copy = [&](Index head, Index from, Index to) {
+        tiles.copy_slot(head, from, to);
+        return tiles.value(head, to, 1);
+    };
+    CHECK_THROWS_WITH_AS(copy(-1, 0, 1), "kv tiles: cannot copy slot 0 to 1 of head -1", Error);
+    CHECK_THROWS_WITH_AS(copy(2, 0, 1), "kv tiles: cannot copy slot 0 to 1 of head 2", Error);
+    CHECK_THROWS_WITH_AS(copy(0, -1, 1), "kv tiles: cannot copy slot -1 to 1 of head 0", Error);
+    CHECK_THROWS_WITH_AS(copy(0, 64, 1), "kv tiles: cannot copy slot 64 to 1 of head 0", Error);
+    CHECK_THROWS_WITH_AS(copy(0, 1, -1), "kv tiles: cannot copy slot 1 to -1 of head 0", Error);
+    CHECK_THROWS_WITH_AS(copy(0, 1, 64), "kv tiles: cannot copy slot 1 to 64 of head 0", Error);
+    CHECK(copy(0, 0, 63) == 4.0f);
+    CHECK(copy(1, 63, 0) == 4.0f);
+    for (const KvTiles& other : {KvTiles(64, 1, 2), KvTiles(64, 2, 3)})
+        CHECK_THROWS_WITH_AS(tiles.copy_slot_from(other, 0, 0, 1),
+                             "kv tiles: cannot copy slot 0 to 1 of head 0", Error);
+    tiles.copy_slot_from(more, 1, 127, 63);
+    CHECK(tiles.value(1, 63, 1) == 0.0f);
 }
 
 TEST_CASE("2.1 messages: tiles of keys and values") {
@@ -161,6 +239,8 @@ TEST_CASE("2.1 messages: tiles of keys and values") {
     CHECK_THROWS_WITH_AS(tiles.copy_from(more, 65), "kv tiles: cannot copy 65 slots", Error);
     CHECK_NOTHROW(more.copy_from(tiles, 0));
     more.copy_from(tiles, 64);
+    KvTiles same(64, 2, 8);
+    CHECK_NOTHROW(same.copy_from(more, 64));
     CHECK(more.value(1, 63, 7) == rows(1, 1, 7));
 }
 
@@ -216,6 +296,30 @@ TEST_CASE("2.2 messages: an engine takes its own matrices and rows of one shape"
     CHECK_THROWS_WITH_AS(engine->gather(strange, tokens, y.view()), not_ours, Error);
     CHECK_THROWS_WITH_AS(engine->linear(strange, nullptr, x.view(), y.view()), not_ours, Error);
     CHECK_THROWS_WITH_AS(engine->load_matrix({}), "load_matrix: no tensors", Error);
+    const auto info = [&](Shape shape) {
+        return TensorInfo{"w", TensorType::f32, shape, std::as_bytes(x.flat())};
+    };
+    const TensorInfo matrix = info({2, 4}), deep = info({1, 8}), vector = info({8});
+    const auto load = [&](std::vector<const TensorInfo*> parts) {
+        return engine->load_matrix(parts);
+    };
+    CHECK_THROWS_WITH_AS(load({&matrix, &deep}),
+                         "w: expected a matrix of depth 4, found [1, 8]", Error);
+    CHECK_THROWS_WITH_AS(load({&matrix, &vector}), "w: expected a matrix of depth 4, found [8]",
+                         Error);
+    const auto table = load({&matrix, &matrix});
+    Tensor one({1, 4});
+    const auto gather = [&](Token token, Tensor& to) {
+        engine->gather(*table, std::vector<Token>{token}, to.view());
+    };
+    for (const Token bad : {-1, 4})
+        CHECK_THROWS_WITH_AS(
+            gather(bad, one),
+            concat("token ", bad, " is outside of the vocabulary of 4").c_str(), Error);
+    CHECK_THROWS_WITH_AS(gather(0, y), "gather: x: expected shape [1, 4], found [2, 4]", Error);
+    gather(3, one);
+    CHECK(one(0, 3) == x(1, 3));
+    CHECK_NOTHROW(gather(0, one));
 
     const std::vector<float> ones(4, 1.0f);
     const float* const w = ones.data();
@@ -364,7 +468,12 @@ TEST_CASE("2.2 messages: a decoder says which sequence") {
     CHECK_THROWS_WITH_AS(Decoder(nullptr, *m.engine), "decoder: no model", Error);
     CHECK_THROWS_WITH_AS(m.decoder.forward(std::span<const SequenceStep>()),
                          "decoder: an empty batch", Error);
-    WholeSequence other(m.decoder.kv_shape(), 40);
+    WholeSequence other(m.decoder.kv_shape(), 40), foreign({2, 4, 4, 16}, 40);
+    CHECK_THROWS_WITH_AS(m.decoder.forward(foreign, first(1)),
+                         "decoder: sequence 0: its store was made for another model", Error);
+    const SequenceStep nowhere{nullptr, first(1), LogitsOf::last};
+    CHECK_THROWS_WITH_AS(m.decoder.forward({&nowhere, 1}),
+                         "decoder: sequence 0: its store was made for another model", Error);
     const std::vector<SequenceStep> twice = {
         {&m.store, first(3)}, {&other, first(2)}, {&m.store, first(1)}};
     CHECK_THROWS_WITH_AS(m.decoder.forward(twice), "decoder: sequences 0 and 2 share one store",
@@ -387,7 +496,7 @@ TEST_CASE("2.2 messages: a decoder says which sequence") {
             plain.forward(std::vector<Token>{bad}),
             concat("plain decoder: token ", bad, " is outside of the vocabulary").c_str(),
             Error);
-    CHECK_NOTHROW(plain.forward(std::vector<Token>{95}));
+    CHECK_NOTHROW(plain.forward(std::vector<Token>{95, 0}));
 }
 
 TEST_CASE("2.2 messages: a number that is not finite is found with the observer still there") {
@@ -448,7 +557,7 @@ TEST_CASE("2.6 messages: scores say what they cannot score") {
         CHECK_THROWS_WITH_AS(surprise_bits(even, bad),
                              concat("score: token ", bad, " is outside of 4 logits").c_str(),
                              Error);
-    CHECK(surprise_bits(even, 3) == doctest::Approx(2.0));
+    for (const Token good : {0, 3}) CHECK(surprise_bits(even, good) == doctest::Approx(2.0));
 
     const auto tokens = random_tokens(9, 96, 1);
     const auto count = [&](std::size_t n, Token bos, Index window) {
@@ -489,6 +598,15 @@ TEST_CASE("2.6 messages: scores say what they cannot score") {
     CHECK_THROWS_WITH_AS(sink(-1), "sink mass: no queries at or after position -1", Error);
     CHECK(sink(2) == 2);
     CHECK(sink(0) == 2);
+}
+
+TEST_CASE("2.6 messages: a file of recall cases has one at least") {
+    const Folder folder;
+    folder.write("none", {});
+    const std::string path = (folder / "none").string();
+    CHECK_THROWS_WITH_AS(read_recall_cases(path),
+                         (path + ": expected recall cases, one in a line, found none").c_str(),
+                         Error);
 }
 
 TEST_CASE("2.6 messages: a line of recall cases") {

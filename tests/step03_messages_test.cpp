@@ -118,6 +118,7 @@ TEST_CASE("3.1 messages: a cache says what does not fit") {
     CHECK_THROWS_WITH_AS(cache.append(2, rows.view(), rows.view()),
                          "kv cache: expected layer 2 of 2, found 2", Error);
     cache.commit();
+    CHECK_THROWS_WITH_AS(cache.commit(), "kv cache: a step ends with 0 of 2 layers", Error);
     CHECK_THROWS_WITH_AS(cache.begin(3),
                          "kv cache: 3 tokens do not fit: 2 of 4 slots are taken", Error);
     CHECK_THROWS_WITH_AS(cache.truncate(3), "kv cache: cannot truncate 2 tokens to 3", Error);

@@ -96,6 +96,60 @@ TEST_CASE("W.1 messages: tensors may be neighbours and may not share bytes") {
                          Error);
 }
 
+TEST_CASE("W.1 messages: names, types and alignments at their borders") {
+    const auto named = [](std::size_t length) {
+        return GgufFile::parse(RawGguf()
+                                   .header(1, 0)
+                                   .tensor(std::string(length, 'n'), {32}, 0, 0)
+                                   .pad()
+                                   .data(128)
+                                   .bytes(),
+                               "f")
+            .tensors()[0]
+            .name.size();
+    };
+    CHECK(named(63) == 63);
+    CHECK(named(1) == 1);
+    CHECK_THROWS_WITH_AS(named(64), "f: tensor 0 name: expected a length of 1 to 63, found 64",
+                         Error);
+    CHECK_THROWS_WITH_AS(named(0), "f: tensor 0 name: expected a length of 1 to 63, found 0",
+                         Error);
+    const auto array_of = [](std::uint32_t type) {
+        return GgufFile::parse(RawGguf()
+                                   .header(0, 1)
+                                   .key("k", 9)
+                                   .number(type)
+                                   .number(std::uint64_t{0})
+                                   .bytes(),
+                               "f")
+            .metadata()
+            .contains("k");
+    };
+    CHECK(array_of(12));
+    for (const std::uint32_t type : {9u, 13u})
+        CHECK_THROWS_WITH_AS(
+            array_of(type),
+            concat("f: key 'k' element type: expected 0 to 12 but not 9 (an array), found ",
+                   type)
+                .c_str(),
+            Error);
+    const auto aligned = [](std::uint32_t alignment) {
+        return GgufFile::parse(
+                   RawGguf().header(0, 1).key("general.alignment", 4).number(alignment).bytes(),
+                   "f")
+            .tensors()
+            .size();
+    };
+    for (const std::uint32_t good : {8u, 65536u}) CHECK(aligned(good) == 0);
+    for (const std::uint32_t bad : {0u, 4u, 24u, 131072u})
+        CHECK_THROWS_WITH_AS(aligned(bad),
+                             concat("f: key 'general.alignment': expected u32, a power of two "
+                                    "from 8 to 65536, found u32 ",
+                                    bad)
+                                 .c_str(),
+                             Error);
+}
+
 TEST_CASE("W.1 messages: an opened file that is none is refused by its name") {
     const Folder folder;
     folder.write("x.gguf", std::vector<std::byte>(32, std::byte{'x'}));
