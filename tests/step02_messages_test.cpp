@@ -63,6 +63,13 @@ struct BreakingEngine final : WrappedEngine {
     int passes = 0;
 };
 
+// An engine that says that its memory is not the host's.
+struct FarEngine final : WrappedEngine {
+    FarEngine() : WrappedEngine(make_cpu_engine()) {}
+
+    bool host_memory() const override { return false; }
+};
+
 struct Counter final : Observer {
     void on(Op, Index, const View<const float>&, std::span<const Index>) override { ++calls; }
 
@@ -474,6 +481,11 @@ TEST_CASE("2.2 messages: a decoder says which sequence") {
     const SequenceStep nowhere{nullptr, first(1), LogitsOf::last};
     CHECK_THROWS_WITH_AS(m.decoder.forward({&nowhere, 1}),
                          "decoder: sequence 0: its store was made for another model", Error);
+    FarEngine far;
+    Decoder away(load_model(m.source, far), far);
+    CHECK_THROWS_WITH_AS(
+        away.forward(m.store, first(1)),
+        "decoder: sequence 0: its store works in another memory than the engine", Error);
     const std::vector<SequenceStep> twice = {
         {&m.store, first(3)}, {&other, first(2)}, {&m.store, first(1)}};
     CHECK_THROWS_WITH_AS(m.decoder.forward(twice), "decoder: sequences 0 and 2 share one store",
