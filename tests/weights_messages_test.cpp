@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <limits>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,8 @@
 #include <kvlab/weights/gguf_writer.hpp>
 #include <kvlab/weights/pretokenize.hpp>
 #include <kvlab/weights/tokenizer.hpp>
+#include <kvlab/weights/unicode.hpp>
+#include <kvlab/weights/weight_source.hpp>
 
 #include "gguf_samples.hpp"
 #include "small_vocabulary.hpp"
@@ -166,6 +169,25 @@ TEST_CASE("W.2 messages: a type that has no number in a file is written nowhere"
         convert(GgufFile::parse(none, "in"), folder / "out.gguf", static_cast<TensorType>(99)),
         "convert: unknown tensor type", Error);
     CHECK(folder.files() == 0);
+}
+
+TEST_CASE("W.1 messages: a tensor has the bytes of its shape") {
+    const std::vector<std::byte> bytes(17);
+    const auto size = [&](std::size_t count) {
+        return to_f32({"t", TensorType::f32, {2, 2}, std::span(bytes).first(count)}).size();
+    };
+    CHECK(size(16) == 4);
+    CHECK_THROWS_WITH_AS(size(15), "tensor 't': expected 16 bytes, found 15", Error);
+    CHECK_THROWS_WITH_AS(size(17), "tensor 't': expected 16 bytes, found 17", Error);
+}
+
+TEST_CASE("W.4 messages: the last code point") {
+    std::string text;
+    append_utf8(text, 0x10ffff);
+    CHECK(text == "\xf4\x8f\xbf\xbf");
+    CHECK_THROWS_WITH_AS(append_utf8(text, 0x110000),
+                         "append_utf8: expected at most 0x10ffff, got 1114112", Error);
+    CHECK(text.size() == 4);
 }
 
 TEST_CASE("W.4 messages: a vocabulary that is none") {
