@@ -175,7 +175,7 @@ void PackedMatrix::set_outputs(Index first, std::span<const std::byte> rows) {
     const Index row_bytes = bytes_for(type_, depth_), size = block_bytes(type_);
     const Index n = static_cast<Index>(rows.size()) / row_bytes;
     check(
-        static_cast<Index>(rows.size()) == n * row_bytes && first >= 0 && first + n <= outputs_,
+        static_cast<Index>(rows.size()) == n * row_bytes && first >= 0 && first <= outputs_ - n,
         "packed matrix [", outputs_, ", ", depth_, "]: cannot take ", rows.size(),
         " bytes at output ", first);
     for (Index begin = 0; begin < n;) {

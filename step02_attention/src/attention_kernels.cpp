@@ -18,14 +18,13 @@ extern const AttentionKernels kAttentionKernels;
 }
 
 const AttentionKernels& attention_kernels(SimdLevel level) {
+    check_simd_level(level);
 #ifdef KVLAB_HAS_avx512
     if (level == SimdLevel::avx512) return avx512::kAttentionKernels;
 #endif
 #ifdef KVLAB_HAS_avx2
     if (level == SimdLevel::avx2) return avx2::kAttentionKernels;
 #endif
-    check(level == SimdLevel::portable, "SIMD level ", simd_level_name(level),
-          " is not built in");
     return portable::kAttentionKernels;
 }
 

@@ -55,8 +55,8 @@ void Config::validate(const std::string& source) const {
     positive("context", context, 1 << 24);
     check(heads % kv_heads == 0, source, ": ", heads, " query heads do not share ", kv_heads,
           " KV heads evenly");
-    check(norm_eps > 0 && norm_eps < 1, source, ": norm epsilon: expected 0 to 1, found ",
-          norm_eps);
+    check(norm_eps > 0 && norm_eps < 1, source,
+          ": norm epsilon: expected more than 0 and less than 1, found ", norm_eps);
     if (architecture == Architecture::gpt2) {
         check(kv_heads == heads, source, ": gpt2 has one KV head per query head, found ",
               kv_heads, " and ", heads);
@@ -67,7 +67,7 @@ void Config::validate(const std::string& source) const {
     check(rope_dim >= 2 && rope_dim % 2 == 0 && rope_dim <= head_dim, source,
           ": rope dimension: expected an even number up to ", head_dim, ", found ", rope_dim);
     check(rope_base > 1 && rope_base < 1e12, source,
-          ": rope base: expected more than 1, found ", rope_base);
+          ": rope base: expected more than 1 and less than 1e12, found ", rope_base);
 }
 
 Config Config::from_metadata(const Metadata& metadata) {

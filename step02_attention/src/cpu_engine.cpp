@@ -174,6 +174,8 @@ void CpuEngine::rotate(const View<float>& heads,
     const Index R = heads.dim(0), H = heads.dim(1), D = heads.dim(2);
     check(static_cast<Index>(positions.size()) == R, "rotate: ", positions.size(),
           " positions for ", R, " rows");
+    check(table == nullptr || table->rope_dim() <= D, "rotate: heads of ", D,
+          " numbers, a table for ", table == nullptr ? 0 : table->rope_dim());
     for (Index position : positions)
         check(table == nullptr || (position >= 0 && position < table->positions()),
               "rotate: position ", position, " is outside of the model's context of ",

@@ -23,6 +23,7 @@ void WholeSequence::append(Index layer,
                            const View<const float>& v) {
     check(k.rank() == 3 && k.dim(0) == T_, "no cache: a step of ", T_, " tokens, found ",
           k.shape());
+    check(layer >= 0 && layer < shape_.layers, "no cache: no layer ", layer);
     tiles_.write(0, k, v);
     layer_ = layer;
 }

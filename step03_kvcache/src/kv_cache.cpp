@@ -50,7 +50,7 @@ void TileCache<Tiles>::commit() {
     check(pending_ > 0 && appended_ == shape_.layers, "kv cache: a step ends with ", appended_,
           " of ", shape_.layers, " layers");
     length_ += pending_;
-    pending_ = 0;
+    pending_ = appended_ = 0;
 }
 
 // ANCHOR_END: append
@@ -61,7 +61,7 @@ void TileCache<Tiles>::truncate(Index length) {
     check(length >= 0 && length <= length_, "kv cache: cannot truncate ", length_,
           " tokens to ", length);
     length_ = length;
-    pending_ = 0;
+    pending_ = appended_ = 0;
 }
 
 template <class Tiles>

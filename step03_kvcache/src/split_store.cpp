@@ -15,6 +15,7 @@ void attention_in_pieces(const View<const float>& q,
                          const View<const float>& v,
                          Index piece,
                          const View<float>& out) {
+    check(piece >= 1, "attention in pieces: a piece of ", piece, " slots");
     const Index D = q.dim(0), S = k.dim(0);
     float maximum = -std::numeric_limits<float>::infinity(), total = 0.0f;
     std::vector<float> scores, weights, sums(static_cast<std::size_t>(D), 0.0f);

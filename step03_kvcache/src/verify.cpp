@@ -151,6 +151,9 @@ VerifyReport verify(Decoder& decoder,
                     std::span<const std::vector<Token>> prompts,
                     const VerifyOptions& options) {
     check(!prompts.empty(), "verify: no prompts");
+    check(options.steps >= 1, "verify: ", options.steps, " steps");
+    for (const Index chunk : options.chunks)
+        check(chunk >= 0, "verify: a piece must not be negative, found ", chunk);
     VerifyReport report;
     std::vector<std::unique_ptr<KvCache>> caches;
     std::vector<std::unique_ptr<WholeSequence>> none;
@@ -158,7 +161,9 @@ VerifyReport verify(Decoder& decoder,
     for (std::size_t i = 0; i < prompts.size(); ++i) {
         check(!prompts[i].empty(), "verify: prompt ", i, " is empty");
         const Index context = decoder.config().context,
-                    length = static_cast<Index>(prompts[i].size()) + options.steps;
+                    length =
+                        checked_sum("verify: prompt and steps",
+                                    {static_cast<Index>(prompts[i].size()), options.steps});
         // The last token is generated and never fed: it needs no place.
         check(length <= context + 1, "verify: prompt ", i, " and ", options.steps,
               " steps do not fit the context of ", context);

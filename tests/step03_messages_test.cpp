@@ -1,0 +1,443 @@
+// What caches, and what measures them, say when they refuse: every message as a reader meets
+// it, and beside it the last value that is still taken.
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <limits>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <kvlab/attention/cpu_engine.hpp>
+#include <kvlab/attention/generate.hpp>
+#include <kvlab/attention/synthetic.hpp>
+#include <kvlab/attention/whole_sequence.hpp>
+#include <kvlab/kvcache/closed_forms.hpp>
+#include <kvlab/kvcache/compare_window.hpp>
+#include <kvlab/kvcache/diverge.hpp>
+#include <kvlab/kvcache/loose_engine.hpp>
+#include <kvlab/kvcache/naive_cache.hpp>
+#include <kvlab/kvcache/narrow_tiles.hpp>
+#include <kvlab/kvcache/prefill.hpp>
+#include <kvlab/kvcache/quality.hpp>
+#include <kvlab/kvcache/split_store.hpp>
+#include <kvlab/kvcache/verify.hpp>
+#include <kvlab/kvcache/work.hpp>
+
+#include "models.hpp"
+#include "random_data.hpp"
+
+using namespace kvlab;
+using namespace kvlab::test;
+
+namespace {
+
+constexpr Index kUncountable = std::numeric_limits<Index>::max();
+const KvShape kOfRefused{2, 4, 2, 8};
+
+// A model with a context of 16 tokens, and a text for it.
+struct ShortRun {
+    ShortRun()
+        : engine(make_cpu_engine()),
+          model(load_model(*make_synthetic(config(), 3), *engine)),
+          decoder(model, *engine),
+          text(random_tokens(40, 96, 1)) {}
+
+    static Config config() {
+        Config config = small_config();
+        config.context = 16;
+        return config;
+    }
+
+    std::span<const Token> first(std::size_t n) const { return std::span(text).first(n); }
+
+    std::unique_ptr<Engine> engine;
+    std::shared_ptr<const Model> model;
+    Decoder decoder;
+    std::vector<Token> text;
+};
+
+template <class Tiles>
+void check_copies_of() {
+    Tiles tiles(64, 2, 8), more(65, 2, 8);
+    const Tensor rows = random_tensor({1, 2, 8}, 1);
+    tiles.write(63, rows.view(), rows.view());
+    CHECK_THROWS_WITH_AS(more.copy_from(Tiles(64, 1, 8), 1),
+                         "kv tiles: copy between different shapes", Error);
+    CHECK_THROWS_WITH_AS(more.copy_from(Tiles(64, 2, 7), 1),
+                         "kv tiles: copy between different shapes", Error);
+    CHECK_THROWS_WITH_AS(more.copy_from(tiles, -1), "kv tiles: cannot copy -1 slots", Error);
+    CHECK_THROWS_WITH_AS(more.copy_from(tiles, 65), "kv tiles: cannot copy 65 slots", Error);
+    CHECK_THROWS_WITH_AS(tiles.copy_from(more, 65), "kv tiles: cannot copy 65 slots", Error);
+    more.copy_from(tiles, 64);
+    CHECK(more.key(1, 63, 7) == tiles.key(1, 63, 7));
+    CHECK(more.value(1, 63, 7) != 0.0f);
+}
+
+// One committed step of T tokens.
+void fill(KvStore& store, Index T) {
+    const Tensor rows = random_tensor({T, 2, 8}, 1);
+    store.begin(T);
+    for (const Index layer : {0, 1}) store.append(layer, rows.view(), rows.view());
+    store.commit();
+}
+
+}  // namespace
+
+TEST_SUITE_BEGIN("step03");
+
+TEST_CASE("3.1 messages: a cache says what does not fit") {
+    for (const Index bad : {0, -1})
+        for (const KvFormat format : kKvFormats)
+            CHECK_THROWS_WITH_AS(
+                make_cache(format, kOfRefused, bad),
+                concat("kv cache: capacity must be positive, found ", bad).c_str(), Error);
+    for (const KvFormat format : kKvFormats)
+        CHECK(make_cache(format, kOfRefused, 1)->room() == 1);
+
+    KvCache cache(kOfRefused, 4);
+    const Tensor rows({2, 2, 8}), one({1, 2, 8}), flat({2, 16});
+    CHECK_THROWS_WITH_AS(cache.commit(), "kv cache: a step ends with 0 of 2 layers", Error);
+    CHECK_THROWS_WITH_AS(cache.begin(0),
+                         "kv cache: 0 tokens do not fit: 0 of 4 slots are taken", Error);
+    CHECK_THROWS_WITH_AS(cache.begin(5),
+                         "kv cache: 5 tokens do not fit: 0 of 4 slots are taken", Error);
+    cache.begin(2);
+    CHECK_THROWS_WITH_AS(cache.append(0, one.view(), one.view()),
+                         "kv cache: a step of 2 tokens, found [1, 2, 8]", Error);
+    CHECK_THROWS_WITH_AS(cache.append(0, flat.view(), flat.view()),
+                         "kv cache: a step of 2 tokens, found [2, 16]", Error);
+    CHECK_THROWS_WITH_AS(cache.append(1, rows.view(), rows.view()),
+                         "kv cache: expected layer 0 of 2, found 1", Error);
+    cache.append(0, rows.view(), rows.view());
+    CHECK_THROWS_WITH_AS(cache.append(0, rows.view(), rows.view()),
+                         "kv cache: expected layer 1 of 2, found 0", Error);
+    CHECK_THROWS_WITH_AS(cache.commit(), "kv cache: a step ends with 1 of 2 layers", Error);
+    cache.append(1, rows.view(), rows.view());
+    CHECK_THROWS_WITH_AS(cache.append(2, rows.view(), rows.view()),
+                         "kv cache: expected layer 2 of 2, found 2", Error);
+    cache.commit();
+    CHECK_THROWS_WITH_AS(cache.commit(), "kv cache: a step ends with 0 of 2 layers", Error);
+    CHECK_THROWS_WITH_AS(cache.begin(3),
+                         "kv cache: 3 tokens do not fit: 2 of 4 slots are taken", Error);
+    CHECK_THROWS_WITH_AS(cache.truncate(3), "kv cache: cannot truncate 2 tokens to 3", Error);
+    CHECK_THROWS_WITH_AS(cache.truncate(-1), "kv cache: cannot truncate 2 tokens to -1", Error);
+    fill(cache, 2);
+    CHECK(cache.room() == 0);
+    CHECK_NOTHROW(cache.truncate(4));
+}
+
+TEST_CASE("3.1 messages: an element is of a layer, a head, a token and the width") {
+    const auto check_borders = [](const auto& cache) {
+        const Index last[] = {1, 1, 2, 7};
+        CHECK_NOTHROW(cache.key(last[0], last[1], last[2], last[3]));
+        CHECK_NOTHROW(cache.value(last[0], last[1], last[2], last[3]));
+        for (std::size_t axis = 0; axis < 4; ++axis)
+            for (const bool below : {true, false}) {
+                Index at[] = {1, 1, 2, 7};
+                at[axis] = below ? -1 : last[axis] + 1;
+                const std::string expected = concat("kv cache: there is no element [", at[0],
+                                                    ", ", at[1], ", ", at[2], ", ", at[3], "]");
+                CHECK_THROWS_WITH_AS(cache.key(at[0], at[1], at[2], at[3]), expected.c_str(),
+                                     Error);
+                CHECK_THROWS_WITH_AS(cache.value(at[0], at[1], at[2], at[3]), expected.c_str(),
+                                     Error);
+            }
+    };
+    KvCache f32(kOfRefused, 5);
+    F16Cache f16(kOfRefused, 5);
+    Int8Cache int8(kOfRefused, 5);
+    for (KvStore* const store : std::initializer_list<KvStore*>{&f32, &f16, &int8})
+        fill(*store, 3);
+    check_borders(f32);
+    check_borders(f16);
+    check_borders(int8);
+}
+
+TEST_CASE("3.1 messages: the naive cache") {
+    CHECK_THROWS_WITH_AS(NaiveCache(kOfRefused, 0), "naive cache: room for 0 tokens", Error);
+    CHECK_THROWS_WITH_AS(NaiveCache(kOfRefused, -1), "naive cache: room for -1 tokens", Error);
+    CHECK(NaiveCache(kOfRefused, 1).room() == 1);
+
+    NaiveCache cache(kOfRefused, 4);
+    const Tensor rows({2, 2, 8}), one({1, 2, 8});
+    CHECK_THROWS_WITH_AS(cache.commit(), "naive cache: a step ends without the rows of layer 0",
+                         Error);
+    CHECK_THROWS_WITH_AS(cache.begin(0), "naive cache: a step of 0 tokens, room for 4", Error);
+    CHECK_THROWS_WITH_AS(cache.begin(5), "naive cache: a step of 5 tokens, room for 4", Error);
+    cache.begin(2);
+    CHECK_THROWS_WITH_AS(cache.append(0, one.view(), rows.view()),
+                         "naive cache: k: expected shape [2, 2, 8], found [1, 2, 8]", Error);
+    CHECK_THROWS_WITH_AS(cache.append(0, rows.view(), one.view()),
+                         "naive cache: v: expected shape [2, 2, 8], found [1, 2, 8]", Error);
+    for (const Index bad : {-1, 2})
+        CHECK_THROWS_WITH_AS(cache.append(bad, rows.view(), rows.view()),
+                             concat("naive cache: no layer ", bad).c_str(), Error);
+    cache.append(0, rows.view(), rows.view());
+    CHECK_THROWS_WITH_AS(cache.append(0, rows.view(), rows.view()),
+                         "naive cache: layer 0 has the rows of this step", Error);
+    CHECK_THROWS_WITH_AS(cache.commit(), "naive cache: a step ends without the rows of layer 1",
+                         Error);
+    cache.append(1, rows.view(), rows.view());
+    cache.commit();
+    CHECK_THROWS_WITH_AS(cache.begin(3), "naive cache: a step of 3 tokens, room for 2", Error);
+    CHECK_THROWS_WITH_AS(cache.truncate(3), "naive cache: cannot truncate 2 to 3", Error);
+    CHECK_THROWS_WITH_AS(cache.truncate(-1), "naive cache: cannot truncate 2 to -1", Error);
+    fill(cache, 1);
+    fill(cache, 1);
+    CHECK(cache.room() == 0);
+    cache.truncate(4);
+    CHECK(cache.next_position() == 4);
+    cache.truncate(0);
+    CHECK(cache.next_position() == 0);
+}
+
+TEST_CASE("3.2 messages: narrow tiles and their formats") {
+    check_copies_of<F16Tiles>();
+    check_copies_of<Int8Tiles>();
+    CHECK_THROWS_WITH_AS(parse_kv_format("f64"),
+                         "'f64' is no format of a cache; they are f32, f16 and int8", Error);
+    for (const KvFormat format : kKvFormats) {
+        CHECK(parse_kv_format(kv_format_name(format)) == format);
+        CHECK_THROWS_WITH_AS(kv_bytes_per_token(format, {0, 4, 2, 8}),
+                             "kv bytes: layers: expected 1 to 4096, found 0", Error);
+        CHECK_THROWS_WITH_AS(kv_bytes_per_token(format, {2, 3, 2, 8}),
+                             "kv bytes: 3 query heads do not share 2 KV heads evenly", Error);
+    }
+    CHECK(kv_bytes_per_token(KvFormat::f32, {1, 1, 1, 1}) == 8);
+
+    Tensor rows({1, 2, 8});
+    F16Tiles f16(64, 2, 8);
+    Int8Tiles int8(64, 2, 8);
+    rows(0, 1, 7) = 65519.0f;  // is rounded down, to the largest f16
+    f16.write(0, rows.view(), rows.view());
+    CHECK(f16.key(1, 0, 7) == 65504.0f);
+    rows(0, 1, 7) = 65520.0f;
+    CHECK_THROWS_WITH_AS(f16.write(0, rows.view(), rows.view()),
+                         "f16 cache: 65520 does not fit", Error);
+    CHECK_NOTHROW(int8.write(0, rows.view(), rows.view()));
+    rows(0, 1, 7) = std::numeric_limits<float>::infinity();
+    CHECK_THROWS_WITH_AS(int8.write(0, rows.view(), rows.view()), "int8 cache: found inf",
+                         Error);
+}
+
+TEST_CASE("3.3 messages: a prompt in pieces") {
+    ShortRun run;
+    KvCache cache(run.decoder.kv_shape(), 4);
+    WholeSequence none(run.decoder.kv_shape(), 4);
+    const auto feed = [&](KvStore& store, std::size_t n, Index chunk) {
+        prefill(run.decoder, store, run.first(n), chunk);
+        return store.next_position();
+    };
+    CHECK_THROWS_WITH_AS(feed(cache, 0, 1), "prefill: no tokens", Error);
+    CHECK_THROWS_WITH_AS(feed(cache, 1, -1), "prefill: a chunk must not be negative, found -1",
+                         Error);
+    CHECK_THROWS_WITH_AS(feed(cache, 5, 2),
+                         "prefill: 5 tokens do not fit: the store has room for 4", Error);
+    CHECK_THROWS_WITH_AS(
+        feed(none, 3, 2),
+        "prefill: this store does not remember, so a prompt cannot be fed in pieces", Error);
+    CHECK_NOTHROW(feed(none, 3, 3));
+    CHECK_NOTHROW(feed(none, 3, 0));
+    CHECK(feed(cache, 1, 0) == 1);
+    CHECK(feed(cache, 3, 1) == 4);
+}
+
+TEST_CASE("3.4 messages: a generator needs a prompt that its store has not seen") {
+    ShortRun run;
+    KvCache cache(run.decoder.kv_shape(), 10);
+    run.decoder.forward(cache, run.first(3));
+    Generator generator(run.decoder);
+    CHECK_THROWS_WITH_AS(generator.add(cache, run.first(3), 1),
+                         "generate: the store has seen 3 tokens, the prompt has 3", Error);
+    CHECK_THROWS_WITH_AS(generator.add(cache, run.first(2), 1),
+                         "generate: the store has seen 3 tokens, the prompt has 2", Error);
+    CHECK(generator.add(cache, run.first(4), 1) == 0);
+    generator.run();
+    CHECK(cache.next_position() == 4);
+}
+
+TEST_CASE("3.5 messages: what verify cannot compare") {
+    ShortRun run;
+    const auto tokens = [&](std::size_t P, Index steps, std::vector<Index> chunks) {
+        const std::vector<std::vector<Token>> prompts = {
+            {run.text[0]},
+            {run.text.begin() + 1, run.text.begin() + 1 + static_cast<Index>(P)}};
+        VerifyOptions options;
+        options.steps = steps;
+        options.chunks = std::move(chunks);
+        return verify(run.decoder, prompts, options).tokens;
+    };
+    CHECK_THROWS_WITH_AS(verify(run.decoder, {}, {}), "verify: no prompts", Error);
+    CHECK_THROWS_WITH_AS(tokens(0, 1, {}), "verify: prompt 1 is empty", Error);
+    CHECK_THROWS_WITH_AS(tokens(3, 15, {}),
+                         "verify: prompt 1 and 15 steps do not fit the context of 16", Error);
+    CHECK(tokens(3, 14, {}) == 28);  // the last of them is not fed
+    CHECK_THROWS_WITH_AS(tokens(3, 1, {1, -1}),
+                         "verify: a piece must not be negative, found -1", Error);
+    CHECK(tokens(3, 1, {1, 0}) == 2);
+    CHECK_THROWS_WITH_AS(
+        tokens(3, kUncountable, {}),
+        "verify: prompt and steps: 1 + 9223372036854775807 does not fit in 64 bits", Error);
+    CHECK_THROWS_WITH_AS(tokens(3, 0, {}), "verify: 0 steps", Error);
+    CHECK_THROWS_WITH_AS(tokens(3, -1, {}), "verify: -1 steps", Error);
+}
+
+TEST_CASE("3.6 messages: closed forms and the cost model count from one") {
+    const std::string least =
+        ": the prompt and what is generated have at least one token each, "
+        "found ";
+    CostModel model(small_config());
+    for (const bool cached : {true, false}) {
+        CHECK_THROWS_WITH_AS(tokens_processed(0, 1, cached),
+                             ("closed form" + least + "0 and 1").c_str(), Error);
+        CHECK_THROWS_WITH_AS(tokens_processed(1, 0, cached),
+                             ("closed form" + least + "1 and 0").c_str(), Error);
+        CHECK(tokens_processed(1, 1, cached) == 1);
+        CHECK_THROWS_WITH_AS(model.generate(0, 1, cached),
+                             ("cost model" + least + "0 and 1").c_str(), Error);
+        CHECK_THROWS_WITH_AS(model.generate(1, 0, cached),
+                             ("cost model" + least + "1 and 0").c_str(), Error);
+        CHECK(model.generate(1, 1, cached).steps == 1);
+    }
+    const auto per_token = [](const CacheShape& shape) { return shape.per_token(); };
+    const std::string positive =
+        "closed form: layers, KV heads, head_dim and bytes must be positive, found ";
+    CHECK_THROWS_WITH_AS(per_token({0, 1, 1, 1}), (positive + "0, 1, 1, 1").c_str(), Error);
+    CHECK_THROWS_WITH_AS(per_token({1, 0, 1, 1}), (positive + "1, 0, 1, 1").c_str(), Error);
+    CHECK_THROWS_WITH_AS(per_token({1, 1, 0, 1}), (positive + "1, 1, 0, 1").c_str(), Error);
+    CHECK_THROWS_WITH_AS(per_token({1, 1, 1, 0}), (positive + "1, 1, 1, 0").c_str(), Error);
+    CHECK(per_token({1, 1, 1, 1}) == 2);
+    const CacheShape shape{1, 1, 1, 1};
+    CHECK_THROWS_WITH_AS(shape.crossover(0), "closed form: weights and batch must be positive",
+                         Error);
+    CHECK_THROWS_WITH_AS(shape.crossover(1, 0),
+                         "closed form: weights and batch must be positive", Error);
+    CHECK(shape.crossover(1, 1) == 1);
+}
+
+TEST_CASE("3.8 messages: quality is of positions, a share and pieces") {
+    Shift shift;
+    const auto quantile = [&](double share) { return shift.kl_quantile(share); };
+    CHECK_THROWS_WITH_AS(quantile(0.5), "quality: no positions, or no share: 0.5", Error);
+    shift.kl = {3.0, 1.0, 2.0};
+    for (const double bad : {-0.25, 1.25, std::nan("")})
+        CHECK_THROWS_WITH_AS(
+            quantile(bad), concat("quality: no positions, or no share: ", bad).c_str(), Error);
+    CHECK(quantile(0) == 1.0);
+    CHECK(quantile(1) == 3.0);
+
+    const std::vector<float> two = {0.0f, 1.0f}, three = {0.0f, 1.0f, 2.0f};
+    const NextToken p(two), q(three);
+    CHECK_THROWS_WITH_AS(kl_bits(p, q), "quality: rows of 2 and 3 logits", Error);
+    for (const Token bad : {-1, 2})
+        CHECK_THROWS_WITH_AS(p.bits(bad),
+                             concat("quality: token ", bad, " is outside of 2 logits").c_str(),
+                             Error);
+    CHECK(p.bits(1) > 0);
+
+    ShortRun run;
+    const auto measure = [&](Index window, Index piece) {
+        return measure_quality(run.model, *run.engine, {run.text, 1, window}, kKvFormats, piece)
+            .positions;
+    };
+    CHECK_THROWS_WITH_AS(measure(17, 0),
+                         "quality: a window of 17 does not fit the model's context of 16",
+                         Error);
+    CHECK_THROWS_WITH_AS(measure(16, -1), "quality: a piece must not be negative, found -1",
+                         Error);
+    CHECK(measure(16, 0) == 32);
+
+    KvCache cache(run.decoder.kv_shape(), 4);
+    const auto compare = [&](std::size_t input, std::size_t targets, std::size_t rows,
+                             Index piece) {
+        const std::vector<NextToken> expected(rows, p);
+        Index seen = 0;
+        compare_window(run.decoder, cache, run.first(input), run.first(targets), expected,
+                       piece, [&](const NextToken&, const NextToken&, Token) { ++seen; });
+        return seen;
+    };
+    const auto refused = [](const char* what) {
+        return std::string("compare window: ") + what;
+    };
+    CHECK_THROWS_WITH_AS(compare(2, 1, 2, 0),
+                         refused("2 tokens, 1 targets, 2 rows, pieces of 0").c_str(), Error);
+    CHECK_THROWS_WITH_AS(compare(2, 2, 3, 0),
+                         refused("2 tokens, 2 targets, 3 rows, pieces of 0").c_str(), Error);
+    CHECK_THROWS_WITH_AS(compare(2, 2, 2, -1),
+                         refused("2 tokens, 2 targets, 2 rows, pieces of -1").c_str(), Error);
+    CHECK(compare(2, 2, 2, 0) == 2);
+}
+
+TEST_CASE("3.8 messages: runs that cannot be compared") {
+    const OpRecord query{Op::query, 0, {0}, 2, {1, 2}};
+    const auto against = [&](auto change) {
+        OpRecord other = query;
+        change(other);
+        Comparison(16).add({query}, {other});
+    };
+    CHECK_NOTHROW(against([](OpRecord&) {}));
+    CHECK_THROWS_WITH_AS(
+        against([](OpRecord& other) { other.op = Op::key; }),
+        "diverge: step 0: one run does 0 query [2] where the other does 0 key [2]", Error);
+    CHECK_THROWS_WITH_AS(
+        against([](OpRecord& other) { other.layer = 1; }),
+        "diverge: step 0: one run does 0 query [2] where the other does 1 query [2]", Error);
+    CHECK_THROWS_WITH_AS(
+        against([](OpRecord& other) { other.width = 1; }),
+        "diverge: step 0: one run does 0 query [2] where the other does 0 query [1]", Error);
+    Comparison comparison(16);
+    comparison.add({query}, {query});
+    CHECK_THROWS_WITH_AS(comparison.add({query}, {}),
+                         "diverge: step 1: one run has 1 operators, the other 0", Error);
+
+    ShortRun a, b;
+    KvCache left(a.decoder.kv_shape(), 8), right(b.decoder.kv_shape(), 8);
+    const auto run = [&](std::size_t P, Index steps) {
+        return diverge({a.decoder, left}, {b.decoder, right}, a.first(P), steps, {})
+            .text.size();
+    };
+    CHECK_THROWS_WITH_AS(run(0, 1), "diverge: an empty prompt", Error);
+    CHECK_THROWS_WITH_AS(run(1, 0), "diverge: 0 steps", Error);
+    CHECK(run(1, 1) == 2);
+    for (KvCache* const one : {&left, &right}) {
+        left.reset();
+        right.reset();
+        b.decoder.forward(*one, b.first(1));
+        CHECK_THROWS_WITH_AS(run(2, 1), "diverge: a store has seen tokens already", Error);
+    }
+}
+
+TEST_CASE("3.8 messages: switches and the engine that has them") {
+    CHECK_THROWS_WITH_AS(parse_switch("fast"),
+                         "switch fast: none, order, contraction, f16 or split", Error);
+    CHECK_THROWS_WITH_AS(make_loose_engine(nullptr, Switch::none), "wrapped engine: no engine",
+                         Error);
+    const auto exact = make_cpu_engine(), loose = make_loose_engine(make_cpu_engine(), {});
+    const Tensor numbers = random_tensor({2, 4}, 1);
+    const TensorInfo info{"w", TensorType::f32, {2, 4}, std::as_bytes(numbers.flat())};
+    const std::vector<const TensorInfo*> parts = {&info};
+    const auto own = loose->load_matrix(parts), other = exact->load_matrix(parts);
+    const std::vector<Token> tokens = {1};
+    Tensor x({1, 4}), y({1, 2});
+    const char* const not_ours = "loose engine: this matrix belongs to another engine";
+    CHECK_THROWS_WITH_AS(loose->gather(*other, tokens, x.view()), not_ours, Error);
+    CHECK_THROWS_WITH_AS(loose->linear(*other, nullptr, x.view(), y.view()), not_ours, Error);
+    loose->gather(*own, tokens, x.view());
+    CHECK(x(0, 3) == numbers(1, 3));
+    CHECK_NOTHROW(loose->linear(*own, nullptr, x.view(), y.view()));
+
+    const Tensor k({3, 4});
+    Tensor out({4});
+    const auto attend = [&](Index piece) {
+        attention_in_pieces(numbers.view()[0], k.view(), k.view(), piece, out.view());
+    };
+    for (const Index bad : {0, -1})
+        CHECK_THROWS_WITH_AS(attend(bad),
+                             concat("attention in pieces: a piece of ", bad, " slots").c_str(),
+                             Error);
+    CHECK_NOTHROW(attend(1));
+}
+
+TEST_SUITE_END();
