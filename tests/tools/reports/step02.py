@@ -137,6 +137,9 @@ def scores_of_parts(run):
     run.second_route("bits_per_byte", sum(one["bits_per_byte"] for one in alone) / 2, 1e-12)
     first16 = bits_of(run, text[:16 * WINDOW])  # the sink looks at sixteen windows, however many are scored
     run.second_route("sink_mass", first16["sink_mass"])
+    two = bits_of(run, text[:2 * WINDOW + 100])["sink_mass"]  # of a shorter text, the mean over what there is
+    means = [sum(layer) / 2 for layer in zip(*(one["sink_mass"] for one in alone))]
+    run.holds(all(abs(a - b) < 1e-12 for a, b in zip(two, means)), f"the sink of two windows: {two}, of each alone: {means}")
     says_scores(run, map(json.loads, run.files["cases.jsonl"].decode().splitlines()))
     for path in [p for p in run.values if p.startswith("accuracy.")]:
         run.between(path, 0, 1)
