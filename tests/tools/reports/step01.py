@@ -262,7 +262,7 @@ def check_roofline(run, threads):
         memory = rate(f"roofline.read_gb_per_s.{name}.gb_per_s", *(1e-9 * 4 * (size // 4 // 256 * 256) for size in (alone, shared)))
         row([name, size_text(alone)], memory)
     ridge = [peak[0] / memory[0], peak[1] / memory[1]]
-    run.same_report("roofline.ridge_flop_per_byte", ridge)
+    run.same_report("roofline.ridge_flop_per_byte", ridge, 1e-12)
     run.says(f"ridge point: {number(ridge[0])} FLOP per byte of DRAM"
              + (f" ({number(ridge[1])} with {threads} threads)" if two else ""),
              "left of it a kernel waits for memory: a matrix-vector product does 0.5 FLOP per byte",
