@@ -162,6 +162,25 @@ TEST_CASE("2.2 messages: a number that is not finite is found with the observer 
     }
 }
 
+TEST_CASE("2.6 messages: who watched before watches again when a measurement fails") {
+    BreakingEngine engine;
+    Decoder decoder(load_model(Sample(tiny_config()), engine), engine);
+    WholeSequence store(decoder.kv_shape(), 8);
+    Counter counter;
+    decoder.set_observer(&counter);
+    const std::vector<Token> tokens = {1, 2, 3};
+    engine.broken = true;
+    CHECK_THROWS_AS(sink_mass(decoder, store, tokens, 0), Error);
+    engine.broken = false;
+    CHECK(counter.calls == 0);
+    decoder.forward(store, tokens);
+    CHECK(std::exchange(counter.calls, 0) > 0);
+    // An answer that lies nowhere is refused before anything is computed.
+    CHECK_THROWS_WITH_AS(right_answers(decoder, store, {"recall", 1, "abc", {3}}, 0),
+                         "recall: answer 3 is outside of its text", Error);
+    CHECK(counter.calls == 0);
+}
+
 TEST_CASE("2.4 messages: a generator says what it cannot begin with") {
     Loaded m(short_config());
     Generator generator(m.decoder);
@@ -198,8 +217,10 @@ TEST_CASE("2.6 messages: scores say what they cannot score") {
     const auto count = [&](std::size_t n, Token bos, Index window) {
         return TextWindows(std::span(tokens).first(n), bos, window).count();
     };
-    CHECK_THROWS_WITH_AS(count(7, 1, 8),
-                         "score: the text of 7 tokens is shorter than a window of 8", Error);
+    CHECK_THROWS_WITH_AS(count(7, 1, 8), "score: a text of 7 tokens; a window of 8 needs 8",
+                         Error);
+    CHECK_THROWS_WITH_AS(count(8, kNoToken, 8),
+                         "score: a text of 8 tokens; a window of 8 needs 9", Error);
     CHECK(count(8, 1, 8) == 1);
     CHECK(count(9, kNoToken, 8) == 1);
     CHECK_THROWS_WITH_AS(count(9, 1, 0), "score: a window of 0 tokens", Error);

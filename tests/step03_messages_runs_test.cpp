@@ -230,6 +230,12 @@ TEST_CASE("3.8 messages: runs that cannot be compared") {
     comparison.add({query}, {query});
     CHECK_THROWS_WITH_AS(comparison.add({query}, {}),
                          "diverge: step 1: one run has 1 operators, the other 0", Error);
+    OpRecord key = query;
+    key.op = Op::key;
+    CHECK_THROWS_WITH_AS(
+        comparison.add({query, query}, {query, key}),
+        "diverge: step 1: one run does 0 query [2] where the other does 0 key [2]", Error);
+    CHECK(comparison.steps() == 1);  // what was refused was not begun
 
     ShortRun a, b;
     KvCache left(a.decoder.kv_shape(), 8), right(b.decoder.kv_shape(), 8);

@@ -7,6 +7,7 @@
 
 #include <kvlab/policies/mini_cache.hpp>
 #include <kvlab/policies/policy_bytes.hpp>
+#include <kvlab/policies/policy_kernels.hpp>
 #include <kvlab/policies/policy_quality.hpp>
 #include <kvlab/policies/quest_cache.hpp>
 #include <kvlab/policies/retention.hpp>
@@ -112,6 +113,20 @@ TEST_CASE("5.1 messages: budgets, ratios and what has to fit into them") {
     CHECK_THROWS_WITH_AS(sinks_policy(with(&PolicyOptions::sinks, -1, half)),
                          "sinks: -1 sinks in a budget of 4", Error);
 
+    for (const auto& make : {window_policy, sinks_policy})
+        CHECK_THROWS_WITH_AS(make(with(&PolicyOptions::ratio, 1.5, four)),
+                             "policy: a ratio of 1.5", Error);
+
+    using Make = PolicyPointer (*)(const PolicyOptions&);
+    for (const auto& [make, name] : std::initializer_list<std::pair<Make, const char*>>{
+             {key_norm_policy, "key-norm"},
+             {random_policy, "random"},
+             {scissorhands_policy, "scissorhands"}}) {
+        CHECK_NOTHROW(make(with(&PolicyOptions::recent, 4, four)));
+        CHECK_NOTHROW(make(with(&PolicyOptions::recent, 5, half)));
+        CHECK_THROWS_WITH_AS(make(with(&PolicyOptions::recent, 5, four)),
+                             concat(name, ": 5 recent tokens in a budget of 4").c_str(), Error);
+    }
     CHECK_NOTHROW(h2o_policy(with(&PolicyOptions::recent, 4, four)));
     CHECK_NOTHROW(h2o_policy(with(&PolicyOptions::recent, 5, half)));
     CHECK_THROWS_WITH_AS(h2o_policy(with(&PolicyOptions::recent, 5, four)),
@@ -239,3 +254,17 @@ TEST_CASE("5.1 messages: steps of a slot cache and the rows of its state") {
 }
 
 TEST_SUITE_END();
+
+TEST_CASE("5.1 messages: kernels of a level that is not there") {
+    const auto& levels = supported_simd_levels();
+    for (const SimdLevel level :
+         {SimdLevel::portable, SimdLevel::avx2, SimdLevel::avx512, static_cast<SimdLevel>(99)})
+        if (std::find(levels.begin(), levels.end(), level) != levels.end())
+            CHECK_NOTHROW(policy_kernels(level));
+        else
+            CHECK_THROWS_WITH_AS(policy_kernels(level),
+                                 concat("SIMD level ", simd_level_name(level),
+                                        " is not supported by this processor or not built in")
+                                     .c_str(),
+                                 Error);
+}

@@ -84,6 +84,20 @@ TEST_CASE("5.2 messages: quest's shape, pages and steps") {
                          "quest: expected shape [2, 4, 12], found [3, 4, 12]", Error);
     CHECK_THROWS_WITH_AS(attend(0, rows.q, longer),
                          "quest: expected shape [2, 4, 12], found [3, 4, 12]", Error);
+    const std::vector<float> q(12), short_q(11);
+    CHECK(cache->pages(4, 3, q, 2) == std::vector<Index>{0});
+    for (const auto& [layer, head] : {std::pair<Index, Index>{-1, 0}, {5, 0}, {0, -1}, {0, 4}})
+        CHECK_THROWS_WITH_AS(cache->pages(layer, head, q, 2),
+                             concat("quest: layer ", layer, ", head ", head,
+                                    " is outside of 5 layers of 4 heads")
+                                 .c_str(),
+                             Error);
+    CHECK_THROWS_WITH_AS(cache->pages(0, 0, short_q, 2),
+                         "quest: a query of 11 numbers for a head_dim of 12", Error);
+    for (const Index slots : {0, 3})
+        CHECK_THROWS_WITH_AS(
+            cache->pages(0, 0, q, slots),
+            concat("quest: pages of ", slots, " slots, of 2 that are held").c_str(), Error);
     CHECK_NOTHROW(attend(0, rows.q, out));
 }
 
@@ -110,6 +124,14 @@ TEST_CASE("5.2 messages: minicache's shares, steps and numbers") {
     step_all({cache.get()}, 1, 3);
     CHECK(cache->key(0, 0, 0, 0) == LayerRows(0, 1, 3).k(0, 0, 0));
     CHECK(cache->value(4, 1, 2, 11) == LayerRows(4, 1, 3).v(2, 1, 11));
+    CHECK_NOTHROW(cache->retained(4, 1));
+    for (const auto& [layer, kv_head] :
+         {std::pair<Index, Index>{-1, 0}, {5, 0}, {0, -1}, {0, 2}})
+        CHECK_THROWS_WITH_AS(cache->retained(layer, kv_head),
+                             concat("minicache: layer ", layer, ", KV head ", kv_head,
+                                    " is outside of 5 layers of 2 KV heads")
+                                 .c_str(),
+                             Error);
     const Index ends[] = {5, 2, 3, 12};
     for (std::size_t axis = 0; axis < 4; ++axis)
         for (const Index outside : {Index{-1}, ends[axis]}) {

@@ -156,7 +156,15 @@ TEST_CASE("6.3 messages: the texts of what has no cache") {
     store.commit();
     CHECK_THROWS_WITH_AS(store.begin(0), "uncached quant: 0 tokens, room for 4", Error);
     CHECK_THROWS_WITH_AS(store.begin(5), "uncached quant: 5 tokens, room for 4", Error);
+    const Tensor rows({4, 2, 32});
+    for (const Index layer : {-1, 2})
+        CHECK_THROWS_WITH_AS(store.append(layer, rows.view(), rows.view()),
+                             concat("uncached quant: no layer ", layer).c_str(), Error);
     attend_wrong_steps(store, "uncached quant");
+    const Tensor one({3, 32});
+    CHECK_THROWS_WITH_AS(seen_rows(one, KvCode::kivi4, true, 0, 0),
+                         "seen rows: a residual of 0 tokens", Error);
+    CHECK_NOTHROW(seen_rows(one, KvCode::q8_0, true, 0, 0));
     CHECK_THROWS_WITH_AS(store.truncate(1), "uncached quant: nothing is kept to go back to",
                          Error);
     CHECK_THROWS_WITH_AS(store.truncate(-1), "uncached quant: nothing is kept to go back to",

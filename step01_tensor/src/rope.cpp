@@ -79,7 +79,8 @@ double exponential(Pair t) {
 }  // namespace
 
 double power(double base, double exponent) {
-    check(base > 0, "power: base must be positive, found ", base);
+    check(base > 0 && std::isfinite(base), "power: base must be positive and finite, found ",
+          base);
     return exponential(Pair{exponent, 0.0} * logarithm(base));
 }
 
@@ -140,7 +141,8 @@ RopeTable::RopeTable(Index positions, Index rope_dim, double base)
           "rope: rope_dim: expected an even number up to ", kWidest, ", found ", rope_dim);
     check(positions >= 0 && positions <= kMost, "rope: positions: expected 0 to ", kMost,
           ", found ", positions);
-    check(base > 0, "rope: base must be positive, found ", base);
+    check(base > 0 && std::isfinite(base), "rope: base must be positive and finite, found ",
+          base);
     blocks_ = std::make_shared<Blocks>((positions + kBlock - 1) / kBlock);
     for (Index i = 0; i < rope_dim / 2; ++i)
         blocks_->frequencies.push_back(

@@ -53,16 +53,10 @@ View<const float> Decoder::forward(KvStore& store,
 // up.
 void Decoder::report_non_finite(std::span<const SequenceStep> batch) {
     FirstNonFinite finder;
-    Observer* const before = std::exchange(observer_, &finder);
-    try {
-        for (const SequenceStep& step : batch)
-            step.store->begin(static_cast<Index>(step.tokens.size()));
-        run_layers(batch);
-    } catch (...) {
-        observer_ = before;
-        throw;
-    }
-    observer_ = before;
+    const Observing watched(*this, finder);
+    for (const SequenceStep& step : batch)
+        step.store->begin(static_cast<Index>(step.tokens.size()));
+    run_layers(batch);
     throw Error(concat(model_->source, ": a number that is not finite: ", finder.where()));
 }
 

@@ -29,8 +29,8 @@ TextWindows::TextWindows(std::span<const Token> tokens, Token bos, Index window,
     tokens_.insert(tokens_.end(), tokens.begin(), tokens.end());
     count_ = (static_cast<Index>(tokens_.size()) - 1) / window;
     if (most > 0) count_ = std::min(count_, most);
-    check(count_ >= 1, "score: the text of ", tokens.size(),
-          " tokens is shorter than a window of ", window);
+    check(count_ >= 1, "score: a text of ", tokens.size(), " tokens; a window of ", window,
+          " needs ", bos == kNoToken ? window + 1 : window);
 }
 
 std::vector<Token> TextWindows::input(Index w) const {
@@ -77,15 +77,15 @@ Index right_answers(Decoder& decoder, KvStore& store, const RecallCase& recall, 
     std::vector<Token> input = {bos};
     for (const char c : recall.text) input.push_back(static_cast<std::uint8_t>(c));
     input.pop_back();  // nothing is asked after the last byte
-    const View<const float> logits = decoder.forward(store, input, LogitsOf::all);
-    Index right = 0;
-    for (const Index i : recall.answers) {
+    for (const Index i : recall.answers)
         check(i >= 0 && i < static_cast<Index>(recall.text.size()), "recall: answer ", i,
               " is outside of its text");
+    const View<const float> logits = decoder.forward(store, input, LogitsOf::all);
+    Index right = 0;
+    for (const Index i : recall.answers)
         if (argmax(logits[i].flat()) ==
             static_cast<std::uint8_t>(recall.text[static_cast<std::size_t>(i)]))
             ++right;
-    }
     return right;
 }
 
@@ -140,9 +140,8 @@ std::vector<double> sink_mass(Decoder& decoder,
     check(from >= 0 && from < static_cast<Index>(tokens.size()),
           "sink mass: no queries at or after position ", from);
     SinkObserver observer(decoder.config(), from);
-    decoder.set_observer(&observer);
+    const Observing watched(decoder, observer);
     decoder.forward(store, tokens);
-    decoder.set_observer(nullptr);
     return observer.mass;
 }
 

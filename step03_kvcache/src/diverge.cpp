@@ -117,13 +117,14 @@ Difference Comparison::compare(const OpRecord& a, const OpRecord& b) {
 void Comparison::add(const StepRecord& a, const StepRecord& b) {
     check(a.size() == b.size(), "diverge: step ", steps(), ": one run has ", a.size(),
           " operators, the other ", b.size());
+    for (std::size_t i = 0; i < a.size(); ++i)
+        check(a[i].op == b[i].op && a[i].layer == b[i].layer && a[i].width == b[i].width,
+              "diverge: step ", steps(), ": one run does ", label_of(a[i]), " [", a[i].width,
+              "] where the other does ", label_of(b[i]), " [", b[i].width, "]");
     const bool differed_before = first_.has_value();
     max_ulp_.emplace_back();
     max_abs_logits_.push_back(0);
     for (std::size_t i = 0; i < a.size(); ++i) {
-        check(a[i].op == b[i].op && a[i].layer == b[i].layer && a[i].width == b[i].width,
-              "diverge: step ", steps() - 1, ": one run does ", label_of(a[i]), " [",
-              a[i].width, "] where the other does ", label_of(b[i]), " [", b[i].width, "]");
         if (steps() == 1) labels_.push_back(label_of(a[i]));
         const Difference difference = compare(a[i], b[i]);
         max_ulp_.back().push_back(difference.max_ulp);
@@ -139,10 +140,8 @@ namespace {
 // Feeds what the store has not seen of the text; returns the last token's logits.
 std::span<const float> feed(const Side& side, std::span<const Token> text, Recorder& recorder) {
     const auto seen = static_cast<std::size_t>(side.store.next_position());
-    side.decoder.set_observer(&recorder);
-    const auto logits = side.decoder.forward(side.store, text.subspan(seen)).flat();
-    side.decoder.set_observer(nullptr);
-    return logits;
+    const Observing watched(side.decoder, recorder);
+    return side.decoder.forward(side.store, text.subspan(seen)).flat();
 }
 
 }  // namespace

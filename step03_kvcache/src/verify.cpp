@@ -86,9 +86,10 @@ void compare_cache(Decoder& decoder,
     const Index T = cache.next_position();
     KeyValueRecorder recorder;
     WholeSequence none(decoder.kv_shape(), T, options.level);
-    decoder.set_observer(&recorder);
-    decoder.forward(none, text.first(static_cast<std::size_t>(T)));
-    decoder.set_observer(nullptr);
+    {
+        const Observing watched(decoder, recorder);
+        decoder.forward(none, text.first(static_cast<std::size_t>(T)));
+    }
     const KvShape shape = decoder.kv_shape();
     std::vector<float> held(static_cast<std::size_t>(shape.kv_heads * shape.head_dim));
     for (Index layer = 0; layer < shape.layers; ++layer)

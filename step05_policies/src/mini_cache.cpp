@@ -233,6 +233,9 @@ std::vector<Index> MiniCache::kept(Index, Index) const {
 }
 
 std::vector<Index> MiniCache::retained(Index layer, Index kv_head) const {
+    check(layer >= 0 && layer < shape_.layers && kv_head >= 0 && kv_head < shape_.kv_heads,
+          "minicache: layer ", layer, ", KV head ", kv_head, " is outside of ", shape_.layers,
+          " layers of ", shape_.kv_heads, " KV heads");
     const Index p = pair_of(layer);
     if (p < 0) return kept(layer, kv_head);
     const Pair& pair = pairs_[static_cast<std::size_t>(p)];

@@ -114,6 +114,13 @@ std::vector<Index> QuestCache::pages(Index layer,
                                      Index head,
                                      std::span<const float> q,
                                      Index slots) const {
+    check(layer >= 0 && layer < shape_.layers && head >= 0 && head < shape_.heads,
+          "quest: layer ", layer, ", head ", head, " is outside of ", shape_.layers,
+          " layers of ", shape_.heads, " heads");
+    check(static_cast<Index>(q.size()) == shape_.head_dim, "quest: a query of ", q.size(),
+          " numbers for a head_dim of ", shape_.head_dim);
+    check(slots >= 1 && slots <= length_ + pending_, "quest: pages of ", slots, " slots, of ",
+          length_ + pending_, " that are held");
     std::vector<Index> chosen;
     choose(layers_.at(static_cast<std::size_t>(layer)), head * shape_.kv_heads / shape_.heads,
            q, slots, chosen);

@@ -20,14 +20,13 @@ extern const PolicyKernels kPolicyKernels;
 }
 
 const PolicyKernels& policy_kernels(SimdLevel level) {
+    check_simd_level(level);
 #ifdef KVLAB_HAS_avx512
     if (level == SimdLevel::avx512) return avx512::kPolicyKernels;
 #endif
 #ifdef KVLAB_HAS_avx2
     if (level == SimdLevel::avx2) return avx2::kPolicyKernels;
 #endif
-    check(level == SimdLevel::portable, "SIMD level ", simd_level_name(level),
-          " is not built in");
     return portable::kPolicyKernels;
 }
 

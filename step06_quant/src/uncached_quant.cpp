@@ -45,6 +45,7 @@ Tensor seen_rows(const Tensor& rows, KvCode code, bool keys, Index sinks, Index 
         return std::span<float>(&seen(s, 0), static_cast<std::size_t>(D));
     };
     const bool kivi = kv_code_traits(code).groups;
+    check(!kivi || residual >= 1, "seen rows: a residual of ", residual, " tokens");
     if (kivi)
         for (Index s = sinks; s < S; ++s) round_trip(KvCode::f16, row(s));
     const Index coded = !kivi  ? S
@@ -76,6 +77,7 @@ void UncachedQuant::begin(Index T) {
 void UncachedQuant::append(Index layer,
                            const View<const float>& k,
                            const View<const float>& v) {
+    check(layer >= 0 && layer < shape_.layers, "uncached quant: no layer ", layer);
     check_shape(k, {T_, shape_.kv_heads, shape_.head_dim}, "uncached quant: keys");
     check_shape(v, {T_, shape_.kv_heads, shape_.head_dim}, "uncached quant: values");
     keys_ = copy(k);

@@ -41,6 +41,7 @@ OWNERS = {  # folder: its test programs, its program (target, file)
     "step05_policies": (["step05_tests"], "step05_policies"),
     "step06_quant": (["step06_tests"], "step06_quant"),
 }
+ENVIRONMENT = {**os.environ, "KVLAB_LEVELS": "portable"}
 SECONDS = 240  # of one test program; whoever needs longer hangs
 
 
@@ -84,18 +85,12 @@ class Judge:
         self.tree.make([*self.tree.targets(), "chat_model"])
         self.tree.keep_the_right_reporters()
 
-    def objects(self):
-        """What was compiled, by content; debug information there is none."""
-        return {path: hashlib.sha256(path.read_bytes()).digest() for path in self.tree.build.rglob("*.o")
-                if path.stat().st_mtime > self.begin}
-
-    def tests(self, mutation):
-        """(name, command) of what owns the file, the cheapest first."""
-        folder, part = mutation.file.split("/")[:2]
+    def tests(self, folder, part):
+        """[(name, command)] of what owns the sources of a folder's `part` (src or app), the cheapest first."""
         tests, program = OWNERS[folder]
         python, tools = sys.executable, self.tree.source / "tests" / "tools"
-        programs = [(name, [python, tools / f"{name}.py", self.tree.mixed_bin, program])
-                    for name in ("options_test", "refusals_test", "report_test", "command_lines")]
+        programs = [(name, [python, tools / f"{name}.py", self.tree.mixed_bin, program, *more]) for name, *more in
+                    (("options_test",), ("refusals_test",), ("report_test", "--first"), ("command_lines",))]
         units = [(test, [self.tree.build / "bin" / test, "--abort-after=1", "--no-colors"]) for test in tests]
         return programs if part == "app" else [*units, programs[2]]
 
@@ -104,7 +99,6 @@ class Judge:
         folder, part = mutation.file.split("/")[:2]
         tests, program = OWNERS[folder]
         text = Tree.read(mutation.file)
-        self.begin = time.time()
         right = {path: hashlib.sha256(path.read_bytes()).digest() for path in self.tree.build.glob(f"{folder}/**/*.o")}
         try:
             self.tree.write({mutation.file: mutation.apply(text)})
@@ -114,8 +108,8 @@ class Judge:
             if all(hashlib.sha256(path.read_bytes()).digest() == digest for path, digest in right.items()):
                 return "equivalent", "the same object code"
             self.tree.point(program, self.tree.build / "bin")
-            for name, command in self.tests(mutation):
-                code, _ = run(command, self.tree.log, SECONDS, env={**os.environ, "KVLAB_LEVELS": "portable"})
+            for name, command in self.tests(folder, part):
+                code, _ = run(command, self.tree.log, SECONDS, env=ENVIRONMENT)
                 if code != 0:
                     return "caught", name if code is not None else f"{name}, which hangs"
             return "survived", ""
@@ -123,17 +117,28 @@ class Judge:
             self.tree.point(program, self.tree.right_bin)
             self.tree.write({mutation.file: text})
 
-    def right_program(self, names):
-        """Every test is green on the right program: red means something."""
-        class Nothing:
-            file = ""
-        for folder in sorted({name.split("/")[0] for name in names}):
-            for part in ("src", "app"):
-                Nothing.file = f"{folder}/{part}/x"
-                for name, command in self.tests(Nothing):
-                    code, out = run(command, self.tree.log, 4 * SECONDS, env={**os.environ, "KVLAB_LEVELS": "portable"})
-                    if code != 0:
-                        raise Failure(f"{name} of {folder} fails on the right program: {' '.join(out.split())[-300:]}")
+
+def check_the_right_program(judges, folders):
+    """Every test is green on the right program: red means something."""
+    waiting = queue.SimpleQueue()
+    for folder in sorted(folders):
+        # What a library's and a program's tests have in common need not run twice.
+        for name in dict.fromkeys(name for part in ("app", "src") for name, _ in judges[0].tests(folder, part)):
+            waiting.put((folder, name))
+
+    def check(judge):
+        while not waiting.empty():
+            try:
+                folder, name = waiting.get_nowait()
+            except queue.Empty:
+                return
+            command = dict(judge.tests(folder, "src") + judge.tests(folder, "app"))[name]
+            code, out = run(command, judge.tree.log, 4 * SECONDS, env=ENVIRONMENT)
+            if code != 0:
+                raise Failure(f"{name} of {folder} fails on the right program: {' '.join(out.split())[-300:]}")
+
+    with concurrent.futures.ThreadPoolExecutor(len(judges)) as pool:
+        list(pool.map(check, judges))
 
 
 def read_table(path):
@@ -258,7 +263,7 @@ def main():
     try:
         for judge in judges:
             judge.prepare()
-        judges[0].right_program({m.file for m in todo[:wanted]})
+        check_the_right_program(judges, {m.file.split("/")[0] for m in todo[:wanted]})
     except Failure as failure:
         print(f"mutate: {failure}\n0 passed, 1 failed")
         return 1

@@ -111,7 +111,7 @@ def table(program, rows):
     return "\n".join(lines) + "\n"
 
 
-def check_program(folder, program, only, name_of_check, write):
+def check_program(folder, program, only, name_of_check, write, first):
     """(passed, failed) of one program."""
     passed = failed = 0
     rows, seen, skipped = {}, set(), False
@@ -123,6 +123,8 @@ def check_program(folder, program, only, name_of_check, write):
         print(f"FAILED: {where}: {what}".encode(errors="backslashreplace").decode())
 
     for name, arguments, function, options in CASES:
+        if first and failed:
+            break
         if name != program or only not in " ".join([name, *words_of(arguments)]) or name_of_check not in ("", function.__name__):
             continue
         try:
@@ -164,6 +166,7 @@ def main():
     parser.add_argument("--only", default="", metavar="TEXT")
     parser.add_argument("--check", default="", metavar="NAME")
     parser.add_argument("--write", action="store_true")
+    parser.add_argument("--first", action="store_true", help="end at the first check that fails")
     parser.add_argument("--self-test", action="store_true")
     options = parser.parse_args()
     if options.self_test:
@@ -176,7 +179,7 @@ def main():
         parser.error(f"no such program: {', '.join(unknown)}")
     if options.check and not any(p in programs and f.__name__ == options.check for p, _, f, _ in CASES):
         parser.error(f"no check is called {options.check}")
-    sums = [check_program(options.folder, program, options.only, options.check, options.write) for program in programs]
+    sums = [check_program(options.folder, program, options.only, options.check, options.write, options.first) for program in programs]
     passed, failed = sum(p for p, _ in sums), sum(f for _, f in sums)
     print(f"{passed} passed, {failed} failed")
     return 1 if failed or not passed else 0

@@ -24,8 +24,9 @@ public:
 class Sinks final : public Policy {
 public:
     Sinks(const PolicyOptions& options, Index sinks) : options_(options), sinks_(sinks) {
-        check(sinks >= 0 && (options.ratio > 0 || sinks <= tokens_to_keep(options, 1)),
-              "sinks: ", sinks, " sinks in a budget of ", options.budget);
+        const Index kept = tokens_to_keep(options, 1);  // refuses what is no budget or ratio
+        check(sinks >= 0 && (options.ratio > 0 || sinks <= kept), "sinks: ", sinks,
+              " sinks in a budget of ", options.budget);
     }
 
     Index keep(Index, Index seen) const override {

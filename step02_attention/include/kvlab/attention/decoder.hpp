@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include <kvlab/attention/kv_store.hpp>
@@ -60,8 +61,8 @@ public:
                               std::span<const Token> tokens,
                               LogitsOf logits = LogitsOf::last);
 
-    // nullptr detaches. The observer must outlive its use.
-    void set_observer(Observer* observer) { observer_ = observer; }
+    // nullptr detaches. The observer must outlive its use. Returns the one before it.
+    Observer* set_observer(Observer* observer) { return std::exchange(observer_, observer); }
 
     // Floats of all activations, as allocated.
     Index activation_bytes() const;
@@ -113,6 +114,23 @@ private:
 
     // Copies for the caller, of an engine with a memory of its own.
     Tensor host_logits_, observed_;
+};
+
+// Attaches an observer for as long as this object lives. The one before it comes back, also
+// when a pass throws.
+class Observing {
+public:
+    Observing(Decoder& decoder, Observer& observer)
+        : decoder_(decoder), before_(decoder.set_observer(&observer)) {}
+
+    ~Observing() { decoder_.set_observer(before_); }
+
+    Observing(const Observing&) = delete;
+    Observing& operator=(const Observing&) = delete;
+
+private:
+    Decoder& decoder_;
+    Observer* before_;
 };
 
 }  // namespace kvlab
