@@ -187,27 +187,6 @@ TEST_CASE("5.2 messages: steps and lengths of every kind of store") {
                          "slot cache: a prompt of -1 tokens", Error);
 }
 
-TEST_CASE("5.3 messages: names of policies and stores that keep floats") {
-    CHECK(std::string(find_policy("full").name) == "full");
-    CHECK_THROWS_WITH_AS(
-        find_policy("nobody"),
-        "there is no policy 'nobody'; there are full, window, sinks, sinks-relative, h2o, "
-        "h2o-mean, h2o-forgetting, tova, snapkv, pyramidkv, pyramidkv-ratios, key-norm, "
-        "scissorhands, keyformer, random, oracle, quest, minicache",
-        Error);
-    PolicyContext context;
-    context.shape = kPairShape;
-    context.capacity = 8;
-    for (const char* name : {"window", "quest", "minicache"})
-        CHECK_NOTHROW(find_policy(name).make(context, {}));
-    context.make_tiles = make_float_slots;
-    CHECK_NOTHROW(find_policy("window").make(context, {}));
-    CHECK_THROWS_WITH_AS(find_policy("quest").make(context, {}),
-                         "quest: its store keeps floats and nothing else", Error);
-    CHECK_THROWS_WITH_AS(find_policy("minicache").make(context, {}),
-                         "minicache: its store keeps floats and nothing else", Error);
-}
-
 TEST_CASE("5.4 messages: bytes of shapes and lengths that cannot be") {
     CHECK_THROWS_WITH_AS(full_bytes({2, 4, 2, 4097}, 10),
                          "policy bytes: head_dim: expected 1 to 4096, found 4097", Error);
