@@ -50,7 +50,9 @@ def run(command, log, seconds=None, **options):
 class Tree:
     """The copied tree and its build."""
 
-    def __init__(self, folder, mutants, verify):
+    def __init__(self, folder, mutants, verify, portable=True):
+        """portable: the kernels of no other level are built, so that a mistake in the portable ones is met everywhere."""
+        self.portable = portable
         self.source, self.build = folder / "tree", folder / "build"
         self.right_program, self.right_trace = folder / "right_program", folder / "right.jsonl"
         self.programs = sorted({m.program for m in mutants if not m.by_report})
@@ -90,7 +92,7 @@ class Tree:
         last = max(int(path.name[4:6]) for path in ROOT.glob("step[0-9][0-9]_*"))
         command = ["cmake", "-S", self.source, "-B", self.build, "-G", "Ninja",
                    "-DCMAKE_BUILD_TYPE=Release", "-DCMAKE_CXX_FLAGS_RELEASE=-O1 -DNDEBUG",
-                   "-DKVLAB_SCALAR=ON", "-DKVLAB_TESTS=ON", f"-DKVLAB_LAST_STEP={last}",
+                   f"-DKVLAB_SCALAR={'ON' if self.portable else 'OFF'}", "-DKVLAB_TESTS=ON", f"-DKVLAB_LAST_STEP={last}",
                    # Few sources at a time: a mutant compiles no more than it must. Data that no mutant
                    # changes: what one tree compiled is what the next one would.
                    "-DCMAKE_UNITY_BUILD=ON", "-DCMAKE_UNITY_BUILD_BATCH_SIZE=4", f"-DKVLAB_DATA_DIR={ROOT}",

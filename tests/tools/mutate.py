@@ -23,6 +23,7 @@ import os
 import pathlib
 import queue
 import random
+import re
 import signal
 import sys
 import time
@@ -41,7 +42,6 @@ OWNERS = {  # folder: its test programs, its program (target, file)
     "step05_policies": (["step05_tests"], "step05_policies"),
     "step06_quant": (["step06_tests"], "step06_quant"),
 }
-ENVIRONMENT = {**os.environ, "KVLAB_LEVELS": "portable"}
 SECONDS = 240  # of one test program; whoever needs longer hangs
 
 
@@ -74,8 +74,9 @@ def in_order(found, seed):
 class Judge:
     """A built tree that takes one mistake after the other."""
 
-    def __init__(self, folder):
-        self.tree = Tree(folder, [], False)
+    def __init__(self, folder, portable):
+        self.tree = Tree(folder, [], False, portable)
+        self.environment = {**os.environ, **({"KVLAB_LEVELS": "portable"} if portable else {})}
         self.tree.reporters = [program for _, program in OWNERS.values()]
         self.tree.programs = [test for tests, _ in OWNERS.values() for test in tests]
 
@@ -94,8 +95,14 @@ class Judge:
         units = [(test, [self.tree.build / "bin" / test, "--abort-after=1", "--no-colors"]) for test in tests]
         return programs if part == "app" else [*units, programs[2]]
 
-    def judge(self, mutation):
-        """(outcome, by what): caught, survived, same object code, does not compile."""
+    def test(self, folder, part, by):
+        """The one test of these that is called so: its name, and behind a blank the check of its that is meant."""
+        name, _, check = by.partition(" ")
+        command = dict(self.tests(folder, part))[name]
+        return [(by, [*command, *(["--check", check] if check else [])])]
+
+    def judge(self, mutation, by=""):
+        """(outcome, by what): caught, survived, same object code, does not compile. by: this test alone is asked."""
         folder, part = mutation.file.split("/")[:2]
         tests, program = OWNERS[folder]
         text = Tree.read(mutation.file)
@@ -108,34 +115,36 @@ class Judge:
             if all(hashlib.sha256(path.read_bytes()).digest() == digest for path, digest in right.items()):
                 return "equivalent", "the same object code"
             self.tree.point(program, self.tree.build / "bin")
-            for name, command in self.tests(folder, part):
-                code, _ = run(command, self.tree.log, SECONDS, env=ENVIRONMENT)
+            for name, command in self.test(folder, part, by) if by else self.tests(folder, part):
+                code, out = run(command, self.tree.log, SECONDS, env=self.environment)
                 if code != 0:
-                    return "caught", name if code is not None else f"{name}, which hangs"
+                    check = re.search(r"^FAILED: (\w+): ", out, re.M) if name == "report_test" else None
+                    return "caught", (f"{name} {check[1]}" if check else name) if code is not None else f"{name}, which hangs"
             return "survived", ""
         finally:
             self.tree.point(program, self.tree.right_bin)
             self.tree.write({mutation.file: text})
 
 
-def check_the_right_program(judges, folders):
-    """Every test is green on the right program: red means something."""
+def check_the_right_program(judges, wanted):
+    """Every test is green on the right program: red means something. wanted: (folder, part, test or "" for all)"""
     waiting = queue.SimpleQueue()
-    for folder in sorted(folders):
-        # What a library's and a program's tests have in common need not run twice.
-        for name in dict.fromkeys(name for part in ("app", "src") for name, _ in judges[0].tests(folder, part)):
-            waiting.put((folder, name))
+    # What a library's and a program's tests have in common need not run twice.
+    for folder, by, part in {(folder, name, part) for folder, part, by in sorted(wanted)
+                             for name in ([by] if by else [n for n, _ in judges[0].tests(folder, part)])
+                             if by or (part, name) != ("app", "report_test") or (folder, "src", "") not in wanted}:
+        waiting.put((folder, part, by))
 
     def check(judge):
-        while not waiting.empty():
+        while True:
             try:
-                folder, name = waiting.get_nowait()
+                folder, part, by = waiting.get_nowait()
             except queue.Empty:
                 return
-            command = dict(judge.tests(folder, "src") + judge.tests(folder, "app"))[name]
-            code, out = run(command, judge.tree.log, 4 * SECONDS, env=ENVIRONMENT)
+            [(_, command)] = judge.test(folder, part, by)
+            code, out = run(command, judge.tree.log, 4 * SECONDS, env=judge.environment)
             if code != 0:
-                raise Failure(f"{name} of {folder} fails on the right program: {' '.join(out.split())[-300:]}")
+                raise Failure(f"{by} of {folder} fails on the right program: {' '.join(out.split())[-300:]}")
 
     with concurrent.futures.ThreadPoolExecutor(len(judges)) as pool:
         list(pool.map(check, judges))
@@ -179,8 +188,9 @@ def write_record(rows):
     RECORD.write_text("\n".join(lines) + "\n")
 
 
-def work(judges, todo, wanted, found, progress):
-    """Judges mutations until `wanted` of them compiled; {identity: (outcome, by)} is filled and written as it grows."""
+def work(judges, todo, wanted, found, progress, tests):
+    """Judges mutations until `wanted` of them compiled; {identity: (outcome, by)} is filled and written as it grows.
+    tests: {identity: the test that alone is asked}"""
     free = queue.SimpleQueue()
     for judge in judges:
         free.put(judge)
@@ -189,7 +199,7 @@ def work(judges, todo, wanted, found, progress):
     def one(mutation):
         judge, start = free.get(), time.monotonic()
         try:
-            outcome, by = judge.judge(mutation)
+            outcome, by = judge.judge(mutation, tests.get(mutation.identity, ""))
         finally:
             free.put(judge)
         if outcome == "survived" and mutation.identity in reasons:
@@ -248,7 +258,8 @@ def main():
         todo, wanted = list(in_order(every, options.seed)), options.sample
     else:
         kinds = ("survived",) if options.again else ("caught", "mended")
-        todo = [m for m in every if record.get(m.identity, ("",))[0] in kinds]
+        # One that hangs costs its time again.
+        todo = [m for m in every if record.get(m.identity, ("",))[0] in kinds and "hangs" not in record[m.identity][1]]
         found = {}
         if options.check:
             random.Random(options.seed).shuffle(todo)
@@ -259,16 +270,20 @@ def main():
     if not todo or wanted < 1:
         parser.error("nothing to do")
     options.build.mkdir(parents=True, exist_ok=True)
-    judges = [Judge(options.build / str(number)) for number in range(min(options.jobs, wanted))]
+    # The few that are tried again share the trees of mutants.py and meet the test that caught them. For a sample all
+    # levels are built: with the portable kernels alone the checks of figures take many times as long.
+    tests = {m.identity: record[m.identity][1] for m in todo[:wanted]} if options.check else {}
+    name = "{}" if options.check else "sample-{}"
+    judges = [Judge(options.build / name.format(number), bool(options.check)) for number in range(min(options.jobs, wanted))]
     try:
         for judge in judges:
             judge.prepare()
-        check_the_right_program(judges, {m.file.split("/")[0] for m in todo[:wanted]})
+        check_the_right_program(judges, {(*m.file.split("/")[:2], tests.get(m.identity, "")) for m in todo[:wanted]})
     except Failure as failure:
         print(f"mutate: {failure}\n0 passed, 1 failed")
         return 1
     before = set(found)
-    work(judges, todo, wanted, found, progress)
+    work(judges, todo, wanted, found, progress, tests)
     mine = [found[i][0] for i in ({m.identity for m in todo} & set(found) if options.sample else set(found) - before)]
     survived = mine.count("survived")
     print(f"{mine.count('equivalent')} equivalent, {mine.count('does not compile')} did not compile")

@@ -130,7 +130,7 @@ def check_program(folder, program, only, name_of_check, write, first):
         try:
             result = run_case(folder, name, arguments, function, options)
         except (Wrong, KeyError, IndexError, TypeError, ValueError, ZeroDivisionError, subprocess.TimeoutExpired) as why:
-            wrong(" ".join([name, *words_of(arguments)]), f"{type(why).__name__ + ': ' if not isinstance(why, Wrong) else ''}{why}")
+            wrong(f"{function.__name__}: {' '.join([name, *words_of(arguments)])}", f"{type(why).__name__ + ': ' if not isinstance(why, Wrong) else ''}{why}")
             continue
         except Missing as why:
             skipped = True
