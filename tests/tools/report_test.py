@@ -111,7 +111,7 @@ def table(program, rows):
     return "\n".join(lines) + "\n"
 
 
-def check_program(folder, program, only, name_of_check, write, first):
+def check_program(folder, program, only, name_of_check, write, first=False):
     """(passed, failed) of one program."""
     passed = failed = 0
     rows, seen, skipped = {}, set(), False
