@@ -13,7 +13,7 @@ import xml.etree.ElementTree as ElementTree
 from mutant_file import JUDGES, LAUNCHES, ORACLES, REPORT_TEST, ROOT, WEIGHTS, Failure
 from report_test import PROGRAMS
 
-SKIPPED = {".git", "build", "downloads", "__pycache__", ".cache", ".venv", "logs"}
+SKIPPED = {".git", "build", "downloads", "__pycache__", ".cache", ".venv"}
 RUN_SECONDS = 240  # a case that runs longer hangs
 
 
