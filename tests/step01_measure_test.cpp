@@ -95,6 +95,13 @@ TEST_CASE("1.8 measure: figures and names") {
     CHECK(format_number(118.4) == "118");
     CHECK(format_number(1536.0) == "1536");
     CHECK(format_number(4.25e9) == "4.25e+09");
+    CHECK(format_number(99.96) == "100");
+    CHECK(format_number(100.0) == "100");
+    CHECK(format_number(1234567.0, 7) == "1234567");
+    CHECK(format_number(999999.0) == "999999");
+    CHECK(format_number(1e6) == "1e+06");
+    CHECK(format_number(-1e6) == "-1e+06");
+    CHECK(format_number(-1234.0) == "-1234");
     CHECK_FALSE(processor_name().empty());
     CHECK(compiler_name().find('.') != std::string::npos);
     CHECK(compiler_flags().find("-ffp-contract=off") != std::string::npos);

@@ -76,6 +76,9 @@ TEST_CASE("3.1 messages: a cache says what does not fit") {
     KvCache cache(kOfRefused, 4);
     const Tensor rows({2, 2, 8}), one({1, 2, 8}), flat({2, 16});
     CHECK_THROWS_WITH_AS(cache.commit(), "kv cache: a step ends with 0 of 2 layers", Error);
+    const Tensor nothing({0, 2, 8});  // outside of a step, all layers of no token are no step
+    for (const Index layer : {0, 1}) cache.append(layer, nothing.view(), nothing.view());
+    CHECK_THROWS_AS(cache.commit(), Error);
     CHECK_THROWS_WITH_AS(cache.begin(0),
                          "kv cache: 0 tokens do not fit: 0 of 4 slots are taken", Error);
     CHECK_THROWS_WITH_AS(cache.begin(5),

@@ -122,6 +122,14 @@ TEST_CASE("6.6 calibration: recording changes no bit and pieces change no figure
     const auto plain = make_cpu_engine(),
                first = make_recording_engine(make_cpu_engine(), whole, everything()),
                second = make_recording_engine(make_cpu_engine({3}), pieces, everything());
+    Calibration unused;  // of a model that is loaded, and reads nothing
+    const auto idle = make_recording_engine(make_cpu_engine(), unused, everything());
+    load_model(*weights, *idle);
+    CHECK_FALSE(unused.all().empty());
+    CHECK_THROWS_WITH_AS(unused.of("blk.0.attn_q.weight"),
+                         "calibration: no product with blk.0.attn_q.weight was seen", Error);
+    CHECK_THROWS_WITH_AS(unused.of("blk.9.attn_q.weight"),
+                         "calibration: no product with blk.9.attn_q.weight was seen", Error);
     const std::vector<float> expected = run(*plain, 60);
     CHECK(run(*first, 60) == expected);
     CHECK(run(*second, 12) == expected);

@@ -105,6 +105,21 @@ TEST_SUITE("weights") {
         CHECK(encoded("!'s") == "!|'|s");  // the quote belongs to the run of signs
     }
 
+    TEST_CASE("W.2 tokenizer: seven endings are words of their own, and no others") {
+        const auto ends = [](const std::u32string& word) {
+            return split_words({word.begin(), word.end()}, PreTokenizer::gpt2);
+        };
+        for (const char32_t* one : {U"s", U"t", U"m", U"d"})
+            CHECK(ends(std::u32string(U"a'") + one + U"e") == std::vector<Index>{1, 3, 4});
+        for (const char32_t* two : {U"re", U"ve", U"ll"})
+            CHECK(ends(std::u32string(U"a'") + two + U"s") == std::vector<Index>{1, 4, 5});
+        // Otherwise the quote is a sign, and letters follow.
+        for (const char32_t* none : {U"ra", U"va", U"la", U"xe", U"xl", U"el", U"Se"})
+            CHECK(ends(std::u32string(U"a'") + none) == std::vector<Index>{1, 2, 4});
+        CHECK(ends(U"a'r") == std::vector<Index>{1, 2, 3});
+        CHECK(ends(U"a'") == std::vector<Index>{1, 2});
+    }
+
     TEST_CASE("W.2 tokenizer: gpt-2 keeps digits together") {
         for (const char* name : {"gpt-2", "gpt2", ""}) {
             TokenizerData data = small_bpe_data();
