@@ -9,8 +9,8 @@
     mutate.py --self-test
 
 A mistake is written into a copy of the tree, what changed is compiled, and the tests that own the file are run, until one
-is red: of a library its own step's test programs, then the checks of its program's figures; of a program those checks, its
-options, what it refuses and its command lines. A mistake that does not compile says nothing and is replaced by another. One that leaves every object
+is red: of a library its own step's test programs, then the checks of its program's figures, then the later steps' test
+programs; of a program those checks, its options, what it refuses and its command lines. A mistake that does not compile says nothing and is replaced by another. One that leaves every object
 file as it was, and one that tests/mutants/equivalent.txt names with a reason, is equivalent. Prints what survives.
 
 Standard library only. The last line is "N passed, N failed". Exit code 0: nothing survived. 1: something. 2: usage.
@@ -99,8 +99,9 @@ class Judge:
     def test(self, folder, part, by):
         """The one test of these that is called so: its name, and behind a blank the check of its that is meant."""
         name, _, check = by.partition(" ")
-        command = dict(self.tests(folder, part))[name]
-        return [(by, [*command, *(["--check", check] if check else [])])]
+        if name.endswith("_tests"):
+            return [(by, [self.tree.build / "bin" / name, "--abort-after=1", "--no-colors"])]
+        return [(by, [*dict(self.tests(folder, part))[name], *(["--check", check] if check else [])])]
 
     def judge(self, mutation, by=""):
         """(outcome, by what): caught, survived, same object code, does not compile. by: this test alone is asked."""
@@ -110,7 +111,7 @@ class Judge:
         right = {path: hashlib.sha256(path.read_bytes()).digest() for path in self.tree.build.glob(f"{folder}/**/*.o")}
         try:
             self.tree.write({mutation.file: mutation.apply(text)})
-            targets = [TARGETS.get(program, program), *(tests if part != "app" else [])]
+            targets = [TARGETS.get(program, program), *([by] if by.endswith("_tests") else tests if part != "app" else [])]
             if run(["ninja", "-C", self.tree.build, *targets], self.tree.log)[0] != 0:
                 return "does not compile", ""
             if all(hashlib.sha256(path.read_bytes()).digest() == digest for path, digest in right.items()):
@@ -121,10 +122,22 @@ class Judge:
                 if code not in GREEN:
                     check = re.search(r"^FAILED: (\w+): ", out, re.M) if name == "report_test" else None
                     return "caught", (f"{name} {check[1]}" if check else name) if code is not None else f"{name}, which hangs"
-            return "survived", ""
+            return ("survived", "") if part == "app" or by else self.judge_by_later_steps(folder)
         finally:
             self.tree.point(program, self.tree.right_bin)
             self.tree.write({mutation.file: text})
+
+
+    def judge_by_later_steps(self, folder):
+        """As judge(), by the test programs of the steps that use this one."""
+        later = [test for tests, _ in list(OWNERS.values())[list(OWNERS).index(folder) + 1:] for test in tests]
+        if run(["ninja", "-C", self.tree.build, *later], self.tree.log)[0] != 0:
+            return "does not compile", ""
+        for test in later:
+            code, _ = run([self.tree.build / "bin" / test, "--abort-after=1", "--no-colors"], self.tree.log, SECONDS, env=self.environment)
+            if code not in GREEN:
+                return "caught", test if code is not None else f"{test}, which hangs"
+        return "survived", ""
 
 
 def check_the_right_program(judges, wanted):
