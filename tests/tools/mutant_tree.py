@@ -30,7 +30,7 @@ def end_all():
 
 def run(command, log, seconds=None, **options):
     """(exit code, stdout); output is kept in `log` as well. A process that hangs is ended."""
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
                                stdin=subprocess.DEVNULL, start_new_session=True, **options)
     living.add(process)
     try:
