@@ -150,26 +150,24 @@ stage_prefixes() { # steps 1, 1 to 2 ... 1 to 5 build and test without what come
     done
 }
 
-stage_mutants() { # each wrong cache and kernel is caught by the test that its file names
-    grade_mutants --named-alone
+stage_mutants() { # each wrong cache and kernel is caught by the test that its file names; so are a few made by rule
+    graded tests/tools/mutants.py --named-alone
+    graded tests/tools/mutate.py --check 6
 }
 
 stage_weaker() { # ... and weaker checks, `verify` among them, see of it what its file says
-    grade_mutants --verify
+    graded tests/tools/mutants.py --verify
 }
 
-# grade_mutants OPTION: all of tests/mutants.
-grade_mutants() {
-    local code=0 result
-    python3 tests/tools/mutants.py "$1" | tee "$logs/mutants-table.txt" || code=$?
-    result=$(tail -n 1 "$logs/mutants-table.txt")
-    if [[ $result =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed$ ]]; then
-        count "${BASH_REMATCH[1]}" "${BASH_REMATCH[2]}" 0
-        sed -n 's/^\([0-9][0-9_a-z]*\) *NO .*/FAILED: mutant \1/p' "$logs/mutants-table.txt"
-        [ "${BASH_REMATCH[2]}" -gt 0 ] || [ "$code" -eq 0 ]
-    else
-        return 1
-    fi
+# graded SCRIPT OPTION...: counts what the last line of its output says, and names the mutants that passed unnoticed.
+graded() {
+    local code=0 result table=$logs/mutants-table.txt
+    python3 "$@" | tee "$table" || code=$?
+    result=$(tail -n 1 "$table")
+    [[ $result =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed$ ]] || return 1
+    count "${BASH_REMATCH[1]}" "${BASH_REMATCH[2]}" 0
+    sed -n -e 's/^\([0-9][0-9_a-z]*\) *NO .*/FAILED: mutant \1/p' -e 's/^survived *[0-9.]* s  /FAILED: survived: /p' "$table"
+    [ "${BASH_REMATCH[2]}" -gt 0 ] || [ "$code" -eq 0 ]
 }
 
 stage_experiments() { # every experiment and picture of chapters 3 and 4, small
