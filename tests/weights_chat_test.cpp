@@ -45,6 +45,17 @@ TEST_SUITE("weights") {
         // The exception to the rule, where llama.cpp ends the process: above U+10FFFF.
         CHECK(cleaned("\xf4\x90\x80\x80").size() == 12);
         CHECK(read_code_points("\xe2\x82!\xff").invalid_bytes == 3);
+        // The first and the last character of each length, and the same written longer.
+        for (const char32_t code : {0x1, 0x7f, 0x80, 0x7ff, 0x800, 0xffff, 0x10000, 0x10ffff}) {
+            CAPTURE(static_cast<std::uint32_t>(code));
+            std::string text;
+            append_utf8(text, code);
+            CHECK(read_code_points(text).codes == std::vector<char32_t>{code});
+            CHECK(read_code_points(text).invalid_bytes == 0);
+        }
+        CHECK(read_code_points("\xc1\xbf").invalid_bytes == 2);
+        CHECK(read_code_points("\xe0\x9f\xbf").invalid_bytes == 3);
+        CHECK(read_code_points("\xf0\x8f\xbf\xbf").invalid_bytes == 4);
         const CodePoints points = read_code_points("\xc3\xa9x");
         CHECK(points.starts == std::vector<Index>{0, 2, 3});
     }
