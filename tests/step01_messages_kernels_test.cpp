@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -156,6 +157,15 @@ TEST_CASE("1.4 messages: a SIMD level that is not there is refused by every tabl
     }
     CHECK_THROWS_WITH_AS(parse_simd_level("AVX2"),
                          "SIMD level must be portable, avx2 or avx512, found 'AVX2'", Error);
+}
+
+TEST_CASE("1.4 kernels: each level has tables of its own") {
+    std::set<const void*> tables;
+    for (const SimdLevel level : supported_simd_levels())
+        for (const void* table : {static_cast<const void*>(&tensor_kernels(level)),
+                                  static_cast<const void*>(&ladder_kernels(level)),
+                                  static_cast<const void*>(&peak_kernels(level))})
+            CHECK(tables.insert(table).second);
 }
 
 TEST_CASE("1.5 messages: angles say which number has none") {

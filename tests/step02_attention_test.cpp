@@ -211,6 +211,9 @@ TEST_CASE("2.3 config: metadata round trip and hostile numbers") {
         CHECK(back.rope_base == config.rope_base);
         CHECK(back.norm_eps == config.norm_eps);
     }
+    Metadata many = small_config(4, 1, 20).to_metadata();
+    many.erase("llama.attention.head_count_kv");  // as many as query heads, if nothing is said
+    CHECK(Config::from_metadata(many).kv_heads == 4);
     const auto broken = [](auto change) {
         Config c = tiny_config();
         change(c);

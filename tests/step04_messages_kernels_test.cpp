@@ -161,6 +161,11 @@ TEST_CASE("4.3 messages: what every rung of attention refuses, and its threads")
         CHECK_THROWS_WITH_AS(run(q, short_to.heads(4)),
                              "attention: out: expected shape [2, 4, 16], found [1, 4, 16]",
                              Error);
+        CHECK_THROWS_WITH_AS(run(q.slice(0, 0, 0), out.slice(0, 0, 0)),
+                             "attention: 4 query heads do not share 2 KV heads evenly", Error);
+        CHECK_THROWS_WITH_AS(
+            rung.run({q, keys->get(), values->get(), 0, problem.capacity, 5, out, scratch, 0}),
+            "attention: 4 query heads do not share 0 KV heads evenly", Error);
         const char* const heads = "attention: heads must lie side by side";
         CHECK_THROWS_WITH_AS(run(loose(q, 17), out), heads, Error);
         CHECK_THROWS_WITH_AS(run(q, loose(out, 17)), heads, Error);

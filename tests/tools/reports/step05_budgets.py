@@ -161,7 +161,9 @@ def check_needle(run, names, most, budget, cases, **options):
     run.says(f"RESULT policies={len(names)} cases={len(asked)}")
 
 
-MORE_CASES = CASES + json.dumps({"kind": "recall", "distance": 5, "text": "and km=b;km?b", "answer": [12]}) + "\n"  # no other pair
+MORE_CASES = CASES + "".join(json.dumps({"kind": "recall", "distance": distance, "text": text, "answer": [len(text) - 1]}) + "\n"
+                             for distance, text in ((5, "and km=b;km?b"),  # no other pair
+                                                    (7, "az=f;km=c;km?c"), (7, "Az=f;km=c;km?c"), (7, "`z=f;{a=g;km=c;km?c")))
 
 
 @case("step05_policies", "needle -m tiny --budget 9 --observe 3 --recall 1 --cases SCRATCH/cases.jsonl", files={"cases.jsonl": MORE_CASES})
