@@ -182,6 +182,8 @@ TEST_CASE("6.2 messages: levels of the kernels") {
         CHECK_THROWS_WITH_AS(best_int8_level(level), said.c_str(), Error);
         CHECK_THROWS_WITH_AS(int8_kernels(own), said.c_str(), Error);
     }
+    CHECK_THROWS_AS(expand_kernels(static_cast<SimdLevel>(99)), Error);
+    CHECK_THROWS_AS(best_int8_level(static_cast<SimdLevel>(99)), Error);
     // vnni is avx512 and more.
     if (levels.back() != SimdLevel::avx512)
         CHECK_THROWS_WITH_AS(int8_kernels(Int8Level::vnni), unsupported("avx512").c_str(),
