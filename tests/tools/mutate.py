@@ -265,7 +265,9 @@ def main():
     if options.write:
         again = {i: ("mended", by) if o == "caught" and record.get(i, ("",))[0] in ("survived", "mended") else (o, by)
                  for i, (o, by) in found.items()}
-        write_record({**record, **again})
+        reasons = read_table(EQUIVALENT)
+        write_record({i: ("equivalent", reasons[i][1]) if row[0] == "survived" and i in reasons else row
+                      for i, row in {**record, **again}.items()})
         return 0
     every = [m for m in candidates(options.files or ["*"]) if not options.rule or m.rule in options.rule]
     if options.sample:
