@@ -199,6 +199,34 @@ TEST_CASE("W.2 convert: matrices change and vectors and odd rows stay F32 and ar
     }
 }
 
+TEST_CASE("W.2 convert: the file's type is that of most of its numbers") {
+    GgufWriter writer;
+    writer.add("wide", {8, 512}, std::vector<float>(4096, 0.25f));
+    writer.add("narrow", {2, 64}, std::vector<float>(128, 0.25f));
+    const std::vector<std::byte> bytes = writer.to_bytes();
+    const Folder folder;
+    convert(GgufFile::parse(bytes, "in"), folder / "out.gguf", TensorType::q4_k);
+    CHECK(GgufFile::open(folder / "out.gguf").metadata().get_u64("general.file_type") == 14);
+    writer.add("more", {64, 64}, std::vector<float>(4096, 0.25f));
+    const std::vector<std::byte> mixed = writer.to_bytes();
+    convert(GgufFile::parse(mixed, "in"), folder / "out.gguf", TensorType::q4_k);
+    CHECK(GgufFile::open(folder / "out.gguf").metadata().get_u64("general.file_type") == 7);
+    // As many numbers that cannot take the type as can: it is the wanted one's.
+    const std::vector<float> values(256, 0.25f);
+    std::vector<std::byte> kept(static_cast<std::size_t>(bytes_for(TensorType::bf16, 256)));
+    quantize(TensorType::bf16, values, kept);
+    GgufWriter halves;
+    halves.add("taken", {8, 32}, values);
+    halves.add("kept", TensorType::bf16, {16, 16}, kept);
+    const std::vector<std::byte> even = halves.to_bytes();
+    convert(GgufFile::parse(even, "in"), folder / "even.gguf", TensorType::q4_0);
+    CHECK(GgufFile::open(folder / "even.gguf").tensor("kept").type == TensorType::bf16);
+    CHECK(GgufFile::open(folder / "even.gguf").metadata().get_u64("general.file_type") == 2);
+    const std::vector<std::byte> none = GgufWriter().to_bytes();
+    convert(GgufFile::parse(none, "in"), folder / "none.gguf", TensorType::q8_0);
+    CHECK(GgufFile::open(folder / "none.gguf").metadata().get_u64("general.file_type") == 7);
+}
+
 TEST_CASE("W.2 convert: to F32 and over itself and with values that do not fit") {
     const Folder folder;
     GgufWriter writer;
