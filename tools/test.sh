@@ -131,10 +131,20 @@ stage_student() { # address and undefined-behaviour sanitizers
     run_ctest student -E "$of_the_text"
 }
 
-stage_tsan() { # thread sanitizer; the executor of chapter 4 is one thread with fibers
+stage_tsan() { # thread sanitizer: the pool and all that runs on it; later steps' stores at night
+    thread_sanitizer step01_tests step02_tests step03_tests
+}
+
+stage_tsan_stores() { # ... of steps 5 and 6; the executor of chapter 4 is one thread with fibers
+    thread_sanitizer step05_tests step06_tests
+}
+
+
+# thread_sanitizer TARGET...: builds these test programs and runs them.
+thread_sanitizer() {
     # It expects memory at certain places, and newer kernels scatter more widely than it knows.
     if setarch "$(uname -m)" -R true 2>/dev/null; then runner=(setarch "$(uname -m)" -R); fi
-    targets=(step01_tests step02_tests step03_tests step05_tests step06_tests)
+    targets=("$@")
     "${runner[@]}" cmake --preset tsan "$all_steps" "$together"
     "${runner[@]}" cmake --build --preset tsan --target "${targets[@]}"
     run_ctest tsan -L "$(IFS='|'; echo "^(${targets[*]})\$")" --timeout 900
@@ -151,7 +161,8 @@ stage_prefixes() { # steps 1, 1 to 2 ... 1 to 5 build and test without what come
 }
 
 stage_mutants() { # each wrong cache and kernel is caught by the test that its file names; so are a few made by rule
-    graded tests/tools/mutants.py --named-alone
+    # The mutants of figures take longest: a fourth of them here, all in stage weaker.
+    graded tests/tools/mutants.py --named-alone --figures 4
     graded tests/tools/mutate.py --check 6
 }
 
@@ -301,7 +312,7 @@ stage_aarch64() { # 64-bit ARM, emulated: steps 1 to 3 give the same bits
 plain_stages=(release)
 all_stages=(smollm2 format prefixes ci experiments install headers clang student tsan fuzz mutants tidy)
 # Longer proofs of what the stages above have shown of other builds.
-night_stages=(smollm2 scalar gcc_o0 clang_o0 debian13 aarch64 weaker)
+night_stages=(smollm2 scalar gcc_o0 clang_o0 debian13 aarch64 tsan_stores weaker)
 # With a browser the viewer's page is tried, with matplotlib the pictures; without, those are skipped.
 all_packages=(ccache clang clang-format-14 clang-tidy libbenchmark-dev util-linux chromium python3-matplotlib)
 
