@@ -139,7 +139,6 @@ stage_tsan_stores() { # ... of steps 5 and 6; the executor of chapter 4 is one t
     thread_sanitizer step05_tests step06_tests
 }
 
-
 # thread_sanitizer TARGET...: builds these test programs and runs them.
 thread_sanitizer() {
     # It expects memory at certain places, and newer kernels scatter more widely than it knows.
