@@ -1,5 +1,5 @@
-// What this chapter says when it refuses: every message as a reader meets it, and beside it the
-// last value that is still taken.
+// What products, kernels, angles, sampling and files say when they refuse, word for word,
+// and beside it the last value that is still taken.
 #include <doctest/doctest.h>
 
 #include <algorithm>

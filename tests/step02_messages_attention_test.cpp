@@ -1,5 +1,5 @@
-// What the decoder and everything around it say when they refuse: every message as a reader
-// meets it, and beside it the last value that is still taken.
+// What attention, tiles and stores say when they refuse, word for word,
+// and beside it the last value that is still taken.
 #include <doctest/doctest.h>
 
 #include <algorithm>

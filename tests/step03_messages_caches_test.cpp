@@ -1,5 +1,5 @@
-// What caches, and what measures them, say when they refuse: every message as a reader meets
-// it, and beside it the last value that is still taken.
+// What caches say when they refuse, word for word,
+// and beside it the last value that is still taken.
 #include <doctest/doctest.h>
 
 #include <cmath>
@@ -25,6 +25,7 @@
 #include <kvlab/kvcache/verify.hpp>
 #include <kvlab/kvcache/work.hpp>
 
+#include "element_checks.hpp"
 #include "models.hpp"
 #include "random_data.hpp"
 
@@ -110,20 +111,7 @@ TEST_CASE("3.1 messages: a cache says what does not fit") {
 
 TEST_CASE("3.1 messages: an element is of a layer, a head, a token and the width") {
     const auto check_borders = [](const auto& cache) {
-        const Index last[] = {1, 1, 2, 7};
-        CHECK_NOTHROW(cache.key(last[0], last[1], last[2], last[3]));
-        CHECK_NOTHROW(cache.value(last[0], last[1], last[2], last[3]));
-        for (std::size_t axis = 0; axis < 4; ++axis)
-            for (const bool below : {true, false}) {
-                Index at[] = {1, 1, 2, 7};
-                at[axis] = below ? -1 : last[axis] + 1;
-                const std::string expected = concat("kv cache: there is no element [", at[0],
-                                                    ", ", at[1], ", ", at[2], ", ", at[3], "]");
-                CHECK_THROWS_WITH_AS(cache.key(at[0], at[1], at[2], at[3]), expected.c_str(),
-                                     Error);
-                CHECK_THROWS_WITH_AS(cache.value(at[0], at[1], at[2], at[3]), expected.c_str(),
-                                     Error);
-            }
+        check_elements(cache, "kv cache", {2, 2, 3, 8});
     };
     KvCache f32(kOfRefused, 5);
     F16Cache f16(kOfRefused, 5);

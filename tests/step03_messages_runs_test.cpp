@@ -1,5 +1,5 @@
-// What caches, and what measures them, say when they refuse: every message as a reader meets
-// it, and beside it the last value that is still taken.
+// What prompts, verify and what measures runs say when they refuse, word for word,
+// and beside it the last value that is still taken.
 #include <doctest/doctest.h>
 
 #include <cmath>

@@ -1,4 +1,5 @@
-// Step 4: what every check of an error says, word for word, and the last value that it takes.
+// What launches, device memory and kernels say when they refuse, word for word,
+// and beside it the last value that is still taken.
 #include <doctest/doctest.h>
 
 #include <algorithm>

@@ -1,4 +1,5 @@
-// Step 5: what every check of an error says, word for word, and the last value that it takes.
+// What stores that forget, and what measures them say when they refuse, word for word,
+// and beside it the last value that is still taken.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -11,6 +12,7 @@
 #include <kvlab/policies/quest_cache.hpp>
 #include <kvlab/policies/retention.hpp>
 
+#include "element_checks.hpp"
 #include "layer_rows.hpp"
 #include "policy_support.hpp"
 #include "step05_messages.hpp"
@@ -132,16 +134,7 @@ TEST_CASE("5.2 messages: minicache's shares, steps and numbers") {
                                     " is outside of 5 layers of 2 KV heads")
                                  .c_str(),
                              Error);
-    const Index ends[] = {5, 2, 3, 12};
-    for (std::size_t axis = 0; axis < 4; ++axis)
-        for (const Index outside : {Index{-1}, ends[axis]}) {
-            Index at[] = {0, 0, 0, 0};
-            at[axis] = outside;
-            const std::string said = concat("minicache: there is no element [", at[0], ", ",
-                                            at[1], ", ", at[2], ", ", at[3], "]");
-            CHECK_THROWS_WITH_AS(cache->key(at[0], at[1], at[2], at[3]), said.c_str(), Error);
-            CHECK_THROWS_WITH_AS(cache->value(at[0], at[1], at[2], at[3]), said.c_str(), Error);
-        }
+    check_elements(*cache, "minicache", {5, 2, 3, 12});
 }
 
 TEST_CASE("5.2 messages: steps and lengths of every kind of store") {

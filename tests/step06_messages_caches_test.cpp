@@ -1,4 +1,5 @@
-// Step 6: what every check of an error says, word for word, and the last value that it takes.
+// What caches of codes and of latents say when they refuse, word for word,
+// and beside it the last value that is still taken.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -20,6 +21,7 @@
 #include <kvlab/quant/smooth.hpp>
 #include <kvlab/quant/weight_codec.hpp>
 
+#include "element_checks.hpp"
 #include "models.hpp"
 #include "quant_rig.hpp"
 #include "quant_support.hpp"
@@ -123,16 +125,7 @@ TEST_CASE("6.3 messages: a quantised cache's shape, options, steps and numbers")
     cache->commit();
     CHECK(cache->key(1, 1, 2, 31) == 127.0f);
     CHECK(cache->value(1, 1, 2, 31) == 127.0f);
-    const Index ends[] = {2, 2, 3, 32};
-    for (std::size_t axis = 0; axis < 4; ++axis)
-        for (const Index outside : {Index{-1}, ends[axis]}) {
-            Index at[] = {0, 0, 0, 0};
-            at[axis] = outside;
-            const std::string said = concat("quant cache: there is no element [", at[0], ", ",
-                                            at[1], ", ", at[2], ", ", at[3], "]");
-            CHECK_THROWS_WITH_AS(cache->key(at[0], at[1], at[2], at[3]), said.c_str(), Error);
-            CHECK_THROWS_WITH_AS(cache->value(at[0], at[1], at[2], at[3]), said.c_str(), Error);
-        }
+    check_elements(*cache, "quant cache", {2, 2, 3, 32});
 }
 
 TEST_CASE("6.3 messages: steps and lengths of caches of codes and of latents") {

@@ -1,4 +1,5 @@
-// Step 6: what every check of an error says, word for word, and the last value that it takes.
+// What weights: rounding, smoothing and low rank say when they refuse, word for word,
+// and beside it the last value that is still taken.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -15,8 +16,6 @@
 #include <kvlab/quant/linear_algebra.hpp>
 #include <kvlab/quant/lloyd_max.hpp>
 #include <kvlab/quant/low_rank.hpp>
-#include <kvlab/quant/quant_slots.hpp>
-#include <kvlab/quant/recent_rows.hpp>
 #include <kvlab/quant/smooth.hpp>
 #include <kvlab/quant/weight_codec.hpp>
 

@@ -1,17 +1,7 @@
 // step04_messages.hpp - what the tests of refusals in more than one file need.
 #pragma once
 
-#include <doctest/doctest.h>
-#include <algorithm>
-#include <kvlab/attention/cpu_engine.hpp>
-#include <kvlab/attention/model.hpp>
-#include <kvlab/attention/synthetic.hpp>
-#include <kvlab/cuda/cuda_cache.hpp>
-#include <kvlab/cuda/cuda_engine.hpp>
-#include <kvlab/cuda/device_sampler.hpp>
-#include "device_support.hpp"
-#include "kernel_problems.hpp"
-#include "models.hpp"
+#include <kvlab/tensor/tensor.hpp>
 
 namespace kvlab::test {
 

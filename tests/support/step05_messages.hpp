@@ -2,16 +2,13 @@
 #pragma once
 
 #include <doctest/doctest.h>
-#include <algorithm>
-#include <kvlab/policies/mini_cache.hpp>
-#include <kvlab/policies/policy_bytes.hpp>
-#include <kvlab/policies/policy_quality.hpp>
-#include <kvlab/policies/quest_cache.hpp>
-#include <kvlab/policies/retention.hpp>
-#include <memory>
+
+#include <string>
 #include <type_traits>
+
+#include <kvlab/policies/policies.hpp>
+
 #include "layer_rows.hpp"
-#include "policy_support.hpp"
 
 namespace kvlab::test {
 

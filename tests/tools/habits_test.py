@@ -17,9 +17,10 @@ import time
 import unittest
 from pathlib import Path
 
+from programs import PROGRAMS
+
 BIN = Path()
 CHAT_MODEL: Path | None = None
-PROGRAMS = ("step01_tensor", "kvlab_weights", "step02_attention", "step03_kvcache", "step04_cuda", "step05_policies", "step06_quant")
 
 
 def there(*programs: str) -> list[str]:

@@ -11,7 +11,7 @@ import threading
 import xml.etree.ElementTree as ElementTree
 
 from mutant_file import JUDGES, LAUNCHES, ORACLES, REPORT_TEST, ROOT, WEIGHTS, Failure
-from report_test import PROGRAMS
+from programs import PROGRAMS
 
 SKIPPED = {".git", "build", "downloads", "__pycache__", ".cache", ".venv"}
 RUN_SECONDS = 240  # a case that runs longer hangs

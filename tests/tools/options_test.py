@@ -18,9 +18,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from programs import PROGRAMS, asked
+
 TABLE = Path(__file__).with_name("options.txt")
-PROGRAMS = ["step01_tensor", "kvlab_weights", "step02_attention", "step03_kvcache", "step04_cuda", "step05_policies",
-            "step06_quant"]
 UNKNOWN = "--no-such-option"
 
 # One option as --help prints it, without its description. The order is that of CLI11.
@@ -170,15 +170,10 @@ def reads(option):
 
 def main():
     global BIN
-    arguments = [a for a in sys.argv[1:] if a != "--write"]
-    if not arguments or set(arguments[1:]) - set(PROGRAMS):
-        print(__doc__, file=sys.stderr)
-        return 2
-    BIN = Path(arguments[0]).resolve()
-    programs = arguments[1:] or PROGRAMS
+    BIN, programs, write = asked(__doc__)
     commands = {name: options for program in programs for name, options in commands_of(program).items()}
     lines = [f"{command} | {option.text}" for command, options in commands.items() for option in options]
-    if "--write" in sys.argv:
+    if write:
         others = [l for l in TABLE.read_text().splitlines() if l.split(" ")[0] not in programs] if TABLE.exists() else []
         order = {program: i for i, program in enumerate(PROGRAMS)}
         TABLE.write_text("\n".join(sorted(others + lines, key=lambda l: order[l.split(" ")[0]])) + "\n")

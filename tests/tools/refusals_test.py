@@ -21,12 +21,11 @@ import sys
 import tempfile
 from pathlib import Path
 
+from programs import PROGRAMS, asked
 from reports import small_model
 
 ROOT = Path(__file__).resolve().parents[2]
 TABLE = Path(__file__).with_name("refusals.txt")
-PROGRAMS = ["step01_tensor", "kvlab_weights", "step02_attention", "step03_kvcache", "step04_cuda", "step05_policies",
-            "step06_quant"]
 HINT = "Run with --help for more information."
 
 
@@ -68,6 +67,8 @@ def read_table():
             cases[command] = line.strip()
         elif line and not line.startswith("#"):
             command = line
+            if command.split()[0] not in PROGRAMS:
+                raise SystemExit(f"{TABLE.name}: no command line: {line}")
             cases[command] = ""
     return cases
 
@@ -108,17 +109,12 @@ def said_by(command, folder):
 
 def main():
     global BIN
-    arguments = [a for a in sys.argv[1:] if a != "--write"]
-    if not arguments or set(arguments[1:]) - set(PROGRAMS):
-        print(__doc__, file=sys.stderr)
-        return 2
-    BIN = Path(arguments[0]).resolve()
-    programs = arguments[1:] or PROGRAMS
+    BIN, programs, write = asked(__doc__)
     cases = {command: text for command, text in read_table().items() if command.split()[0] in programs}
     with tempfile.TemporaryDirectory() as name:
         make_files(Path(name))
         found = {command: said_by(command, Path(name)) for command in cases}
-    if "--write" in sys.argv:
+    if write:
         write_table(found)
         return 0
     wrong = [f"{command}\n  expected: {cases[command]}\n  found:    {said}" for command, said in found.items() if said != cases[command]]

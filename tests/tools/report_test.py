@@ -22,15 +22,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+from programs import PROGRAMS
 from reports.checked import CASES, ROUTES, Missing, Run, Wrong, leaves
 
 ROOT = Path(__file__).resolve().parents[2]
 FIELDS = Path(__file__).resolve().parent / "reports" / "fields"
-PROGRAMS = {  # program: the folder of its sources
-    "step01_tensor": "step01_tensor", "kvlab_weights": "weights", "step02_attention": "step02_attention",
-    "step03_kvcache": "step03_kvcache", "step04_cuda": "step04_cuda", "step05_policies": "step05_policies",
-    "step06_quant": "step06_quant",
-}
 
 
 def load():
