@@ -11,7 +11,7 @@
 #include <kvlab/attention/decoder.hpp>
 #include <kvlab/attention/synthetic.hpp>
 #include <kvlab/quant/int8_matrix.hpp>
-#include <kvlab/quant/quant_cache.hpp>
+#include <kvlab/quant/coded_rows.hpp>
 #include <kvlab/tensor/matmul.hpp>
 #include <kvlab/tensor/random.hpp>
 
@@ -68,9 +68,9 @@ void hold(KvStore& cache, Index held) {
 
 // A token behind `held` others and up to 32 of its own kind: what KIVI coded cannot be taken
 // back, so that a copy of what was held goes on.
-void decode(benchmark::State& state, KvCode code, Index held) {
+void decode(benchmark::State& state, Format code, Index held) {
     Decoder& decoder = machine().decoder;
-    QuantCache prompt(decoder.kv_shape(), held + 32, {code, code}, nullptr);
+    KvCache prompt(decoder.kv_shape(), held + 32, coded_rows({code, code}));
     hold(prompt, held);
     std::unique_ptr<KvStore> cache = prompt.fork();
     const std::vector<Token> next = {37};
@@ -87,38 +87,38 @@ void decode(benchmark::State& state, KvCode code, Index held) {
 }
 
 // One layer's tiles of one side, each slot written.
-CodedTiles filled(KvCode code, CodedTiles::Side side, Index tiles) {
+CodedTiles filled(Format code, CodedTiles::Side side, Index tiles) {
     CodedTiles coded(code, side, tiles * 64, 1, kHeadDim);
-    const std::vector<float> rows = normals(kCodeBlock * kHeadDim);
+    const std::vector<float> rows = normals(kScaleBlock * kHeadDim);
     for (Index slot = 0; slot < coded.slots(); ++slot)
         if (!coded.grouped())
             coded.write(0, slot,
                         std::span(rows).subspan(
-                            static_cast<std::size_t>(slot % kCodeBlock * kHeadDim), kHeadDim));
-        else if (slot % kCodeBlock == 0)
-            coded.write_group(0, slot / kCodeBlock, rows);
+                            static_cast<std::size_t>(slot % kScaleBlock * kHeadDim), kHeadDim));
+        else if (slot % kScaleBlock == 0)
+            coded.write_group(0, slot / kScaleBlock, rows);
     return coded;
 }
 
 // `tiles` in turn: one stays in the first-level cache, many come from memory.
-void expand(benchmark::State& state, KvCode code, CodedTiles::Side side, Index tiles) {
+void expand(benchmark::State& state, Format code, CodedTiles::Side side, Index tiles) {
     const CodedTiles coded = filled(code, side, tiles);
-    Tensor room({64, kHeadDim});
+    Tensor scratch({64, kHeadDim});
     Index tile = 0;
     for (auto _ : state) {
-        benchmark::DoNotOptimize(coded.read(0, tile, room.data()));
+        benchmark::DoNotOptimize(coded.read(0, tile, scratch.data()));
         benchmark::ClobberMemory();
         if (++tile == tiles) tile = 0;
     }
-    state.SetItemsProcessed(state.iterations() * room.size());
+    state.SetItemsProcessed(state.iterations() * scratch.size());
     state.SetBytesProcessed(state.iterations() *
                             static_cast<Index>(coded.tile_bytes(0, 0).size()));
 }
 
 // A row of one head; of KIVI's keys, a group of 32.
-void encode(benchmark::State& state, KvCode code, CodedTiles::Side side) {
+void encode(benchmark::State& state, Format code, CodedTiles::Side side) {
     CodedTiles coded(code, side, 64, 1, kHeadDim);
-    const Index rows = coded.grouped() ? kCodeBlock : 1;
+    const Index rows = coded.grouped() ? kScaleBlock : 1;
     const std::vector<float> numbers = normals(rows * kHeadDim);
     for (auto _ : state) {
         if (coded.grouped())
@@ -136,15 +136,15 @@ void register_codes() {
         benchmark::RegisterBenchmark(name.c_str(), run)->Unit(unit);
     };
     for (const Index held : {512, 2048, 4096})
-        for (const KvCode code : kKvCodes)
+        for (const Format code : coded_formats())
             add(
-                concat("decode/", kv_code_name(code), "/", held),
+                concat("decode/", code->name, "/", held),
                 [code, held](benchmark::State& state) { decode(state, code, held); },
                 benchmark::kMicrosecond);
     for (const Side side : {Side::keys, Side::values})
-        for (const KvCode code : kKvCodes) {
+        for (const Format code : coded_formats()) {
             const std::string name =
-                concat(side == Side::keys ? "keys/" : "values/", kv_code_name(code));
+                concat(side == Side::keys ? "keys/" : "values/", code->name);
             for (const Index tiles : {1, 4096})
                 add(
                     concat("expand_tile/", name, "/", tiles),

@@ -4,7 +4,7 @@
 #include <kvlab/attention/cpu_engine.hpp>
 #include <kvlab/attention/generate.hpp>
 #include <kvlab/attention/synthetic.hpp>
-#include <kvlab/kvcache/narrow_tiles.hpp>
+#include <kvlab/kvcache/kv_format.hpp>
 
 #include "counting_new.hpp"
 #include "models.hpp"
@@ -55,8 +55,8 @@ TEST_CASE("3.5 allocations: none per decoded token, greedy or sampled, alone or 
 }
 
 TEST_CASE("3.7 allocations: none per decoded token with a cache of fewer bits") {
-    for (const KvFormat format : kKvFormats) {
-        CAPTURE(kv_format_name(format));
+    for (const Format format : kv_formats()) {
+        CAPTURE(format->name);
         auto engine = make_cpu_engine({1, default_simd_level()});
         Decoder decoder(load_model(*make_synthetic(tiny_config(), 1), *engine), *engine);
         const auto cache = make_cache(format, decoder.kv_shape(), 200);

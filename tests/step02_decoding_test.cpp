@@ -5,6 +5,7 @@
 #include <vector>
 
 #include <kvlab/attention/attention.hpp>
+#include <kvlab/attention/stepped_store.hpp>
 #include <kvlab/attention/cpu_engine.hpp>
 #include <kvlab/attention/generate.hpp>
 #include <kvlab/attention/synthetic.hpp>
@@ -21,45 +22,35 @@ using namespace kvlab::test;
 namespace {
 
 // A store that keeps nothing: each step sees itself alone, by words without an order.
-class Forgetful final : public KvStore {
+class Forgetful final : public SteppedStore {
 public:
     Forgetful(const KvShape& shape, KeyForm form)
-        : shape_(shape), form_(form), tiles_(512, shape.kv_heads, shape.head_dim) {}
-
-    const KvShape& shape() const override { return shape_; }
-
-    Index next_position() const override { return seen_; }
+        : SteppedStore("forgetful", shape, 1 << 20),
+          form_(form),
+          tiles_(512, shape.kv_heads, shape.head_dim) {}
 
     Index room() const override { return 512; }
 
     KeyForm key_form() const override { return form_; }
 
-    void begin(Index T) override { T_ = T; }
-
-    void append(Index, const View<const float>& k, const View<const float>& v) override {
-        tiles_.write(0, k, v);
-    }
-
-    AttentionWork attend(Index,
-                         const View<const float>& q,
-                         const View<float>& out,
-                         ThreadPool& pool) override {
-        return attend_tiles(default_simd_level(), pool, q, tiles_, 0, out);
-    }
-
-    void commit() override { seen_ += T_; }
-
-    void truncate(Index length) override { seen_ = length; }
-
-    std::unique_ptr<KvStore> fork() const override { return nullptr; }
-
     KvBytes bytes() const override { return {}; }
 
 private:
-    KvShape shape_;
+    void write_rows(Index, const View<const float>& k, const View<const float>& v) override {
+        tiles_.write(0, k, v);
+    }
+
+    AttentionWork attend_rows(Index,
+                              const View<const float>& q,
+                              const View<float>& out,
+                              ThreadPool& pool) override {
+        return attend_tiles(default_simd_level(), pool, q, tiles_, 0, out);
+    }
+
+    std::unique_ptr<SteppedStore> copied() const override { return nullptr; }
+
     KeyForm form_;
     KvTiles tiles_;
-    Index seen_ = 0, T_ = 0;
 };
 
 }  // namespace

@@ -133,17 +133,17 @@ TEST_CASE("2.1 messages: a slot is one of a head") {
         tiles.copy_slot(head, from, to);
         return tiles.value(head, to, 1);
     };
-    CHECK_THROWS_WITH_AS(copy(-1, 0, 1), "kv tiles: cannot copy slot 0 to 1 of head -1", Error);
-    CHECK_THROWS_WITH_AS(copy(2, 0, 1), "kv tiles: cannot copy slot 0 to 1 of head 2", Error);
-    CHECK_THROWS_WITH_AS(copy(0, -1, 1), "kv tiles: cannot copy slot -1 to 1 of head 0", Error);
-    CHECK_THROWS_WITH_AS(copy(0, 64, 1), "kv tiles: cannot copy slot 64 to 1 of head 0", Error);
-    CHECK_THROWS_WITH_AS(copy(0, 1, -1), "kv tiles: cannot copy slot 1 to -1 of head 0", Error);
-    CHECK_THROWS_WITH_AS(copy(0, 1, 64), "kv tiles: cannot copy slot 1 to 64 of head 0", Error);
+    CHECK_THROWS_WITH_AS(copy(-1, 0, 1), "rows: cannot copy slot 0 to 1 of head -1", Error);
+    CHECK_THROWS_WITH_AS(copy(2, 0, 1), "rows: cannot copy slot 0 to 1 of head 2", Error);
+    CHECK_THROWS_WITH_AS(copy(0, -1, 1), "rows: cannot copy slot -1 to 1 of head 0", Error);
+    CHECK_THROWS_WITH_AS(copy(0, 64, 1), "rows: cannot copy slot 64 to 1 of head 0", Error);
+    CHECK_THROWS_WITH_AS(copy(0, 1, -1), "rows: cannot copy slot 1 to -1 of head 0", Error);
+    CHECK_THROWS_WITH_AS(copy(0, 1, 64), "rows: cannot copy slot 1 to 64 of head 0", Error);
     CHECK(copy(0, 0, 63) == 4.0f);
     CHECK(copy(1, 63, 0) == 4.0f);
     for (const KvTiles& other : {KvTiles(64, 1, 2), KvTiles(64, 2, 3)})
         CHECK_THROWS_WITH_AS(tiles.copy_slot_from(other, 0, 0, 1),
-                             "kv tiles: cannot copy slot 0 to 1 of head 0", Error);
+                             "rows: cannot copy slot 0 to 1 of head 0", Error);
     tiles.copy_slot_from(more, 1, 127, 63);
     CHECK(tiles.value(1, 63, 1) == 0.0f);
 }
@@ -163,21 +163,21 @@ TEST_CASE("2.1 messages: tiles of keys and values") {
     KvTiles tiles(64, 2, 8), more(65, 2, 8);
     const Tensor flat({2, 8}), rows = random_tensor({2, 2, 8}, 1);
     CHECK_THROWS_WITH_AS(tiles.write(0, flat.view(), flat.view()),
-                         "kv tiles: expected keys [T, Hkv, D], found [2, 8]", Error);
+                         "rows: expected keys [T, Hkv, D], found [2, 8]", Error);
     CHECK_THROWS_WITH_AS(tiles.write(63, rows.view(), rows.view()),
-                         "kv tiles: 2 slots from 63 on are outside of 64", Error);
+                         "rows: 2 slots from 63 on are outside of 64", Error);
     CHECK_THROWS_WITH_AS(tiles.write(-1, rows.view(), rows.view()),
-                         "kv tiles: 2 slots from -1 on are outside of 64", Error);
+                         "rows: 2 slots from -1 on are outside of 64", Error);
     tiles.write(62, rows.view(), rows.view());
     CHECK(tiles.key(1, 63, 7) == rows(1, 1, 7));
 
     CHECK_THROWS_WITH_AS(more.copy_from(KvTiles(64, 1, 8), 1),
-                         "kv tiles: copy between different shapes", Error);
+                         "rows: copy between different kinds or shapes", Error);
     CHECK_THROWS_WITH_AS(more.copy_from(KvTiles(64, 2, 7), 1),
-                         "kv tiles: copy between different shapes", Error);
-    CHECK_THROWS_WITH_AS(more.copy_from(tiles, -1), "kv tiles: cannot copy -1 slots", Error);
-    CHECK_THROWS_WITH_AS(more.copy_from(tiles, 65), "kv tiles: cannot copy 65 slots", Error);
-    CHECK_THROWS_WITH_AS(tiles.copy_from(more, 65), "kv tiles: cannot copy 65 slots", Error);
+                         "rows: copy between different kinds or shapes", Error);
+    CHECK_THROWS_WITH_AS(more.copy_from(tiles, -1), "rows: cannot copy -1 slots", Error);
+    CHECK_THROWS_WITH_AS(more.copy_from(tiles, 65), "rows: cannot copy 65 slots", Error);
+    CHECK_THROWS_WITH_AS(tiles.copy_from(more, 65), "rows: cannot copy 65 slots", Error);
     CHECK_NOTHROW(more.copy_from(tiles, 0));
     more.copy_from(tiles, 64);
     KvTiles same(64, 2, 8);
@@ -200,30 +200,19 @@ TEST_CASE("2.2 messages: shapes of stores") {
                          "s: head_dim: expected 1 to 4096, found 4097", Error);
 }
 
-TEST_CASE("2.2 messages: the store without a cache") {
+TEST_CASE("2.2 messages: the store without a cache keeps one layer at a time and no text") {
     WholeSequence store({2, 4, 2, 8}, 5);
-    const Tensor rows = random_tensor({5, 2, 8}, 1), fewer({4, 2, 8}), flat({5, 16});
-    CHECK_THROWS_WITH_AS(store.begin(0),
-                         "no cache: a step of 0 tokens does not fit the context of 5", Error);
-    CHECK_THROWS_WITH_AS(store.begin(6),
-                         "no cache: a step of 6 tokens does not fit the context of 5", Error);
-    store.begin(5);
-    CHECK_THROWS_WITH_AS(store.append(0, fewer.view(), fewer.view()),
-                         "no cache: a step of 5 tokens, found [4, 2, 8]", Error);
-    CHECK_THROWS_WITH_AS(store.append(0, flat.view(), flat.view()),
-                         "no cache: a step of 5 tokens, found [5, 16]", Error);
-    CHECK_THROWS_WITH_AS(store.append(-1, rows.view(), rows.view()), "no cache: no layer -1",
-                         Error);
-    CHECK_THROWS_WITH_AS(store.append(2, rows.view(), rows.view()), "no cache: no layer 2",
-                         Error);
+    const Tensor rows = random_tensor({5, 2, 8}, 1);
     ThreadPool pool(1);
     const Tensor q({5, 4, 8});
     Tensor out({5, 4, 8});
-    CHECK_THROWS_WITH_AS(store.attend(1, q.view(), out.view(), pool),
-                         "no cache: layer 1 has no keys yet", Error);
-    store.append(1, rows.view(), rows.view());
+    store.begin(5);
+    for (const Index layer : {0, 1}) store.append(layer, rows.view(), rows.view());
     CHECK(store.attend(1, q.view(), out.view(), pool).pairs == 4 * 15);
-    CHECK_THROWS_WITH_AS(store.truncate(1), "no cache: cannot keep 1 tokens", Error);
+    CHECK_THROWS_WITH_AS(store.attend(0, q.view(), out.view(), pool),
+                         "no cache: the rows of layer 0 are gone", Error);
+    store.abandon();
+    CHECK_THROWS_WITH_AS(store.truncate(1), "no cache: cannot truncate 0 tokens to 1", Error);
     CHECK_NOTHROW(store.truncate(0));
 }
 

@@ -13,7 +13,7 @@
 #include <kvlab/attention/whole_sequence.hpp>
 #include <kvlab/kvcache/diverge.hpp>
 #include <kvlab/kvcache/loose_engine.hpp>
-#include <kvlab/kvcache/narrow_tiles.hpp>
+#include <kvlab/kvcache/kv_format.hpp>
 #include <kvlab/kvcache/split_store.hpp>
 
 #include "models.hpp"
@@ -142,8 +142,8 @@ TEST_CASE("3.8 diverge: one piece is the plain attention and several are not") {
 }
 
 TEST_CASE("3.8 diverge: a narrow cache differs first in attention") {
-    for (const KvFormat format : {KvFormat::f16, KvFormat::int8}) {
-        CAPTURE(kv_format_name(format));
+    for (const Format format : {&formats::f16, &formats::int8}) {
+        CAPTURE(format->name);
         Subject subject(small_config());
         const auto narrow = make_cache(format, subject.a.kv_shape(), 20);
         KvCache wide(subject.a.kv_shape(), 20);

@@ -17,6 +17,7 @@
 #include <kvlab/kvcache/compare_window.hpp>
 #include <kvlab/kvcache/diverge.hpp>
 #include <kvlab/kvcache/loose_engine.hpp>
+#include <kvlab/kvcache/kv_format.hpp>
 #include <kvlab/kvcache/naive_cache.hpp>
 #include <kvlab/kvcache/narrow_tiles.hpp>
 #include <kvlab/kvcache/prefill.hpp>
@@ -42,12 +43,12 @@ void check_copies_of() {
     const Tensor rows = random_tensor({1, 2, 8}, 1);
     tiles.write(63, rows.view(), rows.view());
     CHECK_THROWS_WITH_AS(more.copy_from(Tiles(64, 1, 8), 1),
-                         "kv tiles: copy between different shapes", Error);
+                         "rows: copy between different kinds or shapes", Error);
     CHECK_THROWS_WITH_AS(more.copy_from(Tiles(64, 2, 7), 1),
-                         "kv tiles: copy between different shapes", Error);
-    CHECK_THROWS_WITH_AS(more.copy_from(tiles, -1), "kv tiles: cannot copy -1 slots", Error);
-    CHECK_THROWS_WITH_AS(more.copy_from(tiles, 65), "kv tiles: cannot copy 65 slots", Error);
-    CHECK_THROWS_WITH_AS(tiles.copy_from(more, 65), "kv tiles: cannot copy 65 slots", Error);
+                         "rows: copy between different kinds or shapes", Error);
+    CHECK_THROWS_WITH_AS(more.copy_from(tiles, -1), "rows: cannot copy -1 slots", Error);
+    CHECK_THROWS_WITH_AS(more.copy_from(tiles, 65), "rows: cannot copy 65 slots", Error);
+    CHECK_THROWS_WITH_AS(tiles.copy_from(more, 65), "rows: cannot copy 65 slots", Error);
     more.copy_from(tiles, 64);
     CHECK(more.key(1, 63, 7) == tiles.key(1, 63, 7));
     CHECK(more.value(1, 63, 7) != 0.0f);
@@ -67,113 +68,38 @@ TEST_SUITE_BEGIN("step03");
 
 TEST_CASE("3.1 messages: a cache says what does not fit") {
     for (const Index bad : {0, -1})
-        for (const KvFormat format : kKvFormats)
+        for (const Format format : kv_formats())
             CHECK_THROWS_WITH_AS(
                 make_cache(format, kOfRefused, bad),
                 concat("kv cache: capacity must be positive, found ", bad).c_str(), Error);
-    for (const KvFormat format : kKvFormats)
+    for (const Format format : kv_formats())
         CHECK(make_cache(format, kOfRefused, 1)->room() == 1);
-
-    KvCache cache(kOfRefused, 4);
-    const Tensor rows({2, 2, 8}), one({1, 2, 8}), flat({2, 16});
-    CHECK_THROWS_WITH_AS(cache.commit(), "kv cache: a step ends with 0 of 2 layers", Error);
-    const Tensor nothing({0, 2, 8});  // outside of a step, all layers of no token are no step
-    for (const Index layer : {0, 1}) cache.append(layer, nothing.view(), nothing.view());
-    CHECK_THROWS_AS(cache.commit(), Error);
-    CHECK_THROWS_WITH_AS(cache.begin(0),
-                         "kv cache: 0 tokens do not fit: 0 of 4 slots are taken", Error);
-    CHECK_THROWS_WITH_AS(cache.begin(5),
-                         "kv cache: 5 tokens do not fit: 0 of 4 slots are taken", Error);
-    cache.begin(2);
-    CHECK_THROWS_WITH_AS(cache.append(0, one.view(), one.view()),
-                         "kv cache: a step of 2 tokens, found [1, 2, 8]", Error);
-    CHECK_THROWS_WITH_AS(cache.append(0, flat.view(), flat.view()),
-                         "kv cache: a step of 2 tokens, found [2, 16]", Error);
-    CHECK_THROWS_WITH_AS(cache.append(1, rows.view(), rows.view()),
-                         "kv cache: expected layer 0 of 2, found 1", Error);
-    cache.append(0, rows.view(), rows.view());
-    CHECK_THROWS_WITH_AS(cache.append(0, rows.view(), rows.view()),
-                         "kv cache: expected layer 1 of 2, found 0", Error);
-    CHECK_THROWS_WITH_AS(cache.commit(), "kv cache: a step ends with 1 of 2 layers", Error);
-    cache.append(1, rows.view(), rows.view());
-    CHECK_THROWS_WITH_AS(cache.append(2, rows.view(), rows.view()),
-                         "kv cache: expected layer 2 of 2, found 2", Error);
-    cache.commit();
-    CHECK_THROWS_WITH_AS(cache.commit(), "kv cache: a step ends with 0 of 2 layers", Error);
-    CHECK_THROWS_WITH_AS(cache.begin(3),
-                         "kv cache: 3 tokens do not fit: 2 of 4 slots are taken", Error);
-    CHECK_THROWS_WITH_AS(cache.truncate(3), "kv cache: cannot truncate 2 tokens to 3", Error);
-    CHECK_THROWS_WITH_AS(cache.truncate(-1), "kv cache: cannot truncate 2 tokens to -1", Error);
-    fill(cache, 2);
-    CHECK(cache.room() == 0);
-    CHECK_NOTHROW(cache.truncate(4));
 }
 
 TEST_CASE("3.1 messages: an element is of a layer, a head, a token and the width") {
     const auto check_borders = [](const auto& cache) {
         check_elements(cache, "kv cache", {2, 2, 3, 8});
     };
-    KvCache f32(kOfRefused, 5);
-    F16Cache f16(kOfRefused, 5);
-    Int8Cache int8(kOfRefused, 5);
-    for (KvStore* const store : std::initializer_list<KvStore*>{&f32, &f16, &int8})
-        fill(*store, 3);
-    check_borders(f32);
-    check_borders(f16);
-    check_borders(int8);
-}
-
-TEST_CASE("3.1 messages: the naive cache") {
-    CHECK_THROWS_WITH_AS(NaiveCache(kOfRefused, 0), "naive cache: room for 0 tokens", Error);
-    CHECK_THROWS_WITH_AS(NaiveCache(kOfRefused, -1), "naive cache: room for -1 tokens", Error);
-    CHECK(NaiveCache(kOfRefused, 1).room() == 1);
-
-    NaiveCache cache(kOfRefused, 4);
-    const Tensor rows({2, 2, 8}), one({1, 2, 8});
-    CHECK_THROWS_WITH_AS(cache.commit(), "naive cache: a step ends without the rows of layer 0",
-                         Error);
-    CHECK_THROWS_WITH_AS(cache.begin(0), "naive cache: a step of 0 tokens, room for 4", Error);
-    CHECK_THROWS_WITH_AS(cache.begin(5), "naive cache: a step of 5 tokens, room for 4", Error);
-    cache.begin(2);
-    CHECK_THROWS_WITH_AS(cache.append(0, one.view(), rows.view()),
-                         "naive cache: k: expected shape [2, 2, 8], found [1, 2, 8]", Error);
-    CHECK_THROWS_WITH_AS(cache.append(0, rows.view(), one.view()),
-                         "naive cache: v: expected shape [2, 2, 8], found [1, 2, 8]", Error);
-    for (const Index bad : {-1, 2})
-        CHECK_THROWS_WITH_AS(cache.append(bad, rows.view(), rows.view()),
-                             concat("naive cache: no layer ", bad).c_str(), Error);
-    cache.append(0, rows.view(), rows.view());
-    CHECK_THROWS_WITH_AS(cache.append(0, rows.view(), rows.view()),
-                         "naive cache: layer 0 has the rows of this step", Error);
-    CHECK_THROWS_WITH_AS(cache.commit(), "naive cache: a step ends without the rows of layer 1",
-                         Error);
-    cache.append(1, rows.view(), rows.view());
-    cache.commit();
-    CHECK_THROWS_WITH_AS(cache.begin(3), "naive cache: a step of 3 tokens, room for 2", Error);
-    CHECK_THROWS_WITH_AS(cache.truncate(3), "naive cache: cannot truncate 2 to 3", Error);
-    CHECK_THROWS_WITH_AS(cache.truncate(-1), "naive cache: cannot truncate 2 to -1", Error);
-    fill(cache, 1);
-    fill(cache, 1);
-    CHECK(cache.room() == 0);
-    cache.truncate(4);
-    CHECK(cache.next_position() == 4);
-    cache.truncate(0);
-    CHECK(cache.next_position() == 0);
+    for (const Format format : kv_formats()) {
+        const auto cache = make_cache(format, kOfRefused, 5);
+        fill(*cache, 3);
+        check_borders(*cache);
+    }
 }
 
 TEST_CASE("3.2 messages: narrow tiles and their formats") {
     check_copies_of<F16Tiles>();
     check_copies_of<Int8Tiles>();
-    CHECK_THROWS_WITH_AS(parse_kv_format("f64"),
-                         "'f64' is no format of a cache; they are f32, f16 and int8", Error);
-    for (const KvFormat format : kKvFormats) {
-        CHECK(parse_kv_format(kv_format_name(format)) == format);
-        CHECK_THROWS_WITH_AS(kv_bytes_per_token(format, {0, 4, 2, 8}),
+    CHECK_THROWS_WITH_AS(find_kv_format(kv_formats(), "f64"),
+                         "'f64' is no format of a cache; they are f32, f16, int8", Error);
+    for (const Format format : kv_formats()) {
+        CHECK(find_kv_format(kv_formats(), format->name) == format);
+        CHECK_THROWS_WITH_AS(format->token_bytes({0, 4, 2, 8}),
                              "kv bytes: layers: expected 1 to 4096, found 0", Error);
-        CHECK_THROWS_WITH_AS(kv_bytes_per_token(format, {2, 3, 2, 8}),
+        CHECK_THROWS_WITH_AS(format->token_bytes({2, 3, 2, 8}),
                              "kv bytes: 3 query heads do not share 2 KV heads evenly", Error);
     }
-    CHECK(kv_bytes_per_token(KvFormat::f32, {1, 1, 1, 1}) == 8);
+    CHECK(formats::f32.token_bytes({1, 1, 1, 1}) == 8);
 
     Tensor rows({1, 2, 8});
     F16Tiles f16(64, 2, 8);

@@ -11,6 +11,7 @@
 #include <kvlab/attention/synthetic.hpp>
 #include <kvlab/attention/whole_sequence.hpp>
 #include <kvlab/kvcache/closed_forms.hpp>
+#include <kvlab/kvcache/kv_format.hpp>
 #include <kvlab/kvcache/narrow_tiles.hpp>
 #include <kvlab/kvcache/split_store.hpp>
 
@@ -28,8 +29,8 @@ constexpr Index kMostOfAll = std::numeric_limits<Index>::max();
 
 std::vector<std::pair<const char*, StoreOfShape>> plain_stores() {
     std::vector<std::pair<const char*, StoreOfShape>> stores;
-    for (const KvFormat format : kKvFormats)
-        stores.emplace_back(kv_format_name(format), [=](const KvShape& shape, Index capacity) {
+    for (const Format format : kv_formats())
+        stores.emplace_back(format->name, [=](const KvShape& shape, Index capacity) {
             return make_cache(format, shape, capacity);
         });
     stores.emplace_back("whole", [](const KvShape& shape, Index capacity) {
@@ -73,17 +74,31 @@ static_assert(!std::is_move_constructible_v<NaiveCache> &&
               !std::is_copy_assignable_v<NaiveCache>);
 static_assert(!std::is_move_constructible_v<WholeSequence>);
 
-TEST_CASE("3.1 misuse: attend outside of a step or with other shapes is refused") {
+TEST_CASE("3.1 misuse: calls in another order than a step's are refused and change nothing") {
+    const KvShape shape{3, 4, 2, 32};
     for (const auto& [name, make] : plain_stores()) {
         const auto& which = name;  // clang 14 captures no binding
         CAPTURE(which);
-        check_attend_misuse(*make({2, 4, 2, 32}, 20));
+        const StoreOfShape& made = make;
+        check_step_protocol([&] { return made(shape, 20); }, HostRows(shape));
     }
     KvCache cache({2, 4, 2, 8}, 5);
-    ThreadPool pool(1);
-    Tensor q({1, 4, 8});
-    CHECK_THROWS_WITH_AS(cache.attend(0, q.view(), q.view(), pool),
-                         "kv cache: attend() outside of a step, which begin() opens", Error);
+    CHECK_THROWS_WITH_AS(cache.commit(), "kv cache: a step ends with 0 of 2 layers", Error);
+}
+
+TEST_CASE("3.1 misuse: after a step that failed a store is as it was before") {
+    const KvShape shape{2, 4, 2, 8};
+    Tensor bad({2, 2, 8});
+    bad(1, 1, 7) = std::numeric_limits<float>::infinity();
+    for (const Format format : {&formats::f16, &formats::int8}) {
+        CAPTURE(format->name);
+        const auto store = make_cache(format, shape, 20), good = make_cache(format, shape, 20);
+        const HostRows rows(shape);
+        run_step(*store, rows, 3);
+        run_step(*good, rows, 3);
+        check_failed_step(*store, bad.view());
+        CHECK(run_step(*store, rows, 2) == run_step(*good, rows, 2));
+    }
 }
 
 TEST_CASE("3.1 misuse: shapes and capacities that cannot be are refused") {
@@ -98,10 +113,10 @@ TEST_CASE("3.1 misuse: shapes and capacities that cannot be are refused") {
     CHECK_THROWS_WITH_AS(KvCache({0, 4, 2, 8}, 5),
                          "kv cache: layers: expected 1 to 4096, found 0", Error);
     CHECK_THROWS_WITH_AS(
-        F16Cache({2, 4, 2, 8}, Index{1} << 60),
-        doctest::Contains("kv tiles: 2 x 2 x 18014398509481984 x 64 x 1 x 16 x 4"), Error);
-    for (const KvFormat format : kKvFormats)
-        CHECK_THROWS_AS(kv_bytes_per_token(format, {-1, 4, 2, 8}), Error);
+        make_cache(&formats::f16, {2, 4, 2, 8}, Index{1} << 60),
+        doctest::Contains("rows: 2 x 2 x 18014398509481984 x 64 x 1 x 16 x 4"), Error);
+    for (const Format format : kv_formats())
+        CHECK_THROWS_AS(format->token_bytes({-1, 4, 2, 8}), Error);
 }
 
 TEST_CASE("3.1 misuse: a cache that is too large says how many bytes there are no room for") {
@@ -109,7 +124,7 @@ TEST_CASE("3.1 misuse: a cache that is too large says how many bytes there are n
         test::skip("this sanitizer ends the program when memory is refused");
         return;
     }
-    for (const KvFormat format : kKvFormats)
+    for (const Format format : kv_formats())
         CHECK_THROWS_WITH_AS(make_cache(format, {2, 4, 2, 32}, Index{1} << 37),
                              doctest::Contains("memory: this machine has no room for"), Error);
 }
@@ -118,28 +133,6 @@ TEST_CASE("3.1 misuse: tiles that were moved from hold no slots") {
     check_moved_tiles<KvTiles>();
     check_moved_tiles<F16Tiles>();
     check_moved_tiles<Int8Tiles>();
-}
-
-TEST_CASE("3.2 misuse: forks of plain stores still hold what was committed and no more") {
-    const KvShape shape{2, 4, 2, 8};
-    const Tensor rows = random_tensor({3, 2, 8}, 6);
-    for (const auto& [name, make] : plain_stores()) {
-        const auto& which = name;  // clang 14 captures no binding
-        CAPTURE(which);
-        const auto store = make(shape, 20);
-        store->begin(3);
-        for (const Index layer : {0, 1}) store->append(layer, rows.view(), rows.view());
-        store->commit();
-        store->begin(2);  // open, and not to be copied
-        const auto fork = store->fork();
-        CHECK(fork->next_position() == store->next_position());
-        CHECK(fork->room() == store->room());
-        CHECK(fork->bytes().logical == store->bytes().logical);
-        CHECK(fork->remembers() == store->remembers());
-        fork->begin(3);
-        for (const Index layer : {0, 1}) fork->append(layer, rows.view(), rows.view());
-        CHECK_NOTHROW(fork->commit());
-    }
 }
 
 TEST_CASE("3.6 misuse: closed forms refuse what does not fit in 64 bits") {

@@ -11,7 +11,7 @@
 #include <kvlab/attention/cpu_engine.hpp>
 #include <kvlab/attention/generate.hpp>
 #include <kvlab/attention/synthetic.hpp>
-#include <kvlab/kvcache/narrow_tiles.hpp>
+#include <kvlab/kvcache/kv_format.hpp>
 #include <kvlab/kvcache/prefill.hpp>
 #include <kvlab/tensor/checksum.hpp>
 #include <kvlab/tensor/half.hpp>
@@ -30,8 +30,7 @@ Tensor random_rows(Index T, Index heads, Index D, Rng& rng, float scale = 1.0f) 
 }
 
 // What a store of one layer holds, as float rows.
-template <class Cache>
-Tensor kept(const Cache& cache, bool keys) {
+Tensor kept(const KvCache& cache, bool keys) {
     const KvShape& s = cache.shape();
     Tensor rows({cache.next_position(), s.kv_heads, s.head_dim});
     for (Index p = 0; p < rows.dim(0); ++p)
@@ -48,10 +47,10 @@ void append(KvStore& store, const Tensor& k, const Tensor& v) {
 
 // Fills a narrow cache, then a float cache with the very numbers that the narrow one holds, and
 // asks both.
-template <class Cache>
-void check_attention(const KvShape& shape, Index past, Index T, Index threads) {
+void check_attention(Format format, const KvShape& shape, Index past, Index T, Index threads) {
     Rng rng(static_cast<std::uint64_t>(past * 131 + T));
-    Cache narrow(shape, past + T);
+    const auto cache = make_cache(format, shape, past + T);
+    KvCache& narrow = *cache;
     if (past > 0) {
         append(narrow, random_rows(past, shape.kv_heads, shape.head_dim, rng),
                random_rows(past, shape.kv_heads, shape.head_dim, rng));
@@ -106,8 +105,8 @@ TEST_CASE("3.7 narrow caches: attention equals attention over the numbers held")
                 const Index past = lengths.first, T = lengths.second;
                 CAPTURE(concat(shape.heads, "/", shape.kv_heads, " heads of ", shape.head_dim,
                                ", ", past, " + ", T, ", ", threads, " threads"));
-                check_attention<F16Cache>(shape, past, T, threads);
-                check_attention<Int8Cache>(shape, past, T, threads);
+                check_attention(&formats::f16, shape, past, T, threads);
+                check_attention(&formats::int8, shape, past, T, threads);
             }
 }
 
@@ -116,9 +115,9 @@ TEST_CASE(
     const KvShape shape{1, 2, 2, 24};
     Rng rng(3);
     const Tensor k = random_rows(70, 2, 24, rng), v = random_rows(70, 2, 24, rng, 100.0f);
-    F16Cache f16(shape, 70);
-    Int8Cache int8(shape, 70);
-    for (KvStore* store : {static_cast<KvStore*>(&f16), static_cast<KvStore*>(&int8)}) {
+    const auto f16 = make_cache(&formats::f16, shape, 70),
+               int8 = make_cache(&formats::int8, shape, 70);
+    for (KvCache* store : {f16.get(), int8.get()}) {
         append(*store, k, v);
         store->commit();
     }
@@ -130,12 +129,12 @@ TEST_CASE(
                 largest_v = std::max(largest_v, std::fabs(v(p, h, i)));
             }
             for (Index i = 0; i < 24; ++i) {
-                CHECK(f16.key(0, h, p, i) == f16_to_f32(f32_to_f16(k(p, h, i))));
-                CHECK(f16.value(0, h, p, i) == f16_to_f32(f32_to_f16(v(p, h, i))));
+                CHECK(f16->key(0, h, p, i) == f16_to_f32(f32_to_f16(k(p, h, i))));
+                CHECK(f16->value(0, h, p, i) == f16_to_f32(f32_to_f16(v(p, h, i))));
                 // A little more than half a step, for the quotient and the product are rounded.
-                CHECK(std::fabs(int8.key(0, h, p, i) - k(p, h, i)) <=
+                CHECK(std::fabs(int8->key(0, h, p, i) - k(p, h, i)) <=
                       largest_k / 127 * 0.50001f);
-                CHECK(std::fabs(int8.value(0, h, p, i) - v(p, h, i)) <=
+                CHECK(std::fabs(int8->value(0, h, p, i) - v(p, h, i)) <=
                       largest_v / 127 * 0.50001f);
             }
         }
@@ -144,7 +143,8 @@ TEST_CASE(
 TEST_CASE(
     "3.7 narrow caches: zeros and the smallest and the largest floats stay finite in int8") {
     const KvShape shape{1, 1, 1, 16};
-    Int8Cache cache(shape, 8);
+    const auto int8 = make_cache(&formats::int8, shape, 8);
+    KvCache& cache = *int8;
     Tensor rows({6, 1, 16});
     const float tiny = std::numeric_limits<float>::denorm_min(),
                 huge = std::numeric_limits<float>::max();
@@ -167,11 +167,11 @@ TEST_CASE(
 
 TEST_CASE("3.7 narrow caches: what does not fit is refused and leaves the store as it was") {
     const KvShape shape{1, 2, 1, 16};
-    F16Cache f16(shape, 4);
-    Int8Cache int8(shape, 4);
+    const auto f16 = make_cache(&formats::f16, shape, 4),
+               int8 = make_cache(&formats::int8, shape, 4);
     Rng rng(4);
     const Tensor good = random_rows(1, 1, 16, rng);
-    for (KvStore* store : {static_cast<KvStore*>(&f16), static_cast<KvStore*>(&int8)}) {
+    for (KvCache* store : {f16.get(), int8.get()}) {
         append(*store, good, good);
         store->commit();
         for (const float bad : {std::numeric_limits<float>::infinity(), std::nanf("")}) {
@@ -179,20 +179,23 @@ TEST_CASE("3.7 narrow caches: what does not fit is refused and leaves the store 
             rows(0, 0, 5) = bad;
             store->begin(1);
             CHECK_THROWS_AS(store->append(0, rows.view(), good.view()), Error);
+            store->abandon();
             store->begin(1);
             CHECK_THROWS_AS(store->append(0, good.view(), rows.view()), Error);
+            store->abandon();
         }
         CHECK(store->next_position() == 1);
     }
     Tensor large = good.clone();
     large(0, 0, 0) = 65520.0f;
-    f16.begin(1);
-    CHECK_THROWS_WITH_AS(f16.append(0, large.view(), good.view()),
+    f16->begin(1);
+    CHECK_THROWS_WITH_AS(f16->append(0, large.view(), good.view()),
                          "f16 cache: 65520 does not fit", Error);
     large(0, 0, 0) = 65519.0f;
-    f16.begin(1);
-    CHECK_NOTHROW(f16.append(0, large.view(), good.view()));
-    CHECK_THROWS_AS(parse_kv_format("f64"), Error);
+    f16->abandon();
+    f16->begin(1);
+    CHECK_NOTHROW(f16->append(0, large.view(), good.view()));
+    CHECK_THROWS_AS(find_kv_format(kv_formats(), "f64"), Error);
 }
 
 TEST_CASE("3.7 narrow caches: pieces and forks and truncation change no bit") {
@@ -202,8 +205,8 @@ TEST_CASE("3.7 narrow caches: pieces and forks and truncation change no bit") {
     const auto prompt = random_tokens(130, 96, 11);
     KvCache plain(decoder.kv_shape(), 140);
     const Checksum exact = run(decoder, plain, prompt, 0);
-    for (const KvFormat format : {KvFormat::f16, KvFormat::int8}) {
-        CAPTURE(kv_format_name(format));
+    for (const Format format : {&formats::f16, &formats::int8}) {
+        CAPTURE(format->name);
         auto whole = make_cache(format, decoder.kv_shape(), 140);
         const Checksum expected = run(decoder, *whole, prompt, 0);
         CHECK(expected.hex() != exact.hex());  // equal bits would mean that nothing was rounded
@@ -226,8 +229,8 @@ TEST_CASE("3.7 narrow caches: pieces and forks and truncation change no bit") {
 TEST_CASE("3.7 narrow caches: bytes count the scales") {
     const KvShape shape{6, 12, 12, 64};  // distilgpt2
     constexpr Index kTokens = 100, kTiles = 2;
-    for (const KvFormat format : kKvFormats) {
-        CAPTURE(kv_format_name(format));
+    for (const Format format : kv_formats()) {
+        CAPTURE(format->name);
         const auto cache = make_cache(format, shape, kTokens);
         cache->begin(kTokens);
         Rng rng(5);
@@ -235,8 +238,8 @@ TEST_CASE("3.7 narrow caches: bytes count the scales") {
         for (Index layer = 0; layer < 6; ++layer)
             cache->append(layer, rows.view(), rows.view());
         cache->commit();
-        const Index per_head = format == KvFormat::f32   ? 256
-                               : format == KvFormat::f16 ? 128
+        const Index per_head = format == &formats::f32   ? 256
+                               : format == &formats::f16 ? 128
                                                          : 68;
         CHECK(cache->bytes().logical == 2 * 6 * 12 * per_head * kTokens);
         CHECK(cache->bytes().allocated == 2 * 6 * 12 * per_head * kTiles * 64);

@@ -51,7 +51,7 @@ struct TinyRun {
         const std::vector<Token> tokens(text.begin(), text.end());
         const auto other = make_cpu_engine({threads, default_simd_level()});
         return measure_quality(load_model(file, *other), *other,
-                               TextWindows(tokens, 0, window, most), kKvFormats, piece);
+                               TextWindows(tokens, 0, window, most), kv_formats(), piece);
     }
 };
 
@@ -129,7 +129,7 @@ TEST_CASE("3.8 quality: the float cache has the bits per byte of the score and n
         run.text, 0, 130, 3);
     const QualityReport report = run.measure(130, 3, 64);
     const CacheQuality& f32 = report.caches[0];
-    REQUIRE(f32.format == KvFormat::f32);
+    REQUIRE(f32.format == &formats::f32);
     CHECK(report.positions == 390);
     CHECK(report.uncached_bits / 390 == score.bits);
     CHECK(f32.bits == report.uncached_bits);
@@ -146,10 +146,10 @@ TEST_CASE("3.8 quality: the float cache has the bits per byte of the score and n
 TEST_CASE("3.8 quality: f16 and int8 differ and stay near") {
     const QualityReport report = TinyRun().measure(512, 4, 64);
     const CacheQuality &f16 = report.caches[1], &int8 = report.caches[2];
-    REQUIRE(f16.format == KvFormat::f16);
-    REQUIRE(int8.format == KvFormat::int8);
+    REQUIRE(f16.format == &formats::f16);
+    REQUIRE(int8.format == &formats::int8);
     for (const CacheQuality* cache : {&f16, &int8}) {
-        CAPTURE(std::string(kv_format_name(cache->format)));
+        CAPTURE(std::string(cache->format->name));
         // Equal bits would mean that nothing was rounded: a cache that only says it is narrow.
         CHECK(cache->logits.differ > cache->logits.count / 2);
         CHECK(cache->bits != report.uncached_bits);
@@ -175,7 +175,7 @@ TEST_CASE("3.8 quality: pieces and threads change nothing for any format") {
         const QualityReport pieces = run.measure(130, 2, piece, piece == 7 ? 2 : 1);
         CHECK(pieces.uncached_bits == whole.uncached_bits);
         for (std::size_t c = 0; c < whole.caches.size(); ++c) {
-            CAPTURE(std::string(kv_format_name(whole.caches[c].format)));
+            CAPTURE(std::string(whole.caches[c].format->name));
             check_same(pieces.caches[c], whole.caches[c]);
         }
     }
@@ -187,7 +187,7 @@ TEST_CASE("3.8 quality: a window begins with an empty cache") {
     const QualityReport both = run.measure(200, 2, 64), first = run.measure(200, 1, 64);
     const QualityReport second = TinyRun(200).measure(200, 1, 64);
     for (std::size_t c = 0; c < both.caches.size(); ++c) {
-        CAPTURE(std::string(kv_format_name(both.caches[c].format)));
+        CAPTURE(std::string(both.caches[c].format->name));
         CHECK(both.caches[c].agree == first.caches[c].agree + second.caches[c].agree);
         CHECK(both.caches[c].logits.differ ==
               first.caches[c].logits.differ + second.caches[c].logits.differ);
@@ -206,24 +206,24 @@ TEST_CASE("3.8 quality: a float cache that differs is said to differ") {
     report.caches[0].logits.differ = 0;
     report.caches[0].bits = 8.0 + 1e-12;
     CHECK_FALSE(report.f32_equals_uncached());
-    report.caches[0].format = KvFormat::int8;  // is allowed to differ
+    report.caches[0].format = &formats::int8;  // is allowed to differ
     CHECK(report.f32_equals_uncached());
 }
 
 TEST_CASE("3.8 quality: the formula of bytes is what a cache says that it holds") {
     for (const KvShape& shape : {KvShape{2, 4, 2, 16}, KvShape{1, 3, 3, 22}})
-        for (const KvFormat format : kKvFormats) {
-            CAPTURE(std::string(kv_format_name(format)));
+        for (const Format format : kv_formats()) {
+            CAPTURE(std::string(format->name));
             const auto cache = make_cache(format, shape, 5);
             cache->begin(5);
             const Tensor rows({5, shape.kv_heads, shape.head_dim});
             for (Index layer = 0; layer < shape.layers; ++layer)
                 cache->append(layer, rows.view(), rows.view());
             cache->commit();
-            CHECK(cache->bytes().logical == 5 * kv_bytes_per_token(format, shape));
+            CHECK(cache->bytes().logical == 5 * format->token_bytes(shape));
         }
     // 64 numbers and a scale: 68 of 256 bytes.
-    CHECK(kv_bytes_per_token(KvFormat::int8, {1, 1, 1, 64}) == 2 * 68);
+    CHECK(formats::int8.token_bytes({1, 1, 1, 64}) == 2 * 68);
 }
 
 TEST_CASE("3.8 quality: what does not fit is refused") {

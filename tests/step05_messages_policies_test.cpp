@@ -13,7 +13,7 @@
 #include <kvlab/policies/quest_cache.hpp>
 #include <kvlab/policies/retention.hpp>
 
-#include "layer_rows.hpp"
+#include "random_steps.hpp"
 #include "policy_support.hpp"
 #include "step05_messages.hpp"
 
@@ -39,53 +39,57 @@ private:
     Index layer_, tokens_;
 };
 
-// The floats of slots in other hands, which turn rows or not.
-class OtherSlots final : public SlotTiles {
+// Floats in other hands, which turn rows or not.
+class OtherRows final : public LayerRows {
 public:
-    OtherSlots(Index slots, Index kv_heads, Index head_dim, bool turned)
-        : SlotTiles(slots, kv_heads, head_dim),
-          floats_(make_float_slots(slots, kv_heads, head_dim)),
+    OtherRows(Index slots, Index kv_heads, Index head_dim, bool turned)
+        : LayerRows(slots, kv_heads, head_dim),
+          floats_(slots, kv_heads, head_dim),
           turned_(turned) {}
 
-    Index slot_bytes() const override { return floats_->slot_bytes(); }
+    Index slot_bytes() const override { return floats_.slot_bytes(); }
 
-    const float* read_keys(Index kv_head, Index tile, float* room) const override {
-        return floats_->read_keys(kv_head, tile, room);
+    const float* read_keys(Index kv_head, Index tile, float* scratch) const override {
+        return floats_.read_keys(kv_head, tile, scratch);
     }
 
-    const float* read_values(Index kv_head, Index tile, float* room) const override {
-        return floats_->read_values(kv_head, tile, room);
+    const float* read_values(Index kv_head, Index tile, float* scratch) const override {
+        return floats_.read_values(kv_head, tile, scratch);
     }
 
-    std::unique_ptr<SlotTiles> make(Index slots) const override {
-        return std::make_unique<OtherSlots>(slots, kv_heads_, head_dim_, turned_);
+    std::unique_ptr<LayerRows> make(Index slots) const override {
+        return std::make_unique<OtherRows>(slots, kv_heads_, head_dim_, turned_);
     }
 
-    void write(Index first,
-               Index position,
-               const View<const float>& k,
-               const View<const float>& v) override {
-        floats_->write(first, position, k, v);
-    }
-
-    void copy_from(const SlotTiles& other, Index count) override {
-        floats_->copy_from(*dynamic_cast<const OtherSlots&>(other).floats_, count);
-    }
-
-    void copy_slot(Index kv_head, Index from, Index to) override {
-        floats_->copy_slot(kv_head, from, to);
-    }
-
-    Index allocated_bytes() const override { return floats_->allocated_bytes(); }
+    Index allocated_bytes() const override { return floats_.allocated_bytes(); }
 
     bool turns() const override { return turned_; }
 
     float key(Index kv_head, Index slot, Index i) const override {
-        return floats_->key(kv_head, slot, i);
+        return floats_.key(kv_head, slot, i);
+    }
+
+    float value(Index kv_head, Index slot, Index i) const override {
+        return floats_.value(kv_head, slot, i);
     }
 
 private:
-    std::unique_ptr<SlotTiles> floats_;
+    void write_slots(Index first,
+                     Index position,
+                     const View<const float>& k,
+                     const View<const float>& v) override {
+        floats_.write(first, position, k, v);
+    }
+
+    void copy_slots(const LayerRows& other, Index count) override {
+        floats_.copy_from(static_cast<const OtherRows&>(other).floats_, count);
+    }
+
+    void move_slot(Index kv_head, Index from, Index to) override {
+        floats_.copy_slot(kv_head, from, to);
+    }
+
+    KvTiles floats_;
     bool turned_;
 };
 
@@ -208,26 +212,29 @@ TEST_CASE("5.1 messages: a slot cache's policy, positions and tiles") {
         CHECK_THROWS_WITH_AS(make(full_policy(), relative, missing),
                              "slot cache: relative positions need a model with RoPE", Error);
 
-    const auto tiles = [](bool turned) {
-        return [turned](Index slots, Index kv_heads, Index head_dim) {
-            return std::make_unique<OtherSlots>(slots, kv_heads, head_dim, turned);
+    const auto rows = [](bool turned) -> MakeRows {
+        return [turned](const RowsShape& of) {
+            return std::make_unique<OtherRows>(of.slots, of.kv_heads, of.head_dim, turned);
         };
     };
     SlotCacheOptions absolute;
-    absolute.make_tiles = tiles(true);
+    absolute.make_rows = rows(true);
     CHECK_NOTHROW(make(full_policy(), absolute));
-    relative.make_tiles = tiles(false);
+    relative.make_rows = rows(false);
     CHECK_NOTHROW(make(full_policy(), relative, &rope));
-    relative.make_tiles = tiles(true);
+    relative.make_rows = rows(true);
     CHECK_THROWS_WITH_AS(make(full_policy(), relative, &rope),
-                         "slot cache: relative positions rotate keys when they are read, so "
-                         "that these cannot be kept turned",
+                         "slot cache: keys that are rotated when they are read cannot be kept "
+                         "turned",
                          Error);
+    absolute.make_rows = nullptr;
+    CHECK_THROWS_WITH_AS(make(full_policy(), absolute), "slot cache: no rows", Error);
 
-    const auto floats = make_float_slots(64, 2, 12), same = make_float_slots(64, 2, 12);
-    CHECK_NOTHROW(floats->copy_from(*same, 64));
-    CHECK_THROWS_WITH_AS(floats->copy_from(OtherSlots(64, 2, 12, false), 64),
-                         "slot tiles: copy between different kinds", Error);
+    KvTiles floats(64, 2, 12);
+    const KvTiles same(64, 2, 12);
+    CHECK_NOTHROW(floats.copy_from(same, 64));
+    CHECK_THROWS_WITH_AS(floats.copy_from(OtherRows(64, 2, 12, false), 64),
+                         "rows: copy between different kinds or shapes", Error);
 }
 
 TEST_CASE("5.1 messages: steps of a slot cache and the rows of its state") {
@@ -243,7 +250,6 @@ TEST_CASE("5.1 messages: steps of a slot cache and the rows of its state") {
     CHECK_NOTHROW(once.begin(8));  // behind the prompt only the room counts
 
     SlotCache cache(kPairShape, 8, h2o_policy(options));
-    append_wrong_steps(cache, "slot cache");
     step_all({&cache}, 1, 3);
     CHECK(cache.state(4, 1, 0).size() == 3);
     CHECK_THROWS_WITH_AS(cache.state(4, 1, 1), "slot cache: there is no row 1", Error);
@@ -283,7 +289,7 @@ TEST_CASE("5.3 messages: names of policies and stores that keep floats") {
     context.capacity = 8;
     for (const char* name : {"window", "quest", "minicache"})
         CHECK_NOTHROW(find_policy(name).make(context, {}));
-    context.make_tiles = make_float_slots;
+    context.make_rows = float_rows();
     CHECK_NOTHROW(find_policy("window").make(context, {}));
     CHECK_THROWS_WITH_AS(find_policy("quest").make(context, {}),
                          "quest: its store keeps floats and nothing else", Error);

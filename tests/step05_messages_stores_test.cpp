@@ -13,39 +13,12 @@
 #include <kvlab/policies/retention.hpp>
 
 #include "element_checks.hpp"
-#include "layer_rows.hpp"
+#include "random_steps.hpp"
 #include "policy_support.hpp"
 #include "step05_messages.hpp"
 
 using namespace kvlab;
 using namespace kvlab::test;
-
-namespace {
-
-// Layers out of turn, steps that end early, and lengths that were never reached; `store` is
-// empty.
-void misplace_steps(KvStore& store, const std::string& name) {
-    const auto append = [&](Index layer) {
-        const LayerRows rows(0, 1, 2);
-        store.append(layer, rows.k.view(), rows.v.view());
-    };
-    const auto refused = [&](auto&& call, const char* said) {
-        CHECK_THROWS_WITH_AS(call(), (name + ": " + said).c_str(), Error);
-    };
-    refused([&] { store.commit(); }, "a step ends with 0 of 5 layers");
-    store.begin(2);
-    refused([&] { append(1); }, "expected layer 0 of 5, found 1");
-    refused([&] { append(-1); }, "expected layer 0 of 5, found -1");
-    for (Index layer = 0; layer < 4; ++layer) append(layer);
-    refused([&] { store.commit(); }, "a step ends with 4 of 5 layers");
-    append(4);
-    refused([&] { append(5); }, "expected layer 5 of 5, found 5");
-    store.commit();
-    CHECK(store.next_position() == 2);
-    CHECK_NOTHROW(store.truncate(2));
-}
-
-}  // namespace
 
 TEST_SUITE_BEGIN("step05");
 
@@ -70,22 +43,9 @@ TEST_CASE("5.2 messages: quest's shape, pages and steps") {
             Error);
 
     const auto cache = make(kPairShape, 8, 8);
-    append_wrong_steps(*cache, "quest");
-    ThreadPool pool(1);
-    const LayerRows rows(0, 1, 2), more(0, 1, 3);
-    Tensor out({2, 4, 12}), longer({3, 4, 12});
-    const auto attend = [&](Index layer, const Tensor& q, Tensor& to) {
-        cache->attend(layer, q.view(), to.view(), pool);
-    };
-    CHECK_THROWS_WITH_AS(attend(0, rows.q, out),
-                         "quest: attend() outside of a step, which begin() opens", Error);
+    const RandomRows rows(0, 1, 2);
     cache->begin(2);
-    CHECK_THROWS_WITH_AS(attend(0, rows.q, out), "quest: layer 0 has no keys yet", Error);
     cache->append(0, rows.k.view(), rows.v.view());
-    CHECK_THROWS_WITH_AS(attend(0, more.q, out),
-                         "quest: expected shape [2, 4, 12], found [3, 4, 12]", Error);
-    CHECK_THROWS_WITH_AS(attend(0, rows.q, longer),
-                         "quest: expected shape [2, 4, 12], found [3, 4, 12]", Error);
     const std::vector<float> q(12), short_q(11);
     CHECK(cache->pages(4, 3, q, 2) == std::vector<Index>{0});
     for (const auto& [layer, head] : {std::pair<Index, Index>{-1, 0}, {5, 0}, {0, -1}, {0, 4}})
@@ -100,7 +60,6 @@ TEST_CASE("5.2 messages: quest's shape, pages and steps") {
         CHECK_THROWS_WITH_AS(
             cache->pages(0, 0, q, slots),
             concat("quest: pages of ", slots, " slots, of 2 that are held").c_str(), Error);
-    CHECK_NOTHROW(attend(0, rows.q, out));
 }
 
 TEST_CASE("5.2 messages: minicache's shares, steps and numbers") {
@@ -122,16 +81,14 @@ TEST_CASE("5.2 messages: minicache's shares, steps and numbers") {
     CHECK_THROWS_WITH_AS(make(0, 1.5), refused("0", "1.5").c_str(), Error);
 
     const auto cache = make(0.5, 0.5);
-    append_wrong_steps(*cache, "minicache");
     step_all({cache.get()}, 1, 3);
-    CHECK(cache->key(0, 0, 0, 0) == LayerRows(0, 1, 3).k(0, 0, 0));
-    CHECK(cache->value(4, 1, 2, 11) == LayerRows(4, 1, 3).v(2, 1, 11));
+    CHECK(cache->key(0, 0, 0, 0) == RandomRows(0, 1, 3).k(0, 0, 0));
+    CHECK(cache->value(4, 1, 2, 11) == RandomRows(4, 1, 3).v(2, 1, 11));
     CHECK_NOTHROW(cache->retained(4, 1));
     for (const auto& [layer, kv_head] :
          {std::pair<Index, Index>{-1, 0}, {5, 0}, {0, -1}, {0, 2}})
         CHECK_THROWS_WITH_AS(cache->retained(layer, kv_head),
-                             concat("minicache: layer ", layer, ", KV head ", kv_head,
-                                    " is outside of 5 layers of 2 KV heads")
+                             concat("minicache: there is no layer ", layer, ", KV head ", kv_head)
                                  .c_str(),
                              Error);
     check_elements(*cache, "minicache", {5, 2, 3, 12});
@@ -141,26 +98,12 @@ TEST_CASE("5.2 messages: steps and lengths of every kind of store") {
     SlotCache slots(kPairShape, 8, full_policy());
     QuestCache quest(kPairShape, 8, {});
     MiniCache mini(kPairShape, 8, {});
-    const auto begins = [](KvStore& store, const char* none, const char* more) {
-        CHECK_NOTHROW(store.begin(8));
-        store.truncate(0);
-        CHECK_THROWS_WITH_AS(store.begin(0), none, Error);
-        CHECK_THROWS_WITH_AS(store.begin(9), more, Error);
-    };
-    begins(slots, "slot cache: 0 tokens do not fit: there is room for 8",
-           "slot cache: 9 tokens do not fit: there is room for 8");
-    begins(quest, "quest: 0 tokens do not fit: 0 of 8 slots are taken",
-           "quest: 9 tokens do not fit: 0 of 8 slots are taken");
-    begins(mini, "minicache: 0 tokens do not fit: 0 of 8 slots are taken",
-           "minicache: 9 tokens do not fit: 0 of 8 slots are taken");
-    misplace_steps(slots, "slot cache");
-    misplace_steps(quest, "quest");
-    misplace_steps(mini, "minicache");
-    CHECK_THROWS_WITH_AS(slots.truncate(3), "slot cache: cannot truncate 2 tokens to 3", Error);
-    CHECK_THROWS_WITH_AS(slots.truncate(-1), "slot cache: cannot truncate 2 tokens to -1",
-                         Error);
-    CHECK_THROWS_WITH_AS(quest.truncate(3), "quest: cannot truncate 2 tokens to 3", Error);
-    CHECK_THROWS_WITH_AS(quest.truncate(-1), "quest: cannot truncate 2 tokens to -1", Error);
+    for (PolicyStore* store : std::initializer_list<PolicyStore*>{&slots, &quest, &mini}) {
+        step_all({store}, 1, 2);
+        CHECK(store->kept(4, 1).size() == 2);
+        CHECK_THROWS_AS(store->kept(5, 0), Error);
+        CHECK_THROWS_AS(store->kept(0, 2), Error);
+    }
     CHECK_THROWS_WITH_AS(
         mini.truncate(1),
         "minicache: cannot truncate 2 tokens to 1: which were retained depends "

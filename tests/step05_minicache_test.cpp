@@ -9,7 +9,7 @@
 #include <kvlab/kvcache/kv_cache.hpp>
 #include <kvlab/policies/mini_cache.hpp>
 
-#include "layer_rows.hpp"
+#include "random_steps.hpp"
 #include "policy_support.hpp"
 
 using namespace kvlab;
@@ -118,7 +118,7 @@ TEST_CASE("5.2 minicache: the keys that differ most in direction are retained") 
     step_all({&mini}, 1, 40);
     for (Index h = 0; h < 2; ++h) {
         std::vector<std::pair<double, Index>> cosines;
-        const LayerRows lower(3, 1, 40), upper(4, 1, 40);
+        const RandomRows lower(3, 1, 40), upper(4, 1, 40);
         for (Index t = 0; t < 40; ++t) {
             double c = 0;
             for (Index i = 0; i < 12; ++i)
@@ -186,8 +186,9 @@ TEST_CASE("5.2 minicache: steps that fail and forks and odd layers") {
     step_all({&mini}, 1, 30);
     step_all({&fresh}, 1, 30);
     mini.begin(70);  // more than a tile, and never committed
-    mini.append(0, LayerRows(0, 9, 70).k.view(), LayerRows(0, 9, 70).v.view());
+    mini.append(0, RandomRows(0, 9, 70).k.view(), RandomRows(0, 9, 70).v.view());
     CHECK_THROWS_AS(mini.commit(), Error);
+    mini.abandon();
     CHECK_THROWS_AS(mini.truncate(20), Error);
     mini.truncate(30);
     const auto copy = mini.fork();

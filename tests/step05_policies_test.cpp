@@ -10,7 +10,7 @@
 #include <kvlab/attention/generate.hpp>
 #include <kvlab/tensor/numerics.hpp>
 
-#include "layer_rows.hpp"
+#include "random_steps.hpp"
 #include "policy_support.hpp"
 
 using namespace kvlab;
@@ -23,7 +23,7 @@ bool holds(const std::vector<Index>& kept, Index position) {
 }
 
 // The share of slot s in query t of a step of random rows, one query head, by the definition.
-float plain_share(const LayerRows& rows, Index t, Index head, Index s) {
+float plain_share(const RandomRows& rows, Index t, Index head, Index s) {
     std::vector<float> scores, weights(static_cast<std::size_t>(t + 1));
     for (Index i = 0; i <= t; ++i)
         scores.push_back(dot(&rows.q(t, head, 0), &rows.k(i, head / 2, 0), 12));
@@ -33,7 +33,7 @@ float plain_share(const LayerRows& rows, Index t, Index head, Index s) {
 
 // What SnapKV keeps of n tokens, by the definition: mean over the two heads of a group, sum
 // over the last W queries, pooled over k neighbours before the window.
-std::vector<Index> plain_snapkv(const LayerRows& rows,
+std::vector<Index> plain_snapkv(const RandomRows& rows,
                                 Index n,
                                 Index kv_head,
                                 const PolicyOptions& options) {
@@ -85,7 +85,7 @@ TEST_CASE("5.2 snapkv: keeps what the definition keeps for each pooling") {
                 for (const Index layer : {0, 4})
                     for (const Index h : {0, 1})
                         CHECK(cache.kept(layer, h) ==
-                              plain_snapkv(LayerRows(layer, number, 70), 70, h, options));
+                              plain_snapkv(RandomRows(layer, number, 70), 70, h, options));
             }
         }
 }

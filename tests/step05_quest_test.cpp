@@ -11,7 +11,7 @@
 #include <kvlab/policies/quest_cache.hpp>
 #include <kvlab/tensor/numerics.hpp>
 
-#include "layer_rows.hpp"
+#include "random_steps.hpp"
 #include "policy_support.hpp"
 
 using namespace kvlab;
@@ -103,7 +103,8 @@ TEST_CASE("5.2 quest: attention is the plain loop over the slots of the best pag
     for (Index number = 0; number < 60; ++number) {
         if (number % 17 == 16) {  // an unfinished step, and going back into a page
             quest.begin(9);
-            quest.append(0, LayerRows(0, 999, 9).k.view(), LayerRows(0, 999, 9).v.view());
+            quest.append(0, RandomRows(0, 999, 9).k.view(), RandomRows(0, 999, 9).v.view());
+            quest.abandon();
             const Index length = quest.next_position() - rng.below(12);
             quest.truncate(length);
             full.truncate(length);
@@ -125,7 +126,7 @@ TEST_CASE("5.2 quest: attention is the plain loop over the slots of the best pag
                         values.back().push_back(full.value(layer, head / 2, p, i));
                     }
                 }
-                const LayerRows rows(layer, number, 1);
+                const RandomRows rows(layer, number, 1);
                 const View<const float> q = rows.q.view()[0][head];
                 const auto pages = plain_pages(keys, q.data(), layer < 2 ? 1000 : 5);
                 if (layer >= 2) CHECK(quest.pages(layer, head, q.flat(), n) == pages);

@@ -6,8 +6,8 @@
 #include <kvlab/attention/generate.hpp>
 #include <kvlab/attention/synthetic.hpp>
 #include <kvlab/policies/registry.hpp>
-#include <kvlab/quant/latent_cache.hpp>
-#include <kvlab/quant/quant_slots.hpp>
+#include <kvlab/quant/latent_plan.hpp>
+#include <kvlab/quant/coded_rows.hpp>
 
 #include "counting_new.hpp"
 #include "models.hpp"
@@ -36,12 +36,12 @@ TEST_CASE("6.3 allocations: none per decoded token in any format") {
     auto engine = make_cpu_engine({1, default_simd_level()});
     const auto model = load_model(*make_synthetic(small_config(4, 2, 32), 1), *engine);
     Decoder decoder(model, *engine);
-    for (const KvCode code : kKvCodes)
+    for (const Format code : coded_formats())
         for (const bool rotate : {false, true}) {
-            CAPTURE(kv_code_name(code));
+            CAPTURE(code->name);
             CAPTURE(rotate);
             QuantOptions options{code, code, rotate, !rotate, 3, 32};
-            QuantCache cache(decoder.kv_shape(), 200, options, &model->rope);
+            KvCache cache(decoder.kv_shape(), 200, coded_rows(options), &model->rope);
             CHECK(allocations_per_text(decoder, cache) == 0);
         }
 }
@@ -57,8 +57,8 @@ TEST_CASE("6.3 allocations: none per decoded token in quantised slots of a polic
             CAPTURE(policy);
             CAPTURE(rotate);
             PolicyContext context = policy_context(decoder, 200);
-            context.make_tiles =
-                quant_slots({KvCode::q4_0, KvCode::q8_0, rotate, false, rotate ? 0 : 30});
+            context.make_rows =
+                coded_rows({&formats::q4_0, &formats::q8_0, rotate, false, rotate ? 0 : 30});
             const auto store = find_policy(policy).make(context, budget);
             CHECK(allocations_per_text(decoder, *store) == 0);
         }
@@ -77,8 +77,8 @@ TEST_CASE("6.3 allocations: none per decoded token in a cache of latents") {
         ranks.keys.push_back(10 + 20 * l);
         ranks.values.push_back(50 - 20 * l);
     }
-    for (const LatentFormat format : {LatentFormat::f32, LatentFormat::int8}) {
-        CAPTURE(static_cast<int>(format));
+    for (const Format format : {&formats::f32, &formats::int8}) {
+        CAPTURE(format->name);
         const auto cache =
             make_latent_cache(std::make_shared<LatentPlan>(model, bases, ranks, format), 200);
         CHECK(allocations_per_text(decoder, *cache) == 0);

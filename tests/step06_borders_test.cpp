@@ -25,9 +25,9 @@ TEST_CASE("6.3 bytes: sinks beside what waits") {
     // bits.
     const KvShape shape{1, 2, 1, 32};
     const auto held = [&](Index sinks, Index length) {
-        QuantOptions options = kivi(KvCode::kivi4, 32);
+        QuantOptions options = kivi(&formats::kivi4, 32);
         options.sinks = sinks;
-        QuantCache cache(shape, 100, options);
+        KvCache cache(shape, 100, coded_rows(options));
         const Tensor zeros({length, 1, 32});
         cache.begin(length);
         cache.append(0, zeros.view(), zeros.view());
@@ -51,7 +51,7 @@ TEST_CASE("6.3 kv law: a sink at either side of a group and of the residual") {
     QuantRig rig;
     const auto text = random_tokens(68, 96, 15);
     for (const Index sinks : {31, 32, 33, 63, 64, 65}) {
-        QuantOptions options = kivi(KvCode::kivi2, 32);
+        QuantOptions options = kivi(&formats::kivi2, 32);
         options.sinks = sinks;
         CAPTURE(sinks);
         const Tensor expected = rig.uncached(options, text);
@@ -136,7 +136,7 @@ TEST_CASE("6.9 low rank: energies and errors at no direction and at all and beyo
 
 TEST_CASE("6 options: what is not asked for is off") {
     const QuantOptions cache;
-    CHECK((cache.keys == KvCode::f32 && cache.values == KvCode::f32));
+    CHECK((cache.keys == &formats::f32 && cache.values == &formats::f32));
     CHECK(!(cache.rotate || cache.before_rope));
     CHECK(cache.sinks == 0);
     CHECK(cache.residual == 128);

@@ -26,38 +26,24 @@ float largest(const Row& row) {
 
 // What rounding to the nearest code, and the scale to f16, may cost a number. The scale is off
 // by 2^-11 of itself, or, where it is below 2^-14, by 2^-25, and that times the code.
-float bound(KvCode code, const Row& row, float x) {
+float bound(Format code, const Row& row, float x) {
     const float a = largest(row), h = 0x1p-11f, tiny = 0x1p-25f;
     const float low = *std::min_element(row.begin(), row.end());
     const float range = *std::max_element(row.begin(), row.end()) - low;
     const auto uneven = [&](float codes) {
         return range * (0.5f / codes + h) + std::fabs(low) * h + codes * tiny;
     };
-    switch (code) {
-        case KvCode::f32:
-            return 0;
-        case KvCode::f16:
-            return std::fabs(x) * h + 0x1p-25f;
-        case KvCode::bf16:
-            return std::fabs(x) * 0x1p-8f;
-        case KvCode::e4m3:
-            return std::fabs(x) * 0x1p-4f + 0x1p-10f;
-        case KvCode::e5m2:
-            return std::fabs(x) * 0x1p-3f + 0x1p-17f;
-        case KvCode::int8:
-            return a / 127 * 0.50001f;
-        case KvCode::q8_0:
-            return a * (0.5f / 127 + h) + 127 * tiny;
-        case KvCode::q4_0:
-            return a * (1.0f / 8 + h) + 8 * tiny;
-        case KvCode::q4_1:
-        case KvCode::kivi4:
-            return uneven(15);
-        case KvCode::kivi2:
-            return uneven(3);
-        default:
-            return a;  // a level may lie far from an outlier
-    }
+    if (code == &formats::f32) return 0;
+    if (code == &formats::f16) return std::fabs(x) * h + 0x1p-25f;
+    if (code == &formats::bf16) return std::fabs(x) * 0x1p-8f;
+    if (code == &formats::e4m3) return std::fabs(x) * 0x1p-4f + 0x1p-10f;
+    if (code == &formats::e5m2) return std::fabs(x) * 0x1p-3f + 0x1p-17f;
+    if (code == &formats::int8) return a / 127 * 0.50001f;
+    if (code == &formats::q8_0) return a * (0.5f / 127 + h) + 127 * tiny;
+    if (code == &formats::q4_0) return a * (1.0f / 8 + h) + 8 * tiny;
+    if (code == &formats::q4_1 || code == &formats::kivi4) return uneven(15);
+    if (code == &formats::kivi2) return uneven(3);
+    return a;  // a level may lie far from an outlier
 }
 
 }  // namespace
@@ -66,18 +52,18 @@ TEST_SUITE_BEGIN("step06");
 
 TEST_CASE("6.1 codes: what is kept stays what it is when it is kept again") {
     const std::vector<Row> rows = many_rows(64, 2000);
-    for (const KvCode code : kKvCodes) {
-        CAPTURE(kv_code_name(code));
-        const KvCodeTraits& traits = kv_code_traits(code);
+    for (const Format code : coded_formats()) {
+        CAPTURE(code->name);
+        const KvFormat& traits = *code;
         // Of Lloyd's levels the row's size changes with every rounding.
-        if (traits.row_scale && traits.levels != nullptr) continue;
+        if (traits.scales == Scales::of_row && traits.levels != nullptr) continue;
         // A range of 15 or 255 steps may move by an ulp; of these formats the codes stay.
-        const bool exact = code != KvCode::kivi4;
+        const bool exact = code != &formats::kivi4;
         Index moved = 0, codes_moved = 0;
         for (const Row& row : rows) {
             const Row once = rounded(code, row), twice = rounded(code, once);
             moved += compare_bits(once, twice).differ;
-            if (traits.plain) continue;
+            if (traits.scales == Scales::none) continue;
             CodedRow a, b;
             encode_row(code, row, a);
             encode_row(code, once, b);
@@ -90,8 +76,8 @@ TEST_CASE("6.1 codes: what is kept stays what it is when it is kept again") {
 }
 
 TEST_CASE("6.1 codes: no number is off by more than its format's bound") {
-    for (const KvCode code : kKvCodes) {
-        CAPTURE(kv_code_name(code));
+    for (const Format code : coded_formats()) {
+        CAPTURE(code->name);
         double worst = 0;
         for (const Row& row : many_rows(32, 1000)) {
             const Row kept = rounded(code, row);
@@ -101,17 +87,17 @@ TEST_CASE("6.1 codes: no number is off by more than its format's bound") {
                 worst = std::max(worst, static_cast<double>(off));
             }
         }
-        CHECK((worst > 0) == (code != KvCode::f32));
+        CHECK((worst > 0) == (code != &formats::f32));
     }
 }
 
 TEST_CASE("6.1 codes: rows of zeros and one number and the smallest and largest stay finite") {
     const float tiny = std::numeric_limits<float>::denorm_min(),
                 huge = std::numeric_limits<float>::max();
-    for (const KvCode code : kKvCodes)
+    for (const Format code : coded_formats())
         for (const float size : {0.0f, tiny, 1e-40f, 1e-30f, 1e-7f, 1.0f, 6e4f, 1e30f, huge})
             for (const bool alternating : {false, true}) {
-                CAPTURE(kv_code_name(code));
+                CAPTURE(code->name);
                 CAPTURE(size);
                 Row row(64, size);
                 if (alternating)
@@ -131,7 +117,7 @@ TEST_CASE("6.1 codes: rows of zeros and one number and the smallest and largest 
                           2 * std::string::npos);
                 }
             }
-    for (const KvCode code : kKvCodes)
+    for (const Format code : coded_formats())
         for (const float bad : {std::numeric_limits<float>::infinity(), std::nanf("")}) {
             Row row(32, 1.0f);
             row[7] = bad;
@@ -177,8 +163,8 @@ TEST_CASE("6.1 lloyd: the table is a fixed point of the iteration and rises and 
 TEST_CASE("6.1 lloyd: normal rows lose the share of their square that the theory says") {
     Rng rng(63);
     for (const auto& [code, share] :
-         {std::pair{KvCode::lloyd2, 0.1175}, std::pair{KvCode::lloyd3, 0.03454},
-          std::pair{KvCode::lloyd4, 0.009497}}) {
+         {std::pair{&formats::lloyd2, 0.1175}, std::pair{&formats::lloyd3, 0.03454},
+          std::pair{&formats::lloyd4, 0.009497}}) {
         double lost = 0, all = 0;
         for (int r = 0; r < 2000; ++r) {
             Row row(64);

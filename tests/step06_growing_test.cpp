@@ -4,9 +4,9 @@
 #include <doctest/doctest.h>
 
 #include <kvlab/policies/registry.hpp>
-#include <kvlab/policies/rotated_tiles.hpp>
+#include <kvlab/attention/rotated_tiles.hpp>
 #include <kvlab/quant/edited_weights.hpp>
-#include <kvlab/quant/latent_cache.hpp>
+#include <kvlab/quant/latent_plan.hpp>
 
 #include "quant_rig.hpp"
 #include "sample_source.hpp"
@@ -88,7 +88,7 @@ TEST_CASE("6.9 tables of angles: a cache that outgrows its table keeps every bit
     const auto L = static_cast<std::size_t>(shape.layers);
     const LatentRanks ranks{std::vector<Index>(L, 8), std::vector<Index>(L, 8)};
     const auto plan = std::make_shared<LatentPlan>(rig.model, find_bases(*rig.weights), ranks,
-                                                   LatentFormat::f32);
+                                                   &formats::f32);
     check_same("latents", [&] { return make_latent_cache(plan, kText); });
     CHECK(rope->bytes() <= 1024 * 16 * Index{sizeof(float)});
 }
@@ -99,12 +99,12 @@ TEST_CASE("6.9 tables of angles: keys before RoPE that outgrow theirs keep every
     auto engine = make_cpu_engine({1, default_simd_level()});
     const auto model = load_model(*make_synthetic(config, 5), *engine);
     Decoder decoder(model, *engine);
-    QuantOptions options = both(KvCode::q8_0);
+    QuantOptions options = both(&formats::q8_0);
     options.before_rope = true;
     const auto text = random_tokens(kText, 96, 11);
     const std::span<const Token> all(text);
-    QuantCache one(decoder.kv_shape(), kText, options, &model->rope);
-    QuantCache other(decoder.kv_shape(), kText, options, &model->rope);
+    KvCache one(decoder.kv_shape(), kText, coded_rows(options), &model->rope);
+    KvCache other(decoder.kv_shape(), kText, coded_rows(options), &model->rope);
     const Tensor whole = QuantRig::copy(decoder.forward(one, text));
     decoder.forward(other, all.first(10));
     decoder.forward(other, all.subspan(10, 500));

@@ -5,7 +5,7 @@
 
 #include <kvlab/attention/cpu_engine.hpp>
 #include <kvlab/attention/synthetic.hpp>
-#include <kvlab/kvcache/narrow_tiles.hpp>
+#include <kvlab/kvcache/kv_format.hpp>
 #include <kvlab/quant/edited_weights.hpp>
 #include <kvlab/quant/judge.hpp>
 
@@ -37,7 +37,7 @@ struct Small {
 
     MakeStore int8() const {
         const KvShape shape = Decoder(model, *engine).kv_shape();
-        return [shape](Index capacity) { return make_cache(KvFormat::int8, shape, capacity); };
+        return [shape](Index capacity) { return make_cache(&formats::int8, shape, capacity); };
     }
 };
 

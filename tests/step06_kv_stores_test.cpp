@@ -18,7 +18,7 @@ TEST_CASE("6.3 kv stores: forks and truncation and steps that fail against a fre
     const auto text = random_tokens(120, 96, 14);
     const auto other = random_tokens(40, 96, 15);
     const std::span all(text);
-    for (const KvCode code : {KvCode::q4_0, KvCode::lloyd3, KvCode::kivi2, KvCode::e4m3})
+    for (const Format code : {&formats::q4_0, &formats::lloyd3, &formats::kivi2, &formats::e4m3})
         for (const Index sinks : {0, 3}) {
             QuantOptions options = kivi(code, 64);
             options.sinks = sinks;
@@ -43,7 +43,7 @@ TEST_CASE("6.3 kv stores: forks and truncation and steps that fail against a fre
             cache->begin(3);
             cache->append(0, rows.view(), rows.view());
             CHECK(differing(rig.cached(*cache, other, 0), rig.cached(*fork, other, 0)) == 0);
-            if (code == KvCode::kivi2) {
+            if (code == &formats::kivi2) {
                 CHECK_THROWS_WITH_AS(cache->truncate(100), doctest::Contains("codes now"),
                                      Error);
             } else {
@@ -61,8 +61,8 @@ TEST_CASE("6.3 kivi: what still waits can be taken back") {
     const auto other = random_tokens(40, 96, 17);
     // All of it, and keys alone within their block.
     for (const auto& [options, length, back] :
-         {std::tuple{kivi(KvCode::kivi2, 64), Index{60}, Index{20}},
-          std::tuple{QuantOptions{KvCode::kivi2, KvCode::q4_0, false, false, 0, 64}, Index{110},
+         {std::tuple{kivi(&formats::kivi2, 64), Index{60}, Index{20}},
+          std::tuple{QuantOptions{&formats::kivi2, &formats::q4_0, false, false, 0, 64}, Index{110},
                      Index{64}}}) {
         const auto cache = rig.cache(options, 200);
         rig.cached(*cache, std::span(text).first(static_cast<std::size_t>(length)), 9);
@@ -76,14 +76,14 @@ TEST_CASE("6.3 kivi: what still waits can be taken back") {
 TEST_CASE("6.3 kv law: a run without a cache rounds and refuses what the cache refuses") {
     QuantRig rig;
     const auto text = random_tokens(40, 96, 18);
-    const Tensor floats = rig.uncached(both(KvCode::f32), text);
+    const Tensor floats = rig.uncached(both(&formats::f32), text);
     KvCache cache(rig.shape(), 40);
     CHECK(differing(rig.cached(cache, text, 0), floats) == 0);
-    UncachedQuant store(rig.shape(), 40, both(KvCode::q4_0));
+    UncachedQuant store(rig.shape(), 40, both(&formats::q4_0));
     CHECK_FALSE(store.remembers());
     CHECK_THROWS_WITH_AS(store.begin(41), doctest::Contains("41 tokens"), Error);
     CHECK_THROWS_AS(store.truncate(1), Error);
-    CHECK_THROWS_WITH_AS(UncachedQuant({2, 4, 2, 16}, 40, both(KvCode::q4_0)),
+    CHECK_THROWS_WITH_AS(UncachedQuant({2, 4, 2, 16}, 40, both(&formats::q4_0)),
                          doctest::Contains("head_dim of 16"), Error);
     // A prompt in pieces would forget its beginning.
     rig.decoder.forward(store, text, LogitsOf::all);
@@ -94,7 +94,7 @@ TEST_CASE("6.3 kv stores: waiting rows of a fork and the memory they take") {
     const KvShape shape{2, 4, 2, 32};
     const MemoryUse before = memory_use();
     {
-        QuantCache cache(shape, 200, kivi(KvCode::kivi2, 64));
+        KvCache cache(shape, 200, coded_rows(kivi(&formats::kivi2, 64)));
         Tensor rows({100, 2, 32});
         for (Index i = 0; i < rows.size(); ++i) rows.data()[i] = static_cast<float>(i % 77);
         const auto fill = [&] {
@@ -110,7 +110,7 @@ TEST_CASE("6.3 kv stores: waiting rows of a fork and the memory they take") {
         CHECK(memory_use().bytes - before.bytes - rows.size() * 4 ==
               2 * cache.bytes().allocated);
         // What waits in the fork is its own.
-        const auto& copy = dynamic_cast<const QuantCache&>(*fork);
+        const auto& copy = dynamic_cast<const KvCache&>(*fork);
         const float old = copy.key(1, 1, 99, 5);
         CHECK(old == rows(99, 1, 5));
         for (float& x : rows.flat()) x = -1.0f;
@@ -124,28 +124,28 @@ TEST_CASE("6.3 kv stores: waiting rows of a fork and the memory they take") {
 TEST_CASE("6.3 kv stores: what does not fit is refused by name") {
     const KvShape tiny{2, 4, 2, 16}, odd{1, 2, 1, 24};
     const auto make = [](const KvShape& shape, const QuantOptions& options) {
-        return QuantCache(shape, 64, options);
+        return KvCache(shape, 64, coded_rows(options));
     };
-    for (const KvCode code : {KvCode::q8_0, KvCode::q4_0, KvCode::q4_1})
+    for (const Format code : {&formats::q8_0, &formats::q4_0, &formats::q4_1})
         CHECK_THROWS_WITH_AS(make(tiny, both(code)),
                              doctest::Contains("head_dim of 16 is no multiple of 32"), Error);
-    CHECK_THROWS_WITH_AS(make(tiny, {KvCode::f32, KvCode::kivi4}),
+    CHECK_THROWS_WITH_AS(make(tiny, {&formats::f32, &formats::kivi4}),
                          "kivi4: a head_dim of 16 is no multiple of 32", Error);
-    CHECK_NOTHROW(make(tiny, {KvCode::kivi4, KvCode::f32}));
-    QuantOptions rotated = both(KvCode::int8);
+    CHECK_NOTHROW(make(tiny, {&formats::kivi4, &formats::f32}));
+    QuantOptions rotated = both(&formats::int8);
     rotated.rotate = true;
     CHECK_NOTHROW(make(tiny, rotated));
     CHECK_THROWS_WITH_AS(make(odd, rotated), doctest::Contains("24 is no power of two"), Error);
     rotated.before_rope = true;
     CHECK_THROWS_WITH_AS(make(tiny, rotated), doctest::Contains("before RoPE"), Error);
-    QuantOptions before = both(KvCode::f16);
+    QuantOptions before = both(&formats::f16);
     before.before_rope = true;
     CHECK_THROWS_WITH_AS(make(tiny, before), doctest::Contains("model with RoPE"), Error);
     for (const Index residual : {0, 31, 48})
-        CHECK_THROWS_WITH_AS(make({1, 2, 1, 32}, kivi(KvCode::kivi2, residual)),
+        CHECK_THROWS_WITH_AS(make({1, 2, 1, 32}, kivi(&formats::kivi2, residual)),
                              doctest::Contains("residual"), Error);
-    CHECK_THROWS_WITH_AS(parse_kv_code("q5_0"), doctest::Contains("q4_0, q4_1, lloyd4"), Error);
-    QuantCache cache(tiny, 2, both(KvCode::f16));
+    CHECK_THROWS_WITH_AS(find_kv_format(coded_formats(), "q5_0"), doctest::Contains("q4_0, q4_1, lloyd4"), Error);
+    KvCache cache(tiny, 2, coded_rows(both(&formats::f16)));
     CHECK_THROWS_AS(cache.begin(3), Error);
     Tensor rows({1, 2, 16});
     rows(0, 1, 3) = 65520.0f;

@@ -5,7 +5,7 @@
 #include <doctest/doctest.h>
 
 #include <kvlab/kvcache/kv_cache.hpp>
-#include <kvlab/kvcache/narrow_tiles.hpp>
+#include <kvlab/kvcache/kv_format.hpp>
 
 #include "quant_rig.hpp"
 
@@ -25,7 +25,7 @@ void check_law(QuantRig& rig, const QuantOptions& options, Index tokens) {
         CHECK(differing(rig.cached(*cache, text, piece), expected) == 0);
     }
     KvCache floats(rig.shape(), tokens);
-    if (options.keys != KvCode::f32 || options.values != KvCode::f32)
+    if (options.keys != &formats::f32 || options.values != &formats::f32)
         CHECK(differing(rig.cached(floats, text, 0), expected) > 0);
 }
 
@@ -35,23 +35,23 @@ TEST_SUITE_BEGIN("step06");
 
 TEST_CASE("6.3 kv law: cached equals uncached over the same rounded rows for every format") {
     QuantRig rig;
-    for (const KvCode code : kKvCodes) check_law(rig, both(code), 130);
+    for (const Format code : coded_formats()) check_law(rig, both(code), 130);
 }
 
 TEST_CASE("6.3 kv law: keys and values in formats of their own and heads of 64 and threads") {
     QuantRig rig(64, 3);
-    for (const auto& codes : {std::pair{KvCode::q8_0, KvCode::q4_0},
-                              {KvCode::f32, KvCode::q4_1},
-                              {KvCode::q4_0, KvCode::f32},
-                              {KvCode::kivi2, KvCode::int8},
-                              {KvCode::e4m3, KvCode::kivi4},
-                              {KvCode::lloyd3, KvCode::lloyd2}})
+    for (const auto& codes : {std::pair{&formats::q8_0, &formats::q4_0},
+                              {&formats::f32, &formats::q4_1},
+                              {&formats::q4_0, &formats::f32},
+                              {&formats::kivi2, &formats::int8},
+                              {&formats::e4m3, &formats::kivi4},
+                              {&formats::lloyd3, &formats::lloyd2}})
         check_law(rig, {codes.first, codes.second}, 100);
 }
 
 TEST_CASE("6.4 kv law: rotated by Hadamard") {
     QuantRig rig;
-    for (const KvCode code : {KvCode::q4_0, KvCode::lloyd4, KvCode::kivi4, KvCode::f16}) {
+    for (const Format code : {&formats::q4_0, &formats::lloyd4, &formats::kivi4, &formats::f16}) {
         QuantOptions options = both(code);
         options.rotate = true;
         options.residual = 32;
@@ -61,7 +61,7 @@ TEST_CASE("6.4 kv law: rotated by Hadamard") {
 
 TEST_CASE("6.3 kv law: keys kept before RoPE") {
     QuantRig rig;
-    for (const KvCode code : {KvCode::q8_0, KvCode::kivi2, KvCode::f32, KvCode::e5m2}) {
+    for (const Format code : {&formats::q8_0, &formats::kivi2, &formats::f32, &formats::e5m2}) {
         QuantOptions options = both(code);
         options.before_rope = true;
         options.residual = 32;
@@ -71,7 +71,7 @@ TEST_CASE("6.3 kv law: keys kept before RoPE") {
 
 TEST_CASE("6.3 kv law: sinks stay floats") {
     QuantRig rig;
-    for (const KvCode code : {KvCode::q4_0, KvCode::kivi2, KvCode::int8})
+    for (const Format code : {&formats::q4_0, &formats::kivi2, &formats::int8})
         for (const Index sinks : {1, 4, 40, 70}) {
             QuantOptions options = kivi(code, 32);
             options.sinks = sinks;
@@ -84,15 +84,15 @@ TEST_CASE("6.3 kivi: residuals and groups at their borders") {
     for (const Index residual : {32, 64})
         for (const Index tokens : {Index{31}, Index{32}, Index{33}, residual - 1, residual,
                                    residual + 1, residual + 2, 2 * residual, 2 * residual + 1})
-            check_law(rig, kivi(KvCode::kivi2, residual), tokens);
+            check_law(rig, kivi(&formats::kivi2, residual), tokens);
 }
 
 TEST_CASE("6.3 kivi: nothing becomes codes as long as the residual holds it") {
     QuantRig rig;
     const auto text = random_tokens(66, 96, 12);
-    const auto f16 = make_cache(KvFormat::f16, rig.shape(), 66);
+    const auto f16 = make_cache(&formats::f16, rig.shape(), 66);
     const Tensor halves = rig.cached(*f16, text, 0);
-    for (const KvCode code : {KvCode::kivi2, KvCode::kivi4}) {
+    for (const Format code : {&formats::kivi2, &formats::kivi4}) {
         const auto cache = rig.cache(kivi(code, 64), 66);
         const Tensor logits = rig.cached(*cache, text, 1);
         const auto row = [](const Tensor& all, Index t) { return all.view()[t].flat(); };
@@ -107,8 +107,8 @@ TEST_CASE("6.3 kv law: f16 is chapter 3's cache and f32 the float cache") {
     QuantRig rig;
     const auto text = random_tokens(90, 96, 13);
     for (const auto& [code, format] :
-         {std::pair{KvCode::f32, KvFormat::f32}, std::pair{KvCode::f16, KvFormat::f16},
-          std::pair{KvCode::int8, KvFormat::int8}}) {
+         {std::pair{&formats::f32, &formats::f32}, std::pair{&formats::f16, &formats::f16},
+          std::pair{&formats::int8, &formats::int8}}) {
         const auto narrow = make_cache(format, rig.shape(), 90);
         const auto cache = rig.cache(both(code), 90);
         CHECK(differing(rig.cached(*cache, text, 7), rig.cached(*narrow, text, 0)) == 0);

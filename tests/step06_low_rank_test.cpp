@@ -11,7 +11,7 @@
 #include <kvlab/attention/whole_sequence.hpp>
 #include <kvlab/kvcache/kv_cache.hpp>
 #include <kvlab/quant/edited_weights.hpp>
-#include <kvlab/quant/latent_cache.hpp>
+#include <kvlab/quant/latent_plan.hpp>
 
 #include "models.hpp"
 #include "random_data.hpp"
@@ -40,7 +40,7 @@ struct LowRank {
 
     std::unique_ptr<KvStore> cache(Index keys,
                                    Index values,
-                                   LatentFormat format = LatentFormat::f32,
+                                   Format format = &formats::f32,
                                    SimdLevel level = default_simd_level()) const {
         const auto L = static_cast<std::size_t>(config.layers);
         const LatentRanks ranks{std::vector<Index>(L, keys), std::vector<Index>(L, values)};
@@ -171,7 +171,7 @@ TEST_CASE("6.9 low rank: latents of full rank are the float cache") {
     CHECK(difference > 0);     // bit-equal latents would be a fake
     CHECK(farthest(s.run(*s.cache(8, s.N)), expected) > 1e-2);
     CHECK(farthest(s.run(*s.cache(s.N, 8)), expected) > 1e-2);
-    const double bytes = farthest(s.run(*s.cache(s.N, s.N, LatentFormat::int8)), expected);
+    const double bytes = farthest(s.run(*s.cache(s.N, s.N, &formats::int8)), expected);
     CHECK(bytes > difference);
     CHECK(bytes < 1.0);
 }
@@ -209,7 +209,7 @@ TEST_CASE("6.9 low rank: a cache of latents is a model whose matrices have that 
 
 TEST_CASE("6.9 low rank: pieces forks and levels change nothing") {
     const LowRank s;
-    for (const LatentFormat format : {LatentFormat::f32, LatentFormat::int8}) {
+    for (const Format format : {&formats::f32, &formats::int8}) {
         const auto whole = s.cache(20, 12, format);
         const std::vector<float> expected = s.run(*whole);
         for (const Index piece : {1, 7, 64})
@@ -230,7 +230,7 @@ TEST_CASE("6.9 low rank: pieces forks and levels change nothing") {
 TEST_CASE("6.9 low rank: rows that are not finite are refused and leave nothing behind") {
     const LowRank s;
     const Index Hkv = s.config.kv_heads, D = s.config.head_dim;
-    for (const LatentFormat format : {LatentFormat::f32, LatentFormat::int8}) {
+    for (const Format format : {&formats::f32, &formats::int8}) {
         const auto cache = s.cache(20, 12, format);
         for (const float wrong :
              {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()})
@@ -247,7 +247,7 @@ TEST_CASE("6.9 low rank: rows that are not finite are refused and leave nothing 
 
 TEST_CASE("6.9 low rank: bytes are those of the latents") {
     const LowRank s;
-    const auto floats = s.cache(20, 12), bytes = s.cache(20, 12, LatentFormat::int8);
+    const auto floats = s.cache(20, 12), bytes = s.cache(20, 12, &formats::int8);
     s.run(*floats);
     s.run(*bytes);
     CHECK(floats->bytes().logical == 150 * s.config.layers * (20 + 12) * 4);
@@ -279,7 +279,7 @@ TEST_CASE("6.9 low rank: refusals name what is wrong") {
     const Calibration without = calibrate(*s.weights, {s.tokens, 0, 50});
     CHECK_THROWS_WITH_AS(find_bases(*s.weights, &without), doctest::Contains("gram"), Error);
     const LatentRanks short_ranks{{1}, {1}};
-    CHECK_THROWS_WITH_AS(LatentPlan(s.model, s.plain, short_ranks, LatentFormat::f32),
+    CHECK_THROWS_WITH_AS(LatentPlan(s.model, s.plain, short_ranks, &formats::f32),
                          doctest::Contains("layers"), Error);
     auto cache = s.cache(4, 4);
     CHECK_THROWS_WITH_AS(cache->begin(201), doctest::Contains("201"), Error);

@@ -12,11 +12,11 @@
 #include <kvlab/quant/int8_engine.hpp>
 #include <kvlab/quant/int8_matrix.hpp>
 #include <kvlab/quant/judge.hpp>
-#include <kvlab/quant/latent_tiles.hpp>
+#include <kvlab/quant/latent_rows.hpp>
 #include <kvlab/quant/linear_algebra.hpp>
 #include <kvlab/quant/lloyd_max.hpp>
 #include <kvlab/quant/low_rank.hpp>
-#include <kvlab/quant/quant_slots.hpp>
+#include <kvlab/quant/coded_rows.hpp>
 #include <kvlab/quant/recent_rows.hpp>
 #include <kvlab/quant/smooth.hpp>
 #include <kvlab/quant/weight_codec.hpp>
@@ -80,27 +80,27 @@ TEST_CASE("6.0 messages: bytes that replace a tensor's") {
 }
 
 TEST_CASE("6.1 messages: formats of a cache") {
-    CHECK(parse_kv_code("kivi2") == KvCode::kivi2);
-    CHECK_THROWS_WITH_AS(parse_kv_code("q5_0"),
+    CHECK(find_kv_format(coded_formats(), "kivi2") == &formats::kivi2);
+    CHECK_THROWS_WITH_AS(find_kv_format(coded_formats(), "q5_0"),
                          "'q5_0' is no format of a cache; they are f32, f16, bf16, e4m3, e5m2, "
                          "int8, q8_0, q4_0, q4_1, lloyd4, lloyd3, lloyd2, kivi4, kivi2",
                          Error);
     std::byte to[4];
-    for (const KvCode code :
-         {KvCode::f32, KvCode::f16, KvCode::bf16, KvCode::e4m3, KvCode::e5m2}) {
+    for (const Format code :
+         {&formats::f32, &formats::f16, &formats::bf16, &formats::e4m3, &formats::e5m2}) {
         CHECK_NOTHROW(store_plain(code, 448.0f, to));
         CHECK_THROWS_WITH_AS(store_plain(code, -kInfinite, to),
-                             concat(kv_code_name(code), " cache: found -inf").c_str(), Error);
+                             concat(code->name, " cache: found -inf").c_str(), Error);
     }
     CodedRow coded;
     std::vector<float> row(32, 1.0f);
-    CHECK_NOTHROW(encode_row(KvCode::q4_0, row, coded));
-    CHECK_THROWS_WITH_AS(encode_row(KvCode::q4_0, std::span(row).first(16), coded),
+    CHECK_NOTHROW(encode_row(&formats::q4_0, row, coded));
+    CHECK_THROWS_WITH_AS(encode_row(&formats::q4_0, std::span(row).first(16), coded),
                          "q4_0: a head_dim of 16 is no multiple of 32", Error);
     row[31] = kInfinite;
-    for (const KvCode code : {KvCode::int8, KvCode::q4_0, KvCode::lloyd3, KvCode::kivi4})
+    for (const Format code : {&formats::int8, &formats::q4_0, &formats::lloyd3, &formats::kivi4})
         CHECK_THROWS_WITH_AS(encode_row(code, row, coded),
-                             concat(kv_code_name(code), " cache: found inf").c_str(), Error);
+                             concat(code->name, " cache: found inf").c_str(), Error);
     CHECK(lloyd_max_levels(1).size() == 2);
     CHECK(lloyd_max_levels(4).size() == 16);
     CHECK_THROWS_WITH_AS(lloyd_max_levels(0), "lloyd-max: 0 bits, expected 1 to 4", Error);
@@ -109,12 +109,12 @@ TEST_CASE("6.1 messages: formats of a cache") {
 
 TEST_CASE("6.1 messages: coded tiles and their slots") {
     using Side = CodedTiles::Side;
-    CHECK_NOTHROW(CodedTiles(KvCode::kivi4, Side::keys, 64, 2, 16));
-    CHECK_THROWS_WITH_AS(CodedTiles(KvCode::kivi4, Side::values, 64, 2, 16),
+    CHECK_NOTHROW(CodedTiles(&formats::kivi4, Side::keys, 64, 2, 16));
+    CHECK_THROWS_WITH_AS(CodedTiles(&formats::kivi4, Side::values, 64, 2, 16),
                          "kivi4: a head_dim of 16 is no multiple of 32", Error);
 
-    CodedTiles rows(KvCode::q8_0, Side::keys, 100, 2, 32);  // two tiles
-    CodedTiles groups(KvCode::kivi4, Side::keys, 64, 2, 32);
+    CodedTiles rows(&formats::q8_0, Side::keys, 100, 2, 32);  // two tiles
+    CodedTiles groups(&formats::kivi4, Side::keys, 64, 2, 32);
     const std::vector<float> row(32, 127.0f), group(32 * 32, 1.0f);
     CHECK_NOTHROW(rows.write(1, 127, row));
     CHECK_NOTHROW(groups.write_group(1, 1, group));
@@ -133,7 +133,7 @@ TEST_CASE("6.1 messages: coded tiles and their slots") {
                          "coded tiles: a group of 1024 numbers in q8_0", Error);
     CHECK_THROWS_WITH_AS(rows.copy_slot(groups, 0, 0, 0),
                          "coded tiles: cannot copy a slot of kivi4 into q8_0", Error);
-    const CodedTiles same(KvCode::q8_0, Side::keys, 128, 2, 32);
+    const CodedTiles same(&formats::q8_0, Side::keys, 128, 2, 32);
     CHECK_NOTHROW(rows.copy_from(same, 128));
     CHECK_THROWS_WITH_AS(rows.copy_from(same, 129), "coded tiles: cannot copy 129 slots",
                          Error);

@@ -12,7 +12,7 @@
 #include <kvlab/quant/int8_engine.hpp>
 #include <kvlab/quant/int8_matrix.hpp>
 #include <kvlab/quant/judge.hpp>
-#include <kvlab/quant/latent_tiles.hpp>
+#include <kvlab/quant/latent_rows.hpp>
 #include <kvlab/quant/linear_algebra.hpp>
 #include <kvlab/quant/lloyd_max.hpp>
 #include <kvlab/quant/low_rank.hpp>
@@ -258,10 +258,10 @@ TEST_CASE("6.9 messages: plans, caches and slots of latents") {
     const Bases bases = find_bases(*weights);
     const LatentRanks ranks{{3, 4}, {5, 6}};
     const auto plan = [&](const Bases& by, const LatentRanks& of) {
-        return std::make_shared<const LatentPlan>(model, by, of, LatentFormat::f32);
+        return std::make_shared<const LatentPlan>(model, by, of, &formats::f32);
     };
     CHECK(plan(bases, ranks)->layers.size() == 2);
-    CHECK_THROWS_WITH_AS(LatentPlan(gpt2_model, bases, ranks, LatentFormat::f32),
+    CHECK_THROWS_WITH_AS(LatentPlan(gpt2_model, bases, ranks, &formats::f32),
                          "latents: expected a model with RoPE, found gpt2", Error);
     const char* const layers = "latents: bases or ranks of another number of layers than 2";
     CHECK_THROWS_WITH_AS(plan({{bases.keys[0]}, bases.values}, ranks), layers, Error);
@@ -287,7 +287,7 @@ TEST_CASE("6.9 messages: plans, caches and slots of latents") {
                          Error);
     CHECK_THROWS_WITH_AS(make_latent_cache(nullptr, 20), "latents: no plan", Error);
 
-    Latents latents(3, 2, true, LatentFormat::f32);  // a tile of 64
+    Latents latents(3, 2, true, &formats::f32);  // a tile of 64
     const float row[] = {1, 2};
     CHECK_NOTHROW(latents.write(63, row));
     CHECK_THROWS_WITH_AS(latents.write(64, row), "latents: there is no slot 64 of 64", Error);

@@ -109,19 +109,21 @@ void abandon_step(ListRun& run, Rng& rng) {
     run.cache->begin(T);
     if (rng.below(2) == 0) {
         run.cache->append(0, k.view(), v.view());
+        run.cache->abandon();
         return;
     }
     Tensor& bad = rng.below(2) == 0 ? k : v;
     bad(rng.below(T), 0, rng.below(kListShape.head_dim)) = wrong[rng.below(3)];
     CHECK_THROWS_AS(run.cache->append(0, k.view(), v.view()), Error);
+    run.cache->abandon();
 }
 
 // Whether nothing that waited behind `to` tokens has become codes since.
 bool may_go_back(const QuantOptions& options, Index length, Index to) {
     if (to == length || to == 0) return true;
-    const auto same = [&](KvCode code, bool keys) {
+    const auto same = [&](Format code, bool keys) {
         const Index R = options.residual;
-        if (!kv_code_traits(code).groups) return true;
+        if (!code->waits) return true;
         return keys ? to / R == length / R : length <= R;
     };
     return same(options.keys, true) && same(options.values, false);
@@ -142,7 +144,7 @@ void operate_at_random(const QuantOptions& options, Index operations, Rng& rng) 
     const RopeTable rope(kListRoom, 32, 10000.0);
     constexpr Index kPieces[] = {1, 1, 1, 1, 2, 7, 31, 32, 33, 63, 64, 65, 127, 128, 129};
     std::vector<ListRun> runs(1);
-    runs[0].cache = std::make_unique<QuantCache>(kListShape, kListRoom, options, &rope);
+    runs[0].cache = std::make_unique<KvCache>(kListShape, kListRoom, coded_rows(options), &rope);
     for (Index number = 0; number < operations; ++number) {
         CAPTURE(number);
         ListRun& run =
@@ -177,9 +179,9 @@ TEST_SUITE_BEGIN("step06");
 
 TEST_CASE("6.3 kv random: any operations in any order leave what a plain list has") {
     Rng rng(61);
-    constexpr Index kCodes = std::size(kKvCodes);
-    for (Index c = 0; c < kCodes; ++c) {
-        const KvCode code = kKvCodes[c], other = kKvCodes[rng.below(kCodes)];
+    const Index codes = std::ssize(coded_formats());
+    for (Index c = 0; c < codes; ++c) {
+        const Format code = at(coded_formats(), c), other = at(coded_formats(), rng.below(codes));
         operate_at_random({code, code, false, false, 0, 32}, 12, rng);
         operate_at_random({code, other, true, false, 3, 64}, 12, rng);
         operate_at_random({other, code, false, true, 40, 96}, 12, rng);

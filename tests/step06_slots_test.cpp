@@ -6,7 +6,7 @@
 
 #include <kvlab/policies/registry.hpp>
 #include <kvlab/quant/hadamard.hpp>
-#include <kvlab/quant/quant_slots.hpp>
+#include <kvlab/quant/coded_rows.hpp>
 #include <kvlab/tensor/checksum.hpp>
 
 #include "policy_support.hpp"
@@ -53,6 +53,8 @@ public:
 
     void commit() override { inner_->commit(); }
 
+    void abandon() noexcept override { inner_->abandon(); }
+
     void truncate(Index length) override { inner_->truncate(length); }
 
     std::unique_ptr<KvStore> fork() const override {
@@ -77,7 +79,7 @@ private:
         return all;
     }
 
-    Tensor rounded(const View<const float>& rows, KvCode code) const {
+    Tensor rounded(const View<const float>& rows, Format code) const {
         return changed(rows, [&](Index t, std::span<float> head) {
             turn(head);
             if (next_position() + t >= options_.sinks) round_trip(code, head);
@@ -104,7 +106,7 @@ bool is_relative(const PolicyEntry& entry) {
     return std::string(entry.name).find("relative") != std::string::npos;
 }
 
-QuantOptions options_of(KvCode keys, KvCode values, bool rotate, Index sinks) {
+QuantOptions options_of(Format keys, Format values, bool rotate, Index sinks) {
     return {keys, values, rotate, false, sinks, 128};
 }
 
@@ -124,15 +126,15 @@ TEST_CASE("6.3 slots: a policy with quantised rows is the policy fed with rounde
     for (const PolicyEntry& entry : all_policies()) {
         if (!keeps_slots(entry)) continue;
         for (const QuantOptions& options :
-             {options_of(KvCode::q4_0, KvCode::q8_0, false, 0),
-              options_of(KvCode::lloyd3, KvCode::e4m3, true, 0),
-              options_of(KvCode::f32, KvCode::q4_1, false, 3),
-              options_of(KvCode::lloyd2, KvCode::q4_0, true, 45)}) {
+             {options_of(&formats::q4_0, &formats::q8_0, false, 0),
+              options_of(&formats::lloyd3, &formats::e4m3, true, 0),
+              options_of(&formats::f32, &formats::q4_1, false, 3),
+              options_of(&formats::lloyd2, &formats::q4_0, true, 45)}) {
             if (is_relative(entry) && options.rotate) continue;
             CAPTURE(std::string(entry.name));
             CAPTURE(quant_name(options));
             PolicyContext context = rig.context(200);
-            context.make_tiles = quant_slots(options);
+            context.make_rows = coded_rows(options);
             const auto store = entry.make(context, small_budget());
             RoundingStore expected(rig.store(entry.name, small_budget(), 200), options);
             const auto first = std::span<const Token>(text).first(75);
@@ -159,23 +161,23 @@ TEST_CASE("6.3 slots: a policy that forgets nothing is the quantised cache") {
     all.ratios = {1};  // PyramidKV's
     for (const PolicyEntry& entry : all_policies()) {
         if (!keeps_slots(entry)) continue;
-        for (const KvCode code : kKvCodes)
+        for (const Format code : coded_formats())
             for (const auto& [rotate, sinks] : {std::pair{false, Index{0}},
                                                 {true, Index{0}},
                                                 {false, Index{70}},
                                                 {true, Index{3}}}) {
                 // All codes under one policy, one under all.
-                const bool chosen = code == KvCode::q4_0 || std::string(entry.name) == "full";
-                if (kv_code_traits(code).groups || !chosen) continue;
+                const bool chosen = code == &formats::q4_0 || std::string(entry.name) == "full";
+                if (code->waits || !chosen) continue;
                 QuantOptions options = options_of(code, code, rotate, sinks);
                 CAPTURE(std::string(entry.name));
                 CAPTURE(quant_name(options));
                 PolicyContext context = rig.context(200);
-                context.make_tiles = quant_slots(options);
+                context.make_rows = coded_rows(options);
                 options.before_rope = is_relative(entry);
                 if (rotate && options.before_rope) continue;
                 const auto store = entry.make(context, all);
-                QuantCache cache(rig.decoder.kv_shape(), 200, options, &rope);
+                KvCache cache(rig.decoder.kv_shape(), 200, coded_rows(options), &rope);
                 CHECK(compare_bits(rig.logits(*store, text, {64, 1, 1, 40, 24}),
                                    rig.logits(cache, text))
                           .differ == 0);
@@ -194,11 +196,11 @@ TEST_CASE("6.3 slots: attention counts the bytes that are kept and a sink's as f
         return moved;
     };
     for (const Index sinks : {0, 3, 17}) {
-        const QuantOptions options = options_of(KvCode::q4_0, KvCode::q8_0, false, sinks);
+        const QuantOptions options = options_of(&formats::q4_0, &formats::q8_0, false, sinks);
         PolicyContext context = rig.context(64);
-        context.make_tiles = quant_slots(options);
+        context.make_rows = coded_rows(options);
         const auto store = find_policy("full").make(context, small_budget());
-        QuantCache cache(rig.decoder.kv_shape(), 64, options, nullptr);
+        KvCache cache(rig.decoder.kv_shape(), 64, coded_rows(options));
         const BytesMoved moved = count(*store), by_cache = count(cache);
         CHECK(moved.read == by_cache.read);
         CHECK(moved.written == by_cache.written);
@@ -210,10 +212,10 @@ TEST_CASE("6.3 slots: attention counts the bytes that are kept and a sink's as f
 TEST_CASE("6.3 slots: sinks that are evicted give their bytes back and a text begins anew") {
     PolicyRig rig(small_config(4, 2, 32));
     const auto text = random_tokens(60, 96, 24);
-    const QuantOptions options = options_of(KvCode::q4_0, KvCode::q4_0, false, 5);
+    const QuantOptions options = options_of(&formats::q4_0, &formats::q4_0, false, 5);
     const auto bytes = [&](const char* policy, bool twice) {
         PolicyContext context = rig.context(64);
-        context.make_tiles = quant_slots(options);
+        context.make_rows = coded_rows(options);
         const auto store = find_policy(policy).make(context, small_budget());
         const auto first = rig.logits(*store, text, one_by_one(30, 30));
         if (twice) {
@@ -231,28 +233,24 @@ TEST_CASE("6.3 slots: sinks that are evicted give their bytes back and a text be
 TEST_CASE("6.3 slots: KIVI is refused by name and so are stores that keep no slots") {
     PolicyRig rig(small_config(4, 2, 32));
     PolicyContext context = rig.context(64);
-    context.make_tiles = quant_slots({KvCode::q8_0, KvCode::kivi2});
+    context.make_rows = coded_rows({&formats::q8_0, &formats::kivi2});
     CHECK_THROWS_WITH_AS(find_policy("window").make(context, small_budget()),
                          doctest::Contains("kivi2"), Error);
-    context.make_tiles = quant_slots({KvCode::q8_0, KvCode::q8_0});
+    context.make_rows = coded_rows({&formats::q8_0, &formats::q8_0});
     CHECK_THROWS_WITH_AS(find_policy("quest").make(context, small_budget()),
                          doctest::Contains("quest"), Error);
     CHECK_THROWS_WITH_AS(find_policy("minicache").make(context, small_budget()),
                          doctest::Contains("minicache"), Error);
-    QuantOptions options{KvCode::q8_0, KvCode::q8_0, true};
-    context.make_tiles = quant_slots(options);
+    QuantOptions options{&formats::q8_0, &formats::q8_0, true};
+    context.make_rows = coded_rows(options);
     CHECK_THROWS_WITH_AS(find_policy("sinks-relative").make(context, small_budget()),
-                         doctest::Contains("relative positions"), Error);
+                         doctest::Contains("cannot be kept turned"), Error);
     CHECK_NOTHROW(find_policy("sinks").make(context, small_budget()));
-    options = {KvCode::q8_0, KvCode::q8_0, false, true};
-    context.make_tiles = quant_slots(options);
-    CHECK_THROWS_WITH_AS(find_policy("sinks").make(context, small_budget()),
-                         doctest::Contains("scheme of positions"), Error);
-    CHECK_THROWS_WITH_AS(QuantSlots({KvCode::f16, KvCode::f16, true}, 8, 1, 24),
+    CHECK_THROWS_WITH_AS(CodedRows({&formats::f16, &formats::f16, true}, 8, 1, 24),
                          doctest::Contains("24 is no power of two"), Error);
-    CHECK_THROWS_WITH_AS(QuantSlots({KvCode::f16, KvCode::f16, false, false, -1}, 8, 1, 24),
+    CHECK_THROWS_WITH_AS(CodedRows({&formats::f16, &formats::f16, false, false, -1}, 8, 1, 24),
                          doctest::Contains("-1 sinks"), Error);
-    context.make_tiles = quant_slots({KvCode::q8_0, KvCode::q8_0});
+    context.make_rows = coded_rows({&formats::q8_0, &formats::q8_0});
     // Slots are counted in the format's bytes: of 24 tokens, 2 layers and 2 heads, keys and
     // values of 34 bytes and a position.
     const auto store = find_policy("window").make(context, small_budget());

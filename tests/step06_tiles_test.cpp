@@ -5,7 +5,7 @@
 #include <bit>
 
 #include <kvlab/quant/coded_tiles.hpp>
-#include <kvlab/quant/quant_cache.hpp>
+#include <kvlab/quant/coded_rows.hpp>
 
 #include "quant_rows.hpp"
 
@@ -14,9 +14,9 @@ using namespace kvlab::test;
 
 namespace {
 
-bool fits(KvCode code, Index D, bool keys) {
+bool fits(Format code, Index D, bool keys) {
     try {
-        check_kv_code(code, D, keys);
+        check_row_format(code, D, keys);
         return true;
     } catch (const Error&) {
         return false;
@@ -54,7 +54,7 @@ TEST_CASE("6.2 tiles: the bytes of rows made by hand") {
         row[static_cast<std::size_t>(i)] = static_cast<float>(i - 8);
         row[static_cast<std::size_t>(i + 16)] = static_cast<float>(7 - i);
     }
-    CodedTiles q4(KvCode::q4_0, CodedTiles::Side::values, 64, 1, 32);
+    CodedTiles q4(&formats::q4_0, CodedTiles::Side::values, 64, 1, 32);
     q4.write(0, 0, row);
     const std::span<const std::byte> bytes = q4.tile_bytes(0, 0);
     REQUIRE(bytes.size() == 64 * 18);
@@ -72,7 +72,7 @@ TEST_CASE("6.2 tiles: the bytes of rows made by hand") {
 
     // KIVI's keys: channel i of 32 tokens. Tokens 0, 1, 2 ... hold 0, 1, 2, 3, 0, 1 ... in
     // channel 0; in two bits, d = 1 and m = 0. Chunk 0 is tokens 0..15: bits 0 and 1.
-    CodedTiles k2(KvCode::kivi2, CodedTiles::Side::keys, 64, 1, 16);
+    CodedTiles k2(&formats::kivi2, CodedTiles::Side::keys, 64, 1, 16);
     Row group(32 * 16, 5.0f);
     for (std::size_t s = 0; s < 32; ++s) group[s * 16] = static_cast<float>(s % 4);
     k2.write_group(0, 0, group);
@@ -85,12 +85,12 @@ TEST_CASE("6.2 tiles: the bytes of rows made by hand") {
 }
 
 TEST_CASE("6.2 tiles: a tile expands to its numbers in every SIMD level") {
-    for (const KvCode code : kKvCodes)
+    for (const Format code : coded_formats())
         for (const Index D : {16, 24, 32, 48, 64, 96, 128, 256})
             for (const auto side : {CodedTiles::Side::keys, CodedTiles::Side::values}) {
                 const bool keys = side == CodedTiles::Side::keys;
                 if (!fits(code, D, keys)) continue;
-                CAPTURE(kv_code_name(code));
+                CAPTURE(code->name);
                 CAPTURE(D);
                 CAPTURE(keys);
                 const Index Dp = (D + 15) / 16 * 16;
@@ -117,9 +117,9 @@ TEST_CASE("6.2 tiles: a tile expands to its numbers in every SIMD level") {
 }
 
 TEST_CASE("6.2 tiles: a tile holds the rows that went through the format") {
-    for (const KvCode code : kKvCodes)
+    for (const Format code : coded_formats())
         for (const auto side : {CodedTiles::Side::keys, CodedTiles::Side::values}) {
-            CAPTURE(kv_code_name(code));
+            CAPTURE(code->name);
             CodedTiles tiles(code, side, 100, 1, 64);
             if (tiles.grouped()) continue;
             const std::vector<Row> rows = many_rows(64, 128);
@@ -143,27 +143,27 @@ TEST_CASE("6.3 bytes: what 1024 tokens take is the closed form and scales are co
     const KvShape shape{4, 8, 2, 32};
 
     struct Expected {
-        KvCode code;
+        Format code;
         Index residual, bytes;
     };
 
-    for (const Expected& e : {Expected{KvCode::f32, 128, 2097152},
-                              {KvCode::f16, 128, 1048576},
-                              {KvCode::bf16, 128, 1048576},
-                              {KvCode::e4m3, 128, 524288},
-                              {KvCode::int8, 128, 589824},
-                              {KvCode::q8_0, 128, 557056},
-                              {KvCode::q4_1, 128, 327680},
-                              {KvCode::q4_0, 128, 294912},
-                              {KvCode::lloyd4, 128, 327680},
-                              {KvCode::lloyd2, 128, 196608},
-                              {KvCode::kivi4, 128, 372736},
-                              {KvCode::kivi2, 128, 249856},
-                              {KvCode::kivi2, 32, 209920}}) {
-        CAPTURE(kv_code_name(e.code));
+    for (const Expected& e : {Expected{&formats::f32, 128, 2097152},
+                              {&formats::f16, 128, 1048576},
+                              {&formats::bf16, 128, 1048576},
+                              {&formats::e4m3, 128, 524288},
+                              {&formats::int8, 128, 589824},
+                              {&formats::q8_0, 128, 557056},
+                              {&formats::q4_1, 128, 327680},
+                              {&formats::q4_0, 128, 294912},
+                              {&formats::lloyd4, 128, 327680},
+                              {&formats::lloyd2, 128, 196608},
+                              {&formats::kivi4, 128, 372736},
+                              {&formats::kivi2, 128, 249856},
+                              {&formats::kivi2, 32, 209920}}) {
+        CAPTURE(e.code->name);
         QuantOptions options{e.code, e.code};
         options.residual = e.residual;
-        QuantCache cache(shape, 1024, options);
+        KvCache cache(shape, 1024, coded_rows(options));
         Rng rng(65);
         Tensor rows({512, 2, 32});
         for (float& x : rows.flat()) x = rng.normal();
@@ -176,15 +176,15 @@ TEST_CASE("6.3 bytes: what 1024 tokens take is the closed form and scales are co
         CHECK(cache.bytes().logical == e.bytes);
         // Tiles lie without gaps; KIVI keeps a slot for every code and its residual beside
         // them.
-        if (kv_code_traits(e.code).groups)
+        if (e.code->waits)
             CHECK(cache.bytes().allocated ==
-                  4 * 2 * 2 * (1024 * kv_row_bytes(e.code, 32) + (e.residual + 1) * 32 * 2));
+                  4 * 2 * 2 * (1024 * e.code->row_bytes(32) + (e.residual + 1) * 32 * 2));
         else
             CHECK(cache.bytes().allocated == e.bytes);
     }
-    QuantOptions sinks{KvCode::q4_0, KvCode::q4_0};
+    QuantOptions sinks{&formats::q4_0, &formats::q4_0};
     sinks.sinks = 4;
-    QuantCache cache(shape, 64, sinks);
+    KvCache cache(shape, 64, coded_rows(sinks));
     Tensor rows({10, 2, 32});
     cache.begin(10);
     for (Index layer = 0; layer < 4; ++layer) cache.append(layer, rows.view(), rows.view());

@@ -10,27 +10,27 @@ namespace kvlab {
 namespace {
 
 // The tiles of one KV head, one at a time. Those that do not lie in memory as floats are
-// written into a room that each thread keeps. Keys and values take the same room, one after the
+// written into a scratch that each thread keeps. Keys and values take the same one, one after the
 // other: both together, with the codes that they are made of, would not fit into a first-level
 // cache of 32 KiB. It begins with a cache line, or every register would be written to two of
 // them.
 class HeadTiles {
 public:
     HeadTiles(const TileReader& tiles, Index kv_head) : tiles_(tiles), kv_head_(kv_head) {
-        if (!tiles.needs_room()) return;
-        alignas(64) thread_local float room[kTile * AttentionRows::kMaxHeadDim];
-        room_ = room;
+        if (!tiles.needs_scratch()) return;
+        alignas(64) thread_local float scratch[kTile * AttentionRows::kMaxHeadDim];
+        scratch_ = scratch;
     }
 
     // Valid until the next call of either.
-    const float* keys(Index tile) const { return tiles_.read_keys(kv_head_, tile, room_); }
+    const float* keys(Index tile) const { return tiles_.read_keys(kv_head_, tile, scratch_); }
 
-    const float* values(Index tile) const { return tiles_.read_values(kv_head_, tile, room_); }
+    const float* values(Index tile) const { return tiles_.read_values(kv_head_, tile, scratch_); }
 
 private:
     const TileReader& tiles_;
     Index kv_head_;
-    float* room_ = nullptr;
+    float* scratch_ = nullptr;
 };
 
 // Decoding: the rows are the heads of one group, and all see the same slots.

@@ -1,4 +1,4 @@
-// attention_kernels.simd.cpp - chapter 2: softmax of one tile. Compiled once per SIMD level.
+// attention_kernels.simd.cpp - chapter 2: softmax, sums and RoPE of one tile. Compiled once per SIMD level.
 #include <kvlab/attention/attention_kernels.hpp>
 #include <kvlab/tensor/simd.hpp>
 
@@ -120,7 +120,45 @@ static void rotate(float* head,
     for (Index i = rope_dim; i < head_dim; ++i) head[i] = head[i] * factor;
 }
 
+// One row of angles of a tile: the table's own if there is one run; else pieced together in
+// `scratch`, 2 * 64 floats. Each run is written as if it went on for 64 slots, and the next one
+// overwrites what is too much: no length has to be asked for.
+static const float* angles(const float* row, const AngleRun* runs, Index count, float* scratch) {
+    if (count == 1) return row + runs[0].position;
+    for (Index r = 0; r < count; ++r)
+        for (Index s = 0; s < kTile; s += kLanes)
+            store(scratch + runs[r].slot + s, load(row + runs[r].position + s));
+    return scratch;
+}
+
+static void rotate_tile(const float* keys,
+                        const float* cos,
+                        const float* sin,
+                        Index stride,
+                        const AngleRun* runs,
+                        Index count,
+                        Index rope_dim,
+                        Index head_dim,
+                        float* out) {
+    const Vec minus_zero = fill(-0.0f);  // -0 - x is -x for every x, 0 - x is not
+    float cos_row[2 * kTile], sin_row[2 * kTile];
+    for (Index i = 0; i < rope_dim / 2; ++i) {
+        const float* const c_row = angles(cos + i * stride, runs, count, cos_row);
+        const float* const s_row = angles(sin + i * stride, runs, count, sin_row);
+        for (Index s = 0; s < kTile; s += kLanes) {
+            const Vec x0 = load(keys + 2 * i * kTile + s);
+            const Vec x1 = load(keys + (2 * i + 1) * kTile + s);
+            const Vec c = load(c_row + s), d = load(s_row + s);
+            store(out + 2 * i * kTile + s, fma(x0, c, sub(minus_zero, mul(x1, d))));
+            store(out + (2 * i + 1) * kTile + s, fma(x1, c, mul(x0, d)));
+        }
+    }
+    for (Index s = rope_dim * kTile; s < head_dim * kTile; s += kLanes)
+        store(out + s, load(keys + s));
+}
+
 extern const AttentionKernels kAttentionKernels;
-const AttentionKernels kAttentionKernels = {softmax_tile, weigh, scale, rotate};
+const AttentionKernels kAttentionKernels = {softmax_tile, weigh, scale, rotate,
+                                              rotate_tile};
 
 }  // namespace kvlab::KVLAB_SIMD

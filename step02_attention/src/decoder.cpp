@@ -20,10 +20,41 @@ KvShape Decoder::kv_shape() const {
     return {c.layers, c.heads, c.kv_heads, c.head_dim};
 }
 
+namespace {
+
+// Opens the step of every store, and ends those that are still open, after a pass that threw,
+// as if they had never begun.
+class OpenSteps {
+public:
+    explicit OpenSteps(std::span<const SequenceStep> batch) : batch_(batch) {}
+
+    ~OpenSteps() {
+        for (std::size_t s = 0; s < opened_; ++s) batch_[s].store->abandon();
+    }
+
+    OpenSteps(const OpenSteps&) = delete;
+    OpenSteps& operator=(const OpenSteps&) = delete;
+
+    void open() {
+        for (const SequenceStep& step : batch_) {
+            step.store->begin(std::ssize(step.tokens));
+            ++opened_;
+        }
+    }
+
+private:
+    std::span<const SequenceStep> batch_;
+    std::size_t opened_ = 0;
+};
+
+}  // namespace
+
 // ANCHOR: forward
 View<const float> Decoder::forward(std::span<const SequenceStep> batch) {
     const SoleUse::Guard alone(use_, "decoder");
     start(batch);
+    OpenSteps steps(batch);
+    steps.open();
     const View<const float> logits = engine_.host_rows(run_layers(batch), host_logits_);
     if (!all_finite(logits.flat())) [[unlikely]]
         report_non_finite(batch);
@@ -54,14 +85,15 @@ View<const float> Decoder::forward(KvStore& store,
 void Decoder::report_non_finite(std::span<const SequenceStep> batch) {
     FirstNonFinite finder;
     const Observing watched(*this, finder);
-    for (const SequenceStep& step : batch)
+    for (const SequenceStep& step : batch) {
+        step.store->abandon();
         step.store->begin(static_cast<Index>(step.tokens.size()));
+    }
     run_layers(batch);
     throw Error(concat(model_->source, ": a number that is not finite: ", finder.where()));
 }
 
-// Checks everything that can be wrong before anything changes, then opens the step in every
-// store.
+// Checks everything that can be wrong before anything changes.
 void Decoder::start(std::span<const SequenceStep> batch) {
     const Config& c = config();
     check(!batch.empty(), "decoder: an empty batch");
@@ -100,8 +132,6 @@ void Decoder::start(std::span<const SequenceStep> batch) {
         R_ = R;
         look_at_rows();
     }
-    for (const SequenceStep& step : batch)
-        step.store->begin(static_cast<Index>(step.tokens.size()));
 }
 
 void Decoder::embed() {

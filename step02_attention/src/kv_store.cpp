@@ -15,17 +15,4 @@ void check_kv_shape(const char* store, const KvShape& shape) {
           " query heads do not share ", shape.kv_heads, " KV heads evenly");
 }
 
-void check_attend(const char* store,
-                  const KvShape& shape,
-                  Index pending,
-                  Index appended,
-                  Index layer,
-                  const View<const float>& q,
-                  const View<float>& out) {
-    check(pending > 0, store, ": attend() outside of a step, which begin() opens");
-    check(layer >= 0 && layer < appended, store, ": layer ", layer, " has no keys yet");
-    check_shape(q, {pending, shape.heads, shape.head_dim}, store);
-    check_shape(out, {pending, shape.heads, shape.head_dim}, store);
-}
-
 }  // namespace kvlab

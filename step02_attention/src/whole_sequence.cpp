@@ -5,46 +5,27 @@
 namespace kvlab {
 
 WholeSequence::WholeSequence(const KvShape& shape, Index context, SimdLevel level)
-    : shape_((check_kv_shape("no cache", shape), shape)),
-      context_(context),
+    : SteppedStore("no cache", shape, context),
       level_(level),
       tiles_(context, shape.kv_heads, shape.head_dim) {}
 
-void WholeSequence::begin(Index T) {
-    check(T >= 1 && T <= context_, "no cache: a step of ", T,
-          " tokens does not fit the context of ", context_);
-    T_ = T;
-    layer_ = -1;
-}
-
 // ANCHOR: no_cache
-void WholeSequence::append(Index layer,
-                           const View<const float>& k,
-                           const View<const float>& v) {
-    check(k.rank() == 3 && k.dim(0) == T_, "no cache: a step of ", T_, " tokens, found ",
-          k.shape());
-    check(layer >= 0 && layer < shape_.layers, "no cache: no layer ", layer);
-    tiles_.write(0, k, v);
-    layer_ = layer;
+void WholeSequence::write_rows(Index, const View<const float>& k, const View<const float>& v) {
+    tiles_.write(0, k, v);  // over those of the layer before
 }
 
-AttentionWork WholeSequence::attend(Index layer,
-                                    const View<const float>& q,
-                                    const View<float>& out,
-                                    ThreadPool& pool) {
-    check_attend("no cache", shape_, T_, layer == layer_ ? layer + 1 : 0, layer, q, out);
+AttentionWork WholeSequence::attend_rows(Index layer,
+                                         const View<const float>& q,
+                                         const View<float>& out,
+                                         ThreadPool& pool) {
+    check(layer == appended() - 1, name(), ": the rows of layer ", layer, " are gone");
     return attend_tiles(level_, pool, q, tiles_, 0, out);
 }
 
 // ANCHOR_END: no_cache
 
-void WholeSequence::truncate(Index length) {
-    check(length == 0, "no cache: cannot keep ", length, " tokens");
-    T_ = 0;
-}
-
-std::unique_ptr<KvStore> WholeSequence::fork() const {
-    return std::make_unique<WholeSequence>(shape_, context_, level_);
+std::unique_ptr<SteppedStore> WholeSequence::copied() const {
+    return std::make_unique<WholeSequence>(shape(), capacity(), level_);
 }
 
 KvBytes WholeSequence::bytes() const {

@@ -8,7 +8,7 @@
 
 #include <kvlab/attention/whole_sequence.hpp>
 #include <kvlab/kvcache/loose_engine.hpp>
-#include <kvlab/kvcache/narrow_tiles.hpp>
+#include <kvlab/kvcache/kv_format.hpp>
 #include <kvlab/kvcache/split_store.hpp>
 #include <kvlab/tensor/report.hpp>
 
@@ -48,7 +48,7 @@ std::unique_ptr<KvStore> diverge_store(const std::string& cache,
         return std::make_unique<SplitStore>(shape, capacity, !none);
     }
     if (none) return std::make_unique<WholeSequence>(shape, capacity, level);
-    return make_cache(parse_kv_format(cache), shape, capacity, level);
+    return make_cache(find_kv_format(kv_formats(), cache), shape, capacity, level);
 }
 
 Compared run_pair(const Session& session, const DivergeFlags& flags, Switch which) {

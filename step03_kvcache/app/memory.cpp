@@ -7,7 +7,7 @@
 #include <kvlab/attention/generate.hpp>
 #include <kvlab/attention/whole_sequence.hpp>
 #include <kvlab/kvcache/closed_forms.hpp>
-#include <kvlab/kvcache/narrow_tiles.hpp>
+#include <kvlab/kvcache/kv_format.hpp>
 #include <kvlab/tensor/report.hpp>
 
 #include "app.hpp"
@@ -57,7 +57,7 @@ Index peak_of(Subject& subject, Index& activations, Work&& work) {
 
 Line measure(Subject& subject, const MemoryFlags& flags, Index steps) {
     const KvShape shape = subject.decoder().kv_shape();
-    const KvFormat format = parse_kv_format(flags.cache);
+    const Format format = find_kv_format(kv_formats(), flags.cache);
     const std::vector<Token> prompt = subject.random_text(flags.prompt);
     Line line;
     line.steps = steps;
@@ -76,7 +76,7 @@ Line measure(Subject& subject, const MemoryFlags& flags, Index steps) {
         WholeSequence store(shape, line.rows, subject.level());
         decoder.forward(store, subject.random_text(line.rows));
     });
-    line.formula = kv_bytes_per_token(format, shape) * line.rows;
+    line.formula = format->token_bytes(shape) * line.rows;
     return line;
 }
 

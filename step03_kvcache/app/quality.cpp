@@ -65,19 +65,19 @@ void print_formats(const QualityReport& report, const KvShape& shape, Index byte
     std::printf("  %-7s %14.6f\n", "none", per_byte(report.uncached_bits));
     for (const CacheQuality& cache : report.caches)
         std::printf("  %-7s %14.6f %10.3f%% %14s %12s %12s %13td %7.2f%%\n",
-                    kv_format_name(cache.format), per_byte(cache.bits), 100 * cache.agreement(),
+                    cache.format->name, per_byte(cache.bits), 100 * cache.agreement(),
                     format_number(cache.mean_kl()).c_str(),
                     format_number(cache.max_kl()).c_str(),
                     format_number(cache.logits.max_abs).c_str(),
-                    kv_bytes_per_token(cache.format, shape),
-                    100.0 * static_cast<double>(kv_bytes_per_token(cache.format, shape)) /
-                        static_cast<double>(kv_bytes_per_token(KvFormat::f32, shape)));
+                    cache.format->token_bytes(shape),
+                    100.0 * static_cast<double>(cache.format->token_bytes(shape)) /
+                        static_cast<double>(formats::f32.token_bytes(shape)));
 }
 
 Json to_json(const CacheQuality& cache, const KvShape& shape, Index bytes) {
-    const Index per_token = kv_bytes_per_token(cache.format, shape);
+    const Index per_token = cache.format->token_bytes(shape);
     return {
-        {"cache", kv_format_name(cache.format)},
+        {"cache", cache.format->name},
         {"bits_per_byte", cache.bits / static_cast<double>(bytes)},
         {"agreement", cache.agreement()},
         {"mean_kl", cache.mean_kl()},
@@ -87,7 +87,7 @@ Json to_json(const CacheQuality& cache, const KvShape& shape, Index bytes) {
         {"logits_differ", cache.logits.differ},
         {"bytes_per_token", per_token},
         {"share_of_f32", static_cast<double>(per_token) /
-                             static_cast<double>(kv_bytes_per_token(KvFormat::f32, shape))}};
+                             static_cast<double>(formats::f32.token_bytes(shape))}};
 }
 
 bool judge_model(const std::string& name, const QualityFlags& flags, Json& report) {
@@ -109,7 +109,7 @@ bool judge_model(const std::string& name, const QualityFlags& flags, Json& repor
                 windows.count(), window, bytes, flags.piece == 0 ? window : flags.piece);
     std::fflush(stdout);
     const QualityReport result = measure_quality(session.model, *session.engine, windows,
-                                                 kKvFormats, flags.piece, session.level);
+                                                 kv_formats(), flags.piece, session.level);
     const KvShape shape = session.decoder.kv_shape();
     print_formats(result, shape, bytes);
     const bool equal = result.f32_equals_uncached();

@@ -62,7 +62,7 @@ void CacheQuality::add(const NextToken& p, const NextToken& q, Token next) {
 
 bool QualityReport::f32_equals_uncached() const {
     for (const CacheQuality& cache : caches)
-        if (cache.format == KvFormat::f32 &&
+        if (cache.format == &formats::f32 &&
             (cache.logits.differ != 0 || cache.bits != uncached_bits))
             return false;
     return true;
@@ -71,7 +71,7 @@ bool QualityReport::f32_equals_uncached() const {
 QualityReport measure_quality(const std::shared_ptr<const Model>& model,
                               Engine& engine,
                               const TextWindows& text,
-                              std::span<const KvFormat> formats,
+                              std::span<const Format> formats,
                               Index piece,
                               SimdLevel level) {
     const Index window = text.window(), context = model->config.context;
@@ -83,7 +83,7 @@ QualityReport measure_quality(const std::shared_ptr<const Model>& model,
     WholeSequence no_cache(whole.kv_shape(), window, level);
     QualityReport report;
     std::vector<std::unique_ptr<KvStore>> stores;
-    for (const KvFormat format : formats) {
+    for (const Format format : formats) {
         stores.push_back(make_cache(format, pieces.kv_shape(), window, level));
         report.caches.emplace_back().format = format;
     }

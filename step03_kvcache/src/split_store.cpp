@@ -54,14 +54,9 @@ void SplitStore::attend_one(Index T,
     attention_in_pieces(q, k, v, T == 1 ? kPiece : k.dim(0), out);
 }
 
-void SplitStore::commit() {
-    NaiveCache::commit();
-    if (!remembers_) truncate(0);
-}
-
-std::unique_ptr<KvStore> SplitStore::fork() const {
-    auto copy = std::make_unique<SplitStore>(shape(), next_position() + room(), remembers_);
-    copy->take_committed(*this);
+std::unique_ptr<SteppedStore> SplitStore::copied() const {
+    auto copy = std::make_unique<SplitStore>(shape(), capacity(), remembers_);
+    copy->take_rows(*this);
     return copy;
 }
 

@@ -6,9 +6,7 @@
 namespace kvlab {
 
 CudaCache::CudaCache(const KvShape& shape, Index capacity, const AttentionRung* attention)
-    : shape_(shape), capacity_(capacity), attention_(attention) {
-    check_kv_shape("cuda cache", shape);
-    check(capacity > 0, "cuda cache: capacity must be positive, found ", capacity);
+    : SteppedStore("cuda cache", shape, capacity), attention_(attention) {
     const Index floats =
         checked_product("cuda cache", {shape.kv_heads, capacity, shape.head_dim});
     for (Index layer = 0; layer < shape.layers; ++layer)
@@ -16,43 +14,32 @@ CudaCache::CudaCache(const KvShape& shape, Index capacity, const AttentionRung* 
             DeviceArray<float>(floats, "keys"), DeviceArray<float>(floats, "values")}));
 }
 
-void CudaCache::begin(Index T) {
-    check(T >= 1 && T <= room(), "cuda cache: ", T, " tokens do not fit: ", length_, " of ",
-          capacity_, " slots are taken");
-    pending_ = T;
-    appended_ = 0;
-}
-
 // ANCHOR: append
-void CudaCache::append(Index layer, const View<const float>& k, const View<const float>& v) {
-    check_shape(k, {pending_, shape_.kv_heads, shape_.head_dim}, "cuda cache: k");
-    check_shape(v, k.shape(), "cuda cache: v");
-    check(k.stride(1) == shape_.head_dim && v.stride(1) == shape_.head_dim &&
+void CudaCache::write_rows(Index layer,
+                           const View<const float>& k,
+                           const View<const float>& v) {
+    check(k.stride(1) == shape().head_dim && v.stride(1) == shape().head_dim &&
               k.stride(0) == v.stride(0),
           "cuda cache: heads must lie side by side");
-    check(layer == appended_ && layer < shape_.layers, "cuda cache: expected layer ", appended_,
-          " of ", shape_.layers, ", found ", layer);
     Layer& to = *layers_[static_cast<std::size_t>(layer)];
     constexpr unsigned block = 128;
     launch(append_rows,
-           dim3(groups(shape_.kv_heads * shape_.head_dim, block), groups(pending_, 1)), block,
+           dim3(groups(shape().kv_heads * shape().head_dim, block), groups(pending(), 1)), block,
            0, k.data(), v.data(), to_int(k.stride(0)), to.keys.get(), to.values.get(),
-           to_int(shape_.kv_heads), to_int(shape_.head_dim), to_int(capacity_),
-           to_int(length_));
-    ++appended_;
+           to_int(shape().kv_heads), to_int(shape().head_dim), to_int(capacity()),
+           to_int(length()));
 }
 
-AttentionWork CudaCache::attend(Index layer,
+AttentionWork CudaCache::attend_rows(Index layer,
                                 const View<const float>& q,
                                 const View<float>& out,
                                 ThreadPool&) {
-    check_attend("cuda cache", shape_, pending_, appended_, layer, q, out);
     const Layer& from = *layers_[static_cast<std::size_t>(layer)];
-    rung_for(pending_).run({q, from.keys.get(), from.values.get(), shape_.kv_heads, capacity_,
-                            length_, out, scratch_});
-    const Index T = pending_, slot_bytes = 2 * shape_.head_dim * Index{sizeof(float)};
-    return {shape_.heads * (T * length_ + T * (T + 1) / 2),
-            shape_.kv_heads * (length_ + T) * slot_bytes, shape_.kv_heads * T * slot_bytes};
+    rung_for(pending()).run({q, from.keys.get(), from.values.get(), shape().kv_heads, capacity(),
+                            length(), out, scratch_});
+    const Index T = pending(), slot_bytes = 2 * shape().head_dim * Index{sizeof(float)};
+    return {shape().heads * (T * length() + T * (T + 1) / 2),
+            shape().kv_heads * (length() + T) * slot_bytes, shape().kv_heads * T * slot_bytes};
 }
 
 // ANCHOR_END: append
@@ -61,56 +48,41 @@ AttentionWork CudaCache::attend(Index layer,
 // rows.
 const AttentionRung& CudaCache::rung_for(Index tokens) const {
     const auto rungs = attention_rungs();
-    const Index group = shape_.heads / shape_.kv_heads;
+    const Index group = shape().heads / shape().kv_heads;
     if (attention_ != nullptr && attention_->accepts(tokens, group)) return *attention_;
     constexpr Index kLong = Index{4} * 64;  // slots
-    const bool split = attention_ == nullptr && length_ + tokens > kLong;
+    const bool split = attention_ == nullptr && length() + tokens > kLong;
     const AttentionRung& last = rungs.back();
     return split && last.accepts(tokens, group) ? last : find_rung(rungs, "fused");
 }
 
-void CudaCache::commit() {
-    check(pending_ > 0 && appended_ == shape_.layers, "cuda cache: a step ends with ",
-          appended_, " of ", shape_.layers, " layers");
-    length_ += pending_;
-    pending_ = 0;
-}
-
-void CudaCache::truncate(Index length) {
-    check(length >= 0 && length <= length_, "cuda cache: cannot truncate ", length_,
-          " tokens to ", length);
-    length_ = length;
-    pending_ = 0;
-}
-
-std::unique_ptr<KvStore> CudaCache::fork() const {
-    auto copy = std::make_unique<CudaCache>(shape_, capacity_, attention_);
-    copy->length_ = length_;
-    if (length_ == 0) return copy;
+std::unique_ptr<SteppedStore> CudaCache::copied() const {
+    auto copy = std::make_unique<CudaCache>(shape(), capacity(), attention_);
+    if (length() == 0) return copy;
     constexpr unsigned block = 128;
-    const dim3 grid(groups(length_ * shape_.head_dim, block), groups(shape_.kv_heads, 1));
+    const dim3 grid(groups(length() * shape().head_dim, block), groups(shape().kv_heads, 1));
     for (std::size_t l = 0; l < layers_.size(); ++l)
         for (auto which : {&Layer::keys, &Layer::values})
-            launch(copy_slots, grid, block, 0, ((*layers_[l]).*which).get(), to_int(capacity_),
-                   ((*copy->layers_[l]).*which).get(), to_int(capacity_), to_int(length_),
-                   to_int(shape_.head_dim));
+            launch(copy_slots, grid, block, 0, ((*layers_[l]).*which).get(), to_int(capacity()),
+                   ((*copy->layers_[l]).*which).get(), to_int(capacity()), to_int(length()),
+                   to_int(shape().head_dim));
     return copy;
 }
 
 KvBytes CudaCache::bytes() const {
     const Index slot =
-        shape_.layers * shape_.kv_heads * 2 * shape_.head_dim * Index{sizeof(float)};
-    return {length_ * slot, capacity_ * slot + scratch_.bytes()};
+        shape().layers * shape().kv_heads * 2 * shape().head_dim * Index{sizeof(float)};
+    return {length() * slot, capacity() * slot + scratch_.bytes()};
 }
 
 Tensor CudaCache::held(Index layer, const DeviceArray<float> Layer::*which) const {
-    check(layer >= 0 && layer < shape_.layers, "cuda cache: there is no layer ", layer);
-    Tensor copy({shape_.kv_heads, length_, shape_.head_dim});
-    const Index floats = length_ * shape_.head_dim;
-    for (Index h = 0; h < shape_.kv_heads; ++h)
+    check(layer >= 0 && layer < shape().layers, "cuda cache: there is no layer ", layer);
+    Tensor copy({shape().kv_heads, length(), shape().head_dim});
+    const Index floats = length() * shape().head_dim;
+    for (Index h = 0; h < shape().kv_heads; ++h)
         copy_bytes_to_host(copy.data() + h * floats,
                            ((*layers_[static_cast<std::size_t>(layer)]).*which).get() +
-                               h * capacity_ * shape_.head_dim,
+                               h * capacity() * shape().head_dim,
                            floats * Index{sizeof(float)});
     return copy;
 }

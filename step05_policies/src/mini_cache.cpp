@@ -14,10 +14,10 @@ namespace kvlab {
 class MiniCache::Reader final : public TileReader {
 public:
     Reader(const MiniCache& cache, const Pair& pair)
-        : TileReader(pair.lower.slots(), cache.shape_.kv_heads, cache.shape_.head_dim),
+        : TileReader(pair.lower.slots(), cache.shape().kv_heads, cache.shape().head_dim),
           pair_(pair),
-          held_(cache.length_),
-          end_(cache.length_ + cache.pending_),
+          held_(cache.length()),
+          end_(cache.length() + cache.pending()),
           kernels_(policy_kernels(cache.level_)) {}
 
     // A vector and a factor for each of the two.
@@ -84,14 +84,12 @@ MiniCache::MiniCache(const KvShape& shape,
                      Index capacity,
                      const PolicyOptions& options,
                      SimdLevel level)
-    : shape_(shape),
-      capacity_(capacity),
+    : PolicyStore("minicache", shape, capacity),
       first_(options.merge_from >= 0
                  ? options.merge_from
                  : (shape.layers < 2 ? 0 : std::min(shape.layers / 2, shape.layers - 2))),
       options_(options),
       level_(level) {
-    check_kv_shape("minicache", shape);
     tiles_for("minicache", capacity, shape.kv_heads, shape.head_dim);
     check(options.direction >= 0 && options.direction <= 1 && options.retained >= 0 &&
               options.retained <= 1,
@@ -124,77 +122,66 @@ Index MiniCache::retained_of(Index length) const {
 
 Index MiniCache::pair_of(Index layer) const {
     const Index pair = layer < first_ ? -1 : (layer - first_) / 2;
-    return first_ + 2 * pair + 1 < shape_.layers ? pair : -1;
+    return first_ + 2 * pair + 1 < shape().layers ? pair : -1;
 }
 
-void MiniCache::begin(Index T) {
-    check(T >= 1 && T <= room(), "minicache: ", T, " tokens do not fit: ", length_, " of ",
-          capacity_, " slots are taken");
+void MiniCache::opened(Index T) {
     for (Pair& pair : pairs_)
-        if (pair.open.slots() < T) pair.open = KvTiles(T, shape_.kv_heads, shape_.head_dim);
-    pending_ = T;
-    appended_ = 0;
+        if (pair.open.slots() < T) pair.open = KvTiles(T, shape().kv_heads, shape().head_dim);
 }
 
-void MiniCache::append(Index layer, const View<const float>& k, const View<const float>& v) {
-    check(k.rank() == 3 && k.dim(0) == pending_, "minicache: a step of ", pending_,
-          " tokens, found ", k.shape());
-    check(layer == appended_ && layer < shape_.layers, "minicache: expected layer ", appended_,
-          " of ", shape_.layers, ", found ", layer);
+void MiniCache::write_rows(Index layer,
+                           const View<const float>& k,
+                           const View<const float>& v) {
     const Index pair = pair_of(layer);
     if (pair < 0)
-        whole_[static_cast<std::size_t>(layer)].write(length_, k, v);
+        at(whole_, layer).write(length(), k, v);
     else if (is_upper(layer))
-        pairs_[static_cast<std::size_t>(pair)].open.write(0, k, v);
+        at(pairs_, pair).open.write(0, length(), k, v);
     else
-        pairs_[static_cast<std::size_t>(pair)].lower.write(length_, k, v);
-    ++appended_;
+        at(pairs_, pair).lower.write(length(), k, v);
 }
 
-AttentionWork MiniCache::attend(Index layer,
+AttentionWork MiniCache::attend_rows(Index layer,
                                 const View<const float>& q,
                                 const View<float>& out,
                                 ThreadPool& pool) {
-    check_attend("minicache", shape_, pending_, appended_, layer, q, out);
     const Index pair = pair_of(layer);
     if (pair >= 0 && is_upper(layer)) {
-        const Reader reader(*this, pairs_[static_cast<std::size_t>(pair)]);
-        return attend_tiles(level_, pool, q, reader, length_, out);
+        const Reader reader(*this, at(pairs_, pair));
+        return attend_tiles(level_, pool, q, reader, length(), out);
     }
-    const KvTiles& tiles = pair < 0 ? whole_[static_cast<std::size_t>(layer)]
-                                    : pairs_[static_cast<std::size_t>(pair)].lower;
-    return attend_tiles(level_, pool, q, tiles, length_, out);
+    const KvTiles& tiles = pair < 0 ? at(whole_, layer)
+                                    : at(pairs_, pair).lower;
+    return attend_tiles(level_, pool, q, tiles, length(), out);
 }
 
-void MiniCache::commit() {
-    check(pending_ > 0 && appended_ == shape_.layers, "minicache: a step ends with ", appended_,
-          " of ", shape_.layers, " layers");
+void MiniCache::closed() {
     for (Pair& pair : pairs_) {
         merge(pair);
         if (pair.open.slots() > kTile)  // a prompt's room is given back
-            pair.open = KvTiles(kTile, shape_.kv_heads, shape_.head_dim);
+            pair.open = KvTiles(kTile, shape().kv_heads, shape().head_dim);
     }
-    length_ += pending_;
-    pending_ = 0;
 }
 
-void MiniCache::truncate(Index length) {
-    check(length == 0 || length == length_, "minicache: cannot truncate ", length_,
-          " tokens to ", length, ": which were retained depends on all of them");
-    length_ = length;
-    pending_ = 0;
-    if (length == 0)
+void MiniCache::check_truncate(Index to) const {
+    check(to == 0 || to == length(), "minicache: cannot truncate ", length(), " tokens to ", to,
+          ": which were retained depends on all of them");
+}
+
+void MiniCache::dropped(Index to) noexcept {
+    if (to == 0)
         for (Pair& pair : pairs_) pair.count = 0;
 }
 
-std::unique_ptr<KvStore> MiniCache::fork() const {
-    auto copy = std::make_unique<MiniCache>(shape_, capacity_, options_, level_);
+std::unique_ptr<SteppedStore> MiniCache::copied() const {
+    auto copy = std::make_unique<MiniCache>(shape(), capacity(), options_, level_);
     for (std::size_t layer = 0; layer < whole_.size(); ++layer)
-        if (whole_[layer].slots() > 0) copy->whole_[layer].copy_from(whole_[layer], length_);
+        if (whole_[layer].slots() > 0) copy->whole_[layer].copy_from(whole_[layer], length());
     for (std::size_t p = 0; p < pairs_.size(); ++p) {
         const Pair& from = pairs_[p];
         Pair& to = copy->pairs_[p];
-        to.lower.copy_from(from.lower, length_);
+        to.lower.copy_from(from.lower, length());
         to.key_factors = from.key_factors;
         to.value_factors = from.value_factors;
         to.retained = from.retained;
@@ -202,21 +189,20 @@ std::unique_ptr<KvStore> MiniCache::fork() const {
         to.before = from.before;
         to.count = from.count;
     }
-    copy->length_ = length_;
     return copy;
 }
 
 KvBytes MiniCache::bytes() const {
     constexpr Index kFloat = sizeof(float);
-    const Index slot = 2 * shape_.head_dim * kFloat, H = shape_.kv_heads;
+    const Index slot = 2 * shape().head_dim * kFloat, H = shape().kv_heads;
     KvBytes bytes;
     for (const KvTiles& tiles : whole_) {
         if (tiles.slots() == 0) continue;
-        bytes.logical += H * length_ * slot;
+        bytes.logical += H * length() * slot;
         bytes.allocated += tiles.allocated_bytes();
     }
     for (const Pair& pair : pairs_) {
-        bytes.logical += H * (length_ * (slot + 2 * kFloat) + pair.count * (slot + kFloat));
+        bytes.logical += H * (length() * (slot + 2 * kFloat) + pair.count * (slot + kFloat));
         bytes.allocated += pair.lower.allocated_bytes() + pair.open.allocated_bytes();
         bytes.allocated += static_cast<Index>(pair.key_factors.size() +
                                               pair.value_factors.size() + pair.retained.size() +
@@ -226,35 +212,28 @@ KvBytes MiniCache::bytes() const {
     return bytes;
 }
 
-std::vector<Index> MiniCache::kept(Index, Index) const {
-    std::vector<Index> all;
-    for (Index p = 0; p < length_; ++p) all.push_back(p);
-    return all;
+std::vector<Index> MiniCache::kept(Index layer, Index kv_head) const {
+    return all_positions(layer, kv_head);
 }
 
 std::vector<Index> MiniCache::retained(Index layer, Index kv_head) const {
-    check(layer >= 0 && layer < shape_.layers && kv_head >= 0 && kv_head < shape_.kv_heads,
-          "minicache: layer ", layer, ", KV head ", kv_head, " is outside of ", shape_.layers,
-          " layers of ", shape_.kv_heads, " KV heads");
+    check_head(layer, kv_head);
     const Index p = pair_of(layer);
     if (p < 0) return kept(layer, kv_head);
-    const Pair& pair = pairs_[static_cast<std::size_t>(p)];
+    const Pair& pair = at(pairs_, p);
     const auto first = pair.positions.begin() + kv_head * pair.most;
     return {first, first + pair.count};
 }
 
 float MiniCache::number(Index layer, Index kv_head, Index position, Index i, bool key) const {
-    check(layer >= 0 && layer < shape_.layers && kv_head >= 0 && kv_head < shape_.kv_heads &&
-              position >= 0 && position < length_ && i >= 0 && i < shape_.head_dim,
-          "minicache: there is no element [", layer, ", ", kv_head, ", ", position, ", ", i,
-          "]");
+    check_element(layer, kv_head, position, i);
     const Index p = pair_of(layer);
     if (p < 0 || !is_upper(layer)) {
-        const KvTiles& tiles = p < 0 ? whole_[static_cast<std::size_t>(layer)]
-                                     : pairs_[static_cast<std::size_t>(p)].lower;
+        const KvTiles& tiles = p < 0 ? at(whole_, layer)
+                                     : at(pairs_, p).lower;
         return key ? tiles.key(kv_head, position, i) : tiles.value(kv_head, position, i);
     }
-    const Reader reader(*this, pairs_[static_cast<std::size_t>(p)]);
+    const Reader reader(*this, at(pairs_, p));
     std::vector<float> room(static_cast<std::size_t>(kTile * reader.padded_dim()));
     const Index tile = position / kTile, s = position % kTile;
     return key ? reader.read_keys(kv_head, tile, room.data())[i * kTile + s]

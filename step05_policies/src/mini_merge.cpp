@@ -91,12 +91,12 @@ void copy_row(const KvTiles& tiles, Index kv_head, Index slot, bool key, std::sp
 // The tokens of the open step that each KV head retains, in order: those with the largest angle
 // between their two keys, of equal ones the earlier.
 void MiniCache::choose_retained(const Pair& pair, Index kv_head, Index count) {
-    const auto D = static_cast<std::size_t>(shape_.head_dim);
+    const auto D = static_cast<std::size_t>(shape().head_dim);
     float lower[256], upper[256];
     order_.clear();
     cosines_.clear();
-    for (Index t = 0; t < pending_; ++t) {
-        copy_row(pair.lower, kv_head, length_ + t, true, {lower, D});
+    for (Index t = 0; t < pending(); ++t) {
+        copy_row(pair.lower, kv_head, length() + t, true, {lower, D});
         copy_row(pair.open, kv_head, t, true, {upper, D});
         cosines_.push_back(cosine({lower, D}, {upper, D}));
         order_.push_back(t);
@@ -113,11 +113,11 @@ void MiniCache::choose_retained(const Pair& pair, Index kv_head, Index count) {
 // ANCHOR: merge
 void MiniCache::merge(Pair& pair) {
     const Index more =
-        std::clamp<Index>(retained_of(length_ + pending_) - pair.count, 0, pending_);
-    for (Index h = 0; h < shape_.kv_heads; ++h) {
+        std::clamp<Index>(retained_of(length() + pending()) - pair.count, 0, pending());
+    for (Index h = 0; h < shape().kv_heads; ++h) {
         if (more > 0) choose_retained(pair, h, more);
         Index n = 0;  // of those
-        for (Index t = 0; t < pending_; ++t)
+        for (Index t = 0; t < pending(); ++t)
             if (n < more && order_[static_cast<std::size_t>(n)] == t)
                 retain_token(pair, h, t, pair.count + n++);
             else
@@ -129,17 +129,17 @@ void MiniCache::merge(Pair& pair) {
 
 // Its lower key and value are where attention looks for them.
 void MiniCache::retain_token(Pair& pair, Index kv_head, Index t, Index place) const {
-    const auto D = static_cast<std::size_t>(shape_.head_dim);
+    const auto D = static_cast<std::size_t>(shape().head_dim);
     const auto row = static_cast<std::size_t>(kv_head * pair.most + place);
-    pair.positions[row] = static_cast<std::int32_t>(length_ + t);
+    pair.positions[row] = static_cast<std::int32_t>(length() + t);
     const std::span<float> own = std::span(pair.retained).subspan(row * 2 * D, 2 * D);
     copy_row(pair.open, kv_head, t, true, own.first(D));
     copy_row(pair.open, kv_head, t, false, own.last(D));
 }
 
 void MiniCache::merge_token(Pair& pair, Index kv_head, Index t) const {
-    const auto D = static_cast<std::size_t>(shape_.head_dim);
-    const Index slot = length_ + t;
+    const auto D = static_cast<std::size_t>(shape().head_dim);
+    const Index slot = length() + t;
     float lower[256], upper[256], key[256], value[256];
     for (const bool is_key : {true, false}) {
         const std::span<float> merged(is_key ? key : value, D);
@@ -159,9 +159,9 @@ void MiniCache::merge_token(Pair& pair, Index kv_head, Index t) const {
 // Of the tiles that the open step fills, and the one behind them.
 void MiniCache::count_before_tiles(Pair& pair) const {
     const Index tiles = pair.lower.slots() / kTile;
-    for (Index h = 0; h < shape_.kv_heads; ++h) {
+    for (Index h = 0; h < shape().kv_heads; ++h) {
         const auto first = pair.positions.begin() + h * pair.most;
-        for (Index tile = length_ / kTile; tile <= (length_ + pending_ - 1) / kTile + 1; ++tile)
+        for (Index tile = length() / kTile; tile <= (length() + pending() - 1) / kTile + 1; ++tile)
             pair.before[static_cast<std::size_t>(h * (tiles + 1) + tile)] =
                 static_cast<std::int32_t>(
                     std::lower_bound(first, first + pair.count, tile * kTile) - first);

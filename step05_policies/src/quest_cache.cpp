@@ -27,9 +27,7 @@ QuestCache::QuestCache(const KvShape& shape,
                        Index capacity,
                        const PolicyOptions& options,
                        SimdLevel level)
-    : shape_(shape), capacity_(capacity), options_(options), level_(level) {
-    check_kv_shape("quest", shape);
-    check(capacity > 0, "quest: capacity must be positive, found ", capacity);
+    : PolicyStore("quest", shape, capacity), options_(options), level_(level) {
     check(options.page >= 1 && kTile % options.page == 0, "quest: pages of ", options.page,
           " tokens do not fill a tile of ", kTile);
     tokens_to_keep(options, 1);
@@ -40,27 +38,17 @@ QuestCache::QuestCache(const KvShape& shape,
                            Tensor({shape.kv_heads, pages, shape.head_dim})});
 }
 
-void QuestCache::begin(Index T) {
-    check(T >= 1 && T <= room(), "quest: ", T, " tokens do not fit: ", length_, " of ",
-          capacity_, " slots are taken");
-    pending_ = T;
-    appended_ = 0;
-}
-
-void QuestCache::append(Index layer, const View<const float>& k, const View<const float>& v) {
-    check(k.rank() == 3 && k.dim(0) == pending_, "quest: a step of ", pending_,
-          " tokens, found ", k.shape());
-    check(layer == appended_ && layer < shape_.layers, "quest: expected layer ", appended_,
-          " of ", shape_.layers, ", found ", layer);
-    Layer& l = layers_[static_cast<std::size_t>(layer)];
-    l.tiles.write(length_, k, v);
-    ++appended_;
+void QuestCache::write_rows(Index layer,
+                            const View<const float>& k,
+                            const View<const float>& v) {
+    Layer& l = at(layers_, layer);
+    l.tiles.write(length(), k, v);
     // From the first page that changes: always from its keys, so that what an unfinished step
     // or a longer text left behind is gone.
-    const Index end = length_ + pending_;
-    for (Index h = 0; h < shape_.kv_heads; ++h)
-        for (Index page = length_ / options_.page; page * options_.page < end; ++page)
-            for (Index i = 0; i < shape_.head_dim; ++i) {
+    const Index end = length() + pending();
+    for (Index h = 0; h < shape().kv_heads; ++h)
+        for (Index page = length() / options_.page; page * options_.page < end; ++page)
+            for (Index i = 0; i < shape().head_dim; ++i) {
                 const Index first = page * options_.page;
                 float low = l.tiles.key(h, first, i), high = low;
                 for (Index s = first + 1; s < std::min(end, first + options_.page); ++s) {
@@ -114,15 +102,15 @@ std::vector<Index> QuestCache::pages(Index layer,
                                      Index head,
                                      std::span<const float> q,
                                      Index slots) const {
-    check(layer >= 0 && layer < shape_.layers && head >= 0 && head < shape_.heads,
-          "quest: layer ", layer, ", head ", head, " is outside of ", shape_.layers,
-          " layers of ", shape_.heads, " heads");
-    check(static_cast<Index>(q.size()) == shape_.head_dim, "quest: a query of ", q.size(),
-          " numbers for a head_dim of ", shape_.head_dim);
-    check(slots >= 1 && slots <= length_ + pending_, "quest: pages of ", slots, " slots, of ",
-          length_ + pending_, " that are held");
+    check(layer >= 0 && layer < shape().layers && head >= 0 && head < shape().heads,
+          "quest: layer ", layer, ", head ", head, " is outside of ", shape().layers,
+          " layers of ", shape().heads, " heads");
+    check(static_cast<Index>(q.size()) == shape().head_dim, "quest: a query of ", q.size(),
+          " numbers for a head_dim of ", shape().head_dim);
+    check(slots >= 1 && slots <= length() + pending(), "quest: pages of ", slots, " slots, of ",
+          length() + pending(), " that are held");
     std::vector<Index> chosen;
-    choose(layers_.at(static_cast<std::size_t>(layer)), head * shape_.kv_heads / shape_.heads,
+    choose(layers_.at(static_cast<std::size_t>(layer)), head * shape().kv_heads / shape().heads,
            q, slots, chosen);
     return chosen;
 }
@@ -134,8 +122,8 @@ class PageTiles {
 public:
     PageTiles(const KvTiles& tiles, Index kv_head, Index page, std::span<const Index> pages)
         : tiles_(tiles), kv_head_(kv_head), page_(page), pages_(pages) {
-        room.resize(std::max(
-            room.size(),
+        scratch.resize(std::max(
+            scratch.size(),
             static_cast<std::size_t>(kTile * (tiles.head_dim() + tiles.padded_dim()))));
     }
 
@@ -151,7 +139,7 @@ public:
             return {tiles_.key_tile(kv_head_, chosen[0] / in_tile),
                     tiles_.value_tile(kv_head_, chosen[0] / in_tile)};
         const Index D = tiles_.head_dim(), width = tiles_.padded_dim();
-        float *keys = room.data(), *values = keys + kTile * D;
+        float *keys = scratch.data(), *values = keys + kTile * D;
         for (std::size_t p = 0; p < chosen.size(); ++p) {
             const Index from = chosen[p] % in_tile * page_, to = static_cast<Index>(p) * page_;
             const float* key = tiles_.key_tile(kv_head_, chosen[p] / in_tile) + from;
@@ -168,10 +156,10 @@ private:
     const KvTiles& tiles_;
     Index kv_head_, page_;
     std::span<const Index> pages_;
-    static thread_local std::vector<float> room;
+    static thread_local std::vector<float> scratch;
 };
 
-thread_local std::vector<float> PageTiles::room;
+thread_local std::vector<float> PageTiles::scratch;
 
 }  // namespace
 
@@ -181,14 +169,14 @@ Index QuestCache::attend_head(const Layer& layer,
                               const View<const float>& q,
                               const View<float>& out) const {
     thread_local std::vector<Index> pages;
-    const Index kv_head = head * shape_.kv_heads / shape_.heads, slots = length_ + pending_;
+    const Index kv_head = head * shape().kv_heads / shape().heads, slots = length() + pending();
     const std::span<const float> query(&q(0, head, 0),
-                                       static_cast<std::size_t>(shape_.head_dim));
+                                       static_cast<std::size_t>(shape().head_dim));
     choose(layer, kv_head, query, slots, pages);
     // Only the last page of all may be incomplete, and in slot order it is the last one chosen.
     const Index missing = std::max<Index>(0, (pages.back() + 1) * options_.page - slots);
     const Index seen = static_cast<Index>(pages.size()) * options_.page - missing;
-    AttentionRows rows(level_, shape_.head_dim, layer.tiles.padded_dim());
+    AttentionRows rows(level_, shape().head_dim, layer.tiles.padded_dim());
     rows.start(1);
     std::copy(query.begin(), query.end(), rows.query(0));
     PageTiles tiles(layer.tiles, kv_head, options_.page, pages);
@@ -203,57 +191,41 @@ Index QuestCache::attend_head(const Layer& layer,
     return seen;
 }
 
-AttentionWork QuestCache::attend(Index layer,
+AttentionWork QuestCache::attend_rows(Index layer,
                                  const View<const float>& q,
                                  const View<float>& out,
                                  ThreadPool& pool) {
-    check_attend("quest", shape_, pending_, appended_, layer, q, out);
-    const Layer& l = layers_[static_cast<std::size_t>(layer)];
-    const Index slots = length_ + pending_;
-    if (pending_ > 1 || layer < options_.whole_layers ||
+    const Layer& l = at(layers_, layer);
+    const Index slots = length() + pending();
+    if (pending() > 1 || layer < options_.whole_layers ||
         wanted_pages(slots) * options_.page >= slots)
-        return attend_tiles(level_, pool, q, l.tiles, length_, out);
+        return attend_tiles(level_, pool, q, l.tiles, length(), out);
     std::atomic<Index> pairs{0};
-    pool.run(shape_.heads, [&](Index head) { pairs += attend_head(l, head, q, out); });
+    pool.run(shape().heads, [&](Index head) { pairs += attend_head(l, head, q, out); });
     // What each head reads for itself, and the summaries of all pages.
-    const Index summaries = shape_.kv_heads * ((slots + options_.page - 1) / options_.page) *
-                            2 * shape_.head_dim * Index{sizeof(float)};
+    const Index summaries = shape().kv_heads * ((slots + options_.page - 1) / options_.page) *
+                            2 * shape().head_dim * Index{sizeof(float)};
     return {pairs, pairs * l.tiles.slot_bytes() + summaries,
-            shape_.kv_heads * l.tiles.slot_bytes()};
+            shape().kv_heads * l.tiles.slot_bytes()};
 }
 
-void QuestCache::commit() {
-    check(pending_ > 0 && appended_ == shape_.layers, "quest: a step ends with ", appended_,
-          " of ", shape_.layers, " layers");
-    length_ += pending_;
-    pending_ = 0;
-}
-
-void QuestCache::truncate(Index length) {
-    check(length >= 0 && length <= length_, "quest: cannot truncate ", length_, " tokens to ",
-          length);
-    length_ = length;
-    pending_ = 0;
-}
-
-std::unique_ptr<KvStore> QuestCache::fork() const {
-    auto copy = std::make_unique<QuestCache>(shape_, capacity_, options_, level_);
+std::unique_ptr<SteppedStore> QuestCache::copied() const {
+    auto copy = std::make_unique<QuestCache>(shape(), capacity(), options_, level_);
     for (std::size_t i = 0; i < layers_.size(); ++i) {
-        copy->layers_[i].tiles.copy_from(layers_[i].tiles, length_);
+        copy->layers_[i].tiles.copy_from(layers_[i].tiles, length());
         copy->layers_[i].smallest = layers_[i].smallest.clone();
         copy->layers_[i].largest = layers_[i].largest.clone();
     }
-    copy->length_ = length_;
     return copy;
 }
 
 KvBytes QuestCache::bytes() const {
-    const Index pages = (length_ + options_.page - 1) / options_.page;
-    const Index summary = 2 * shape_.head_dim * Index{sizeof(float)};
+    const Index pages = (length() + options_.page - 1) / options_.page;
+    const Index summary = 2 * shape().head_dim * Index{sizeof(float)};
     KvBytes bytes;
     for (const Layer& layer : layers_) {
         bytes.logical +=
-            shape_.kv_heads * (length_ * layer.tiles.slot_bytes() + pages * summary);
+            shape().kv_heads * (length() * layer.tiles.slot_bytes() + pages * summary);
         bytes.allocated +=
             layer.tiles.allocated_bytes() +
             (layer.smallest.size() + layer.largest.size()) * Index{sizeof(float)};
@@ -261,10 +233,8 @@ KvBytes QuestCache::bytes() const {
     return bytes;
 }
 
-std::vector<Index> QuestCache::kept(Index, Index) const {
-    std::vector<Index> all;
-    for (Index p = 0; p < length_; ++p) all.push_back(p);
-    return all;
+std::vector<Index> QuestCache::kept(Index layer, Index kv_head) const {
+    return all_positions(layer, kv_head);
 }
 
 }  // namespace kvlab

@@ -13,13 +13,13 @@ Store in_slots(const PolicyContext& context,
                PolicyPointer policy,
                PositionScheme scheme = PositionScheme::absolute) {
     SlotCacheOptions options{context.reduce, scheme, context.prompt};
-    if (context.make_tiles) options.make_tiles = context.make_tiles;
+    if (context.make_rows) options.make_rows = context.make_rows;
     return std::make_unique<SlotCache>(context.shape, context.capacity, std::move(policy),
                                        options, context.rope, context.level);
 }
 
 void check_floats(const PolicyContext& context, const char* name) {
-    check(!context.make_tiles, name, ": its store keeps floats and nothing else");
+    check(!context.make_rows, name, ": its store keeps floats and nothing else");
 }
 
 constexpr PolicyEntry kPolicies[] = {

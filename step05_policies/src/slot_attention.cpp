@@ -1,11 +1,7 @@
-// How a SlotCache attends: queries as its keys are kept, and the shares that its policy
-// observes.
+// How a SlotCache attends, and the shares that its policy observes.
 #include <algorithm>
-#include <cmath>
 
-#include <kvlab/attention/attention_kernels.hpp>
 #include <kvlab/policies/slot_cache.hpp>
-#include <kvlab/tensor/numerics.hpp>
 
 namespace kvlab {
 
@@ -17,9 +13,9 @@ public:
           layer_(layer),
           index_(index),
           first_(first),
-          group_(cache.shape_.heads / cache.shape_.kv_heads),
+          group_(cache.shape().heads / cache.shape().kv_heads),
           per_layer_(cache.policy_->per_layer()) {
-        const Index rows = cache.shape_.kv_heads * (per_layer_ ? cache.pending_ - first : 1);
+        const Index rows = cache.shape().kv_heads * (per_layer_ ? cache.pending() - first : 1);
         cache.shares_.resize(
             std::max(cache.shares_.size(), static_cast<std::size_t>(rows * layer.slots())));
     }
@@ -37,20 +33,20 @@ public:
     // The heads of a layer in order, when all have been read.
     void finish() {
         if (!per_layer_) return;
-        for (Index token = first_; token < cache_.pending_; ++token) {
+        for (Index token = first_; token < cache_.pending(); ++token) {
             const Index n = layer_.held + token + 1;
             float* const all = row_of(0, token);
-            for (Index h = 1; h < cache_.shape_.kv_heads; ++h)
+            for (Index h = 1; h < cache_.shape().kv_heads; ++h)
                 join(row_of(h, token), n, false, all);
-            scale(all, n, cache_.shape_.heads);
-            for (Index h = 0; h < cache_.shape_.kv_heads; ++h) observe(h, token, all, n, 1);
+            scale(all, n, cache_.shape().heads);
+            for (Index h = 0; h < cache_.shape().kv_heads; ++h) observe(h, token, all, n, 1);
         }
     }
 
 private:
     float* row_of(Index kv_head, Index token) const {
         const Index row =
-            per_layer_ ? kv_head * (cache_.pending_ - first_) + token - first_ : kv_head;
+            per_layer_ ? kv_head * (cache_.pending() - first_) + token - first_ : kv_head;
         return cache_.shares_.data() + row * layer_.slots();
     }
 
@@ -72,8 +68,8 @@ private:
     void observe(Index kv_head, Index token, float* row, Index n, Index heads) const {
         scale(row, n, heads);
         cache_.policy_->observe(
-            cache_.head_slots(layer_, index_, kv_head, layer_.held + cache_.pending_),
-            cache_.seen_ + token, {row, static_cast<std::size_t>(n)});
+            cache_.head_slots(layer_, index_, kv_head, layer_.held + cache_.pending(), layer_.next),
+            cache_.length() + token, span_of<const float>(row, n));
     }
 
     SlotCache& cache_;
@@ -82,85 +78,38 @@ private:
     bool per_layer_;
 };
 
-AttentionWork SlotCache::attend(Index layer,
-                                const View<const float>& q,
-                                const View<float>& out,
-                                ThreadPool& pool) {
-    check_attend("slot cache", shape_, pending_, appended_, layer, q, out);
-    Layer& l = layers_[static_cast<std::size_t>(layer)];
+// Angles are those of the tokens' own positions, or of their ranks in the cache.
+SlotPlaces SlotCache::places(const Layer& layer) const {
+    SlotPlaces places{layer.held, length(), length(), {}};
+    if (options_.scheme == PositionScheme::relative) {
+        places.angle = layer.held;
+        places.ranks = layer.ranks;
+    } else if (attention_.rotates()) {
+        places.ranks = layer.positions;
+    }
+    return places;
+}
+
+AttentionWork SlotCache::attend_rows(Index layer,
+                                     const View<const float>& q,
+                                     const View<float>& out,
+                                     ThreadPool& pool) {
+    Layer& l = at(layers_, layer);
     const auto run = [&](ShareReader* reader) {
-        AttentionWork work = options_.scheme == PositionScheme::relative
-                                 ? attend_relative(l, q, out, pool, reader)
-                             : l.tiles->turns()
-                                 ? attend_turned(l, q, out, pool, reader)
-                                 : attend_tiles(level_, pool, q, *l.tiles, l.held, out, reader);
-        // As they are kept, and not all slots need to be kept alike.
-        work.bytes_read = l.tiles->held_bytes(l.held + pending_);
-        work.bytes_written = work.bytes_read - l.tiles->held_bytes(l.held);
-        return work;
+        return attention_.attend(pool, q, *l.rows, places(l), out, reader);
     };
     // The window of queries that are observed ends with the step, or with the prompt.
     const Index end =
-        policy_->once() && options_.prompt > 0 ? options_.prompt : seen_ + pending_;
+        policy_->once() && options_.prompt > 0 ? options_.prompt : length() + pending();
     const Index wanted = std::min(policy_->observed(), end);
-    const Index first = std::max<Index>(0, end - wanted - seen_);
+    const Index first = std::max<Index>(0, end - wanted - length());
     const bool asleep = policy_->once() && done_;
-    if (asleep || wanted == 0 || first >= pending_ || layer < observed_) return run(nullptr);
+    if (asleep || wanted == 0 || first >= pending() || layer < observed_) return run(nullptr);
     observed_ = layer + 1;
     Reader reader(*this, l, layer, first);
     const AttentionWork work = run(&reader);
     reader.finish();
     return work;
-}
-
-// The step's queries [T, Hq, D], each head changed by change(head, token).
-template <class Change>
-View<const float> SlotCache::changed_queries(const View<const float>& q, Change change) {
-    const Index T = q.dim(0), Hq = shape_.heads, D = shape_.head_dim;
-    check_shape(q, {pending_, Hq, D}, "slot cache: q");
-    rotated_queries_.resize(
-        std::max(rotated_queries_.size(), static_cast<std::size_t>(q.shape().size())));
-    for (Index t = 0; t < T; ++t)
-        for (Index h = 0; h < Hq; ++h) {
-            float* const head = rotated_queries_.data() + (t * Hq + h) * D;
-            std::copy_n(&q(t, h, 0), D, head);
-            change(head, t);
-        }
-    return {rotated_queries_.data(), {T, Hq, D}};
-}
-
-// Queries to where the keys are, outputs back from where the values are.
-AttentionWork SlotCache::attend_turned(Layer& layer,
-                                       const View<const float>& q,
-                                       const View<float>& out,
-                                       ThreadPool& pool,
-                                       ShareReader* reader) {
-    const auto D = static_cast<std::size_t>(shape_.head_dim);
-    const auto turned = changed_queries(q, [&](float* head, Index) {
-        layer.tiles->turn({head, D});
-    });
-    const AttentionWork work =
-        attend_tiles(level_, pool, turned, *layer.tiles, layer.held, out, reader);
-    for (Index t = 0; t < pending_; ++t)
-        for (Index h = 0; h < shape_.heads; ++h) layer.tiles->turn({&out(t, h, 0), D});
-    return work;
-}
-
-// Queries at the ranks behind the slots held.
-AttentionWork SlotCache::attend_relative(Layer& layer,
-                                         const View<const float>& q,
-                                         const View<float>& out,
-                                         ThreadPool& pool,
-                                         ShareReader* reader) {
-    const float scale = log2e_over(std::sqrt(static_cast<double>(shape_.head_dim)));
-    const auto rotated = changed_queries(q, [&](float* head, Index t) {
-        attention_kernels(level_).rotate(head, rope_->cos(layer.held + t),
-                                         rope_->sin(layer.held + t), rope_->rope_dim(),
-                                         shape_.head_dim, scale);
-    });
-    const RotatedTiles tiles(level_, *layer.tiles, *angles_, layer.ranks,
-                             layer.held + pending_);
-    return attend_tiles(level_, pool, rotated, tiles, layer.held, out, reader);
 }
 
 }  // namespace kvlab

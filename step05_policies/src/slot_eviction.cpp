@@ -23,25 +23,22 @@ float lowest_rating(const float* ratings, Index n) {
 }  // namespace
 
 bool SlotCache::ends_prompt() const {
-    return seen_ >= options_.prompt;  // 0: behind the first step
+    return length() + pending() >= options_.prompt;  // 0: after the first step
 }
 
 // ANCHOR: commit
-void SlotCache::commit() {
-    check(pending_ > 0 && appended_ == shape_.layers, "slot cache: a step ends with ",
-          appended_, " of ", shape_.layers, " layers");
-    seen_ += pending_;
-    if (prompt_ == 0) prompt_ = seen_;
+void SlotCache::closed() {
+    const Index seen = length() + pending();
+    if (prompt_ == 0) prompt_ = seen;
     for (Layer& layer : layers_) {
-        layer.held += pending_;
+        layer.held += pending();
         std::swap(layer.state, layer.next);
     }
-    pending_ = 0;
     if (policy_->once() && (done_ || !ends_prompt())) return;
     done_ = true;
-    for (Index layer = 0; layer < shape_.layers; ++layer) {
-        Layer& l = layers_[static_cast<std::size_t>(layer)];
-        evict(l, layer, policy_->keep(layer, seen_));
+    for (Index layer = 0; layer < shape().layers; ++layer) {
+        Layer& l = at(layers_, layer);
+        evict(l, layer, policy_->keep(layer, seen));
         const Index slots = steady_slots(l, layer);
         if (l.slots() - slots >= kTile) resize(l, slots);
     }
@@ -53,9 +50,8 @@ void SlotCache::commit() {
 void SlotCache::evict(Layer& layer, Index index, Index keep) {
     if (layer.held <= keep) return;
     evicted_ = true;
-    for (Index h = 0; h < shape_.kv_heads; ++h) {
-        HeadSlots head = head_slots(layer, index, h, layer.held);
-        head.state = layer.state.data() + h * policy_->state_rows() * layer.slots();
+    for (Index h = 0; h < shape().kv_heads; ++h) {
+        const HeadSlots head = head_slots(layer, index, h, layer.held, layer.state);
         ratings_.resize(std::max(ratings_.size(), static_cast<std::size_t>(layer.slots())));
         policy_->rate(head, std::span(ratings_).first(static_cast<std::size_t>(layer.held)));
         choose_victims(head, layer.held - keep);
@@ -106,7 +102,7 @@ void SlotCache::drop_victims(Layer& layer, Index kv_head) {
 // ANCHOR_END: evict
 
 void SlotCache::move_slot(Layer& layer, Index kv_head, Index from, Index to) {
-    layer.tiles->copy_slot(kv_head, from, to);
+    layer.rows->copy_slot(kv_head, from, to);
     const auto move_in = [&](auto& numbers, Index row) {
         auto* const first = numbers.data() + row * layer.slots();
         first[to] = first[from];
@@ -133,40 +129,43 @@ void SlotCache::update_ranks(Layer& layer, Index kv_head) {
         if (!std::binary_search(victims_.begin(), victims_.end(), s)) ranks[s] = rank++;
 }
 
-void SlotCache::truncate(Index length) {
-    check(length >= 0 && length <= seen_, "slot cache: cannot truncate ", seen_, " tokens to ",
-          length);
-    check(length == 0 || length == seen_ || (!evicted_ && policy_->observed() == 0),
-          "slot cache: cannot truncate ", seen_, " tokens to ", length,
+void SlotCache::check_truncate(Index to) const {
+    check(to == 0 || to == length() || (!evicted_ && policy_->observed() == 0),
+          "slot cache: cannot truncate ", length(), " tokens to ", to,
           ": what was evicted or observed since then cannot be taken back");
-    pending_ = 0;
-    if (length == seen_) return;
-    for (Layer& layer : layers_) layer.held = length;  // nothing was evicted: slot = position
-    seen_ = length;
-    if (length == 0) evicted_ = done_ = false;
-    prompt_ = std::min(prompt_, length);
 }
 
-std::unique_ptr<KvStore> SlotCache::fork() const {
-    auto copy =
-        std::make_unique<SlotCache>(shape_, capacity_, policy_, options_, rope_, level_);
-    for (std::size_t i = 0; i < layers_.size(); ++i) {
-        const Layer& from = layers_[i];
-        Layer& to = copy->layers_[i];
-        to.tiles = from.tiles->make(from.slots());
-        to.tiles->copy_from(*from.tiles, from.held);
+void SlotCache::dropped(Index to) noexcept {
+    if (to == length()) return;
+    for (Layer& layer : layers_) layer.held = to;  // nothing was evicted: slot = position
+    if (to == 0) evicted_ = done_ = false;
+    prompt_ = std::min(prompt_, to);
+}
+
+std::unique_ptr<SteppedStore> SlotCache::copied() const {
+    return std::unique_ptr<SlotCache>(new SlotCache(*this, std::ssize(layers_)));
+}
+
+SlotCache::SlotCache(const SlotCache& other, Index layers)
+    : PolicyStore("slot cache", other.shape(), other.capacity()),
+      policy_(other.policy_),
+      options_(other.options_),
+      attention_(other.attention_),
+      prompt_(other.prompt_),
+      evicted_(other.evicted_),
+      done_(other.done_),
+      layers_(static_cast<std::size_t>(layers)) {
+    for (Index layer = 0; layer < layers; ++layer) {
+        const Layer& from = at(other.layers_, layer);
+        Layer& to = at(layers_, layer);
+        to.rows = from.rows->make(from.slots());
+        to.rows->copy_from(*from.rows, from.held);
         to.held = from.held;
         to.positions = from.positions;
         to.ranks = from.ranks;
         to.state = from.state;
         to.next = from.next;
     }
-    copy->angles_ = angles_;
-    copy->seen_ = seen_;
-    copy->prompt_ = prompt_;
-    copy->evicted_ = evicted_;
-    copy->done_ = done_;
-    return copy;
 }
 
 // ANCHOR: bytes
@@ -180,8 +179,8 @@ KvBytes SlotCache::bytes() const {
         const Index beside = numbers * Index{sizeof(std::int32_t)} +
                              policy_->state_rows() * Index{sizeof(float)};
         bytes.logical +=
-            layer.tiles->held_bytes(layer.held) + shape_.kv_heads * layer.held * beside;
-        bytes.allocated += layer.tiles->allocated_bytes() + size_of(layer.positions) +
+            layer.rows->held_bytes(layer.held) + shape().kv_heads * layer.held * beside;
+        bytes.allocated += layer.rows->allocated_bytes() + size_of(layer.positions) +
                            size_of(layer.ranks) + size_of(layer.state) + size_of(layer.next);
     }
     return bytes;
@@ -190,21 +189,16 @@ KvBytes SlotCache::bytes() const {
 // ANCHOR_END: bytes
 
 std::span<const std::int32_t> SlotCache::slot_positions(Index layer, Index kv_head) const {
-    check(layer >= 0 && layer < shape_.layers && kv_head >= 0 && kv_head < shape_.kv_heads,
-          "slot cache: there is no layer ", layer, ", KV head ", kv_head);
-    const Layer& l = layers_[static_cast<std::size_t>(layer)];
-    return std::span(l.positions)
-        .subspan(static_cast<std::size_t>(kv_head * l.slots()),
-                 static_cast<std::size_t>(l.held));
+    check_head(layer, kv_head);
+    const Layer& l = at(layers_, layer);
+    return span_of(l.positions.data() + kv_head * l.slots(), l.held);
 }
 
 std::span<const float> SlotCache::state(Index layer, Index kv_head, Index row) const {
     check(row >= 0 && row < policy_->state_rows(), "slot cache: there is no row ", row);
-    const Index slots = static_cast<Index>(slot_positions(layer, kv_head).size());
-    const Layer& l = layers_[static_cast<std::size_t>(layer)];
-    return std::span(l.state).subspan(
-        static_cast<std::size_t>((kv_head * policy_->state_rows() + row) * l.slots()),
-        static_cast<std::size_t>(slots));
+    check_head(layer, kv_head);
+    const Layer& l = at(layers_, layer);
+    return span_of(l.state.data() + (kv_head * policy_->state_rows() + row) * l.slots(), l.held);
 }
 
 std::vector<Index> SlotCache::kept(Index layer, Index kv_head) const {

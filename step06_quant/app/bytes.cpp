@@ -23,10 +23,10 @@ struct BytesFlags {
 // ANCHOR: form
 // Of n tokens. KIVI with a residual of R tokens, at 16 bits: of the keys those behind the last
 // multiple of R, of the values the newest R.
-Index bytes_by_form(KvCode code, const KvShape& s, Index R, Index n) {
-    const Index row = kv_row_bytes(code, s.head_dim), f16 = 2 * s.head_dim;
+Index bytes_by_form(Format code, const KvShape& s, Index R, Index n) {
+    const Index row = code->row_bytes(s.head_dim), f16 = 2 * s.head_dim;
     Index keys = n * row, values = n * row;
-    if (kv_code_traits(code).groups) {
+    if (code->waits) {
         keys = n / R * R * row + n % R * f16;
         values = std::max<Index>(0, n - R) * row + std::min(n, R) * f16;
     }
@@ -46,11 +46,11 @@ bool weigh_cache(const KvRow& row, const KvShape& shape, Index length, Json& row
     const Index form = bytes_by_form(row.code, shape, row.options.residual, length);
     const bool equal =
         bytes.logical == form && bytes.allocated <= taken && taken <= bytes.allocated + lines;
-    std::printf("  %-7s %6td %10td %10td %6s %10td %8.2f %8.2f\n", kv_code_name(row.code),
+    std::printf("  %-7s %6td %10td %10td %6s %10td %8.2f %8.2f\n", row.code->name,
                 length, bytes.logical, form, equal ? "yes" : "NO", taken,
                 bits_per_number(bytes.logical, shape, length),
                 bits_per_number(taken, shape, length));
-    rows.push_back({{"format", kv_code_name(row.code)},
+    rows.push_back({{"format", row.code->name},
                     {"length", length},
                     {"bytes_held", bytes.logical},
                     {"closed_form", form},

@@ -38,24 +38,24 @@ void study_group(Tensor& keys, Index bits, Index first, Index stride, GroupStudy
     float* const x = keys.data() + first;
     float low = x[0], high = x[0];
     double sum = 0, squares = 0;
-    for (Index i = 0; i < kCodeBlock; ++i) {
+    for (Index i = 0; i < kScaleBlock; ++i) {
         const float y = x[i * stride];
         low = std::min(low, y);
         high = std::max(high, y);
         sum += static_cast<double>(y);
         squares += static_cast<double>(y) * static_cast<double>(y);
     }
-    const double n = kCodeBlock, mean = sum / n;
+    const double n = kScaleBlock, mean = sum / n;
     const double range = static_cast<double>(high) - static_cast<double>(low);
     study.range += range;
     study.spread += std::sqrt(std::max(0.0, squares / n - mean * mean));
     ++study.groups;
-    std::uint8_t codes[kCodeBlock];
+    std::uint8_t codes[kScaleBlock];
     float d = 0, m = 0;
     encode_group(bits, x, stride, codes, d, m);
-    study.used += static_cast<double>(std::set<int>(codes, codes + kCodeBlock).size());
-    const KvCode code = bits == 2 ? KvCode::kivi2 : KvCode::kivi4;
-    for (Index i = 0; i < kCodeBlock; ++i) {
+    study.used += static_cast<double>(std::set<int>(codes, codes + kScaleBlock).size());
+    const Format code = bits == 2 ? &formats::kivi2 : &formats::kivi4;
+    for (Index i = 0; i < kScaleBlock; ++i) {
         const double place =
             range == 0
                 ? 0
@@ -71,10 +71,10 @@ GroupStudy study_groups(Tensor keys, Index bits, bool channels) {  // keys: [S, 
     GroupStudy study;
     study.kept = keys.clone();
     if (channels) {
-        for (Index s = 0; s + kCodeBlock <= S; s += kCodeBlock)
+        for (Index s = 0; s + kScaleBlock <= S; s += kScaleBlock)
             for (Index i = 0; i < D; ++i) study_group(keys, bits, s * D + i, D, study);
     } else {
-        for (Index block = 0; block + kCodeBlock <= S * D; block += kCodeBlock)
+        for (Index block = 0; block + kScaleBlock <= S * D; block += kScaleBlock)
             study_group(keys, bits, block, 1, study);
     }
     const auto groups = static_cast<double>(study.groups);
@@ -109,7 +109,7 @@ Tensor keys_of(const std::shared_ptr<const Model>& model,
                std::span<const Token> text) {
     Decoder decoder(model, engine);
     const auto T = static_cast<Index>(text.size());
-    QuantCache cache(decoder.kv_shape(), T, {});
+    KvCache cache(decoder.kv_shape(), T, coded_rows({}));
     decoder.forward(cache, text);
     Tensor keys({T, model->config.head_dim});
     for (Index s = 0; s < keys.dim(0); ++s)
@@ -148,13 +148,13 @@ int run_histogram(HistogramFlags flags) {
     check(flags.layer < config.layers && flags.head < config.kv_heads, "--layer, --head: the ",
           "model has ", config.layers, " layers of ", config.kv_heads, " KV heads");
     cli::check_fits("--tokens", flags.tokens, config);
-    flags.tokens = flags.tokens / kCodeBlock * kCodeBlock;  // only whole groups are looked at
-    check_kv_code(KvCode::kivi4, config.head_dim, false);
+    flags.tokens = flags.tokens / kScaleBlock * kScaleBlock;  // only whole groups are looked at
+    check_row_format(&formats::kivi4, config.head_dim, false);
     check_hadamard(config.head_dim);
     const TextWindows windows = windows_of(session, flags.text, flags.tokens, flags.tokens);
     const std::vector<Token> text = windows.input(0);
     std::printf("%s, layer %td, KV head %td: keys of %td tokens in groups of %td, %td bits\n",
-                config.name.c_str(), flags.layer, flags.head, flags.tokens, kCodeBlock,
+                config.name.c_str(), flags.layer, flags.head, flags.tokens, kScaleBlock,
                 flags.bits);
     std::printf("  %-9s %-8s %-8s %10s %10s %9s %9s %9s\n", "channels", "rotated", "group",
                 "range", "spread", "codes", "error", "of quiet");
@@ -202,7 +202,7 @@ Command add_histogram(CLI::App& parent) {
             ->check(CLI::Range(least, Index{1} << 20))
             ->capture_default_str();
     };
-    count("--tokens", flags->tokens, kCodeBlock, "tokens of it, in whole groups of 32");
+    count("--tokens", flags->tokens, kScaleBlock, "tokens of it, in whole groups of 32");
     count("--layer", flags->layer, 0, "whose keys");
     count("--head", flags->head, 0, "of its KV heads");
     sub->add_option("--bits", flags->bits, "of a code")

@@ -20,8 +20,8 @@ struct KvFlags {
 // What a window takes, as the store itself says when it holds one.
 Json kv_label(const KvRow& row, const KvShape& shape, const RopeTable* rope, Index window) {
     const Index bytes = filled_cache(shape, row.options, rope, window)->bytes().logical;
-    return {{"format", kv_code_name(row.code)},
-            {"of", row.code == KvCode::f32 ? "-" : row.side},
+    return {{"format", row.code->name},
+            {"of", row.code == &formats::f32 ? "-" : row.side},
             {"bits", bits_per_number(bytes, shape, window)},
             {"bytes", bytes}};
 }

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 
-#include <kvlab/quant/quant_cache.hpp>
+#include <kvlab/quant/coded_rows.hpp>
 #include <kvlab/tensor/report.hpp>
 
 #include "app.hpp"
@@ -23,7 +23,7 @@ struct KvClockFlags {
 };
 
 struct KvClockRow {
-    KvCode code{};
+    Format code{};
     Index length = 0;
     std::unique_ptr<KvStore> behind;   // `length` tokens; rounds work on forks of it
     std::vector<double> seconds = {};  // of a token, the median of each round
@@ -41,14 +41,12 @@ std::vector<Token> kv_clock_text(const Session& session, Index length) {
 
 KvClockRow kv_clock_row(Session& session,
                         const KvClockFlags& flags,
-                        KvCode code,
+                        Format code,
                         Index length) {
     QuantOptions options{code, code};
     options.rotate = flags.rotate;
     KvClockRow row{code, length,
-                   std::make_unique<QuantCache>(session.decoder.kv_shape(),
-                                                length + flags.warm_up + flags.tokens, options,
-                                                nullptr, session.level)};
+                   std::make_unique<KvCache>(session.decoder.kv_shape(), length + flags.warm_up + flags.tokens, coded_rows(options, session.level), nullptr, session.level)};
     const std::vector<Token> text = kv_clock_text(session, length);
     constexpr std::size_t kPiece = 512;
     for (std::size_t begin = 0; begin < text.size(); begin += kPiece)
@@ -90,7 +88,7 @@ std::vector<KvClockRow> clock_kv_length(Session& session,
                                         Index length) {
     std::vector<KvClockRow> rows;
     for (const std::string& name : flags.codes)
-        rows.push_back(kv_clock_row(session, flags, parse_kv_code(name), length));
+        rows.push_back(kv_clock_row(session, flags, find_kv_format(coded_formats(), name), length));
     for (Index round = -1; round < flags.rounds; ++round)
         for (KvClockRow& row : rows) clock_kv_round(session, flags, row, round >= 0);
     for (KvClockRow& row : rows) {
@@ -98,7 +96,7 @@ std::vector<KvClockRow> clock_kv_length(Session& session,
         row.behind.reset();
         const Quartiles ms = quartiles(row.seconds);
         std::printf(
-            "  %-7s %6td %9.3f %17s %8.3f %14td\n", kv_code_name(row.code), length,
+            "  %-7s %6td %9.3f %17s %8.3f %14td\n", row.code->name, length,
             ms.median * 1e3,
             concat(format_number(ms.low * 1e3), " - ", format_number(ms.high * 1e3)).c_str(),
             row.to_first, row.bytes);
@@ -110,7 +108,7 @@ std::vector<KvClockRow> clock_kv_length(Session& session,
 int run_kv_clock(const KvClockFlags& flags) {
     Session session(flags.session);
     const Config& config = session.model->config;
-    for (const std::string& name : flags.codes) parse_kv_code(name);
+    for (const std::string& name : flags.codes) find_kv_format(coded_formats(), name);
     for (const Index length : flags.lengths)
         cli::check_fits("--lengths, --warm-up and --tokens",
                         length + flags.warm_up + flags.tokens, config);
@@ -130,7 +128,7 @@ int run_kv_clock(const KvClockFlags& flags) {
     report["rotate"] = flags.rotate;
     for (const Index length : flags.lengths)
         for (const KvClockRow& row : clock_kv_length(session, flags, length))
-            report["rows"].push_back({{"cache", kv_code_name(row.code)},
+            report["rows"].push_back({{"cache", row.code->name},
                                       {"length", length},
                                       {"seconds", to_json(quartiles(row.seconds))},
                                       {"to_first", row.to_first},

@@ -8,9 +8,9 @@ namespace kvlab::app {
 
 namespace {
 
-QuantOptions with_codes(QuantOptions options, KvCode code, const std::string& side) {
-    options.keys = side == "values" ? KvCode::f32 : code;
-    options.values = side == "keys" ? KvCode::f32 : code;
+QuantOptions with_codes(QuantOptions options, Format code, const std::string& side) {
+    options.keys = side == "values" ? &formats::f32 : code;
+    options.values = side == "keys" ? &formats::f32 : code;
     return options;
 }
 
@@ -21,22 +21,22 @@ KvRows kv_rows(const KvShape& shape,
                const std::vector<std::string>& codes,
                const std::vector<std::string>& sides) {
     KvRows table;
-    for (const KvCode code : kKvCodes) {
+    for (const Format code : coded_formats()) {
         const bool wanted =
-            codes.empty() || code == KvCode::f32 ||
-            std::find(codes.begin(), codes.end(), kv_code_name(code)) != codes.end();
+            codes.empty() || code == &formats::f32 ||
+            std::find(codes.begin(), codes.end(), code->name) != codes.end();
         if (!wanted) continue;
         for (const std::string& side : sides) {
             try {
                 for (const bool keys : {true, false})
                     if (side == "both" || side == (keys ? "keys" : "values"))
-                        check_kv_code(code, shape.head_dim, keys);
+                        check_row_format(code, shape.head_dim, keys);
             } catch (const Error& error) {
                 table.refused.push_back(concat(side, ": ", error.what()));
                 continue;
             }
             table.rows.push_back({code, side, with_codes(options, code, side)});
-            if (code == KvCode::f32) break;
+            if (code == &formats::f32) break;
         }
     }
     return table;
@@ -44,15 +44,15 @@ KvRows kv_rows(const KvShape& shape,
 
 std::vector<std::string> kv_code_names() {
     std::vector<std::string> names;
-    for (const KvCode code : kKvCodes) names.emplace_back(kv_code_name(code));
+    for (const Format code : coded_formats()) names.emplace_back(code->name);
     return names;
 }
 
-std::unique_ptr<QuantCache> filled_cache(const KvShape& shape,
+std::unique_ptr<KvCache> filled_cache(const KvShape& shape,
                                          const QuantOptions& options,
                                          const RopeTable* rope,
                                          Index length) {
-    auto cache = std::make_unique<QuantCache>(shape, length, options, rope);
+    auto cache = std::make_unique<KvCache>(shape, length, coded_rows(options), rope);
     constexpr Index kPiece = 64;
     const Tensor zeros({std::min(kPiece, length), shape.kv_heads, shape.head_dim});
     while (cache->room() > 0) {
@@ -73,9 +73,9 @@ double bits_per_number(Index bytes, const KvShape& shape, Index length) {
 Variant kv_variant(const Session& session, const KvRow& row, const RopeTable* rope) {
     const auto make = [shape = session.decoder.kv_shape(), options = row.options, rope,
                        level = session.level](Index capacity) {
-        return std::make_unique<QuantCache>(shape, capacity, options, rope, level);
+        return std::make_unique<KvCache>(shape, capacity, coded_rows(options, level), rope, level);
     };
-    return {concat(kv_code_name(row.code), " ", row.side), session.model, session.engine.get(),
+    return {concat(row.code->name, " ", row.side), session.model, session.engine.get(),
             make, 0};
 }
 

@@ -6,14 +6,14 @@
 #include <vector>
 
 #include <kvlab/quant/judge.hpp>
-#include <kvlab/quant/quant_cache.hpp>
+#include <kvlab/quant/coded_rows.hpp>
 
 #include "trial.hpp"
 
 namespace kvlab::app {
 
 struct KvRow {
-    KvCode code;
+    Format code;
     std::string side;      // "both", "keys" or "values"
     QuantOptions options;  // with the code on these sides, f32 on the other
 };
@@ -35,7 +35,7 @@ std::vector<std::string> kv_code_names();
 inline const std::vector<int> kResiduals = {32, 64, 96, 128, 192, 256, 384, 512};
 
 // Holds `length` tokens whose numbers are 0: of a cache to be weighed only lengths count.
-std::unique_ptr<QuantCache> filled_cache(const KvShape& shape,
+std::unique_ptr<KvCache> filled_cache(const KvShape& shape,
                                          const QuantOptions& options,
                                          const RopeTable* rope,
                                          Index length);

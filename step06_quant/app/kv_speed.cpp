@@ -4,7 +4,7 @@
 #include <iostream>
 
 #include <kvlab/kvcache/decode_pass.hpp>
-#include <kvlab/quant/quant_cache.hpp>
+#include <kvlab/quant/coded_rows.hpp>
 #include <kvlab/tensor/report.hpp>
 
 #include "app.hpp"
@@ -24,11 +24,10 @@ struct KvSpeedFlags {
 
 std::vector<std::unique_ptr<KvStore>> coded_cache(const Session& session,
                                                   const KvSpeedFlags& flags) {
-    const KvCode code = parse_kv_code(flags.code);
+    const Format code = find_kv_format(coded_formats(), flags.code);
     std::vector<std::unique_ptr<KvStore>> stores;
     stores.push_back(
-        std::make_unique<QuantCache>(session.decoder.kv_shape(), flags.context + flags.tokens,
-                                     QuantOptions{code, code}, nullptr, session.level));
+        std::make_unique<KvCache>(session.decoder.kv_shape(), flags.context + flags.tokens, coded_rows(QuantOptions{code, code}, session.level), nullptr, session.level));
     return stores;
 }
 
@@ -90,9 +89,9 @@ Command add_kv_speed(CLI::App& parent) {
     flags->session.source_weights = KVLAB_SOURCE_WEIGHTS;
     cli::add_model_flags(*sub, flags->session);
     std::vector<std::string> names;
-    for (const KvCode code : kKvCodes)
-        if (!kv_code_traits(code).groups)  // those cannot go back to the context's end
-            names.emplace_back(kv_code_name(code));
+    for (const Format code : coded_formats())
+        if (!code->waits)  // those cannot go back to the context's end
+            names.emplace_back(code->name);
     sub->add_option("--code", flags->code, "format of keys and values")
         ->check(CLI::IsMember(names))
         ->capture_default_str();

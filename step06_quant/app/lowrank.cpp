@@ -3,7 +3,7 @@
 #include <cmath>
 #include <cstdio>
 
-#include <kvlab/quant/latent_cache.hpp>
+#include <kvlab/quant/latent_plan.hpp>
 
 #include "app.hpp"
 #include "trial.hpp"
@@ -69,16 +69,16 @@ public:
         const Index eighth = std::max<Index>(1, N_ / 8);
         for (const double share : flags_.shares) {
             const Index rank = std::max<Index>(1, std::lround(share * static_cast<double>(N_)));
-            add("plain", even(rank), even(rank), LatentFormat::f32);
-            add("whitened", even(rank), even(rank), LatentFormat::f32);
-            add("whitened", even(rank), even(rank), LatentFormat::int8);
+            add("plain", even(rank), even(rank), &formats::f32);
+            add("whitened", even(rank), even(rank), &formats::f32);
+            add("whitened", even(rank), even(rank), &formats::int8);
             if (rank == N_) continue;
             const Index step = std::min({rank - 1, N_ - rank, 2 * eighth});
             const std::vector<Index> rising =
                 progressive_ranks(whitened_, rank - step, rank + step);
-            add("whitened", rising, rising, LatentFormat::f32);
-            add("whitened", even(rank), even(N_), LatentFormat::f32);
-            add("whitened", even(N_), even(rank), LatentFormat::f32);
+            add("whitened", rising, rising, &formats::f32);
+            add("whitened", even(rank), even(N_), &formats::f32);
+            add("whitened", even(N_), even(rank), &formats::f32);
         }
         trial_.print_head(labels_.front());
         trial_.run(variants_, labels_);
@@ -112,7 +112,7 @@ private:
     void add(const char* basis,
              const std::vector<Index>& keys,
              const std::vector<Index>& values,
-             LatentFormat format) {
+             Format format) {
         const bool whitened = std::string(basis) == "whitened";
         const auto plan =
             std::make_shared<LatentPlan>(trial_.session.model, whitened ? whitened_ : plain_,
@@ -126,7 +126,7 @@ private:
         labels_.push_back(Json{{"basis", basis},
                                {"keys", ranks_text(keys)},
                                {"values", ranks_text(values)},
-                               {"latents", format == LatentFormat::f32 ? "f32" : "int8"},
+                               {"latents", format == &formats::f32 ? "f32" : "int8"},
                                {"bytes", plan->token_bytes()}});
     }
 

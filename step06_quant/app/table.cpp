@@ -65,7 +65,7 @@ public:
         KvLaw law;
         law.from_f32 = differing(expected, floats_);
         for (const Index piece : {Index{0}, Index{1}}) {
-            QuantCache cache(shape_, size(), options, rope_, session_.level);
+            KvCache cache(shape_, size(), coded_rows(options, session_.level), rope_, session_.level);
             const Tensor cached = all_logits(session_.decoder, cache, text_, piece);
             (piece == 0 ? law.whole : law.one_by_one) = differing(cached, expected);
         }
@@ -97,7 +97,7 @@ Json table_label(const KvRow& row,
                  const RopeTable* rope,
                  Index window) {
     const Index bytes = filled_cache(shape, row.options, rope, window)->bytes().logical;
-    return {{"format", kv_code_name(row.code)},
+    return {{"format", row.code->name},
             {"bits", bits_per_number(bytes, shape, window)},
             {"bytes", bytes},
             {"law", concat(law.whole + law.one_by_one, " of ", 2 * logits)},
@@ -124,7 +124,7 @@ int run_table(const TableFlags& flags) {
     std::vector<Json> labels;
     for (const KvRow& row : table.rows) {
         const KvLaw law = court.judge(row.options);
-        laws = laws && law.holds(row.code == KvCode::f32);
+        laws = laws && law.holds(row.code == &formats::f32);
         verdicts.push_back(law);
         variants.push_back(kv_variant(session, row, rope));
         labels.push_back(table_label(row, law, court.logits(), shape, rope, window));

@@ -4,7 +4,7 @@
 #include <bit>
 #include <cstring>
 
-#include <kvlab/attention/kv_tiles.hpp>
+#include <kvlab/attention/layer_rows.hpp>
 
 #include "packed_codes.hpp"
 
@@ -12,7 +12,6 @@ namespace kvlab {
 
 namespace {
 
-constexpr Index kSlotsOfTile = 64;
 constexpr Index kChunk = 16;  // numbers
 
 Index whole_lines(Index bytes) {
@@ -23,22 +22,22 @@ Index whole_lines(Index bytes) {
 }  // namespace
 
 CodedTiles::CodedTiles(
-    KvCode code, Side side, Index slots, Index kv_heads, Index head_dim, SimdLevel level)
-    : code_(code),
+    Format format, Side side, Index slots, Index kv_heads, Index head_dim, SimdLevel level)
+    : format_(format),
       side_(side),
       tiles_(tiles_for("coded tiles", slots, kv_heads, head_dim)),
       kv_heads_(kv_heads),
       head_dim_(head_dim),
       padded_dim_((head_dim + 15) / 16 * 16),
       kernels_(&expand_kernels(level)) {
-    check_kv_code(code, head_dim, side == Side::keys);
-    const KvCodeTraits& traits = kv_code_traits(code);
-    scales_ = traits.plain       ? 0
-              : traits.row_scale ? kSlotsOfTile
-                                 : kSlotsOfTile * padded_dim_ / kCodeBlock;
-    scale_bytes_ = traits.row_scale ? 4 : 2;
+    check_row_format(format, head_dim, side == Side::keys);
+    const KvFormat& traits = *format;
+    scales_ = traits.scales == Scales::none       ? 0
+              : traits.scales == Scales::of_row ? kTile
+                                 : kTile * padded_dim_ / kScaleBlock;
+    scale_bytes_ = traits.scales == Scales::of_row ? 4 : 2;
     codes_at_ = whole_lines(scales_ * scale_bytes_) * (traits.offset ? 2 : 1);
-    tile_bytes_ = codes_at_ + whole_lines(kSlotsOfTile * padded_dim_ * traits.bits / 8);
+    tile_bytes_ = codes_at_ + whole_lines(kTile * padded_dim_ * traits.bits / 8);
     memory_ = Memory(allocated_bytes(), Memory::Fill::zeros);
 }
 
@@ -51,7 +50,7 @@ std::byte* CodedTiles::tile(Index kv_head, Index tile) {
 }
 
 std::span<const std::byte> CodedTiles::tile_bytes(Index kv_head, Index index) const {
-    check_slot(kv_head, std::clamp<Index>(index, -1, tiles_) * kSlotsOfTile);
+    check_slot(kv_head, std::clamp<Index>(index, -1, tiles_) * kTile);
     return {tile(kv_head, index), static_cast<std::size_t>(tile_bytes_)};
 }
 
@@ -62,62 +61,62 @@ void CodedTiles::check_slot(Index kv_head, Index slot) const {
 
 // Whether a scale belongs to a column of the tile: rows of keys stand upright.
 bool CodedTiles::is_across() const {
-    return side_ == Side::keys && !kv_code_traits(code_).groups;
+    return side_ == Side::keys && !format_->waits;
 }
 
 // A number's place in its tile.
 Index CodedTiles::flat(Index slot, Index i) const {
-    const Index place = slot % kSlotsOfTile;
-    return side_ == Side::keys ? i * kSlotsOfTile + place : place * padded_dim_ + i;
+    const Index place = slot % kTile;
+    return side_ == Side::keys ? i * kTile + place : place * padded_dim_ + i;
 }
 
 // ANCHOR: scale_index
 // Across: [block][64]. Along: the blocks in the order in which they lie.
 Index CodedTiles::scale_index(Index slot, Index i) const {
-    const Index place = slot % kSlotsOfTile;
-    if (kv_code_traits(code_).row_scale) return place;
-    if (is_across()) return i / kCodeBlock * kSlotsOfTile + place;
-    return flat(slot, i) / kCodeBlock;
+    const Index place = slot % kTile;
+    if (format_->scales == Scales::of_row) return place;
+    if (is_across()) return i / kScaleBlock * kTile + place;
+    return flat(slot, i) / kScaleBlock;
 }
 
 // ANCHOR_END: scale_index
 
 float CodedTiles::scale(const std::byte* tile, Index index, bool offset) const {
     const std::byte* const at = tile + (offset ? codes_at_ / 2 : 0) + index * scale_bytes_;
-    return load_plain(scale_bytes_ == 2 ? KvCode::f16 : KvCode::f32, at);
+    return load_plain(scale_bytes_ == 2 ? &formats::f16 : &formats::f32, at);
 }
 
 void CodedTiles::set_scale(std::byte* tile, Index index, float d, float m) {
-    const KvCode kept = scale_bytes_ == 2 ? KvCode::f16 : KvCode::f32;
+    const Format kept = scale_bytes_ == 2 ? &formats::f16 : &formats::f32;
     store_plain(kept, d, tile + index * scale_bytes_);
-    if (kv_code_traits(code_).offset)
+    if (format_->offset)
         store_plain(kept, m, tile + codes_at_ / 2 + index * scale_bytes_);
 }
 
 std::uint8_t CodedTiles::code_at(const std::byte* tile, Index flat) const {
-    return packed_code(tile + codes_at_, kv_code_traits(code_).bits, flat);
+    return packed_code(tile + codes_at_, format_->bits, flat);
 }
 
 void CodedTiles::set_code(std::byte* tile, Index flat, std::uint8_t code) {
-    set_packed_code(tile + codes_at_, kv_code_traits(code_).bits, flat, code);
+    set_packed_code(tile + codes_at_, format_->bits, flat, code);
 }
 
 // ANCHOR: write
 void CodedTiles::write(Index kv_head, Index slot, std::span<const float> row) {
     check_slot(kv_head, slot);
     check(static_cast<Index>(row.size()) == head_dim_ && !grouped(), "coded tiles: a row of ",
-          row.size(), " numbers in ", kv_code_name(code_));
-    std::byte* const to = tile(kv_head, slot / kSlotsOfTile);
-    const KvCodeTraits& traits = kv_code_traits(code_);
-    if (traits.plain) {
+          row.size(), " numbers in ", format_->name);
+    std::byte* const to = tile(kv_head, slot / kTile);
+    const KvFormat& traits = *format_;
+    if (traits.scales == Scales::none) {
         for (Index i = 0; i < head_dim_; ++i)
-            store_plain(code_, row[static_cast<std::size_t>(i)],
+            store_plain(format_, row[static_cast<std::size_t>(i)],
                         to + flat(slot, i) * traits.bits / 8);
         return;
     }
     CodedRow coded;
-    encode_row(code_, row, coded);
-    const Index block = traits.row_scale ? head_dim_ : kCodeBlock;
+    encode_row(format_, row, coded);
+    const Index block = traits.scales == Scales::of_row ? head_dim_ : kScaleBlock;
     for (Index i = 0; i < head_dim_; ++i) {
         const auto b = static_cast<std::size_t>(i / block);
         if (i % block == 0) set_scale(to, scale_index(slot, i), coded.d[b], coded.m[b]);
@@ -129,17 +128,17 @@ void CodedTiles::write(Index kv_head, Index slot, std::span<const float> row) {
 
 // ANCHOR: write_group
 void CodedTiles::write_group(Index kv_head, Index group, std::span<const float> rows) {
-    const Index first = std::clamp<Index>(group, -1, slots() / kCodeBlock) * kCodeBlock;
+    const Index first = std::clamp<Index>(group, -1, slots() / kScaleBlock) * kScaleBlock;
     check_slot(kv_head, first);
-    check(static_cast<Index>(rows.size()) == kCodeBlock * head_dim_ && grouped(),
-          "coded tiles: a group of ", rows.size(), " numbers in ", kv_code_name(code_));
-    std::byte* const to = tile(kv_head, first / kSlotsOfTile);
-    std::uint8_t codes[kCodeBlock];
+    check(static_cast<Index>(rows.size()) == kScaleBlock * head_dim_ && grouped(),
+          "coded tiles: a group of ", rows.size(), " numbers in ", format_->name);
+    std::byte* const to = tile(kv_head, first / kTile);
+    std::uint8_t codes[kScaleBlock];
     for (Index i = 0; i < head_dim_; ++i) {  // a channel
         float d = 0, m = 0;
-        encode_group(kv_code_traits(code_).bits, rows.data() + i, head_dim_, codes, d, m);
+        encode_group(format_->bits, rows.data() + i, head_dim_, codes, d, m);
         set_scale(to, scale_index(first, i), d, m);
-        for (Index s = 0; s < kCodeBlock; ++s) set_code(to, flat(first + s, i), codes[s]);
+        for (Index s = 0; s < kScaleBlock; ++s) set_code(to, flat(first + s, i), codes[s]);
     }
 }
 
@@ -148,17 +147,17 @@ void CodedTiles::write_group(Index kv_head, Index group, std::span<const float> 
 void CodedTiles::copy_slot(const CodedTiles& other, Index kv_head, Index from, Index to) {
     check_slot(kv_head, to);
     other.check_slot(kv_head, from);
-    check(other.code_ == code_ && other.side_ == side_ && other.head_dim_ == head_dim_ &&
+    check(other.format_ == format_ && other.side_ == side_ && other.head_dim_ == head_dim_ &&
               !grouped(),
-          "coded tiles: cannot copy a slot of ", kv_code_name(other.code_), " into ",
-          kv_code_name(code_));
-    const KvCodeTraits& traits = kv_code_traits(code_);
-    const std::byte* const source = other.tile(kv_head, from / kSlotsOfTile);
-    std::byte* const target = tile(kv_head, to / kSlotsOfTile);
+          "coded tiles: cannot copy a slot of ", other.format_->name, " into ",
+          format_->name);
+    const KvFormat& traits = *format_;
+    const std::byte* const source = other.tile(kv_head, from / kTile);
+    std::byte* const target = tile(kv_head, to / kTile);
     const Index number_bytes = traits.bits / 8,
-                block = traits.row_scale ? head_dim_ : kCodeBlock;
+                block = traits.scales == Scales::of_row ? head_dim_ : kScaleBlock;
     for (Index i = 0; i < head_dim_; ++i) {
-        if (traits.plain) {
+        if (traits.scales == Scales::none) {
             std::memcpy(target + flat(to, i) * number_bytes,
                         source + flat(from, i) * number_bytes,
                         static_cast<std::size_t>(number_bytes));
@@ -172,55 +171,48 @@ void CodedTiles::copy_slot(const CodedTiles& other, Index kv_head, Index from, I
 }
 
 void CodedTiles::copy_from(const CodedTiles& other, Index count) {
-    check(memory_ && other.memory_ && other.code_ == code_ && other.side_ == side_ &&
+    check(memory_ && other.memory_ && other.format_ == format_ && other.side_ == side_ &&
               other.kv_heads_ == kv_heads_ && other.head_dim_ == head_dim_ && count >= 0 &&
               count <= slots() && count <= other.slots(),
           "coded tiles: cannot copy ", count, " slots");
-    const Index tiles = (count + kSlotsOfTile - 1) / kSlotsOfTile;
+    const Index tiles = (count + kTile - 1) / kTile;
     for (Index h = 0; h < kv_heads_; ++h)
         std::copy_n(other.tile(h, 0), tiles * tile_bytes_, tile(h, 0));
 }
 
 float CodedTiles::number(Index kv_head, Index slot, Index i) const {
     check_slot(kv_head, slot);
-    const std::byte* const from = tile(kv_head, slot / kSlotsOfTile);
-    const KvCodeTraits& traits = kv_code_traits(code_);
-    if (traits.plain) return load_plain(code_, from + flat(slot, i) * traits.bits / 8);
+    const std::byte* const from = tile(kv_head, slot / kTile);
+    const KvFormat& traits = *format_;
+    if (traits.scales == Scales::none) return load_plain(format_, from + flat(slot, i) * traits.bits / 8);
     const Index index = scale_index(slot, i);
-    return decode_number(code_, code_at(from, flat(slot, i)), scale(from, index, false),
+    return decode_number(format_, code_at(from, flat(slot, i)), scale(from, index, false),
                          traits.offset ? scale(from, index, true) : 0.0f);
 }
 
-const float* CodedTiles::read(Index kv_head, Index index, float* room) const {
+const float* CodedTiles::read(Index kv_head, Index index, float* scratch) const {
     const std::byte* const from = tile(kv_head, index);
-    const Index chunks = kSlotsOfTile * padded_dim_ / kChunk;
+    const Index chunks = kTile * padded_dim_ / kChunk;
     const bool last = kv_head == kv_heads_ - 1 && index == tiles_ - 1;
     const Index ahead = last ? 0 : tile_bytes_;
-    switch (code_) {
-        case KvCode::f32:
-            return reinterpret_cast<const float*>(from);
-        case KvCode::f16:
-            kernels_->f16(chunks, from, ahead, room);
-            return room;
-        case KvCode::bf16:
-            kernels_->bf16(chunks, from, ahead, room);
-            return room;
-        case KvCode::e4m3:
-            kernels_->e4m3(chunks, from, ahead, room);
-            return room;
-        case KvCode::e5m2:
-            kernels_->e5m2(chunks, from, ahead, room);
-            return room;
-        default:
-            expand(from, ahead, room);
-            return room;
-    }
+    if (format_ == &formats::f32) return reinterpret_cast<const float*>(from);
+    if (format_ == &formats::f16)
+        kernels_->f16(chunks, from, ahead, scratch);
+    else if (format_ == &formats::bf16)
+        kernels_->bf16(chunks, from, ahead, scratch);
+    else if (format_ == &formats::e4m3)
+        kernels_->e4m3(chunks, from, ahead, scratch);
+    else if (format_ == &formats::e5m2)
+        kernels_->e5m2(chunks, from, ahead, scratch);
+    else
+        expand(from, ahead, scratch);
+    return scratch;
 }
 
 // ANCHOR: expand
-void CodedTiles::expand(const std::byte* from, Index ahead, float* room) const {
-    const KvCodeTraits& traits = kv_code_traits(code_);
-    constexpr std::size_t kMostScales = kSlotsOfTile * CodedRow::kMost / kChunk;
+void CodedTiles::expand(const std::byte* from, Index ahead, float* scratch) const {
+    const KvFormat& traits = *format_;
+    constexpr std::size_t kMostScales = kTile * CodedRow::kMost / kChunk;
     alignas(64) float d[kMostScales], m[kMostScales];
     if (scale_bytes_ == 2)
         kernels_->f16(scales_ / kChunk, from, ahead, d);
@@ -233,20 +225,20 @@ void CodedTiles::expand(const std::byte* from, Index ahead, float* room) const {
                         : traits.bits == 3 ? ways.three
                         : traits.bits == 4 ? (traits.offset ? ways.four_m : ways.four)
                                            : (traits.offset ? ways.two_m : ways.two);
-    const Index chunks = kSlotsOfTile * padded_dim_ / kChunk;
-    Expansion tile{chunks, from + codes_at_, d, m, traits.levels, 1, ahead, room};
-    if (is_across() && !traits.row_scale) {
+    const Index chunks = kTile * padded_dim_ / kChunk;
+    Expansion tile{chunks, from + codes_at_, d, m, traits.levels, 1, ahead, scratch};
+    if (is_across() && traits.scales != Scales::of_row) {
         // A scale serves 32 rows of the tile: so many at a time.
-        tile.chunks = kCodeBlock * kSlotsOfTile / kChunk;
+        tile.chunks = kScaleBlock * kTile / kChunk;
         for (Index c = 0; c < chunks; c += tile.chunks) {
             way(tile);
             tile.codes += tile.chunks * kChunk * traits.bits / 8;
             tile.out += tile.chunks * kChunk;
-            tile.d += kSlotsOfTile, tile.m += kSlotsOfTile;
+            tile.d += kTile, tile.m += kTile;
         }
         return;
     }
-    if (!is_across() && traits.row_scale) {
+    if (!is_across() && traits.scales == Scales::of_row) {
         const auto wide = static_cast<std::size_t>(padded_dim_ / kChunk);  // chunks of a row
         if (std::has_single_bit(wide)) {
             tile.shift = std::countr_zero(wide);

@@ -38,10 +38,10 @@ std::vector<NormSite> norm_sites(const Config& c) {
     return sites;
 }
 
-using Scales = std::vector<float>;
+using ChannelScales = std::vector<float>;
 
 // Column k of the matrix times by[k].
-void scale_columns(EditedWeights& weights, const std::string& name, const Scales& by) {
+void scale_columns(EditedWeights& weights, const std::string& name, const ChannelScales& by) {
     Tensor w = to_f32(weights.tensor(name));
     for (Index n = 0; n < w.dim(0); ++n)
         for (Index k = 0; k < w.dim(1); ++k) w(n, k) *= by[static_cast<std::size_t>(k)];
@@ -49,7 +49,7 @@ void scale_columns(EditedWeights& weights, const std::string& name, const Scales
 }
 
 // Number i of a vector, or row i of a matrix, divided by by[i].
-void divide_rows(EditedWeights& weights, const std::string& name, const Scales& by) {
+void divide_rows(EditedWeights& weights, const std::string& name, const ChannelScales& by) {
     Tensor w = to_f32(weights.tensor(name));
     const Index width = w.size() / w.dim(0);
     for (Index i = 0; i < w.size(); ++i) w.data()[i] /= by[static_cast<std::size_t>(i / width)];
@@ -57,8 +57,8 @@ void divide_rows(EditedWeights& weights, const std::string& name, const Scales& 
 }
 
 // max|w[c]| over the outputs of all these matrices.
-Scales column_maxima(const EditedWeights& weights, const std::vector<std::string>& readers) {
-    Scales maxima;
+ChannelScales column_maxima(const EditedWeights& weights, const std::vector<std::string>& readers) {
+    ChannelScales maxima;
     for (const std::string& name : readers) {
         const Tensor w = to_f32(weights.tensor(name));
         maxima.resize(static_cast<std::size_t>(w.dim(1)), 0.0f);
@@ -80,8 +80,8 @@ float smoothing_scale(float x, float w, const SmoothOptions& options) {
 }
 
 // ANCHOR: scales
-Scales scales_of(const Scales& inputs, const Scales& columns, const SmoothOptions& options) {
-    Scales scales;
+ChannelScales scales_of(const ChannelScales& inputs, const ChannelScales& columns, const SmoothOptions& options) {
+    ChannelScales scales;
     for (std::size_t c = 0; c < inputs.size(); ++c)
         scales.push_back(smoothing_scale(inputs[c], columns[c], options));
     return scales;
@@ -91,7 +91,7 @@ void smooth_norm(EditedWeights& weights,
                  const NormSite& site,
                  const Calibration& seen,
                  const SmoothOptions& options) {
-    const Scales scales = scales_of(seen.of(site.readers[0]).max_abs,
+    const ChannelScales scales = scales_of(seen.of(site.readers[0]).max_abs,
                                     column_maxima(weights, site.readers), options);
     for (const std::string& vector : site.vectors) divide_rows(weights, vector, scales);
     for (const std::string& reader : site.readers) scale_columns(weights, reader, scales);
@@ -105,21 +105,21 @@ void smooth_out(EditedWeights& weights,
                 const Config& c,
                 const Calibration& seen,
                 const SmoothOptions& options) {
-    const Scales& inputs = seen.of(blk + "attn_output.weight").max_abs;
-    const Scales columns = column_maxima(weights, {blk + "attn_output.weight"});
+    const ChannelScales& inputs = seen.of(blk + "attn_output.weight").max_abs;
+    const ChannelScales columns = column_maxima(weights, {blk + "attn_output.weight"});
     const auto place = [&](std::size_t channel) {
         const Index h = static_cast<Index>(channel) / c.head_dim;
         return static_cast<std::size_t>(h / c.group() * c.head_dim +
                                         static_cast<Index>(channel) % c.head_dim);
     };
     const auto values = static_cast<std::size_t>(c.kv_heads * c.head_dim);
-    Scales x(values, 0.0f), w(values, 0.0f);
+    ChannelScales x(values, 0.0f), w(values, 0.0f);
     for (std::size_t channel = 0; channel < inputs.size(); ++channel) {
         x[place(channel)] = std::max(x[place(channel)], inputs[channel]);
         w[place(channel)] = std::max(w[place(channel)], columns[channel]);
     }
-    const Scales of_values = scales_of(x, w, options);
-    Scales of_heads;
+    const ChannelScales of_values = scales_of(x, w, options);
+    ChannelScales of_heads;
     for (std::size_t channel = 0; channel < inputs.size(); ++channel)
         of_heads.push_back(of_values[place(channel)]);
     divide_rows(weights, blk + "attn_v.weight", of_values);
@@ -131,7 +131,7 @@ void smooth_down(EditedWeights& weights,
                  const Calibration& seen,
                  const SmoothOptions& options) {
     const std::string down = blk + "ffn_down.weight";
-    const Scales scales =
+    const ChannelScales scales =
         scales_of(seen.of(down).max_abs, column_maxima(weights, {down}), options);
     divide_rows(weights, blk + "ffn_up.weight", scales);
     scale_columns(weights, down, scales);
@@ -159,7 +159,7 @@ void inject_outlier(EditedWeights& weights, Index channel, float factor) {
           " is outside of a width of ", c.dim);
     check(is_finite(factor) && factor > 0, "outlier: a factor of ", factor);
     // The folding of smooth(), with a scale below 1.
-    Scales scales(static_cast<std::size_t>(c.dim), 1.0f);
+    ChannelScales scales(static_cast<std::size_t>(c.dim), 1.0f);
     scales[static_cast<std::size_t>(channel)] = 1.0f / factor;
     for (const NormSite& site : norm_sites(c)) {
         for (const std::string& vector : site.vectors) divide_rows(weights, vector, scales);

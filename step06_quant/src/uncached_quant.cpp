@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include <kvlab/attention/attention.hpp>
+#include <kvlab/kvcache/kv_cache.hpp>
 #include <kvlab/quant/hadamard.hpp>
 #include <kvlab/tensor/numerics.hpp>
 
@@ -13,17 +14,17 @@ namespace {
 
 // Slots [0, coded) of KIVI's keys: one channel of 32 tokens is a group. A sink is in none; for
 // the range the group's first other token stands for it.
-void round_trip_channels(Tensor& seen, KvCode code, Index sinks, Index coded) {
-    for (Index first = 0; first < coded; first += kCodeBlock)
+void round_trip_channels(Tensor& seen, Format format, Index sinks, Index coded) {
+    for (Index first = 0; first < coded; first += kScaleBlock)
         for (Index i = 0; i < seen.dim(1); ++i) {
-            float channel[kCodeBlock], d = 0, m = 0;
-            std::uint8_t codes[kCodeBlock];
-            const Index whole = std::clamp<Index>(sinks - first, 0, kCodeBlock);
-            for (Index s = 0; s < kCodeBlock; ++s)
-                channel[s] = whole == kCodeBlock ? 0.0f : seen(first + std::max(s, whole), i);
-            encode_group(kv_code_traits(code).bits, channel, 1, codes, d, m);
-            for (Index s = whole; s < kCodeBlock; ++s)
-                seen(first + s, i) = decode_number(code, codes[s], d, m);
+            float channel[kScaleBlock], d = 0, m = 0;
+            std::uint8_t codes[kScaleBlock];
+            const Index whole = std::clamp<Index>(sinks - first, 0, kScaleBlock);
+            for (Index s = 0; s < kScaleBlock; ++s)
+                channel[s] = whole == kScaleBlock ? 0.0f : seen(first + std::max(s, whole), i);
+            encode_group(format->bits, channel, 1, codes, d, m);
+            for (Index s = whole; s < kScaleBlock; ++s)
+                seen(first + s, i) = decode_number(format, codes[s], d, m);
         }
 }
 
@@ -38,23 +39,23 @@ Tensor rows_of(const Tensor& all, Index t, Index kv_head) {
 }  // namespace
 
 // ANCHOR: seen_rows
-Tensor seen_rows(const Tensor& rows, KvCode code, bool keys, Index sinks, Index residual) {
+Tensor seen_rows(const Tensor& rows, Format format, bool keys, Index sinks, Index residual) {
     const Index S = rows.dim(0), D = rows.dim(1), p = S - 1;
     Tensor seen = rows.clone();
     const auto row = [&](Index s) {
         return std::span<float>(&seen(s, 0), static_cast<std::size_t>(D));
     };
-    const bool kivi = kv_code_traits(code).groups;
+    const bool kivi = format->waits;
     check(!kivi || residual >= 1, "seen rows: a residual of ", residual, " tokens");
     if (kivi)
-        for (Index s = sinks; s < S; ++s) round_trip(KvCode::f16, row(s));
+        for (Index s = sinks; s < S; ++s) round_trip(&formats::f16, row(s));
     const Index coded = !kivi  ? S
                         : keys ? p / residual * residual
                                : std::max<Index>(0, p - residual);
     if (kivi && keys)
-        round_trip_channels(seen, code, sinks, coded);
+        round_trip_channels(seen, format, sinks, coded);
     else
-        for (Index s = sinks; s < coded; ++s) round_trip(code, row(s));
+        for (Index s = sinks; s < coded; ++s) round_trip(format, row(s));
     return seen;
 }
 
@@ -64,44 +65,27 @@ UncachedQuant::UncachedQuant(const KvShape& shape,
                              Index context,
                              const QuantOptions& options,
                              const RopeTable* rope)
-    : shape_(shape), context_(context), options_(options), rope_(rope) {
-    const QuantCache refuses(shape, context, options, rope);
+    : SteppedStore("uncached quant", shape, context), options_(options), rope_(rope) {
+    const KvCache refuses(shape, context, coded_rows(options), rope);
 }
 
-void UncachedQuant::begin(Index T) {
-    check(T >= 1 && T <= context_, "uncached quant: ", T, " tokens, room for ", context_);
-    T_ = T;
-    layer_ = -1;
-}
-
-void UncachedQuant::append(Index layer,
-                           const View<const float>& k,
-                           const View<const float>& v) {
-    check(layer >= 0 && layer < shape_.layers, "uncached quant: no layer ", layer);
-    check_shape(k, {T_, shape_.kv_heads, shape_.head_dim}, "uncached quant: keys");
-    check_shape(v, {T_, shape_.kv_heads, shape_.head_dim}, "uncached quant: values");
+void UncachedQuant::write_rows(Index, const View<const float>& k, const View<const float>& v) {
     keys_ = copy(k);
     values_ = copy(v);
-    layer_ = layer;
 }
 
-AttentionWork UncachedQuant::attend(Index layer,
-                                    const View<const float>& q,
-                                    const View<float>& out,
-                                    ThreadPool&) {
-    check_attend("uncached quant", shape_, T_, layer == layer_ ? layer + 1 : 0, layer, q, out);
-    for (Index t = first_; t < T_; ++t)
-        for (Index h = 0; h < shape_.kv_heads; ++h) attend_one(t, h, q, out);
+AttentionWork UncachedQuant::attend_rows(Index layer,
+                                         const View<const float>& q,
+                                         const View<float>& out,
+                                         ThreadPool&) {
+    check(layer == appended() - 1, name(), ": the rows of layer ", layer, " are gone");
+    for (Index t = first_; t < pending(); ++t)
+        for (Index h = 0; h < shape().kv_heads; ++h) attend_one(t, h, q, out);
     return {};
 }
 
-void UncachedQuant::truncate(Index length) {
-    check(length == 0, "uncached quant: nothing is kept to go back to");
-    T_ = 0;
-}
-
-std::unique_ptr<KvStore> UncachedQuant::fork() const {
-    return std::make_unique<UncachedQuant>(shape_, context_, options_, rope_);
+std::unique_ptr<SteppedStore> UncachedQuant::copied() const {
+    return std::make_unique<UncachedQuant>(shape(), capacity(), options_, rope_);
 }
 
 Tensor UncachedQuant::copy(const View<const float>& rows) const {
@@ -119,7 +103,7 @@ void UncachedQuant::attend_one(Index t,
                                Index kv_head,
                                const View<const float>& q,
                                const View<float>& out) const {
-    const Index D = shape_.head_dim, group = shape_.heads / shape_.kv_heads;
+    const Index D = shape().head_dim, group = shape().heads / shape().kv_heads;
     Tensor k = seen_rows(rows_of(keys_, t, kv_head), options_.keys, true, options_.sinks,
                          options_.residual);
     const Tensor v = seen_rows(rows_of(values_, t, kv_head), options_.values, false,

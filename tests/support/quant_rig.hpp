@@ -22,8 +22,8 @@ struct QuantRig {
 
     KvShape shape() const { return decoder.kv_shape(); }
 
-    std::unique_ptr<QuantCache> cache(const QuantOptions& options, Index capacity) const {
-        return std::make_unique<QuantCache>(shape(), capacity, options, &model->rope);
+    std::unique_ptr<KvCache> cache(const QuantOptions& options, Index capacity) const {
+        return std::make_unique<KvCache>(shape(), capacity, coded_rows(options), &model->rope);
     }
 
     // All logits of a text without a cache, as rows that went through the formats.
@@ -64,11 +64,11 @@ inline Index differing(const Tensor& a, const Tensor& b) {
     return compare_bits(a.flat(), b.flat()).differ;
 }
 
-inline QuantOptions both(KvCode code) {
+inline QuantOptions both(Format code) {
     return {code, code};
 }
 
-inline QuantOptions kivi(KvCode code, Index residual) {
+inline QuantOptions kivi(Format code, Index residual) {
     QuantOptions options = both(code);
     options.residual = residual;
     return options;

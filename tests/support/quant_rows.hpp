@@ -3,7 +3,7 @@
 
 #include <vector>
 
-#include <kvlab/quant/kv_code.hpp>
+#include <kvlab/quant/coded_formats.hpp>
 #include <kvlab/tensor/random.hpp>
 
 namespace kvlab::test {
@@ -27,7 +27,7 @@ inline std::vector<Row> many_rows(Index D, int count) {
     return rows;
 }
 
-inline Row rounded(KvCode code, Row row) {
+inline Row rounded(Format code, Row row) {
     round_trip(code, row);
     return row;
 }

@@ -6,6 +6,7 @@
 #include <initializer_list>
 #include <limits>
 #include <new>
+#include <span>
 #include <stdexcept>
 #include <vector>
 
@@ -15,6 +16,19 @@ namespace kvlab {
 
 // Every size and index: signed, so that S - T is what it looks like, and 64 bits wide.
 using Index = std::ptrdiff_t;
+
+// Containers of the standard library count in std::size_t, and everything here in Index. So
+// that no loop is full of casts: list[i], which has to be inside of it, and the n things from
+// `first` on.
+template <class List>
+constexpr decltype(auto) at(List&& list, Index i) {
+    return list[static_cast<std::size_t>(i)];
+}
+
+template <class T>
+constexpr std::span<T> span_of(T* first, Index n) {
+    return {first, static_cast<std::size_t>(n)};
+}
 
 // More than any process can address; who asks for more has not meant it.
 inline constexpr Index kMostBytes = Index{1} << 47;

@@ -13,6 +13,11 @@ enum class SimdLevel;
 
 inline constexpr Index kTile = 64;  // slots in a tile, counted from slot 0 (contract, rule 3)
 
+// From slot `slot` of a tile on, slots have the angles of positions `position`, + 1, + 2 ...
+struct AngleRun {
+    Index slot, position;
+};
+
 struct AttentionKernels {
     // One row of one tile: turns scores[0..visible) into weights p * 2^(n - M) in place, where
     // M, which it returns, is the largest n of them. Scores are 64 floats; those at and beyond
@@ -44,6 +49,20 @@ struct AttentionKernels {
                    Index rope_dim,
                    Index head_dim,
                    float factor);
+
+    // RoPE on a tile of keys [head_dim][64]. The slots' angles come in runs, the first of which
+    // begins at slot 0; cos and sin are [rope_dim / 2] rows of positions, `stride` floats
+    // apart, with 64 floats behind the last position. Rows of keys at and beyond rope_dim are
+    // copied.
+    void (*rotate_tile)(const float* keys,
+                        const float* cos,
+                        const float* sin,
+                        Index stride,
+                        const AngleRun* runs,
+                        Index count,
+                        Index rope_dim,
+                        Index head_dim,
+                        float* out);
 };
 
 // The table of a level. Throws Error when the level is not built in or not supported here.

@@ -12,7 +12,7 @@
 //     ...
 //   commit()                                 the T tokens count: next_position() grows by T
 //
-// A step that fails before commit() leaves the store as it was.
+//   abandon() instead of commit()            the step never was
 // ANCHOR_END: step
 //
 // Two numbers are easily confused, and confusing them is this field's most frequent bug:
@@ -42,16 +42,6 @@ inline constexpr Index kMostOfKvShape = 1 << 12;
 // Throws Error "<store>: layers: expected 1 to 4096, found 0" unless all four are such numbers
 // and the query heads share the KV heads evenly. The products of such a shape fit in an Index.
 void check_kv_shape(const char* store, const KvShape& shape);
-
-// Throws Error unless a step of `pending` tokens is open, of which layers [0, appended) have
-// their rows, `layer` is one of these and q and out are the step's [T, Hq, D].
-void check_attend(const char* store,
-                  const KvShape& shape,
-                  Index pending,
-                  Index appended,
-                  Index layer,
-                  const View<const float>& q,
-                  const View<float>& out);
 
 // In which form a store wants keys and queries.
 enum class KeyForm {
@@ -96,8 +86,8 @@ public:
     // False if every step must bring the whole text again: then a prompt cannot come in pieces.
     virtual bool remembers() const { return true; }
 
-    // Starts a step of T tokens, dropping an unfinished one. Throws Error, and changes nothing,
-    // unless 1 <= T <= room().
+    // Opens a step of T tokens. Throws Error, and changes nothing, unless 1 <= T <= room(), or
+    // while a step is open.
     virtual void begin(Index T) = 0;
 
     // The step's keys and values of one layer; once per layer, in order, after begin(T).
@@ -115,16 +105,20 @@ public:
                                  const View<float>& out,      // [T, Hq, D]
                                  ThreadPool& pool) = 0;
 
-    // Ends the step.
+    // Ends the step: its tokens count. Throws Error unless all layers have their rows.
     virtual void commit() = 0;
 
+    // Ends the step as if it had never begun; without one, nothing happens. Whoever opened a
+    // step that fails has to call it.
+    virtual void abandon() noexcept = 0;
+
     // Forgets every token at position >= length, as if it had never come. Throws Error when the
-    // store cannot, or unless 0 <= length <= next_position().
+    // store cannot, unless 0 <= length <= next_position(), or while a step is open.
     virtual void truncate(Index length) = 0;
 
     void reset() { truncate(0); }
 
-    // An independent copy of the committed tokens: two continuations of one prompt.
+    // An independent copy: two continuations of one prompt. Throws Error while a step is open.
     virtual std::unique_ptr<KvStore> fork() const = 0;
 
     virtual KvBytes bytes() const = 0;

@@ -17,75 +17,24 @@
 #pragma once
 
 #include <span>
-#include <utility>
 
-#include <kvlab/tensor/tensor.hpp>
+#include <kvlab/attention/layer_rows.hpp>
 
 namespace kvlab {
 
-// How many tiles hold `slots`. Throws Error unless all are positive and the floats of so many
-// tiles of all KV heads, keys and values, are memory that can be: whatever takes fewer bits
-// fits as well.
-Index tiles_for(const char* what, Index slots, Index kv_heads, Index head_dim);
-
-// What attention reads: tiles of keys and values as above, from wherever they are kept.
-class TileReader {
-public:
-    virtual ~TileReader() = default;
-
-    Index slots() const { return tiles_ * 64; }
-
-    Index kv_heads() const { return kv_heads_; }
-
-    Index head_dim() const { return head_dim_; }
-
-    Index padded_dim() const { return padded_dim_; }
-
-    // One tile as floats: where it lies, or written into `room`, which has space for 64 Dp.
-    // Several threads may ask at once, each with a room of its own.
-    virtual const float* read_keys(Index kv_head, Index tile, float* room) const = 0;
-    virtual const float* read_values(Index kv_head, Index tile, float* room) const = 0;
-
-    // False if tiles lie there as floats: then `room` may be null.
-    virtual bool needs_room() const { return true; }
-
-    // Of one slot of one KV head, key and value, as they are kept.
-    virtual Index slot_bytes() const = 0;
-
-protected:
-    TileReader() = default;
-    // Room for `slots`, rounded up to whole tiles. Throws Error as tiles_for() does.
-    TileReader(Index slots, Index kv_heads, Index head_dim);
-
-    // What was moved from has no slots left, so that it refuses rows.
-    TileReader(TileReader&& other) noexcept { *this = std::move(other); }
-
-    TileReader& operator=(TileReader&& other) noexcept {
-        tiles_ = std::exchange(other.tiles_, 0);
-        kv_heads_ = std::exchange(other.kv_heads_, 0);
-        head_dim_ = std::exchange(other.head_dim_, 0);
-        padded_dim_ = std::exchange(other.padded_dim_, 0);
-        return *this;
-    }
-
-    // What every way of keeping tiles has to refuse: rows k, v other than [T, Hkv, D], or that
-    // do not fit into slots [first, first + T). Returns T.
-    Index check_rows(Index first, const View<const float>& k, const View<const float>& v) const;
-    // Slots [0, count) of other, for tiles that have not the same heads, or not so many slots.
-    void check_copy(const TileReader& other, Index count) const;
-
-    Index tiles_ = 0, kv_heads_ = 0, head_dim_ = 0, padded_dim_ = 0;
-};
-
-// The plain one: floats, in one block of memory.
-class KvTiles final : public TileReader {
+// The plain rows: floats, in one block of memory.
+class KvTiles final : public LayerRows {
 public:
     KvTiles() = default;
     KvTiles(Index slots, Index kv_heads, Index head_dim);
 
+    std::unique_ptr<LayerRows> make(Index slots) const override {
+        return std::make_unique<KvTiles>(slots, kv_heads_, head_dim_);
+    }
+
     Index slot_bytes() const override { return 2 * head_dim_ * Index{sizeof(float)}; }
 
-    bool needs_room() const override { return false; }
+    bool needs_scratch() const override { return false; }
 
     const float* read_keys(Index kv_head, Index tile, float*) const override {
         return key_tile(kv_head, tile);
@@ -95,44 +44,49 @@ public:
         return value_tile(kv_head, tile);
     }
 
-    Index allocated_bytes() const {
+    Index allocated_bytes() const override {
         return (keys_.size() + values_.size()) * Index{sizeof(float)};
     }
 
-    // Writes the T rows k, v [T, Hkv, D] into slots [first, first + T). Throws Error when they
-    // do not fit.
-    void write(Index first, const View<const float>& k, const View<const float>& v);
+    // Copies a slot of other tiles with the same heads.
+    void copy_slot_from(const KvTiles& other, Index kv_head, Index from, Index to);
 
-    // Copies slots [0, count) from other, which has the same heads and enough slots.
-    void copy_from(const KvTiles& other, Index count);
-
-    // One KV head's slot alone: written, key and value [D]; or copied over another, of these
-    // tiles or of others with the same heads. That is how a hole is filled.
+    // Writes one KV head's slot alone, key and value [D].
     void write_slot(Index kv_head,
                     Index slot,
                     std::span<const float> key,
                     std::span<const float> value);
-    void copy_slot(Index kv_head, Index from, Index to);
-    void copy_slot_from(const KvTiles& other, Index kv_head, Index from, Index to);
 
     const float* key_tile(Index kv_head, Index tile) const {
-        return keys_.data() + (kv_head * tiles_ + tile) * head_dim_ * 64;
+        return keys_.data() + (kv_head * tiles_ + tile) * head_dim_ * kTile;
     }
 
     const float* value_tile(Index kv_head, Index tile) const {
-        return values_.data() + (kv_head * tiles_ + tile) * 64 * padded_dim_;
+        return values_.data() + (kv_head * tiles_ + tile) * kTile * padded_dim_;
     }
 
-    float key(Index kv_head, Index slot, Index i) const {
-        return key_tile(kv_head, slot / 64)[i * 64 + slot % 64];
+    float key(Index kv_head, Index slot, Index i) const override {
+        return key_tile(kv_head, slot / kTile)[i * kTile + slot % kTile];
     }
 
-    float value(Index kv_head, Index slot, Index i) const {
-        return value_tile(kv_head, slot / 64)[slot % 64 * padded_dim_ + i];
+    float value(Index kv_head, Index slot, Index i) const override {
+        return value_tile(kv_head, slot / kTile)[slot % kTile * padded_dim_ + i];
     }
 
 private:
+    void write_slots(Index first,
+                     Index position,
+                     const View<const float>& k,
+                     const View<const float>& v) override;
+    void copy_slots(const LayerRows& other, Index count) override;
+    void move_slot(Index kv_head, Index from, Index to) override {
+        copy_slot_from(*this, kv_head, from, to);
+    }
+
     Tensor keys_, values_;
 };
+
+// For stores that keep every number as it was computed.
+MakeRows float_rows();
 
 }  // namespace kvlab

@@ -15,59 +15,53 @@
 
 #include <vector>
 
-#include <kvlab/attention/kv_store.hpp>
 #include <kvlab/attention/kv_tiles.hpp>
-#include <kvlab/tensor/simd_level.hpp>
+#include <kvlab/attention/row_attention.hpp>
+#include <kvlab/attention/stepped_store.hpp>
 
 namespace kvlab {
 
-// Tiles is how one layer keeps its numbers: KvTiles as floats, or fewer bits
-// (narrow_tiles.hpp).
-template <class Tiles>
-class TileCache final : public KvStore {
+class KvCache final : public SteppedStore {
 public:
-    // Room for `capacity` tokens. Throws Error for a shape or a capacity that cannot be, and if
-    // this machine has no room for them.
-    TileCache(const KvShape& shape, Index capacity, SimdLevel level = default_simd_level());
+    // Room for `capacity` tokens, every number as it was computed. Throws Error for a shape or
+    // a capacity that cannot be, and if this machine has no room for them.
+    KvCache(const KvShape& shape, Index capacity, SimdLevel level = default_simd_level());
 
-    const KvShape& shape() const override { return shape_; }
+    // The same with rows that are kept in another way. Those that are kept before RoPE need
+    // `rope`, which must outlive the cache.
+    KvCache(const KvShape& shape,
+            Index capacity,
+            const MakeRows& make_rows,
+            const RopeTable* rope = nullptr,
+            SimdLevel level = default_simd_level());
 
-    Index next_position() const override { return length_; }
+    KeyForm key_form() const override { return attention_.key_form(); }
 
-    Index room() const override { return capacity_ - length_; }
-
-    void begin(Index T) override;
-    void append(Index layer, const View<const float>& k, const View<const float>& v) override;
-    AttentionWork attend(Index layer,
-                         const View<const float>& q,
-                         const View<float>& out,
-                         ThreadPool& pool) override;
-    void commit() override;
-    void truncate(Index length) override;
-    std::unique_ptr<KvStore> fork() const override;
     KvBytes bytes() const override;
 
-    Index capacity() const { return capacity_; }
-
-    // One kept number as attention sees it, to look at and to compare. Throws Error unless it
-    // is there.
+    // One number as it is kept, to look at and to compare; of rows that differ from token to
+    // token, as the next token will see it. Throws Error unless it is there.
     float key(Index layer, Index kv_head, Index position, Index i) const;
     float value(Index layer, Index kv_head, Index position, Index i) const;
 
 private:
-    const Tiles& checked(Index layer, Index kv_head, Index position, Index i) const;
+    void opened(Index T) override;
+    void write_rows(Index layer,
+                    const View<const float>& k,
+                    const View<const float>& v) override;
+    AttentionWork attend_rows(Index layer,
+                              const View<const float>& q,
+                              const View<float>& out,
+                              ThreadPool& pool) override;
+    void closed() override;
+    void check_truncate(Index to) const override;
+    void dropped(Index to) noexcept override;
+    std::unique_ptr<SteppedStore> copied() const override;
 
-    // Fixed at construction.
-    KvShape shape_;
-    Index capacity_;
-    SimdLevel level_;
-    // Slots [0, length_) are committed; [length_, length_ + pending_) belong to the open step.
-    // Of the open step, the layers [0, appended_) have their rows.
-    Index length_ = 0, pending_ = 0, appended_ = 0;
-    std::vector<Tiles> layers_;  // [L]
+    KvCache(const KvCache& other, Index tokens);  // a copy of the first tokens
+
+    std::vector<std::unique_ptr<LayerRows>> layers_;  // [L]
+    RowAttention attention_;
 };
-
-// The cache of this chapter: every number as it was computed.
-using KvCache = TileCache<KvTiles>;
 
 }  // namespace kvlab

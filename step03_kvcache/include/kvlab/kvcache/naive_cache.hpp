@@ -4,37 +4,27 @@
 
 #include <vector>
 
-#include <kvlab/attention/kv_store.hpp>
+#include <kvlab/attention/stepped_store.hpp>
 
 namespace kvlab {
 
 // Slow, and right: the fast caches must give its bits.
-class NaiveCache : public KvStore {
+class NaiveCache : public SteppedStore {
 public:
     // Accepts `capacity` tokens; memory grows with those that come. Throws Error for a shape or
     // a capacity that cannot be.
-    NaiveCache(const KvShape& shape, Index capacity);
+    NaiveCache(const KvShape& shape, Index capacity)
+        : NaiveCache("naive cache", shape, capacity) {}
 
-    const KvShape& shape() const override { return shape_; }
-
-    Index next_position() const override { return length_; }
-
-    Index room() const override { return capacity_ - length_; }
-
-    void begin(Index T) override;
-    void append(Index layer, const View<const float>& k, const View<const float>& v) override;
-    AttentionWork attend(Index layer,
-                         const View<const float>& q,
-                         const View<float>& out,
-                         ThreadPool& pool) override;
-    void commit() override;
-    void truncate(Index length) override;
-    std::unique_ptr<KvStore> fork() const override;
     KvBytes bytes() const override;
 
 protected:
-    // What fork() copies, from a cache of the same shape and capacity.
-    void take_committed(const NaiveCache& other);
+    NaiveCache(const char* name, const KvShape& shape, Index capacity);
+
+    std::unique_ptr<SteppedStore> copied() const override;
+
+    // What copied() copies, from a cache of the same shape and capacity.
+    void take_rows(const NaiveCache& other);
 
     // One query of a step of T tokens over the S slots that it sees.
     virtual void attend_one(Index T,
@@ -44,14 +34,17 @@ protected:
                             const View<float>& out) const;  // [D]
 
 private:
-    Index row() const { return shape_.kv_heads * shape_.head_dim; }  // floats
+    void write_rows(Index layer,
+                    const View<const float>& k,
+                    const View<const float>& v) override;
+    AttentionWork attend_rows(Index layer,
+                              const View<const float>& q,
+                              const View<float>& out,
+                              ThreadPool& pool) override;
+    void dropped(Index to) noexcept override;
 
-    bool holds(Index layer, Index tokens) const;  // exactly so many rows
-    void drop_behind(Index length);
+    Index row() const { return shape().kv_heads * shape().head_dim; }  // floats
 
-    KvShape shape_;
-    Index capacity_;
-    Index length_ = 0, pending_ = 0;                 // tokens held; of the open step
     std::vector<std::vector<float>> keys_, values_;  // [L] of [tokens, Hkv, D]
 };
 

@@ -7,35 +7,39 @@
 
 #include <cstdint>
 #include <memory>
-#include <string>
 
-#include <kvlab/attention/kv_tiles.hpp>
-#include <kvlab/kvcache/kv_cache.hpp>
+#include <kvlab/attention/layer_rows.hpp>
+#include <kvlab/tensor/memory.hpp>
 
 namespace kvlab {
 
 // Nearest f16, ties to even; a magnitude of 65520 or more would become infinite: Error.
-class F16Tiles final : public TileReader {
+class F16Tiles final : public LayerRows {
 public:
     F16Tiles(Index slots, Index kv_heads, Index head_dim);
 
+    std::unique_ptr<LayerRows> make(Index slots) const override;
+
     Index slot_bytes() const override { return 2 * head_dim_ * 2; }
 
-    const float* read_keys(Index kv_head, Index tile, float* room) const override;
-    const float* read_values(Index kv_head, Index tile, float* room) const override;
-
-    // As KvTiles.
-    void write(Index first, const View<const float>& k, const View<const float>& v);
-    void copy_from(const F16Tiles& other, Index count);
-    Index allocated_bytes() const;
-    float key(Index kv_head, Index slot, Index i) const;
-    float value(Index kv_head, Index slot, Index i) const;
+    const float* read_keys(Index kv_head, Index tile, float* scratch) const override;
+    const float* read_values(Index kv_head, Index tile, float* scratch) const override;
+    Index allocated_bytes() const override;
+    float key(Index kv_head, Index slot, Index i) const override;
+    float value(Index kv_head, Index slot, Index i) const override;
 
 private:
+    void write_slots(Index first,
+                     Index position,
+                     const View<const float>& k,
+                     const View<const float>& v) override;
+    void copy_slots(const LayerRows& other, Index count) override;
+    void move_slot(Index kv_head, Index from, Index to) override;
+
     std::uint16_t* keys(Index kv_head, Index tile) const;    // [D][64]
     std::uint16_t* values(Index kv_head, Index tile) const;  // [64][Dp]
 
-    const float* expand(const std::uint16_t* from, Index rows, float* room) const;
+    const float* expand(const std::uint16_t* from, Index rows, float* scratch) const;
 
     Memory memory_;  // [Hkv][tiles] of keys, then of values
     // Of 64 columns.
@@ -52,20 +56,19 @@ float quantize_int8(const float* x, Index x_stride, Index n, std::int8_t* codes,
 // One byte per number and one float per key and per value of a head: scale = max|x| / 127,
 // q = x / scale rounded to the nearest whole number, ties to even. A scale in f16 would
 // underflow for |x| < 1e-5 and divide by 0.
-class Int8Tiles final : public TileReader {
+class Int8Tiles final : public LayerRows {
 public:
     Int8Tiles(Index slots, Index kv_heads, Index head_dim);
 
+    std::unique_ptr<LayerRows> make(Index slots) const override;
+
     Index slot_bytes() const override { return 2 * (head_dim_ + Index{sizeof(float)}); }
 
-    const float* read_keys(Index kv_head, Index tile, float* room) const override;
-    const float* read_values(Index kv_head, Index tile, float* room) const override;
-
-    void write(Index first, const View<const float>& k, const View<const float>& v);
-    void copy_from(const Int8Tiles& other, Index count);
-    Index allocated_bytes() const;
-    float key(Index kv_head, Index slot, Index i) const;
-    float value(Index kv_head, Index slot, Index i) const;
+    const float* read_keys(Index kv_head, Index tile, float* scratch) const override;
+    const float* read_values(Index kv_head, Index tile, float* scratch) const override;
+    Index allocated_bytes() const override;
+    float key(Index kv_head, Index slot, Index i) const override;
+    float value(Index kv_head, Index slot, Index i) const override;
 
 private:
     struct Tile {
@@ -74,28 +77,17 @@ private:
         std::int8_t* values;               // [64][Dp]
     };
 
+    void write_slots(Index first,
+                     Index position,
+                     const View<const float>& k,
+                     const View<const float>& v) override;
+    void copy_slots(const LayerRows& other, Index count) override;
+    void move_slot(Index kv_head, Index from, Index to) override;
+
     Tile tile(Index kv_head, Index tile) const;
     Index tile_bytes() const;
 
     Memory memory_;  // [Hkv][tiles] of Tile
 };
-
-using F16Cache = TileCache<F16Tiles>;
-using Int8Cache = TileCache<Int8Tiles>;
-
-enum class KvFormat { f32, f16, int8 };
-
-inline constexpr KvFormat kKvFormats[] = {KvFormat::f32, KvFormat::f16, KvFormat::int8};
-
-const char* kv_format_name(KvFormat format);        // "f32"
-KvFormat parse_kv_format(const std::string& name);  // Throws Error for another name.
-
-// One token's keys and values in all layers, scales included.
-Index kv_bytes_per_token(KvFormat format, const KvShape& shape);
-
-std::unique_ptr<KvStore> make_cache(KvFormat format,
-                                    const KvShape& shape,
-                                    Index capacity,
-                                    SimdLevel level = default_simd_level());
 
 }  // namespace kvlab

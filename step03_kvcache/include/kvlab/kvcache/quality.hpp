@@ -8,7 +8,7 @@
 #include <vector>
 
 #include <kvlab/attention/score.hpp>
-#include <kvlab/kvcache/narrow_tiles.hpp>
+#include <kvlab/kvcache/kv_format.hpp>
 #include <kvlab/tensor/checksum.hpp>
 
 namespace kvlab {
@@ -54,7 +54,7 @@ struct Shift {
 
 // One format against the run without a cache.
 struct CacheQuality : Shift {
-    KvFormat format{};
+    Format format = nullptr;
     Difference logits;  // all of them, bit by bit
 
     void add(const NextToken& p, const NextToken& q, Token next);
@@ -76,7 +76,7 @@ struct QualityReport {
 QualityReport measure_quality(const std::shared_ptr<const Model>& model,
                               Engine& engine,
                               const TextWindows& text,
-                              std::span<const KvFormat> formats,
+                              std::span<const Format> formats,
                               Index piece = 0,
                               SimdLevel level = default_simd_level());
 

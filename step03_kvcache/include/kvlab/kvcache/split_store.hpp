@@ -15,14 +15,12 @@ public:
 
     // `remembers` false: as WholeSequence, every step brings the whole text.
     SplitStore(const KvShape& shape, Index capacity, bool remembers)
-        : NaiveCache(shape, capacity), remembers_(remembers) {}
+        : NaiveCache("split store", shape, capacity), remembers_(remembers) {}
 
     bool remembers() const override { return remembers_; }
 
-    void commit() override;
-    std::unique_ptr<KvStore> fork() const override;
-
 protected:
+    std::unique_ptr<SteppedStore> copied() const override;
     void attend_one(Index T,
                     const View<const float>& q,
                     const View<const float>& k,

@@ -41,26 +41,6 @@ public:
               const PolicyOptions& options,
               SimdLevel level = default_simd_level());
 
-    const KvShape& shape() const override { return shape_; }
-
-    Index next_position() const override { return length_; }
-
-    Index room() const override { return capacity_ - length_; }
-
-    void begin(Index T) override;
-    void append(Index layer, const View<const float>& k, const View<const float>& v) override;
-    AttentionWork attend(Index layer,
-                         const View<const float>& q,
-                         const View<float>& out,
-                         ThreadPool& pool) override;
-
-    // Merges: the tokens of a step are themselves until it ends.
-    void commit() override;
-
-    // To 0 or the present length: which tokens a step retains depends on all of them.
-    void truncate(Index length) override;
-    std::unique_ptr<KvStore> fork() const override;
-
     // Logical, of a pair: for each token one vector and one factor of keys and of values; for
     // those retained their position, and the upper layer's key and value.
     KvBytes bytes() const override;
@@ -95,6 +75,21 @@ private:
         }
     };
 
+    void write_rows(Index layer,
+                    const View<const float>& k,
+                    const View<const float>& v) override;
+    AttentionWork attend_rows(Index layer,
+                              const View<const float>& q,
+                              const View<float>& out,
+                              ThreadPool& pool) override;
+    void opened(Index T) override;
+    // Merges: the tokens of a step are themselves until it ends.
+    void closed() override;
+    // To 0 or the present length: which tokens a step retains depends on all of them.
+    void check_truncate(Index to) const override;
+    void dropped(Index to) noexcept override;
+    std::unique_ptr<SteppedStore> copied() const override;
+
     bool is_upper(Index layer) const { return (layer - first_) % 2 == 1; }
 
     Index pair_of(Index layer) const;  // or -1
@@ -107,15 +102,12 @@ private:
     float number(Index layer, Index kv_head, Index position, Index i, bool key) const;
 
     // Fixed at construction.
-    KvShape shape_;
-    Index capacity_, first_;  // the first merged layer
+    Index first_;  // the first merged layer
     PolicyOptions options_;
     SimdLevel level_;
-    // As in chapter 3's cache.
-    Index length_ = 0, pending_ = 0, appended_ = 0;
     std::vector<KvTiles> whole_;  // [L], empty for merged layers
     std::vector<Pair> pairs_;
-    // Room to work in.
+    // Scratch memory.
     std::vector<Index> order_;
     std::vector<double> cosines_;
 };

@@ -11,26 +11,7 @@ namespace kvlab {
 using Index = std::ptrdiff_t;
 enum class SimdLevel;
 
-// From slot `slot` of a tile on, slots have the angles of positions `position`, + 1, + 2 ...
-struct AngleRun {
-    Index slot, position;
-};
-
 struct PolicyKernels {
-    // RoPE on a tile of keys [head_dim][64]. The slots' angles come in runs, the first of which
-    // begins at slot 0; cos and sin are [rope_dim / 2] rows of positions, `stride` floats
-    // apart, with 64 floats behind the last position. Rows of keys at and beyond rope_dim are
-    // copied.
-    void (*rotate_tile)(const float* keys,
-                        const float* cos,
-                        const float* sin,
-                        Index stride,
-                        const AngleRun* runs,
-                        Index count,
-                        Index rope_dim,
-                        Index head_dim,
-                        float* out);
-
     // out[i][s] = keys[i][s] * factors[s], of a tile of keys [head_dim][64].
     void (*scale_slots)(const float* keys, const float* factors, Index head_dim, float* out);
 

@@ -31,21 +31,6 @@ public:
                const PolicyOptions& options,
                SimdLevel level = default_simd_level());
 
-    const KvShape& shape() const override { return shape_; }
-
-    Index next_position() const override { return length_; }
-
-    Index room() const override { return capacity_ - length_; }
-
-    void begin(Index T) override;
-    void append(Index layer, const View<const float>& k, const View<const float>& v) override;
-    AttentionWork attend(Index layer,
-                         const View<const float>& q,
-                         const View<float>& out,
-                         ThreadPool& pool) override;
-    void commit() override;
-    void truncate(Index length) override;
-    std::unique_ptr<KvStore> fork() const override;
     KvBytes bytes() const override;
     std::vector<Index> kept(Index layer, Index kv_head) const override;  // all
 
@@ -61,6 +46,15 @@ private:
         Tensor smallest, largest;  // [Hkv, pages, D]
     };
 
+    void write_rows(Index layer,
+                    const View<const float>& k,
+                    const View<const float>& v) override;
+    AttentionWork attend_rows(Index layer,
+                              const View<const float>& q,
+                              const View<float>& out,
+                              ThreadPool& pool) override;
+    std::unique_ptr<SteppedStore> copied() const override;
+
     Index wanted_pages(Index slots) const;
     void choose(const Layer& layer,
                 Index kv_head,
@@ -73,13 +67,9 @@ private:
                       const View<float>& out) const;
 
     // Fixed at construction.
-    KvShape shape_;
-    Index capacity_;
     PolicyOptions options_;
     SimdLevel level_;
-    // As in chapter 3's cache.
-    Index length_ = 0, pending_ = 0, appended_ = 0;
-    std::vector<Layer> layers_;
+    std::vector<Layer> layers_;  // [L]
 };
 
 }  // namespace kvlab

@@ -20,7 +20,7 @@ struct PolicyContext {
     Index prompt = 0;  // SlotCacheOptions::prompt
     // How a policy's slots are kept. Stores that are no SlotCache keep floats and refuse
     // another.
-    MakeSlotTiles make_tiles = nullptr;  // null: as floats
+    MakeRows make_rows = nullptr;  // null: as floats
 };
 
 PolicyContext policy_context(const Decoder& decoder, Index capacity);

@@ -19,20 +19,20 @@
 #include <memory>
 #include <vector>
 
-#include <kvlab/attention/attention.hpp>
+#include <kvlab/attention/kv_tiles.hpp>
+#include <kvlab/attention/row_attention.hpp>
 #include <kvlab/policies/policy.hpp>
 #include <kvlab/policies/policy_store.hpp>
-#include <kvlab/policies/rotated_tiles.hpp>
-#include <kvlab/policies/slot_tiles.hpp>
 
 namespace kvlab {
 
 // How the shares of the query heads of a group become one.
 enum class Reduce { mean, max, sum };
 
-// absolute: keys are kept rotated, each at its own place in the text.
-// relative: keys are kept unrotated; a key is rotated by its rank among the slots held, the
-//   query by the rank behind them, so that no angle ever leaves what the model was trained for.
+// absolute: a key has the angle of its own place in the text.
+// relative: keys are kept before RoPE; a key has the angle of its rank among the slots held, the
+//   query that of the rank after them, so that no angle ever leaves what the model was trained
+//   for.
 enum class PositionScheme { absolute, relative };
 
 struct SlotCacheOptions {
@@ -40,15 +40,16 @@ struct SlotCacheOptions {
     PositionScheme scheme = PositionScheme::absolute;
     // Tokens of the prompt, behind which a policy that evicts once does so; 0: the first step.
     Index prompt = 0;
-    MakeSlotTiles make_tiles = make_float_slots;  // how rows are kept
+    MakeRows make_rows = float_rows();
 };
 
 class SlotCache final : public PolicyStore {
 public:
     // Room for `capacity` slots per layer and KV head, the open step included; of a policy that
     // evicts once: for a text of so many tokens. `rope` is needed for the relative scheme and
-    // must outlive the cache. Throws Error for a shape that cannot be, unless capacity is 1 to
-    // 2^24, and for the relative scheme with tiles that turn rows.
+    // for rows that are kept before RoPE, and must outlive the cache. Throws Error for a shape
+    // that cannot be, unless capacity is 1 to 2^24, for rows whose slots cannot move one by
+    // one, and for rows that are turned where keys are rotated when they are read.
     SlotCache(const KvShape& shape,
               Index capacity,
               std::shared_ptr<const Policy> policy,
@@ -56,32 +57,9 @@ public:
               const RopeTable* rope = nullptr,
               SimdLevel level = default_simd_level());
 
-    const KvShape& shape() const override { return shape_; }
-
-    Index next_position() const override { return seen_; }
-
     Index room() const override;
 
-    KeyForm key_form() const override {
-        return options_.scheme == PositionScheme::absolute ? KeyForm::rotated
-                                                           : KeyForm::unrotated;
-    }
-
-    void begin(Index T) override;
-    void append(Index layer, const View<const float>& k, const View<const float>& v) override;
-    AttentionWork attend(Index layer,
-                         const View<const float>& q,
-                         const View<float>& out,
-                         ThreadPool& pool) override;
-
-    // Evicts: whatever a step sees, it sees before anything goes.
-    void commit() override;
-
-    // What was evicted cannot come back, and a share once added cannot be taken away. So any
-    // length works while nothing was evicted and the policy observes no shares; otherwise only
-    // 0 and the present length. Throws Error for others.
-    void truncate(Index length) override;
-    std::unique_ptr<KvStore> fork() const override;
+    KeyForm key_form() const override { return attention_.key_form(); }
 
     // Logical: keys, values, positions (4 bytes a slot; as much for ranks) and state (4 bytes a
     // row and slot) of the slots held. The state is kept twice, so that a step that fails
@@ -104,32 +82,46 @@ public:
 private:
     class Reader;
 
+    SlotCache(const SlotCache& other, Index layers);  // a copy
+
     struct Layer {
-        std::unique_ptr<SlotTiles> tiles;
+        std::unique_ptr<LayerRows> rows;
         Index held = 0;                       // committed slots
         std::vector<std::int32_t> positions;  // [Hkv, slots]
         std::vector<std::int32_t> ranks;      // [Hkv, slots], relative scheme only
         std::vector<float> state, next;       // [Hkv, state_rows, slots]; of the open step
 
-        Index slots() const { return tiles == nullptr ? 0 : tiles->slots(); }
+        Index slots() const { return rows == nullptr ? 0 : rows->slots(); }
     };
 
-    HeadSlots head_slots(Layer& layer, Index index, Index kv_head, Index slots) const;
+    void opened(Index T) override;
+    void write_rows(Index layer,
+                    const View<const float>& k,
+                    const View<const float>& v) override;
+    AttentionWork attend_rows(Index layer,
+                              const View<const float>& q,
+                              const View<float>& out,
+                              ThreadPool& pool) override;
+    // Evicts: whatever a step sees, it sees before anything goes.
+    void closed() override;
+    // What was evicted cannot come back, and a share once added cannot be taken away. So any
+    // length works while nothing was evicted and the policy observes no shares; otherwise only
+    // 0 and the present length.
+    void check_truncate(Index to) const override;
+    void dropped(Index to) noexcept override;
+    std::unique_ptr<SteppedStore> copied() const override;
+
+    Index most_held() const;
+    // `state` is the layer's, or that of the open step.
+    HeadSlots head_slots(const Layer& layer,
+                         Index index,
+                         Index kv_head,
+                         Index slots,
+                         std::vector<float>& state) const;
     Index steady_slots(const Layer& layer, Index index) const;
     void resize(Layer& layer, Index slots);
     void prepare_state(Layer& layer, Index index);
-    template <class Change>
-    View<const float> changed_queries(const View<const float>& q, Change change);
-    AttentionWork attend_turned(Layer& layer,
-                                const View<const float>& q,
-                                const View<float>& out,
-                                ThreadPool& pool,
-                                ShareReader* reader);
-    AttentionWork attend_relative(Layer& layer,
-                                  const View<const float>& q,
-                                  const View<float>& out,
-                                  ThreadPool& pool,
-                                  ShareReader* reader);
+    SlotPlaces places(const Layer& layer) const;
     bool ends_prompt() const;
     void evict(Layer& layer, Index index, Index keep);
     void choose_victims(const HeadSlots& head, Index count);
@@ -138,21 +130,17 @@ private:
     void move_slot(Layer& layer, Index kv_head, Index from, Index to);
 
     // Fixed at construction.
-    KvShape shape_;
-    Index capacity_;
     std::shared_ptr<const Policy> policy_;
     SlotCacheOptions options_;
-    const RopeTable* rope_;
-    std::shared_ptr<const RotationTable> angles_;  // relative scheme only
-    SimdLevel level_;
-    // Changed by commit() and truncate().
-    Index seen_ = 0, prompt_ = 0;
+    RowAttention attention_;
+    // Changed when a step ends.
+    Index prompt_ = 0;
     bool evicted_ = false, done_ = false;  // anything, ever; a policy that evicts once has
-    std::vector<Layer> layers_;
-    // The open step: its tokens, the layers with rows, the layers whose shares were observed.
-    Index pending_ = 0, appended_ = 0, observed_ = 0;
-    // Room to work in, kept so that tokens allocate nothing.
-    std::vector<float> ratings_, shares_, rotated_queries_;
+    std::vector<Layer> layers_;            // [L]
+    // The layers of the open step whose shares were observed.
+    Index observed_ = 0;
+    // Scratch memory, kept so that tokens allocate nothing.
+    std::vector<float> ratings_, shares_;
     std::vector<Index> victims_, by_position_;
 };
 

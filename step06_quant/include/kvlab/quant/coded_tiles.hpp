@@ -1,5 +1,5 @@
 // coded_tiles.hpp - chapter 6: the keys, or the values, of one layer in one of the formats of
-// kv_code.hpp.
+// coded_formats.hpp.
 //
 // They lie in tiles of 64 slots as chapter 2's KvTiles draws them, keys [D][64] and values
 // [64][Dp], each tile as
@@ -14,7 +14,7 @@
 #include <span>
 
 #include <kvlab/quant/expand_kernels.hpp>
-#include <kvlab/quant/kv_code.hpp>
+#include <kvlab/quant/coded_formats.hpp>
 #include <kvlab/tensor/memory.hpp>
 #include <kvlab/tensor/simd_level.hpp>
 
@@ -25,28 +25,28 @@ public:
     enum class Side { keys, values };
 
     // Room for `slots`, rounded up to whole tiles. Throws Error as tiles_for() does, and unless
-    // the code can keep rows of head_dim numbers.
-    CodedTiles(KvCode code,
+    // the format can keep rows of head_dim numbers.
+    CodedTiles(Format format,
                Side side,
                Index slots,
                Index kv_heads,
                Index head_dim,
                SimdLevel level = default_simd_level());
 
-    KvCode code() const { return code_; }
+    Format format() const { return format_; }
 
     Index slots() const { return tiles_ * 64; }
 
     // Of one row of one KV head; of KIVI's keys its share of a group.
-    Index row_bytes() const { return kv_row_bytes(code_, head_dim_); }
+    Index row_bytes() const { return format_->row_bytes(head_dim_); }
 
     Index allocated_bytes() const { return kv_heads_ * tiles_ * tile_bytes_; }
 
     // Whether rows are written group by group: KIVI's keys.
-    bool grouped() const { return kv_code_traits(code_).groups && side_ == Side::keys; }
+    bool grouped() const { return format_->waits && side_ == Side::keys; }
 
     // Encodes a row [D] into a slot; the other slots keep theirs. Throws Error if grouped(),
-    // for a slot that is not there, and for numbers that the code cannot hold.
+    // for a slot that is not there, and for numbers that the format cannot hold.
     void write(Index kv_head, Index slot, std::span<const float> row);
 
     // Encodes slots [32 group, 32 group + 32) from rows [32][D]. Throws Error unless grouped().
@@ -59,8 +59,8 @@ public:
 
     float number(Index kv_head, Index slot, Index i) const;
 
-    // A tile as floats: where it lies, or written into `room`, 64 Dp floats.
-    const float* read(Index kv_head, Index tile, float* room) const;
+    // A tile as floats: where it lies, or written into `scratch`, 64 Dp floats.
+    const float* read(Index kv_head, Index tile, float* scratch) const;
 
     // The bytes of a tile, to look at.
     std::span<const std::byte> tile_bytes(Index kv_head, Index tile) const;
@@ -76,10 +76,10 @@ private:
     void set_scale(std::byte* tile, Index index, float d, float m);
     std::uint8_t code_at(const std::byte* tile, Index flat) const;
     void set_code(std::byte* tile, Index flat, std::uint8_t code);
-    void expand(const std::byte* tile, Index ahead, float* room) const;
+    void expand(const std::byte* tile, Index ahead, float* scratch) const;
 
     // Fixed at construction.
-    KvCode code_;
+    Format format_;
     Side side_;
     Index tiles_, kv_heads_, head_dim_, padded_dim_;
     Index scales_;       // d of a tile

@@ -3,30 +3,25 @@
 // speed: each token builds every row that it sees anew, from the formats' plain functions.
 #pragma once
 
-#include <kvlab/quant/quant_cache.hpp>
+#include <kvlab/attention/stepped_store.hpp>
+#include <kvlab/quant/coded_rows.hpp>
 #include <kvlab/tensor/rope.hpp>
 
 namespace kvlab {
 
 // Rows [S, D] of one KV head as the token at position S - 1 sees them: the drawing in
 // coded_side.hpp, row by row.
-Tensor seen_rows(const Tensor& rows, KvCode code, bool keys, Index sinks, Index residual);
+Tensor seen_rows(const Tensor& rows, Format format, bool keys, Index sinks, Index residual);
 
 // Remembers nothing between steps: every step brings the whole text.
-class UncachedQuant final : public KvStore {
+class UncachedQuant final : public SteppedStore {
 public:
     // Texts of at most `context` tokens. before_rope needs `rope`, which must outlive this.
-    // Throws Error for what QuantCache refuses, too.
+    // Throws Error for what a cache with such rows refuses, too.
     UncachedQuant(const KvShape& shape,
                   Index context,
                   const QuantOptions& options,
                   const RopeTable* rope = nullptr);
-
-    const KvShape& shape() const override { return shape_; }
-
-    Index next_position() const override { return 0; }
-
-    Index room() const override { return context_; }
 
     bool remembers() const override { return false; }
 
@@ -38,34 +33,27 @@ public:
     // output stay as they are.
     void ask_from(Index first) { first_ = first; }
 
-    void begin(Index T) override;
-    void append(Index layer, const View<const float>& k, const View<const float>& v) override;
-    AttentionWork attend(Index layer,
-                         const View<const float>& q,
-                         const View<float>& out,
-                         ThreadPool& pool) override;
-
-    void commit() override { T_ = 0; }
-
-    // Nothing is kept, so there is nothing to go back to but the beginning.
-    void truncate(Index length) override;
-    std::unique_ptr<KvStore> fork() const override;
-
     KvBytes bytes() const override { return {}; }
 
 private:
+    void write_rows(Index layer,
+                    const View<const float>& k,
+                    const View<const float>& v) override;
+    AttentionWork attend_rows(Index layer,
+                              const View<const float>& q,
+                              const View<float>& out,
+                              ThreadPool& pool) override;
+    std::unique_ptr<SteppedStore> copied() const override;
     Tensor copy(const View<const float>& rows) const;
     void attend_one(Index t,
                     Index kv_head,
                     const View<const float>& q,
                     const View<float>& out) const;
 
-    KvShape shape_;
-    Index context_;
     QuantOptions options_;
     const RopeTable* rope_;
-    Index T_ = 0, first_ = 0, layer_ = -1;
-    Tensor keys_, values_;  // [T, Hkv, D] of the current layer
+    Index first_ = 0;
+    Tensor keys_, values_;  // [T, Hkv, D] of the last layer that was appended
 };
 
 }  // namespace kvlab

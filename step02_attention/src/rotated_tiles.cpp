@@ -1,34 +1,8 @@
-#include <kvlab/policies/rotated_tiles.hpp>
+#include <kvlab/attention/rotated_tiles.hpp>
 
 #include <algorithm>
 
-#include <kvlab/attention/attention_kernels.hpp>
-#include <kvlab/policies/policy_kernels.hpp>
-
 namespace kvlab {
-
-namespace portable {
-extern const PolicyKernels kPolicyKernels;
-}
-
-namespace avx2 {
-extern const PolicyKernels kPolicyKernels;
-}
-
-namespace avx512 {
-extern const PolicyKernels kPolicyKernels;
-}
-
-const PolicyKernels& policy_kernels(SimdLevel level) {
-    check_simd_level(level);
-#ifdef KVLAB_HAS_avx512
-    if (level == SimdLevel::avx512) return avx512::kPolicyKernels;
-#endif
-#ifdef KVLAB_HAS_avx2
-    if (level == SimdLevel::avx2) return avx2::kPolicyKernels;
-#endif
-    return portable::kPolicyKernels;
-}
 
 RotationTable::RotationTable(const RopeTable& rope, Index n)
     : positions(n), rope_dim(rope.rope_dim()) {
@@ -60,30 +34,33 @@ RotatedTiles::RotatedTiles(SimdLevel level,
                            std::span<const std::int32_t> ranks,
                            Index used)
     : TileReader(tiles.slots(), tiles.kv_heads(), tiles.head_dim()),
-      level_(level),
+      kernels_(attention_kernels(level)),
       kept_(tiles),
       table_(table),
       ranks_(ranks),
       used_(used) {
-    check(static_cast<Index>(ranks.size()) == tiles.kv_heads() * tiles.slots() && used >= 0 &&
-              used <= tiles.slots(),
+    check((ranks.empty() || std::ssize(ranks) == tiles.kv_heads() * tiles.slots()) &&
+              used >= 0 && used <= tiles.slots(),
           "rotated tiles: ", ranks.size(), " ranks, of which ", used, " are used");
 }
 
 // ANCHOR: rotated
 // Neighbours in memory are mostly neighbours in the text, so a tile has few runs of ranks.
-const float* RotatedTiles::read_keys(Index kv_head, Index tile, float* room) const {
-    const std::int32_t* ranks = ranks_.data() + kv_head * slots() + tile * kTile;
-    const Index used = std::min(kTile, used_ - tile * kTile);
+const float* RotatedTiles::read_keys(Index kv_head, Index tile, float* scratch) const {
     AngleRun runs[kTile];
-    runs[0] = {0, ranks[0]};
+    runs[0] = {0, tile * kTile};
     Index count = 1;
-    for (Index s = 1; s < used; ++s)  // what lies beyond may become anything
-        if (ranks[s] != ranks[s - 1] + 1) runs[count++] = {s, ranks[s]};
-    policy_kernels(level_).rotate_tile(kept_.read_keys(kv_head, tile, room), table_.cos.data(),
-                                       table_.sin.data(), table_.stride(), runs, count,
-                                       table_.rope_dim, head_dim_, room);
-    return room;
+    if (!ranks_.empty()) {
+        const std::int32_t* ranks = ranks_.data() + kv_head * slots() + tile * kTile;
+        const Index used = std::min(kTile, used_ - tile * kTile);
+        runs[0].position = ranks[0];
+        for (Index s = 1; s < used; ++s)  // what lies beyond may become anything
+            if (ranks[s] != ranks[s - 1] + 1) runs[count++] = {s, ranks[s]};
+    }
+    kernels_.rotate_tile(kept_.read_keys(kv_head, tile, scratch), table_.cos.data(),
+                         table_.sin.data(), table_.stride(), runs, count, table_.rope_dim,
+                         head_dim_, scratch);
+    return scratch;
 }
 
 // ANCHOR_END: rotated

@@ -1,4 +1,4 @@
-// rotated_tiles.hpp - chapter 5: keys that are kept before RoPE, rotated while attention reads
+// rotated_tiles.hpp - chapter 2: keys that are kept before RoPE, rotated while attention reads
 // them.
 #pragma once
 
@@ -6,7 +6,7 @@
 #include <memory>
 #include <span>
 
-#include <kvlab/attention/kv_tiles.hpp>
+#include <kvlab/attention/layer_rows.hpp>
 #include <kvlab/tensor/rope.hpp>
 #include <kvlab/tensor/simd_level.hpp>
 
@@ -32,26 +32,26 @@ std::shared_ptr<const RotationTable> reaching(std::shared_ptr<const RotationTabl
                                               const RopeTable& rope,
                                               Index positions);
 
-// Looks at tiles of unrotated keys; slot s < used of KV head h is rotated by
-// ranks[h * slots + s]. All must outlive it.
+// Looks at tiles of unrotated keys. Slot s < used of KV head h is rotated by
+// ranks[h * slots + s], or, without ranks, by s. All must outlive it.
 class RotatedTiles final : public TileReader {
 public:
     RotatedTiles(SimdLevel level,
                  const TileReader& tiles,
                  const RotationTable& table,
-                 std::span<const std::int32_t> ranks,  // [Hkv, slots]
+                 std::span<const std::int32_t> ranks,  // [Hkv, slots], or empty
                  Index used);
 
     Index slot_bytes() const override { return kept_.slot_bytes(); }
 
-    const float* read_keys(Index kv_head, Index tile, float* room) const override;
+    const float* read_keys(Index kv_head, Index tile, float* scratch) const override;
 
-    const float* read_values(Index kv_head, Index tile, float* room) const override {
-        return kept_.read_values(kv_head, tile, room);
+    const float* read_values(Index kv_head, Index tile, float* scratch) const override {
+        return kept_.read_values(kv_head, tile, scratch);
     }
 
 private:
-    SimdLevel level_;
+    const AttentionKernels& kernels_;
     const TileReader& kept_;
     const RotationTable& table_;
     std::span<const std::int32_t> ranks_;

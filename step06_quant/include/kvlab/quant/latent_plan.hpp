@@ -1,9 +1,9 @@
-// latent_cache.hpp - chapter 6: a cache of latents: r numbers for a token's keys of all heads,
-// r for its values, as floats or as bytes.
+// latent_plan.hpp - chapter 6: what a model's latents are: r numbers for a token's keys of all
+// heads, r for its values, and the matrices that make them and take them back.
 //
-//   append   c_k = U_kt k, c_v = U_vt v          k before RoPE: turned by an angle that differs
+//   write    c_k = U_kt k, c_v = U_vt v          k before RoPE: turned by an angle that differs
 //                                                from token to token, keys share no directions
-//   attend   tile by tile: k' = RoPE(U_k c_k), v' = U_v c_v; then as with any other tiles
+//   read     tile by tile: k' = RoPE(U_k c_k), v' = U_v c_v; then as with any other tiles
 //
 // ANCHOR: latents
 //   of each layer   keys    [tiles][r_k][64]    one register's load: 16 slots of one direction
@@ -15,17 +15,14 @@
 #include <memory>
 #include <vector>
 
-#include <kvlab/attention/kv_store.hpp>
 #include <kvlab/attention/model.hpp>
-#include <kvlab/policies/rotated_tiles.hpp>
+#include <kvlab/kvcache/kv_format.hpp>
 #include <kvlab/quant/low_rank.hpp>
 #include <kvlab/tensor/packed_matrix.hpp>
 
 namespace kvlab {
 
-enum class LatentFormat { f32, int8 };
-
-// The projections of one layer, as attention and append() need them. Shared by a cache's forks.
+// The projections of one layer, as reading and writing need them. Shared by all rows.
 struct LatentLayer {
     // Throws Error unless both ranks are between 1 and Hkv D.
     LatentLayer(const KvShape& shape,
@@ -46,22 +43,23 @@ struct LatentRanks {
 
 // All that does not change: made once for a model, shared by its caches.
 struct LatentPlan {
-    // Throws Error for ranks or bases of another model, and for a model without RoPE.
+    // Latents are kept as f32 or int8. Throws Error for another format, for ranks or bases of
+    // another model, and for a model without RoPE.
     LatentPlan(std::shared_ptr<const Model> model,
                const Bases& bases,
                const LatentRanks& ranks,
-               LatentFormat format);
+               Format format);
 
     KvShape shape;
     std::shared_ptr<const Model> model;  // its table of angles
-    LatentFormat format;
+    Format format;
     std::vector<LatentLayer> layers;
 
     Index token_bytes() const;  // of one token in all layers
 };
 
-// Throws Error unless 1 <= capacity <= the model's context.
-std::unique_ptr<KvStore> make_latent_cache(std::shared_ptr<const LatentPlan> plan,
+// Chapter 3's cache with such rows. Throws Error unless 1 <= capacity <= the model's context.
+std::unique_ptr<KvCache> make_latent_cache(std::shared_ptr<const LatentPlan> plan,
                                            Index capacity,
                                            SimdLevel level = default_simd_level());
 

@@ -1,4 +1,4 @@
-// layer_rows.hpp - steps of random keys, values and queries for stores without a model.
+// random_steps.hpp - steps of random keys, values and queries for stores without a model.
 #pragma once
 
 #include <vector>
@@ -11,8 +11,8 @@ namespace kvlab::test {
 
 inline const KvShape kPairShape{5, 4, 2, 12};
 
-struct LayerRows {
-    LayerRows(Index layer, Index number, Index T)
+struct RandomRows {
+    RandomRows(Index layer, Index number, Index T)
         : k(random_tensor({T, 2, 12}, seed(layer, number, 0))),
           v(random_tensor({T, 2, 12}, seed(layer, number, 1))),
           q(random_tensor({T, 4, 12}, seed(layer, number, 2), 1.5f)) {}
@@ -32,7 +32,7 @@ inline std::vector<float> step_all(const std::vector<KvStore*>& stores, Index nu
         outputs.clear();
         store->begin(T);
         for (Index layer = 0; layer < kPairShape.layers; ++layer) {
-            const LayerRows rows(layer, number, T);
+            const RandomRows rows(layer, number, T);
             Tensor out({T, 4, 12});
             store->append(layer, rows.k.view(), rows.v.view());
             store->attend(layer, rows.q.view(), out.view(), pool);

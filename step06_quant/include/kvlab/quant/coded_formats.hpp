@@ -1,0 +1,110 @@
+// coded_formats.hpp - chapter 6: more formats in which a cache may keep a row of numbers: the
+// key or the value of one token in one KV head.
+//
+// ANCHOR: codes
+//   format        bits of a number   beside them                       a number's value
+//   f32 f16 bf16  32 16 16           -                                 itself
+//   e4m3 e5m2     8                  -                                 itself (float8.hpp)
+//   int8          8                  a float for the row               d * q
+//   q8_0          8                  f16 d for each 32                 d * q
+//   q4_0          4                  f16 d for each 32                 d * (q - 8)
+//   q4_1          4                  f16 d, m for each 32              d * q + m
+//   lloyd4 3 2    4 3 2              a float for the row               d * level[q]
+//   kivi4 2       4 2                f16 d, m for each 32              d * q + m
+// ANCHOR_END: codes
+//
+// d of int8: max|x| / 127. Of lloyd: the row's root mean square. KIVI: m the least, d =
+// (largest
+// - least) / (2^bits - 1). Codes are the nearest; of two whole numbers the even one, of two
+// levels the lower one. q8_0, q4_0 and q4_1 as in GGUF files (chapter weights).
+//
+// The blocks of 32 lie inside one head's row, but for KIVI's keys: there a block is one channel
+// of 32 tokens, since outliers of keys sit in channels (KIVI, Liu et al. 2024).
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include <kvlab/kvcache/kv_format.hpp>
+#include <kvlab/quant/lloyd_max.hpp>
+
+namespace kvlab {
+
+namespace formats {
+
+// What a code is multiplied with, [16]; of fewer codes it is repeated. Of lloyd: lloyd_max.hpp.
+inline constexpr float kMinus8[16] = {-8, -7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7};
+inline constexpr float kDigits[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+inline constexpr float kDigits2[16] = {0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3};
+
+inline constexpr KvFormat bf16{.name = "bf16", .bits = 16};
+inline constexpr KvFormat e4m3{.name = "e4m3", .bits = 8};
+inline constexpr KvFormat e5m2{.name = "e5m2", .bits = 8};
+inline constexpr KvFormat q8_0{.name = "q8_0", .bits = 8, .scales = Scales::of_block};
+inline constexpr KvFormat q4_0{
+    .name = "q4_0", .bits = 4, .scales = Scales::of_block, .levels = kMinus8};
+inline constexpr KvFormat q4_1{.name = "q4_1",
+                               .bits = 4,
+                               .scales = Scales::of_block,
+                               .offset = true,
+                               .levels = kDigits};
+inline constexpr KvFormat lloyd4{
+    .name = "lloyd4", .bits = 4, .scales = Scales::of_row, .levels = kLloyd4};
+inline constexpr KvFormat lloyd3{
+    .name = "lloyd3", .bits = 3, .scales = Scales::of_row, .levels = kLloyd3};
+inline constexpr KvFormat lloyd2{
+    .name = "lloyd2", .bits = 2, .scales = Scales::of_row, .levels = kLloyd2};
+inline constexpr KvFormat kivi4{.name = "kivi4",
+                                .bits = 4,
+                                .scales = Scales::of_block,
+                                .offset = true,
+                                .waits = true,
+                                .levels = kDigits};
+inline constexpr KvFormat kivi2{.name = "kivi2",
+                                .bits = 2,
+                                .scales = Scales::of_block,
+                                .offset = true,
+                                .waits = true,
+                                .levels = kDigits2};
+
+}  // namespace formats
+
+// Chapter 3's three and these, in the order of the table above.
+std::span<const Format> coded_formats();
+
+// Throws Error, naming both, for rows of a length that the format cannot cut into blocks. KIVI's
+// keys need no blocks inside a row.
+void check_row_format(Format format, Index head_dim, bool keys);
+
+// Formats without scales: one number to bits / 8 bytes and back. Throws Error for a number that
+// is not finite, or too large for f16 or bf16; 8-bit floats saturate.
+void store_plain(Format format, float value, std::byte* to);
+float load_plain(Format format, const std::byte* from);
+
+// A row of the other formats, taken apart.
+struct CodedRow {
+    static constexpr std::size_t kMost = 256;
+    std::array<std::uint8_t, kMost> codes;       // int8, q8_0: two's complement
+    std::array<float, kMost / kScaleBlock> d, m;  // of each block, or d[0] of the row, as kept
+};
+
+// row [D], of a length that check_row_format() allows for values. Throws Error for another, a
+// number that is not finite, or a scale too large for its type.
+void encode_row(Format format, std::span<const float> row, CodedRow& coded);
+
+// KIVI: 32 numbers, `stride` apart, of f16's range; d and m as kept (f16). d is the range over
+// 2^bits - 1. Codes are taken from the rounded d, so a range too small for an f16 has only
+// codes 0, which mean m.
+void encode_group(
+    Index bits, const float* x, Index stride, std::uint8_t* codes, float& d, float& m);
+
+// The one defined value of a code.
+float decode_number(Format format, std::uint8_t q, float d, float m);
+
+// What is left of a row once it was kept: the plain meaning of every format, for tests and for
+// experiments. Of KIVI: as its values are kept.
+void round_trip(Format format, std::span<float> row);
+
+}  // namespace kvlab
