@@ -10,8 +10,8 @@
 #include <kvlab/attention/cpu_engine.hpp>
 #include <kvlab/attention/decoder.hpp>
 #include <kvlab/attention/synthetic.hpp>
-#include <kvlab/quant/int8_matrix.hpp>
 #include <kvlab/quant/coded_rows.hpp>
+#include <kvlab/quant/int8_matrix.hpp>
 #include <kvlab/tensor/matmul.hpp>
 #include <kvlab/tensor/random.hpp>
 

@@ -289,6 +289,7 @@ TEST_CASE("E.9 the naive cache drops a step that was never committed") {
     Tensor query({1, 4, 8}), out({1, 4, 8});
     ThreadPool pool(1);
     CHECK_THROWS_AS(cache.attend(1, query.view(), out.view(), pool), Error);
+    cache.abandon();
     cache.begin(1);
     for (const Index layer : {0, 1}) cache.append(layer, row.view(), row.view());
     cache.commit();

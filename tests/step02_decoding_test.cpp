@@ -5,9 +5,9 @@
 #include <vector>
 
 #include <kvlab/attention/attention.hpp>
-#include <kvlab/attention/stepped_store.hpp>
 #include <kvlab/attention/cpu_engine.hpp>
 #include <kvlab/attention/generate.hpp>
+#include <kvlab/attention/stepped_store.hpp>
 #include <kvlab/attention/synthetic.hpp>
 #include <kvlab/attention/whole_sequence.hpp>
 #include <kvlab/tensor/checksum.hpp>

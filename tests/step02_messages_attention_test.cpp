@@ -143,7 +143,7 @@ TEST_CASE("2.1 messages: a slot is one of a head") {
     CHECK(copy(1, 63, 0) == 4.0f);
     for (const KvTiles& other : {KvTiles(64, 1, 2), KvTiles(64, 2, 3)})
         CHECK_THROWS_WITH_AS(tiles.copy_slot_from(other, 0, 0, 1),
-                             "rows: cannot copy slot 0 to 1 of head 0", Error);
+                             "kv tiles: cannot copy slot 0 to 1 of head 0", Error);
     tiles.copy_slot_from(more, 1, 127, 63);
     CHECK(tiles.value(1, 63, 1) == 0.0f);
 }

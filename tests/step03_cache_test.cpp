@@ -70,8 +70,8 @@ TEST_CASE("3.1 append: what does not fit is refused and nothing changes") {
     KvCache cache(kShape, 10);
     feed(cache, 8);
     CHECK(cache.room() == 2);
-    CHECK_THROWS_WITH_AS(cache.begin(3),
-                         "kv cache: 3 tokens do not fit: 8 of 10 slots are taken", Error);
+    CHECK_THROWS_WITH_AS(cache.begin(3), "kv cache: a step of 3 tokens; there is room for 2",
+                         Error);
     CHECK_THROWS_AS(cache.begin(0), Error);
     CHECK(cache.next_position() == 8);
     check_contents(cache);
@@ -92,6 +92,7 @@ TEST_CASE("3.1 append: a step that is not committed never happened") {
     CHECK_THROWS_AS(cache.append(0, labelled_rows(0, 0, 3, 1.0f).view(),
                                  labelled_rows(0, 0, 3, 1.0f).view()),
                     Error);
+    cache.abandon();
     feed(cache, 1);
     CHECK(cache.next_position() == 4);
     check_contents(cache);

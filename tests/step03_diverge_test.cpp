@@ -12,8 +12,8 @@
 #include <kvlab/attention/synthetic.hpp>
 #include <kvlab/attention/whole_sequence.hpp>
 #include <kvlab/kvcache/diverge.hpp>
-#include <kvlab/kvcache/loose_engine.hpp>
 #include <kvlab/kvcache/kv_format.hpp>
+#include <kvlab/kvcache/loose_engine.hpp>
 #include <kvlab/kvcache/split_store.hpp>
 
 #include "models.hpp"

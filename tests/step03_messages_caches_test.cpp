@@ -16,8 +16,8 @@
 #include <kvlab/kvcache/closed_forms.hpp>
 #include <kvlab/kvcache/compare_window.hpp>
 #include <kvlab/kvcache/diverge.hpp>
-#include <kvlab/kvcache/loose_engine.hpp>
 #include <kvlab/kvcache/kv_format.hpp>
+#include <kvlab/kvcache/loose_engine.hpp>
 #include <kvlab/kvcache/naive_cache.hpp>
 #include <kvlab/kvcache/narrow_tiles.hpp>
 #include <kvlab/kvcache/prefill.hpp>

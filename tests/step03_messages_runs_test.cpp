@@ -178,7 +178,8 @@ TEST_CASE("3.8 messages: quality is of positions, a share and pieces") {
 
     ShortRun run;
     const auto measure = [&](Index window, Index piece) {
-        return measure_quality(run.model, *run.engine, {run.text, 1, window}, kv_formats(), piece)
+        return measure_quality(run.model, *run.engine, {run.text, 1, window}, kv_formats(),
+                               piece)
             .positions;
     };
     CHECK_THROWS_WITH_AS(measure(17, 0),

@@ -112,9 +112,9 @@ TEST_CASE("3.1 misuse: shapes and capacities that cannot be are refused") {
     }
     CHECK_THROWS_WITH_AS(KvCache({0, 4, 2, 8}, 5),
                          "kv cache: layers: expected 1 to 4096, found 0", Error);
-    CHECK_THROWS_WITH_AS(
-        make_cache(&formats::f16, {2, 4, 2, 8}, Index{1} << 60),
-        doctest::Contains("rows: 2 x 2 x 18014398509481984 x 64 x 1 x 16 x 4"), Error);
+    CHECK_THROWS_WITH_AS(make_cache(&formats::f16, {2, 4, 2, 8}, Index{1} << 60),
+                         doctest::Contains("rows: 2 x 2 x 18014398509481984 x 64 x 1 x 16 x 4"),
+                         Error);
     for (const Format format : kv_formats())
         CHECK_THROWS_AS(format->token_bytes({-1, 4, 2, 8}), Error);
 }

@@ -200,6 +200,7 @@ TEST_CASE("3.8 quality: a float cache that differs is said to differ") {
     QualityReport report;
     report.uncached_bits = 8.0;
     report.caches.emplace_back().bits = 8.0;
+    report.caches[0].format = &formats::f32;
     CHECK(report.f32_equals_uncached());
     report.caches[0].logits.differ = 1;
     CHECK_FALSE(report.f32_equals_uncached());

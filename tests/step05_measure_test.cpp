@@ -7,6 +7,7 @@
 #include <kvlab/policies/policy_bytes.hpp>
 #include <kvlab/policies/policy_quality.hpp>
 
+#include "policy_bytes_by_hand.hpp"
 #include "policy_support.hpp"
 
 using namespace kvlab;
@@ -78,8 +79,10 @@ TEST_CASE("5.4 bytes: the closed form is what every store says at every length")
                                std::span(text).subspan(static_cast<std::size_t>(seen),
                                                        static_cast<std::size_t>(piece)));
                 }
-                CHECK(store->bytes().logical ==
-                      policy_bytes(entry.name, options, store->shape(), 50, length));
+                const Index form =
+                    policy_bytes(entry.name, options, store->shape(), 50, length);
+                CHECK(store->bytes().logical == form);
+                CHECK(bytes_by_hand(entry.name, options, store->shape(), 50, length) == form);
             }
         }
     CHECK_THROWS_AS(policy_bytes("h20", {}, rig.decoder.kv_shape(), 1, 1), Error);

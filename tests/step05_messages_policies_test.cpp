@@ -13,8 +13,8 @@
 #include <kvlab/policies/quest_cache.hpp>
 #include <kvlab/policies/retention.hpp>
 
-#include "random_steps.hpp"
 #include "policy_support.hpp"
+#include "random_steps.hpp"
 #include "step05_messages.hpp"
 
 using namespace kvlab;

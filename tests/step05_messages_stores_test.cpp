@@ -13,8 +13,8 @@
 #include <kvlab/policies/retention.hpp>
 
 #include "element_checks.hpp"
-#include "random_steps.hpp"
 #include "policy_support.hpp"
+#include "random_steps.hpp"
 #include "step05_messages.hpp"
 
 using namespace kvlab;
@@ -87,10 +87,10 @@ TEST_CASE("5.2 messages: minicache's shares, steps and numbers") {
     CHECK_NOTHROW(cache->retained(4, 1));
     for (const auto& [layer, kv_head] :
          {std::pair<Index, Index>{-1, 0}, {5, 0}, {0, -1}, {0, 2}})
-        CHECK_THROWS_WITH_AS(cache->retained(layer, kv_head),
-                             concat("minicache: there is no layer ", layer, ", KV head ", kv_head)
-                                 .c_str(),
-                             Error);
+        CHECK_THROWS_WITH_AS(
+            cache->retained(layer, kv_head),
+            concat("minicache: there is no layer ", layer, ", KV head ", kv_head).c_str(),
+            Error);
     check_elements(*cache, "minicache", {5, 2, 3, 12});
 }
 

@@ -9,8 +9,8 @@
 #include <kvlab/kvcache/kv_cache.hpp>
 #include <kvlab/policies/mini_cache.hpp>
 
-#include "random_steps.hpp"
 #include "policy_support.hpp"
+#include "random_steps.hpp"
 
 using namespace kvlab;
 using namespace kvlab::test;

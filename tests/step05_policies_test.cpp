@@ -10,8 +10,8 @@
 #include <kvlab/attention/generate.hpp>
 #include <kvlab/tensor/numerics.hpp>
 
-#include "random_steps.hpp"
 #include "policy_support.hpp"
+#include "random_steps.hpp"
 
 using namespace kvlab;
 using namespace kvlab::test;

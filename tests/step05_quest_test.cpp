@@ -11,8 +11,8 @@
 #include <kvlab/policies/quest_cache.hpp>
 #include <kvlab/tensor/numerics.hpp>
 
-#include "random_steps.hpp"
 #include "policy_support.hpp"
+#include "random_steps.hpp"
 
 using namespace kvlab;
 using namespace kvlab::test;

@@ -3,8 +3,8 @@
 
 #include <kvlab/policies/slot_cache.hpp>
 
-#include "random_steps.hpp"
 #include "policy_support.hpp"
+#include "random_steps.hpp"
 
 using namespace kvlab;
 using namespace kvlab::test;

@@ -150,7 +150,7 @@ TEST_CASE("5.1 slots: any operations in any order leave what the plain model has
                     runs.emplace_back(std::move(own), std::move(same));
                     break;
                 }
-                case 1:  // to the present length: only an open step is dropped
+                case 1:  // to the present length
                     cache.truncate(cache.next_position());
                     break;
                 case 2:
@@ -166,6 +166,7 @@ TEST_CASE("5.1 slots: any operations in any order leave what the plain model has
                     cache.begin(T);
                     cache.append(0, rows.k.view(), rows.v.view());
                     cache.attend(0, rows.q.view(), out.view(), pool);
+                    cache.abandon();
                     break;
                 }
                 case 4:  // a prompt, longer than budget and tile

@@ -6,8 +6,8 @@
 #include <kvlab/attention/generate.hpp>
 #include <kvlab/attention/synthetic.hpp>
 #include <kvlab/policies/registry.hpp>
-#include <kvlab/quant/latent_plan.hpp>
 #include <kvlab/quant/coded_rows.hpp>
+#include <kvlab/quant/latent_plan.hpp>
 
 #include "counting_new.hpp"
 #include "models.hpp"

@@ -3,8 +3,8 @@
 // file itself.
 #include <doctest/doctest.h>
 
-#include <kvlab/policies/registry.hpp>
 #include <kvlab/attention/rotated_tiles.hpp>
+#include <kvlab/policies/registry.hpp>
 #include <kvlab/quant/edited_weights.hpp>
 #include <kvlab/quant/latent_plan.hpp>
 
@@ -87,8 +87,8 @@ TEST_CASE("6.9 tables of angles: a cache that outgrows its table keeps every bit
                [&] { return find_policy("sinks-relative").make(context, keep_all); });
     const auto L = static_cast<std::size_t>(shape.layers);
     const LatentRanks ranks{std::vector<Index>(L, 8), std::vector<Index>(L, 8)};
-    const auto plan = std::make_shared<LatentPlan>(rig.model, find_bases(*rig.weights), ranks,
-                                                   &formats::f32);
+    const auto plan =
+        std::make_shared<LatentPlan>(rig.model, find_bases(*rig.weights), ranks, &formats::f32);
     check_same("latents", [&] { return make_latent_cache(plan, kText); });
     CHECK(rope->bytes() <= 1024 * 16 * Index{sizeof(float)});
 }

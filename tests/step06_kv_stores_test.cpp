@@ -18,7 +18,8 @@ TEST_CASE("6.3 kv stores: forks and truncation and steps that fail against a fre
     const auto text = random_tokens(120, 96, 14);
     const auto other = random_tokens(40, 96, 15);
     const std::span all(text);
-    for (const Format code : {&formats::q4_0, &formats::lloyd3, &formats::kivi2, &formats::e4m3})
+    for (const Format code :
+         {&formats::q4_0, &formats::lloyd3, &formats::kivi2, &formats::e4m3})
         for (const Index sinks : {0, 3}) {
             QuantOptions options = kivi(code, 64);
             options.sinks = sinks;
@@ -42,6 +43,7 @@ TEST_CASE("6.3 kv stores: forks and truncation and steps that fail against a fre
             for (float& x : rows.flat()) x = 9.0f;
             cache->begin(3);
             cache->append(0, rows.view(), rows.view());
+            cache->abandon();
             CHECK(differing(rig.cached(*cache, other, 0), rig.cached(*fork, other, 0)) == 0);
             if (code == &formats::kivi2) {
                 CHECK_THROWS_WITH_AS(cache->truncate(100), doctest::Contains("codes now"),
@@ -62,8 +64,8 @@ TEST_CASE("6.3 kivi: what still waits can be taken back") {
     // All of it, and keys alone within their block.
     for (const auto& [options, length, back] :
          {std::tuple{kivi(&formats::kivi2, 64), Index{60}, Index{20}},
-          std::tuple{QuantOptions{&formats::kivi2, &formats::q4_0, false, false, 0, 64}, Index{110},
-                     Index{64}}}) {
+          std::tuple{QuantOptions{&formats::kivi2, &formats::q4_0, false, false, 0, 64},
+                     Index{110}, Index{64}}}) {
         const auto cache = rig.cache(options, 200);
         rig.cached(*cache, std::span(text).first(static_cast<std::size_t>(length)), 9);
         cache->truncate(back);
@@ -144,7 +146,8 @@ TEST_CASE("6.3 kv stores: what does not fit is refused by name") {
     for (const Index residual : {0, 31, 48})
         CHECK_THROWS_WITH_AS(make({1, 2, 1, 32}, kivi(&formats::kivi2, residual)),
                              doctest::Contains("residual"), Error);
-    CHECK_THROWS_WITH_AS(find_kv_format(coded_formats(), "q5_0"), doctest::Contains("q4_0, q4_1, lloyd4"), Error);
+    CHECK_THROWS_WITH_AS(find_kv_format(coded_formats(), "q5_0"),
+                         doctest::Contains("q4_0, q4_1, lloyd4"), Error);
     KvCache cache(tiny, 2, coded_rows(both(&formats::f16)));
     CHECK_THROWS_AS(cache.begin(3), Error);
     Tensor rows({1, 2, 16});

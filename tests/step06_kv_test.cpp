@@ -51,7 +51,8 @@ TEST_CASE("6.3 kv law: keys and values in formats of their own and heads of 64 a
 
 TEST_CASE("6.4 kv law: rotated by Hadamard") {
     QuantRig rig;
-    for (const Format code : {&formats::q4_0, &formats::lloyd4, &formats::kivi4, &formats::f16}) {
+    for (const Format code :
+         {&formats::q4_0, &formats::lloyd4, &formats::kivi4, &formats::f16}) {
         QuantOptions options = both(code);
         options.rotate = true;
         options.residual = 32;

@@ -240,6 +240,7 @@ TEST_CASE("6.9 low rank: rows that are not finite are refused and leave nothing 
                 cache->begin(3);
                 CHECK_THROWS_WITH_AS(cache->append(0, k.view(), v.view()),
                                      doctest::Contains("slot 1"), Error);
+                cache->abandon();
             }
         CHECK(s.run(*cache) == s.run(*s.cache(20, 12, format)));
     }

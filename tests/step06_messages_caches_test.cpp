@@ -6,6 +6,7 @@
 #include <limits>
 
 #include <kvlab/attention/wrapped_engine.hpp>
+#include <kvlab/quant/coded_rows.hpp>
 #include <kvlab/quant/edited_weights.hpp>
 #include <kvlab/quant/expand_kernels.hpp>
 #include <kvlab/quant/gptq.hpp>
@@ -16,7 +17,6 @@
 #include <kvlab/quant/linear_algebra.hpp>
 #include <kvlab/quant/lloyd_max.hpp>
 #include <kvlab/quant/low_rank.hpp>
-#include <kvlab/quant/coded_rows.hpp>
 #include <kvlab/quant/recent_rows.hpp>
 #include <kvlab/quant/smooth.hpp>
 #include <kvlab/quant/weight_codec.hpp>

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include <kvlab/attention/wrapped_engine.hpp>
+#include <kvlab/quant/coded_rows.hpp>
 #include <kvlab/quant/edited_weights.hpp>
 #include <kvlab/quant/expand_kernels.hpp>
 #include <kvlab/quant/gptq.hpp>
@@ -16,7 +17,6 @@
 #include <kvlab/quant/linear_algebra.hpp>
 #include <kvlab/quant/lloyd_max.hpp>
 #include <kvlab/quant/low_rank.hpp>
-#include <kvlab/quant/coded_rows.hpp>
 #include <kvlab/quant/recent_rows.hpp>
 #include <kvlab/quant/smooth.hpp>
 #include <kvlab/quant/weight_codec.hpp>
@@ -98,7 +98,8 @@ TEST_CASE("6.1 messages: formats of a cache") {
     CHECK_THROWS_WITH_AS(encode_row(&formats::q4_0, std::span(row).first(16), coded),
                          "q4_0: a head_dim of 16 is no multiple of 32", Error);
     row[31] = kInfinite;
-    for (const Format code : {&formats::int8, &formats::q4_0, &formats::lloyd3, &formats::kivi4})
+    for (const Format code :
+         {&formats::int8, &formats::q4_0, &formats::lloyd3, &formats::kivi4})
         CHECK_THROWS_WITH_AS(encode_row(code, row, coded),
                              concat(code->name, " cache: found inf").c_str(), Error);
     CHECK(lloyd_max_levels(1).size() == 2);

@@ -6,10 +6,9 @@
 #include <type_traits>
 #include <utility>
 
+#include <kvlab/quant/coded_rows.hpp>
 #include <kvlab/quant/coded_tiles.hpp>
 #include <kvlab/quant/latent_rows.hpp>
-#include <kvlab/quant/coded_rows.hpp>
-#include <kvlab/quant/coded_rows.hpp>
 #include <kvlab/quant/uncached_quant.hpp>
 
 #include "store_misuse.hpp"
@@ -49,9 +48,8 @@ TEST_CASE("6.3 misuse: calls in another order than a step's are refused with eve
             return std::make_unique<KvCache>(shape, 40, coded_rows(wanted));
         };
         check_step_protocol(make, HostRows(shape));
-        check_step_protocol(
-            [&] { return std::make_unique<UncachedQuant>(shape, 40, wanted); },
-            HostRows(shape));
+        check_step_protocol([&] { return std::make_unique<UncachedQuant>(shape, 40, wanted); },
+                            HostRows(shape));
         const auto store = make(), good = make();
         for (KvCache* cache : {store.get(), good.get()}) run_step(*cache, HostRows(shape), 5);
         // Floats keep whatever comes.
@@ -77,7 +75,8 @@ TEST_CASE("6.3 misuse: coded tiles and latents of sizes that cannot be are refus
     for (int e = 50; e <= 62; ++e) sizes.push_back(Index{1} << e);
     for (const Index n : sizes) {
         CAPTURE(n);
-        for (const Format code : {&formats::f32, &formats::f16, &formats::q4_0, &formats::kivi2}) {
+        for (const Format code :
+             {&formats::f32, &formats::f16, &formats::q4_0, &formats::kivi2}) {
             CHECK_THROWS_AS(CodedTiles(code, CodedTiles::Side::keys, n, 2, 32), Error);
             CHECK_THROWS_AS(CodedTiles(code, CodedTiles::Side::values, 64, n, 32), Error);
         }

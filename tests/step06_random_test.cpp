@@ -144,7 +144,8 @@ void operate_at_random(const QuantOptions& options, Index operations, Rng& rng) 
     const RopeTable rope(kListRoom, 32, 10000.0);
     constexpr Index kPieces[] = {1, 1, 1, 1, 2, 7, 31, 32, 33, 63, 64, 65, 127, 128, 129};
     std::vector<ListRun> runs(1);
-    runs[0].cache = std::make_unique<KvCache>(kListShape, kListRoom, coded_rows(options), &rope);
+    runs[0].cache =
+        std::make_unique<KvCache>(kListShape, kListRoom, coded_rows(options), &rope);
     for (Index number = 0; number < operations; ++number) {
         CAPTURE(number);
         ListRun& run =
@@ -181,7 +182,8 @@ TEST_CASE("6.3 kv random: any operations in any order leave what a plain list ha
     Rng rng(61);
     const Index codes = std::ssize(coded_formats());
     for (Index c = 0; c < codes; ++c) {
-        const Format code = at(coded_formats(), c), other = at(coded_formats(), rng.below(codes));
+        const Format code = at(coded_formats(), c),
+                     other = at(coded_formats(), rng.below(codes));
         operate_at_random({code, code, false, false, 0, 32}, 12, rng);
         operate_at_random({code, other, true, false, 3, 64}, 12, rng);
         operate_at_random({other, code, false, true, 40, 96}, 12, rng);

@@ -5,8 +5,8 @@
 #include <doctest/doctest.h>
 
 #include <kvlab/policies/registry.hpp>
-#include <kvlab/quant/hadamard.hpp>
 #include <kvlab/quant/coded_rows.hpp>
+#include <kvlab/quant/hadamard.hpp>
 #include <kvlab/tensor/checksum.hpp>
 
 #include "policy_support.hpp"

@@ -4,8 +4,8 @@
 
 #include <bit>
 
-#include <kvlab/quant/coded_tiles.hpp>
 #include <kvlab/quant/coded_rows.hpp>
+#include <kvlab/quant/coded_tiles.hpp>
 
 #include "quant_rows.hpp"
 

@@ -10,10 +10,10 @@ namespace kvlab {
 namespace {
 
 // The tiles of one KV head, one at a time. Those that do not lie in memory as floats are
-// written into a scratch that each thread keeps. Keys and values take the same one, one after the
-// other: both together, with the codes that they are made of, would not fit into a first-level
-// cache of 32 KiB. It begins with a cache line, or every register would be written to two of
-// them.
+// written into a scratch that each thread keeps. Keys and values take the same one, one after
+// the other: both together, with the codes that they are made of, would not fit into a
+// first-level cache of 32 KiB. It begins with a cache line, or every register would be written
+// to two of them.
 class HeadTiles {
 public:
     HeadTiles(const TileReader& tiles, Index kv_head) : tiles_(tiles), kv_head_(kv_head) {
@@ -25,7 +25,9 @@ public:
     // Valid until the next call of either.
     const float* keys(Index tile) const { return tiles_.read_keys(kv_head_, tile, scratch_); }
 
-    const float* values(Index tile) const { return tiles_.read_values(kv_head_, tile, scratch_); }
+    const float* values(Index tile) const {
+        return tiles_.read_values(kv_head_, tile, scratch_);
+    }
 
 private:
     const TileReader& tiles_;

@@ -1,4 +1,5 @@
-// attention_kernels.simd.cpp - chapter 2: softmax, sums and RoPE of one tile. Compiled once per SIMD level.
+// attention_kernels.simd.cpp - chapter 2: softmax, sums and RoPE of one tile. Compiled once per
+// SIMD level.
 #include <kvlab/attention/attention_kernels.hpp>
 #include <kvlab/tensor/simd.hpp>
 
@@ -123,7 +124,10 @@ static void rotate(float* head,
 // One row of angles of a tile: the table's own if there is one run; else pieced together in
 // `scratch`, 2 * 64 floats. Each run is written as if it went on for 64 slots, and the next one
 // overwrites what is too much: no length has to be asked for.
-static const float* angles(const float* row, const AngleRun* runs, Index count, float* scratch) {
+static const float* angles(const float* row,
+                           const AngleRun* runs,
+                           Index count,
+                           float* scratch) {
     if (count == 1) return row + runs[0].position;
     for (Index r = 0; r < count; ++r)
         for (Index s = 0; s < kTile; s += kLanes)
@@ -158,7 +162,6 @@ static void rotate_tile(const float* keys,
 }
 
 extern const AttentionKernels kAttentionKernels;
-const AttentionKernels kAttentionKernels = {softmax_tile, weigh, scale, rotate,
-                                              rotate_tile};
+const AttentionKernels kAttentionKernels = {softmax_tile, weigh, scale, rotate, rotate_tile};
 
 }  // namespace kvlab::KVLAB_SIMD

@@ -48,7 +48,8 @@ void KvTiles::write_slot(Index kv_head,
     const Index tile = kv_head * tiles_ + slot / kTile, place = slot % kTile;
     float* const to = keys_.data() + tile * head_dim_ * kTile + place;
     for (Index i = 0; i < head_dim_; ++i) to[i * kTile] = key[static_cast<std::size_t>(i)];
-    std::copy(value.begin(), value.end(), values_.data() + (tile * kTile + place) * padded_dim_);
+    std::copy(value.begin(), value.end(),
+              values_.data() + (tile * kTile + place) * padded_dim_);
 }
 
 void KvTiles::copy_slot_from(const KvTiles& other, Index kv_head, Index from, Index to) {

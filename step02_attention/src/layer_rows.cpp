@@ -9,9 +9,8 @@ Index tiles_for(const char* what, Index slots, Index kv_heads, Index head_dim) {
           ": slots, kv_heads and head_dim must be positive, found ", slots, ", ", kv_heads,
           ", ", head_dim);
     const Index tiles = blocks_for(slots, kTile), padded = blocks_for(head_dim, 16);
-    check_bytes(what,
-                checked_product(
-                    what, {2, kv_heads, tiles, kTile, padded, 16, Index{sizeof(float)}}));
+    check_bytes(what, checked_product(
+                          what, {2, kv_heads, tiles, kTile, padded, 16, Index{sizeof(float)}}));
     return tiles;
 }
 

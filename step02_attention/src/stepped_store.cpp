@@ -54,8 +54,8 @@ AttentionWork SteppedStore::attend(Index layer,
 }
 
 void SteppedStore::commit() {
-    check(pending_ > 0 && appended_ == shape_.layers && !failed_, name_,
-          ": a step ends with ", appended_, " of ", shape_.layers, " layers");
+    check(pending_ > 0 && appended_ == shape_.layers && !failed_, name_, ": a step ends with ",
+          appended_, " of ", shape_.layers, " layers");
     closed();
     if (remembers()) length_ += pending_;
     pending_ = appended_ = 0;

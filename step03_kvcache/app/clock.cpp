@@ -46,7 +46,8 @@ std::unique_ptr<KvStore> make_store(const Row& row, Subject& subject, Index capa
     const KvShape shape = subject.decoder().kv_shape();
     if (row.store == "none")
         return std::make_unique<WholeSequence>(shape, capacity, subject.level());
-    return make_cache(find_kv_format(kv_formats(), row.store), shape, capacity, subject.level());
+    return make_cache(find_kv_format(kv_formats(), row.store), shape, capacity,
+                      subject.level());
 }
 
 // One generation of every sequence of the batch, from nothing. The first step holds the prompt.

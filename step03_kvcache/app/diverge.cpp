@@ -7,8 +7,8 @@
 #include <memory>
 
 #include <kvlab/attention/whole_sequence.hpp>
-#include <kvlab/kvcache/loose_engine.hpp>
 #include <kvlab/kvcache/kv_format.hpp>
+#include <kvlab/kvcache/loose_engine.hpp>
 #include <kvlab/kvcache/split_store.hpp>
 #include <kvlab/tensor/report.hpp>
 

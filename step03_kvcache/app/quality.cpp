@@ -64,30 +64,28 @@ void print_formats(const QualityReport& report, const KvShape& shape, Index byte
     const auto per_byte = [&](double bits) { return bits / static_cast<double>(bytes); };
     std::printf("  %-7s %14.6f\n", "none", per_byte(report.uncached_bits));
     for (const CacheQuality& cache : report.caches)
-        std::printf("  %-7s %14.6f %10.3f%% %14s %12s %12s %13td %7.2f%%\n",
-                    cache.format->name, per_byte(cache.bits), 100 * cache.agreement(),
-                    format_number(cache.mean_kl()).c_str(),
-                    format_number(cache.max_kl()).c_str(),
-                    format_number(cache.logits.max_abs).c_str(),
-                    cache.format->token_bytes(shape),
-                    100.0 * static_cast<double>(cache.format->token_bytes(shape)) /
-                        static_cast<double>(formats::f32.token_bytes(shape)));
+        std::printf(
+            "  %-7s %14.6f %10.3f%% %14s %12s %12s %13td %7.2f%%\n", cache.format->name,
+            per_byte(cache.bits), 100 * cache.agreement(),
+            format_number(cache.mean_kl()).c_str(), format_number(cache.max_kl()).c_str(),
+            format_number(cache.logits.max_abs).c_str(), cache.format->token_bytes(shape),
+            100.0 * static_cast<double>(cache.format->token_bytes(shape)) /
+                static_cast<double>(formats::f32.token_bytes(shape)));
 }
 
 Json to_json(const CacheQuality& cache, const KvShape& shape, Index bytes) {
     const Index per_token = cache.format->token_bytes(shape);
-    return {
-        {"cache", cache.format->name},
-        {"bits_per_byte", cache.bits / static_cast<double>(bytes)},
-        {"agreement", cache.agreement()},
-        {"mean_kl", cache.mean_kl()},
-        {"max_kl", cache.max_kl()},
-        {"max_abs_logit", cache.logits.max_abs},
-        {"logits", cache.logits.count},
-        {"logits_differ", cache.logits.differ},
-        {"bytes_per_token", per_token},
-        {"share_of_f32", static_cast<double>(per_token) /
-                             static_cast<double>(formats::f32.token_bytes(shape))}};
+    return {{"cache", cache.format->name},
+            {"bits_per_byte", cache.bits / static_cast<double>(bytes)},
+            {"agreement", cache.agreement()},
+            {"mean_kl", cache.mean_kl()},
+            {"max_kl", cache.max_kl()},
+            {"max_abs_logit", cache.logits.max_abs},
+            {"logits", cache.logits.count},
+            {"logits_differ", cache.logits.differ},
+            {"bytes_per_token", per_token},
+            {"share_of_f32", static_cast<double>(per_token) /
+                                 static_cast<double>(formats::f32.token_bytes(shape))}};
 }
 
 bool judge_model(const std::string& name, const QualityFlags& flags, Json& report) {

@@ -31,7 +31,7 @@ AttentionWork NaiveCache::attend_rows(Index layer,
     AttentionWork work;
     for (Index t = 0; t < pending(); ++t)
         for (Index h = 0; h < shape().heads; ++h) {
-            const Index S = length() + t + 1;    // all before this step, and up to itself
+            const Index S = length() + t + 1;   // all before this step, and up to itself
             const Index first = h / group * D;  // of its KV head, in every row
             const View<const float> k(keys + first, {S, D}, {row(), 1, 0, 0}),
                 v(values + first, {S, D}, {row(), 1, 0, 0});

@@ -43,7 +43,10 @@ std::uint16_t* F16Tiles::values(Index kv_head, Index tile) const {
 }
 
 // ANCHOR: f16
-void F16Tiles::write_slots(Index first, Index /*position*/, const View<const float>& k, const View<const float>& v) {
+void F16Tiles::write_slots(Index first,
+                           Index /*position*/,
+                           const View<const float>& k,
+                           const View<const float>& v) {
     for (Index h = 0; h < kv_heads_; ++h)
         for (Index t = 0; t < k.dim(0); ++t) {
             const Index tile = (first + t) / kTile, place = (first + t) % kTile;
@@ -142,7 +145,10 @@ float quantize_int8(const float* x, Index x_stride, Index n, std::int8_t* codes,
 
 // ANCHOR_END: int8
 
-void Int8Tiles::write_slots(Index first, Index /*position*/, const View<const float>& k, const View<const float>& v) {
+void Int8Tiles::write_slots(Index first,
+                            Index /*position*/,
+                            const View<const float>& k,
+                            const View<const float>& v) {
     for (Index h = 0; h < kv_heads_; ++h)
         for (Index t = 0; t < k.dim(0); ++t) {
             const Tile at = tile(h, (first + t) / kTile);
@@ -189,7 +195,8 @@ void Int8Tiles::move_slot(Index kv_head, Index from, Index to) {
     const Index at = from % kTile, place = to % kTile;
     now.key_scales[place] = old.key_scales[at];
     now.value_scales[place] = old.value_scales[at];
-    for (Index i = 0; i < head_dim_; ++i) now.keys[i * kTile + place] = old.keys[i * kTile + at];
+    for (Index i = 0; i < head_dim_; ++i)
+        now.keys[i * kTile + place] = old.keys[i * kTile + at];
     std::copy_n(old.values + at * padded_dim(), head_dim_, now.values + place * padded_dim());
 }
 

@@ -24,19 +24,19 @@ void CudaCache::write_rows(Index layer,
     Layer& to = *layers_[static_cast<std::size_t>(layer)];
     constexpr unsigned block = 128;
     launch(append_rows,
-           dim3(groups(shape().kv_heads * shape().head_dim, block), groups(pending(), 1)), block,
-           0, k.data(), v.data(), to_int(k.stride(0)), to.keys.get(), to.values.get(),
+           dim3(groups(shape().kv_heads * shape().head_dim, block), groups(pending(), 1)),
+           block, 0, k.data(), v.data(), to_int(k.stride(0)), to.keys.get(), to.values.get(),
            to_int(shape().kv_heads), to_int(shape().head_dim), to_int(capacity()),
            to_int(length()));
 }
 
 AttentionWork CudaCache::attend_rows(Index layer,
-                                const View<const float>& q,
-                                const View<float>& out,
-                                ThreadPool&) {
+                                     const View<const float>& q,
+                                     const View<float>& out,
+                                     ThreadPool&) {
     const Layer& from = *layers_[static_cast<std::size_t>(layer)];
-    rung_for(pending()).run({q, from.keys.get(), from.values.get(), shape().kv_heads, capacity(),
-                            length(), out, scratch_});
+    rung_for(pending()).run({q, from.keys.get(), from.values.get(), shape().kv_heads,
+                             capacity(), length(), out, scratch_});
     const Index T = pending(), slot_bytes = 2 * shape().head_dim * Index{sizeof(float)};
     return {shape().heads * (T * length() + T * (T + 1) / 2),
             shape().kv_heads * (length() + T) * slot_bytes, shape().kv_heads * T * slot_bytes};

@@ -143,16 +143,15 @@ void MiniCache::write_rows(Index layer,
 }
 
 AttentionWork MiniCache::attend_rows(Index layer,
-                                const View<const float>& q,
-                                const View<float>& out,
-                                ThreadPool& pool) {
+                                     const View<const float>& q,
+                                     const View<float>& out,
+                                     ThreadPool& pool) {
     const Index pair = pair_of(layer);
     if (pair >= 0 && is_upper(layer)) {
         const Reader reader(*this, at(pairs_, pair));
         return attend_tiles(level_, pool, q, reader, length(), out);
     }
-    const KvTiles& tiles = pair < 0 ? at(whole_, layer)
-                                    : at(pairs_, pair).lower;
+    const KvTiles& tiles = pair < 0 ? at(whole_, layer) : at(pairs_, pair).lower;
     return attend_tiles(level_, pool, q, tiles, length(), out);
 }
 
@@ -229,8 +228,7 @@ float MiniCache::number(Index layer, Index kv_head, Index position, Index i, boo
     check_element(layer, kv_head, position, i);
     const Index p = pair_of(layer);
     if (p < 0 || !is_upper(layer)) {
-        const KvTiles& tiles = p < 0 ? at(whole_, layer)
-                                     : at(pairs_, p).lower;
+        const KvTiles& tiles = p < 0 ? at(whole_, layer) : at(pairs_, p).lower;
         return key ? tiles.key(kv_head, position, i) : tiles.value(kv_head, position, i);
     }
     const Reader reader(*this, at(pairs_, p));

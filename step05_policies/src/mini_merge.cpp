@@ -161,7 +161,8 @@ void MiniCache::count_before_tiles(Pair& pair) const {
     const Index tiles = pair.lower.slots() / kTile;
     for (Index h = 0; h < shape().kv_heads; ++h) {
         const auto first = pair.positions.begin() + h * pair.most;
-        for (Index tile = length() / kTile; tile <= (length() + pending() - 1) / kTile + 1; ++tile)
+        for (Index tile = length() / kTile; tile <= (length() + pending() - 1) / kTile + 1;
+             ++tile)
             pair.before[static_cast<std::size_t>(h * (tiles + 1) + tile)] =
                 static_cast<std::int32_t>(
                     std::lower_bound(first, first + pair.count, tile * kTile) - first);

@@ -57,7 +57,8 @@ PolicyReport measure_policies(const std::shared_ptr<const Model>& model,
     report.full_bytes =
         2 * shape.layers * shape.kv_heads * shape.head_dim * window * Index{sizeof(float)};
     for (const std::string& name : names) report.policies.emplace_back().policy = name;
-    const bool asks_future = std::find(names.begin(), names.end(), "oracle") != names.end();
+    const bool asks_future = std::ranges::any_of(
+        names, [](const std::string& name) { return find_policy(name).needs_future; });
     for (Index w = 0; w < text.count(); ++w) {
         const std::vector<Token> input = text.input(w);
         const std::span<const Token> targets = text.targets(w);

@@ -192,9 +192,9 @@ Index QuestCache::attend_head(const Layer& layer,
 }
 
 AttentionWork QuestCache::attend_rows(Index layer,
-                                 const View<const float>& q,
-                                 const View<float>& out,
-                                 ThreadPool& pool) {
+                                      const View<const float>& q,
+                                      const View<float>& out,
+                                      ThreadPool& pool) {
     const Layer& l = at(layers_, layer);
     const Index slots = length() + pending();
     if (pending() > 1 || layer < options_.whole_layers ||

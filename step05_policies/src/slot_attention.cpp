@@ -67,9 +67,9 @@ private:
 
     void observe(Index kv_head, Index token, float* row, Index n, Index heads) const {
         scale(row, n, heads);
-        cache_.policy_->observe(
-            cache_.head_slots(layer_, index_, kv_head, layer_.held + cache_.pending(), layer_.next),
-            cache_.length() + token, span_of<const float>(row, n));
+        cache_.policy_->observe(cache_.head_slots(layer_, index_, kv_head,
+                                                  layer_.held + cache_.pending(), layer_.next),
+                                cache_.length() + token, span_of<const float>(row, n));
     }
 
     SlotCache& cache_;

@@ -62,8 +62,8 @@ SlotCache::SlotCache(const KvShape& shape,
 
 // What a layer needs when tokens come one by one from now on.
 Index SlotCache::steady_slots(const Layer& layer, Index index) const {
-    const Index more =
-        policy_->once() ? layer.held + capacity() - (length() + pending()) : policy_->keep(index, capacity()) + 1;
+    const Index more = policy_->once() ? layer.held + capacity() - (length() + pending())
+                                       : policy_->keep(index, capacity()) + 1;
     return std::clamp<Index>(more, 1, capacity());
 }
 

@@ -198,7 +198,8 @@ std::span<const float> SlotCache::state(Index layer, Index kv_head, Index row) c
     check(row >= 0 && row < policy_->state_rows(), "slot cache: there is no row ", row);
     check_head(layer, kv_head);
     const Layer& l = at(layers_, layer);
-    return span_of(l.state.data() + (kv_head * policy_->state_rows() + row) * l.slots(), l.held);
+    return span_of(l.state.data() + (kv_head * policy_->state_rows() + row) * l.slots(),
+                   l.held);
 }
 
 std::vector<Index> SlotCache::kept(Index layer, Index kv_head) const {

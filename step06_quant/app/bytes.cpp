@@ -46,8 +46,8 @@ bool weigh_cache(const KvRow& row, const KvShape& shape, Index length, Json& row
     const Index form = bytes_by_form(row.code, shape, row.options.residual, length);
     const bool equal =
         bytes.logical == form && bytes.allocated <= taken && taken <= bytes.allocated + lines;
-    std::printf("  %-7s %6td %10td %10td %6s %10td %8.2f %8.2f\n", row.code->name,
-                length, bytes.logical, form, equal ? "yes" : "NO", taken,
+    std::printf("  %-7s %6td %10td %10td %6s %10td %8.2f %8.2f\n", row.code->name, length,
+                bytes.logical, form, equal ? "yes" : "NO", taken,
                 bits_per_number(bytes.logical, shape, length),
                 bits_per_number(taken, shape, length));
     rows.push_back({{"format", row.code->name},

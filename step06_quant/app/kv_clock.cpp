@@ -46,7 +46,9 @@ KvClockRow kv_clock_row(Session& session,
     QuantOptions options{code, code};
     options.rotate = flags.rotate;
     KvClockRow row{code, length,
-                   std::make_unique<KvCache>(session.decoder.kv_shape(), length + flags.warm_up + flags.tokens, coded_rows(options, session.level), nullptr, session.level)};
+                   std::make_unique<KvCache>(
+                       session.decoder.kv_shape(), length + flags.warm_up + flags.tokens,
+                       coded_rows(options, session.level), nullptr, session.level)};
     const std::vector<Token> text = kv_clock_text(session, length);
     constexpr std::size_t kPiece = 512;
     for (std::size_t begin = 0; begin < text.size(); begin += kPiece)
@@ -88,7 +90,8 @@ std::vector<KvClockRow> clock_kv_length(Session& session,
                                         Index length) {
     std::vector<KvClockRow> rows;
     for (const std::string& name : flags.codes)
-        rows.push_back(kv_clock_row(session, flags, find_kv_format(coded_formats(), name), length));
+        rows.push_back(
+            kv_clock_row(session, flags, find_kv_format(coded_formats(), name), length));
     for (Index round = -1; round < flags.rounds; ++round)
         for (KvClockRow& row : rows) clock_kv_round(session, flags, row, round >= 0);
     for (KvClockRow& row : rows) {
@@ -96,8 +99,7 @@ std::vector<KvClockRow> clock_kv_length(Session& session,
         row.behind.reset();
         const Quartiles ms = quartiles(row.seconds);
         std::printf(
-            "  %-7s %6td %9.3f %17s %8.3f %14td\n", row.code->name, length,
-            ms.median * 1e3,
+            "  %-7s %6td %9.3f %17s %8.3f %14td\n", row.code->name, length, ms.median * 1e3,
             concat(format_number(ms.low * 1e3), " - ", format_number(ms.high * 1e3)).c_str(),
             row.to_first, row.bytes);
     }

@@ -22,9 +22,8 @@ KvRows kv_rows(const KvShape& shape,
                const std::vector<std::string>& sides) {
     KvRows table;
     for (const Format code : coded_formats()) {
-        const bool wanted =
-            codes.empty() || code == &formats::f32 ||
-            std::find(codes.begin(), codes.end(), code->name) != codes.end();
+        const bool wanted = codes.empty() || code == &formats::f32 ||
+                            std::find(codes.begin(), codes.end(), code->name) != codes.end();
         if (!wanted) continue;
         for (const std::string& side : sides) {
             try {
@@ -49,9 +48,9 @@ std::vector<std::string> kv_code_names() {
 }
 
 std::unique_ptr<KvCache> filled_cache(const KvShape& shape,
-                                         const QuantOptions& options,
-                                         const RopeTable* rope,
-                                         Index length) {
+                                      const QuantOptions& options,
+                                      const RopeTable* rope,
+                                      Index length) {
     auto cache = std::make_unique<KvCache>(shape, length, coded_rows(options), rope);
     constexpr Index kPiece = 64;
     const Tensor zeros({std::min(kPiece, length), shape.kv_heads, shape.head_dim});
@@ -73,10 +72,11 @@ double bits_per_number(Index bytes, const KvShape& shape, Index length) {
 Variant kv_variant(const Session& session, const KvRow& row, const RopeTable* rope) {
     const auto make = [shape = session.decoder.kv_shape(), options = row.options, rope,
                        level = session.level](Index capacity) {
-        return std::make_unique<KvCache>(shape, capacity, coded_rows(options, level), rope, level);
+        return std::make_unique<KvCache>(shape, capacity, coded_rows(options, level), rope,
+                                         level);
     };
-    return {concat(row.code->name, " ", row.side), session.model, session.engine.get(),
-            make, 0};
+    return {concat(row.code->name, " ", row.side), session.model, session.engine.get(), make,
+            0};
 }
 
 const RopeTable* rope_of(const Model& model) {

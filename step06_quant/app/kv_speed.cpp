@@ -26,8 +26,9 @@ std::vector<std::unique_ptr<KvStore>> coded_cache(const Session& session,
                                                   const KvSpeedFlags& flags) {
     const Format code = find_kv_format(coded_formats(), flags.code);
     std::vector<std::unique_ptr<KvStore>> stores;
-    stores.push_back(
-        std::make_unique<KvCache>(session.decoder.kv_shape(), flags.context + flags.tokens, coded_rows(QuantOptions{code, code}, session.level), nullptr, session.level));
+    stores.push_back(std::make_unique<KvCache>(
+        session.decoder.kv_shape(), flags.context + flags.tokens,
+        coded_rows(QuantOptions{code, code}, session.level), nullptr, session.level));
     return stores;
 }
 

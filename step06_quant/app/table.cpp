@@ -65,7 +65,8 @@ public:
         KvLaw law;
         law.from_f32 = differing(expected, floats_);
         for (const Index piece : {Index{0}, Index{1}}) {
-            KvCache cache(shape_, size(), coded_rows(options, session_.level), rope_, session_.level);
+            KvCache cache(shape_, size(), coded_rows(options, session_.level), rope_,
+                          session_.level);
             const Tensor cached = all_logits(session_.decoder, cache, text_, piece);
             (piece == 0 ? law.whole : law.one_by_one) = differing(cached, expected);
         }

@@ -37,8 +37,8 @@ float largest_of(std::span<const float> row) {
 
 std::span<const Format> coded_formats() {
     using namespace formats;
-    static constexpr Format kFormats[] = {&f32,    &f16,    &bf16,   &e4m3,  &e5m2,
-                                          &int8,   &q8_0,   &q4_0,   &q4_1,  &lloyd4,
+    static constexpr Format kFormats[] = {&f32,    &f16,    &bf16,  &e4m3, &e5m2,
+                                          &int8,   &q8_0,   &q4_0,  &q4_1, &lloyd4,
                                           &lloyd3, &lloyd2, &kivi4, &kivi2};
     return kFormats;
 }
@@ -97,7 +97,6 @@ void encode_int8(std::span<const float> row, CodedRow& coded) {
 // d is the row's root mean square. It is taken of x / max|x|, so that neither tiny nor huge
 // numbers leave the range of a float when they are squared.
 void encode_lloyd(Format format, std::span<const float> row, CodedRow& coded) {
-    
     const Index count = Index{1} << format->bits;
     const float largest = largest_of(row);
     float shrunk[CodedRow::kMost];
@@ -106,8 +105,8 @@ void encode_lloyd(Format format, std::span<const float> row, CodedRow& coded) {
     const auto n = static_cast<Index>(row.size());
     const float rms = std::sqrt(dot(shrunk, shrunk, n) / static_cast<float>(n));
     coded.d[0] = rms * largest;
-    check(is_finite(coded.d[0] * format->levels[count - 1]), format->name,
-          " cache: ", largest, " does not fit");
+    check(is_finite(coded.d[0] * format->levels[count - 1]), format->name, " cache: ", largest,
+          " does not fit");
     for (std::size_t i = 0; i < row.size(); ++i) {
         std::uint8_t q = 0;
         // The nearest level; between two, the lower one.
@@ -124,7 +123,7 @@ void encode_lloyd(Format format, std::span<const float> row, CodedRow& coded) {
 void encode_blocks(Format format, std::span<const float> row, CodedRow& coded) {
     const TensorType type = format == &formats::q8_0   ? TensorType::q8_0
                             : format == &formats::q4_0 ? TensorType::q4_0
-                                                   : TensorType::q4_1;
+                                                       : TensorType::q4_1;
     std::byte block[2 + 2 + kScaleBlock];
     const auto bytes = static_cast<std::size_t>(block_bytes(type));
     for (std::size_t b = 0; b < row.size() / kScaleBlock; ++b) {
@@ -166,7 +165,7 @@ void encode_group(
 void encode_row(Format format, std::span<const float> row, CodedRow& coded) {
     check_row_format(format, static_cast<Index>(row.size()), false);
     check_finite(format, row);
-    
+
     if (format->waits) {
         for (std::size_t b = 0; b < row.size() / kScaleBlock; ++b)
             encode_group(format->bits, row.data() + b * kScaleBlock, 1,
@@ -181,7 +180,6 @@ void encode_row(Format format, std::span<const float> row, CodedRow& coded) {
 }
 
 float decode_number(Format format, std::uint8_t q, float d, float m) {
-    
     const float level = format->levels == nullptr
                             ? static_cast<float>(static_cast<std::int8_t>(q))
                             : format->levels[q];
@@ -189,7 +187,6 @@ float decode_number(Format format, std::uint8_t q, float d, float m) {
 }
 
 void round_trip(Format format, std::span<float> row) {
-    
     if (format->scales == Scales::none) {
         std::byte bytes[sizeof(float)];
         for (float& x : row) {

@@ -18,7 +18,7 @@ CodedSide::CodedSide(const Options& options,
       kv_heads_(kv_heads),
       head_dim_(head_dim),
       padded_dim_((head_dim + 15) / 16 * 16),
-      float_slots_(std::clamp<Index>(options.sinks, 0, slots)),
+      float_slots_(std::clamp<Index>(options.sinks, 0, blocks_for(slots, kTile) * kTile)),
       tiles_(options.format, side, slots, kv_heads, head_dim, level) {
     check(options.sinks >= 0, "coded rows: ", options.sinks, " sinks");
     if (float_slots_ > 0) {

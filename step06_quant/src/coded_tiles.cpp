@@ -32,9 +32,9 @@ CodedTiles::CodedTiles(
       kernels_(&expand_kernels(level)) {
     check_row_format(format, head_dim, side == Side::keys);
     const KvFormat& traits = *format;
-    scales_ = traits.scales == Scales::none       ? 0
+    scales_ = traits.scales == Scales::none     ? 0
               : traits.scales == Scales::of_row ? kTile
-                                 : kTile * padded_dim_ / kScaleBlock;
+                                                : kTile * padded_dim_ / kScaleBlock;
     scale_bytes_ = traits.scales == Scales::of_row ? 4 : 2;
     codes_at_ = whole_lines(scales_ * scale_bytes_) * (traits.offset ? 2 : 1);
     tile_bytes_ = codes_at_ + whole_lines(kTile * padded_dim_ * traits.bits / 8);
@@ -89,8 +89,7 @@ float CodedTiles::scale(const std::byte* tile, Index index, bool offset) const {
 void CodedTiles::set_scale(std::byte* tile, Index index, float d, float m) {
     const Format kept = scale_bytes_ == 2 ? &formats::f16 : &formats::f32;
     store_plain(kept, d, tile + index * scale_bytes_);
-    if (format_->offset)
-        store_plain(kept, m, tile + codes_at_ / 2 + index * scale_bytes_);
+    if (format_->offset) store_plain(kept, m, tile + codes_at_ / 2 + index * scale_bytes_);
 }
 
 std::uint8_t CodedTiles::code_at(const std::byte* tile, Index flat) const {
@@ -149,8 +148,7 @@ void CodedTiles::copy_slot(const CodedTiles& other, Index kv_head, Index from, I
     other.check_slot(kv_head, from);
     check(other.format_ == format_ && other.side_ == side_ && other.head_dim_ == head_dim_ &&
               !grouped(),
-          "coded tiles: cannot copy a slot of ", other.format_->name, " into ",
-          format_->name);
+          "coded tiles: cannot copy a slot of ", other.format_->name, " into ", format_->name);
     const KvFormat& traits = *format_;
     const std::byte* const source = other.tile(kv_head, from / kTile);
     std::byte* const target = tile(kv_head, to / kTile);
@@ -184,7 +182,8 @@ float CodedTiles::number(Index kv_head, Index slot, Index i) const {
     check_slot(kv_head, slot);
     const std::byte* const from = tile(kv_head, slot / kTile);
     const KvFormat& traits = *format_;
-    if (traits.scales == Scales::none) return load_plain(format_, from + flat(slot, i) * traits.bits / 8);
+    if (traits.scales == Scales::none)
+        return load_plain(format_, from + flat(slot, i) * traits.bits / 8);
     const Index index = scale_index(slot, i);
     return decode_number(format_, code_at(from, flat(slot, i)), scale(from, index, false),
                          traits.offset ? scale(from, index, true) : 0.0f);

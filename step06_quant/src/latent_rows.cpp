@@ -38,8 +38,7 @@ std::vector<float>& floats_of_a_tile() {
 Latents::Latents(Index slots, Index rank, bool across, Format format)
     : rank_(rank), across_(across), format_(format) {
     check(slots > 0 && rank > 0, "latents: ", slots, " slots of rank ", rank);
-    const Index rows =
-        checked_product("latents", {blocks_for(slots, kTile), kTile});
+    const Index rows = checked_product("latents", {blocks_for(slots, kTile), kTile});
     const Index numbers = checked_product("latents", {rows, rank});
     if (format == &formats::f32) {
         resize_list(floats_, numbers, "latents");
@@ -82,7 +81,8 @@ const float* Latents::tile(Index tile, std::vector<float>& scratch) const {
 
 void Latents::copy_from(const Latents& other, Index count) {
     const Index rows = blocks_for(count, kTile) * kTile;
-    std::copy_n(other.floats_.begin(), other.floats_.empty() ? 0 : rows * rank_, floats_.begin());
+    std::copy_n(other.floats_.begin(), other.floats_.empty() ? 0 : rows * rank_,
+                floats_.begin());
     std::copy_n(other.codes_.begin(), other.codes_.empty() ? 0 : rows * rank_, codes_.begin());
     std::copy_n(other.scales_.begin(), other.scales_.empty() ? 0 : rows, scales_.begin());
 }
@@ -110,7 +110,8 @@ std::unique_ptr<LayerRows> LatentRows::make(Index slots) const {
 }
 
 void LatentRows::check_movable() const {
-    throw Error("latents: all heads of a token are one latent, and a policy takes single heads");
+    throw Error(
+        "latents: all heads of a token are one latent, and a policy takes single heads");
 }
 
 // A latent is one row.
@@ -149,7 +150,8 @@ void LatentRows::project(const PackedMatrix& matrix,
 const float* LatentRows::read_keys(Index kv_head, Index tile, float* scratch) const {
     const float* const c = keys_.tile(tile, floats_of_a_tile());
     multiply_tile(kernels_, head_dim_, matrices_.key_rank,
-                  &matrices_.keys(kv_head * head_dim_, 0), matrices_.key_rank, c, kTile, scratch);
+                  &matrices_.keys(kv_head * head_dim_, 0), matrices_.key_rank, c, kTile,
+                  scratch);
     return scratch;
 }
 

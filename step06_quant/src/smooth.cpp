@@ -57,7 +57,8 @@ void divide_rows(EditedWeights& weights, const std::string& name, const ChannelS
 }
 
 // max|w[c]| over the outputs of all these matrices.
-ChannelScales column_maxima(const EditedWeights& weights, const std::vector<std::string>& readers) {
+ChannelScales column_maxima(const EditedWeights& weights,
+                            const std::vector<std::string>& readers) {
     ChannelScales maxima;
     for (const std::string& name : readers) {
         const Tensor w = to_f32(weights.tensor(name));
@@ -80,7 +81,9 @@ float smoothing_scale(float x, float w, const SmoothOptions& options) {
 }
 
 // ANCHOR: scales
-ChannelScales scales_of(const ChannelScales& inputs, const ChannelScales& columns, const SmoothOptions& options) {
+ChannelScales scales_of(const ChannelScales& inputs,
+                        const ChannelScales& columns,
+                        const SmoothOptions& options) {
     ChannelScales scales;
     for (std::size_t c = 0; c < inputs.size(); ++c)
         scales.push_back(smoothing_scale(inputs[c], columns[c], options));
@@ -92,7 +95,7 @@ void smooth_norm(EditedWeights& weights,
                  const Calibration& seen,
                  const SmoothOptions& options) {
     const ChannelScales scales = scales_of(seen.of(site.readers[0]).max_abs,
-                                    column_maxima(weights, site.readers), options);
+                                           column_maxima(weights, site.readers), options);
     for (const std::string& vector : site.vectors) divide_rows(weights, vector, scales);
     for (const std::string& reader : site.readers) scale_columns(weights, reader, scales);
 }

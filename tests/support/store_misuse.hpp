@@ -16,16 +16,16 @@
 namespace kvlab::test {
 
 // The rows of a step of T tokens, in the memory of the store that they are for.
-class StepRows {
+class ProtocolRows {
 public:
-    virtual ~StepRows() = default;
+    virtual ~ProtocolRows() = default;
     virtual View<const float> k(Index T) const = 0;  // [T, Hkv, D], and v as well
     virtual View<const float> q(Index T) const = 0;  // [T, Hq, D]
     virtual View<float> out(Index T) const = 0;      // [T, Hq, D]
     virtual std::vector<float> numbers(const View<float>& out) const = 0;
 };
 
-class HostRows final : public StepRows {
+class HostRows final : public ProtocolRows {
 public:
     static constexpr Index kMost = 8;  // tokens
 
@@ -50,7 +50,7 @@ private:
 };
 
 // A whole step; the outputs of its layers.
-inline std::vector<float> run_step(KvStore& store, const StepRows& rows, Index T) {
+inline std::vector<float> run_step(KvStore& store, const ProtocolRows& rows, Index T) {
     ThreadPool pool(1);
     std::vector<float> outputs;
     store.begin(T);
@@ -68,7 +68,7 @@ inline std::vector<float> run_step(KvStore& store, const StepRows& rows, Index T
 // and afterwards the store gives the numbers of one that was never misused. `make` makes stores
 // that hold nothing and have room for 20 tokens; shapes have two layers or more.
 inline void check_step_protocol(const std::function<std::unique_ptr<KvStore>()>& make,
-                                const StepRows& rows) {
+                                const ProtocolRows& rows) {
     ThreadPool pool(1);
     const auto store = make(), good = make();
     const Index layers = store->shape().layers, T = 3;
@@ -97,9 +97,8 @@ inline void check_step_protocol(const std::function<std::unique_ptr<KvStore>()>&
             refused([&] { store->begin(bad); },
                     concat("a step of ", bad, " tokens; there is room for ", store->room()));
         for (const Index bad : {store->next_position() + 1, Index{-1}})
-            refused([&] { store->truncate(bad); }, concat("cannot truncate ",
-                                                          store->next_position(),
-                                                          " tokens to ", bad));
+            refused([&] { store->truncate(bad); },
+                    concat("cannot truncate ", store->next_position(), " tokens to ", bad));
         // A step is open.
         store->begin(T);
         refused([&] { store->begin(T); },

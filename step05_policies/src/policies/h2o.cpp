@@ -4,7 +4,7 @@
 // The sum favours the old: a token that j queries saw has had j chances. Two answers: divide by
 // the number of queries that could see it, or let the past fade, a_j <- alpha a_j + P_ij (A2SF,
 // Jo and Shin 2024). With alpha = 1 and no division this is the paper's.
-#include <kvlab/policies/policies.hpp>
+#include <kvlab/policies/registry.hpp>
 
 namespace kvlab {
 
@@ -62,6 +62,45 @@ private:
 
 PolicyPointer h2o_policy(const PolicyOptions& options) {
     return std::make_shared<H2o>(options);
+}
+
+std::span<const PolicyEntry> policies_of_h2o() {
+    static constexpr PolicyEntry kEntries[] = {
+        {.place = 50,
+         .name = "h2o",
+         .idea = "the last tokens and those with the most attention so far",
+         .paper = "Zhang et al. 2023, 2306.14048",
+         .policy =
+             [](const PolicyOptions& options, const PolicyContext&) {
+                 PolicyOptions own = options;
+                 own.forget.reset();  // it is h2o-forgetting's alone
+                 return h2o_policy(own);
+             },
+         .budget_above = budget_above_recent},
+        {.place = 60,
+         .name = "h2o-mean",
+         .idea = "the same, attention per query that could see the token",
+         .paper = "Zhang et al. 2023, 2306.14048",
+         .policy =
+             [](const PolicyOptions& options, const PolicyContext&) {
+                 PolicyOptions own = options;
+                 own.normalise = true;
+                 own.forget.reset();
+                 return h2o_policy(own);
+             },
+         .budget_above = budget_above_recent},
+        {.place = 70,
+         .name = "h2o-forgetting",
+         .idea = "the same, and the past fades",
+         .paper = "Jo and Shin 2024, 2407.20485",
+         .policy =
+             [](const PolicyOptions& options, const PolicyContext&) {
+                 PolicyOptions own = options;
+                 own.forget = options.forget.value_or(0.99f);
+                 return h2o_policy(own);
+             },
+         .budget_above = budget_above_recent}};
+    return kEntries;
 }
 
 }  // namespace kvlab

@@ -2,7 +2,7 @@
 // Compression, section 3: keep the keys of the smallest length. It needs no attention: a key's
 // length is known when it comes, and RoPE does not change it but for rounding. Nothing is
 // protected, the newest token included, unless options.recent says so.
-#include <kvlab/policies/policies.hpp>
+#include <kvlab/policies/registry.hpp>
 #include <kvlab/tensor/numerics.hpp>
 
 namespace kvlab {
@@ -41,6 +41,18 @@ private:
 
 PolicyPointer key_norm_policy(const PolicyOptions& options) {
     return std::make_shared<KeyNorm>(options);
+}
+
+std::span<const PolicyEntry> policies_of_key_norm() {
+    static constexpr PolicyEntry kEntries[] = {
+        {.place = 120,
+         .name = "key-norm",
+         .idea = "the shortest keys",
+         .paper = "Devoto et al. 2024, 2406.11430",
+         .policy = [](const PolicyOptions& options,
+                      const PolicyContext&) { return key_norm_policy(options); },
+         .budget_above = budget_above_recent}};
+    return kEntries;
 }
 
 }  // namespace kvlab

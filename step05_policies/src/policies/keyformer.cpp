@@ -7,7 +7,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include <kvlab/policies/policies.hpp>
+#include <kvlab/policies/registry.hpp>
 #include <kvlab/tensor/numerics.hpp>
 
 #include "draw.hpp"
@@ -94,6 +94,19 @@ private:
 
 PolicyPointer keyformer_policy(const PolicyOptions& options) {
     return std::make_shared<Keyformer>(options);
+}
+
+std::span<const PolicyEntry> policies_of_keyformer() {
+    static constexpr PolicyEntry kEntries[] = {
+        {.place = 140,
+         .name = "keyformer",
+         .idea = "as h2o, of noisy scores at a rising temperature",
+         .paper = "Adnan et al. 2024, 2403.09054",
+         .policy = [](const PolicyOptions& options,
+                      const PolicyContext&) { return keyformer_policy(options); },
+         .draws = true,
+         .budget_above = budget_above_recent}};
+    return kEntries;
 }
 
 }  // namespace kvlab

@@ -1,7 +1,7 @@
 // Oracle: the ceiling. Keep the tokens that the queries to come will give the most attention
 // to, as they did when the text was run with everything kept. It is a ceiling in attention's
 // terms: what the model makes of it is another question.
-#include <kvlab/policies/policies.hpp>
+#include <kvlab/policies/registry.hpp>
 
 namespace kvlab {
 
@@ -11,7 +11,6 @@ class Oracle final : public Policy {
 public:
     Oracle(const PolicyOptions& options, std::shared_ptr<const FutureShares> future)
         : options_(options), future_(std::move(future)) {
-        check(future_ != nullptr, "oracle: the future of the text is not given");
         tokens_to_keep(options, 1);
     }
 
@@ -32,7 +31,20 @@ private:
 
 PolicyPointer oracle_policy(const PolicyOptions& options,
                             std::shared_ptr<const FutureShares> future) {
+    check(future != nullptr, "oracle: the future of the text is not given");
     return std::make_shared<Oracle>(options, std::move(future));
+}
+
+std::span<const PolicyEntry> policies_of_oracle() {
+    static constexpr PolicyEntry kEntries[] = {
+        {.place = 160,
+         .name = "oracle",
+         .idea = "those that later queries will look at: the ceiling",
+         .paper = "",
+         .policy = [](const PolicyOptions& options, const PolicyContext& context)
+             -> PolicyPointer { return std::make_shared<Oracle>(options, context.future); },
+         .needs_future = true}};
+    return kEntries;
 }
 
 }  // namespace kvlab

@@ -10,6 +10,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include <kvlab/policies/registry.hpp>
+
 #include "snapkv.hpp"
 
 namespace kvlab {
@@ -54,6 +56,33 @@ private:
 
 PolicyPointer pyramidkv_policy(const PolicyOptions& options, Index layers) {
     return std::make_shared<PyramidKv>(options, layers);
+}
+
+std::span<const PolicyEntry> policies_of_pyramidkv() {
+    static constexpr PolicyEntry kEntries[] = {
+        {.place = 100,
+         .name = "pyramidkv",
+         .idea = "the same, more in lower layers",
+         .paper = "Cai et al. 2024, 2406.02069",
+         .policy =
+             [](const PolicyOptions& options, const PolicyContext& context) {
+                 return pyramidkv_policy(options, context.shape.layers);
+             },
+         .streams = false,
+         .budget_above = budget_above_window},
+        {.place = 110,
+         .name = "pyramidkv-ratios",
+         .idea = "the same, by a share of the prompt for each quarter of the layers",
+         .paper = "Cai et al. 2024, 2406.02069",
+         .policy =
+             [](const PolicyOptions& options, const PolicyContext& context) {
+                 PolicyOptions own = options;
+                 if (own.ratios.empty()) own.ratios = {1, 1, 0.5, 0.25};
+                 return pyramidkv_policy(own, context.shape.layers);
+             },
+         .streams = false,
+         .has_budget = false}};
+    return kEntries;
 }
 
 }  // namespace kvlab

@@ -3,7 +3,7 @@
 // included, unless options.recent says so.
 #include <algorithm>
 
-#include <kvlab/policies/policies.hpp>
+#include <kvlab/policies/registry.hpp>
 
 #include "draw.hpp"
 
@@ -41,6 +41,19 @@ private:
 
 PolicyPointer random_policy(const PolicyOptions& options) {
     return std::make_shared<RandomTokens>(options);
+}
+
+std::span<const PolicyEntry> policies_of_random() {
+    static constexpr PolicyEntry kEntries[] = {
+        {.place = 150,
+         .name = "random",
+         .idea = "any: the floor",
+         .paper = "",
+         .policy = [](const PolicyOptions& options,
+                      const PolicyContext&) { return random_policy(options); },
+         .draws = true,
+         .budget_above = budget_above_recent}};
+    return kEntries;
 }
 
 }  // namespace kvlab

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <bit>
 
-#include <kvlab/policies/policies.hpp>
+#include <kvlab/policies/registry.hpp>
 
 namespace kvlab {
 
@@ -77,6 +77,18 @@ private:
 
 PolicyPointer scissorhands_policy(const PolicyOptions& options) {
     return std::make_shared<Scissorhands>(options);
+}
+
+std::span<const PolicyEntry> policies_of_scissorhands() {
+    static constexpr PolicyEntry kEntries[] = {
+        {.place = 130,
+         .name = "scissorhands",
+         .idea = "those that recent queries gave more than an even share",
+         .paper = "Liu et al. 2023, 2305.17118",
+         .policy = [](const PolicyOptions& options,
+                      const PolicyContext&) { return scissorhands_policy(options); },
+         .budget_above = budget_above_recent}};
+    return kEntries;
 }
 
 }  // namespace kvlab

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include <kvlab/policies/registry.hpp>
+
 namespace kvlab {
 
 SnapKv::SnapKv(const PolicyOptions& options) : options_(options) {
@@ -45,6 +47,19 @@ void SnapKv::rate(const HeadSlots& head, std::span<float> ratings) const {
 
 PolicyPointer snapkv_policy(const PolicyOptions& options) {
     return std::make_shared<SnapKv>(options);
+}
+
+std::span<const PolicyEntry> policies_of_snapkv() {
+    static constexpr PolicyEntry kEntries[] = {
+        {.place = 90,
+         .name = "snapkv",
+         .idea = "once: those that the end of the prompt looks at",
+         .paper = "Li et al. 2024, 2404.14469",
+         .policy = [](const PolicyOptions& options,
+                      const PolicyContext&) { return snapkv_policy(options); },
+         .streams = false,
+         .budget_above = budget_above_window}};
+    return kEntries;
 }
 
 }  // namespace kvlab

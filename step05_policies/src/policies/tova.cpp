@@ -3,7 +3,7 @@
 // layer. Nothing is remembered and nothing is protected, the newest token included.
 #include <algorithm>
 
-#include <kvlab/policies/policies.hpp>
+#include <kvlab/policies/registry.hpp>
 
 namespace kvlab {
 
@@ -39,6 +39,18 @@ private:
 
 PolicyPointer tova_policy(const PolicyOptions& options) {
     return std::make_shared<Tova>(options);
+}
+
+std::span<const PolicyEntry> policies_of_tova() {
+    static constexpr PolicyEntry kEntries[] = {
+        {.place = 80,
+         .name = "tova",
+         .idea = "those that the last query looks at most",
+         .paper = "Oren et al. 2024, 2401.06104",
+         .policy = [](const PolicyOptions& options, const PolicyContext&) {
+             return tova_policy(options);
+         }}};
+    return kEntries;
 }
 
 }  // namespace kvlab

@@ -5,7 +5,7 @@
 // with Attention Sinks, section 3.2: the first S tokens and the last B - S.
 #include <algorithm>
 
-#include <kvlab/policies/policies.hpp>
+#include <kvlab/policies/registry.hpp>
 
 namespace kvlab {
 
@@ -58,6 +58,46 @@ PolicyPointer window_policy(const PolicyOptions& options) {
 
 PolicyPointer sinks_policy(const PolicyOptions& options) {
     return std::make_shared<Sinks>(options, options.sinks);
+}
+
+namespace {
+
+Index budget_above_sinks(const PolicyOptions& options) {
+    return std::max<Index>(0, options.sinks - 1);
+}
+
+}  // namespace
+
+std::span<const PolicyEntry> policies_of_window() {
+    static constexpr PolicyEntry kEntries[] = {
+        {.place = 10,
+         .name = "full",
+         .idea = "everything",
+         .paper = "",
+         .policy = [](const PolicyOptions&, const PolicyContext&) { return full_policy(); },
+         .has_budget = false},
+        {.place = 20,
+         .name = "window",
+         .idea = "the last tokens",
+         .paper = "Beltagy et al. 2020, 2004.05150",
+         .policy = [](const PolicyOptions& options,
+                      const PolicyContext&) { return window_policy(options); }},
+        {.place = 30,
+         .name = "sinks",
+         .idea = "the first and the last tokens",
+         .paper = "Xiao et al. 2023, 2309.17453",
+         .policy = [](const PolicyOptions& options,
+                      const PolicyContext&) { return sinks_policy(options); },
+         .budget_above = budget_above_sinks},
+        {.place = 40,
+         .name = "sinks-relative",
+         .idea = "the same, positions counted in the cache",
+         .paper = "Xiao et al. 2023, 2309.17453",
+         .policy = [](const PolicyOptions& options,
+                      const PolicyContext&) { return sinks_policy(options); },
+         .scheme = PositionScheme::relative,
+         .budget_above = budget_above_sinks}};
+    return kEntries;
 }
 
 }  // namespace kvlab

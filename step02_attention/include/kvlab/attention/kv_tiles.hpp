@@ -79,6 +79,7 @@ private:
                      const View<const float>& k,
                      const View<const float>& v) override;
     void copy_slots(const LayerRows& other, Index count) override;
+
     void move_slot(Index kv_head, Index from, Index to) override {
         copy_slot_from(*this, kv_head, from, to);
     }

@@ -94,6 +94,7 @@ public:
 
     // Rows of a step of T tokens will be written from slot `first` on; all are written.
     virtual void open(Index /*first*/, Index /*T*/) {}
+
     virtual void close(Index /*first*/, Index /*T*/) {}
 
     // What is read from now on is what the token at `position` sees, which is the same for all

@@ -90,8 +90,8 @@ private:
     const char* name_;
     KvShape shape_;
     Index capacity_;
-    // Tokens [0, length_) count; [length_, length_ + pending_) belong to the open step, of which
-    // the layers [0, appended_) have their rows.
+    // Tokens [0, length_) count; [length_, length_ + pending_) belong to the open step, of
+    // which the layers [0, appended_) have their rows.
     Index length_ = 0, pending_ = 0, appended_ = 0;
     bool failed_ = false;
 };

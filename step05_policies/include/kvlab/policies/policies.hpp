@@ -3,8 +3,10 @@
 // Each is a file in src/policies/: what it rates, why, and the paper.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include <kvlab/policies/future_shares.hpp>
@@ -46,10 +48,24 @@ struct PolicyOptions {
     // that are not merged; the first layer of the first pair, -1: the middle.
     double direction = 0.6, retained = 0.05;
     Index merge_from = -1;
+
+    // Of a policy that has options of its own (registry.hpp), by their names.
+    std::map<std::string, double> own = {};
+
+    double own_or(const std::string& name, double otherwise) const {
+        const auto found = own.find(name);
+        return found == own.end() ? otherwise : found->second;
+    }
 };
 
 // How many of `seen` tokens stay: options.budget, or the ratio, rounded up.
 Index tokens_to_keep(const PolicyOptions& options, Index seen);
+
+// Above which budget there are the last tokens that are to stay: what check_recent() allows.
+Index budget_above_recent(const PolicyOptions& options);
+
+// Above which budget there is more than the window that decides.
+Index budget_above_window(const PolicyOptions& options);
 
 // Throws Error, in the policy's name, if more last tokens are to stay than stay at all.
 void check_recent(const PolicyOptions& options, const char* policy);

@@ -45,11 +45,8 @@ inline constexpr KvFormat e5m2{.name = "e5m2", .bits = 8};
 inline constexpr KvFormat q8_0{.name = "q8_0", .bits = 8, .scales = Scales::of_block};
 inline constexpr KvFormat q4_0{
     .name = "q4_0", .bits = 4, .scales = Scales::of_block, .levels = kMinus8};
-inline constexpr KvFormat q4_1{.name = "q4_1",
-                               .bits = 4,
-                               .scales = Scales::of_block,
-                               .offset = true,
-                               .levels = kDigits};
+inline constexpr KvFormat q4_1{
+    .name = "q4_1", .bits = 4, .scales = Scales::of_block, .offset = true, .levels = kDigits};
 inline constexpr KvFormat lloyd4{
     .name = "lloyd4", .bits = 4, .scales = Scales::of_row, .levels = kLloyd4};
 inline constexpr KvFormat lloyd3{
@@ -74,8 +71,8 @@ inline constexpr KvFormat kivi2{.name = "kivi2",
 // Chapter 3's three and these, in the order of the table above.
 std::span<const Format> coded_formats();
 
-// Throws Error, naming both, for rows of a length that the format cannot cut into blocks. KIVI's
-// keys need no blocks inside a row.
+// Throws Error, naming both, for rows of a length that the format cannot cut into blocks.
+// KIVI's keys need no blocks inside a row.
 void check_row_format(Format format, Index head_dim, bool keys);
 
 // Formats without scales: one number to bits / 8 bytes and back. Throws Error for a number that
@@ -86,7 +83,7 @@ float load_plain(Format format, const std::byte* from);
 // A row of the other formats, taken apart.
 struct CodedRow {
     static constexpr std::size_t kMost = 256;
-    std::array<std::uint8_t, kMost> codes;       // int8, q8_0: two's complement
+    std::array<std::uint8_t, kMost> codes;        // int8, q8_0: two's complement
     std::array<float, kMost / kScaleBlock> d, m;  // of each block, or d[0] of the row, as kept
 };
 

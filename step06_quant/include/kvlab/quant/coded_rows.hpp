@@ -2,8 +2,8 @@
 //
 // Every row is rounded once, when it comes, and attention goes on in floats. So cached =
 // uncached holds bit for bit, between runs that keep the same numbers; against the float cache
-// it must not hold. In chapter 3's cache slot = position; a policy of chapter 5 moves rows, each
-// with its own scales.
+// it must not hold. In chapter 3's cache slot = position; a policy of chapter 5 moves rows,
+// each with its own scales.
 #pragma once
 
 #include <string>
@@ -99,7 +99,10 @@ private:
                      Index position,
                      const View<const float>& k,
                      const View<const float>& v) override;
-    void write_side(CodedSide& side, Index first, Index position, const View<const float>& rows);
+    void write_side(CodedSide& side,
+                    Index first,
+                    Index position,
+                    const View<const float>& rows);
     void copy_slots(const LayerRows& other, Index count) override;
     void move_slot(Index kv_head, Index from, Index to) override;
 

@@ -15,8 +15,8 @@
 // ANCHOR_END: arrival
 //
 // ANCHOR: sinks
-//   A policy (chapter 5) moves and evicts the first tokens as any others, so a slot does not say
-//   whether it holds one; here of 4 sinks:
+//   A policy (chapter 5) moves and evicts the first tokens as any others, so a slot does not
+//   say whether it holds one; here of 4 sinks:
 //
 //   slot         0    1    2    3  |  4    5 ...
 //   position   [ 0   17    3   18  | 19   20 ... ]     tokens 1 and 2 are gone

@@ -13,8 +13,8 @@
 
 #include <span>
 
-#include <kvlab/quant/expand_kernels.hpp>
 #include <kvlab/quant/coded_formats.hpp>
+#include <kvlab/quant/expand_kernels.hpp>
 #include <kvlab/tensor/memory.hpp>
 #include <kvlab/tensor/simd_level.hpp>
 

@@ -37,8 +37,7 @@ public:
 
 private:
     Index slots() const {
-        return static_cast<Index>(format_ == &formats::f32 ? floats_.size()
-                                                               : codes_.size()) /
+        return static_cast<Index>(format_ == &formats::f32 ? floats_.size() : codes_.size()) /
                rank_;
     }
 

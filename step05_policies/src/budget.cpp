@@ -1,3 +1,4 @@
+// What policies say about how much stays.
 #include <algorithm>
 #include <cmath>
 
@@ -13,6 +14,14 @@ Index tokens_to_keep(const PolicyOptions& options, Index seen) {
     check(options.ratio > 0 && options.ratio <= 1, "policy: a ratio of ", options.ratio);
     return std::max<Index>(
         1, static_cast<Index>(std::ceil(options.ratio * static_cast<double>(seen))));
+}
+
+Index budget_above_recent(const PolicyOptions& options) {
+    return std::max<Index>(0, options.recent - 1);
+}
+
+Index budget_above_window(const PolicyOptions& options) {
+    return options.window;
 }
 
 void check_recent(const PolicyOptions& options, const char* policy) {

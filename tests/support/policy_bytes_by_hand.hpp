@@ -1,0 +1,82 @@
+// policy_bytes_by_hand.hpp - the bytes that each policy holds, written down once more: by name,
+// without asking the policy.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+
+#include <kvlab/policies/policy_bytes.hpp>
+#include <kvlab/policies/registry.hpp>
+
+namespace kvlab::test {
+
+inline constexpr Index kNumber = 4;  // bytes of a float, a position or a rank
+
+// Beside the key and the value of a slot: its position, its rank where positions are counted in
+// the cache, and what the policy remembers of it.
+inline Index numbers_beside(const std::string& name, const PolicyOptions& options) {
+    if (name == "full" || name == "window" || name == "sinks" || name == "oracle") return 1;
+    if (name == "keyformer") return 3;
+    if (name == "scissorhands" && options.votes > 0) return 3;
+    return 2;
+}
+
+inline Index tokens_held(const std::string& name,
+                         const PolicyOptions& options,
+                         const KvShape& shape,
+                         Index layer,
+                         Index prompt,
+                         Index length) {
+    if (name == "full") return length;
+    if (find_policy(name).streams) {
+        Index keep = tokens_to_keep(options, length);
+        if (name == "sinks" || name == "sinks-relative") keep = std::max(keep, options.sinks);
+        // Whole layers keep everything.
+        if (name == "key-norm" && layer < options.whole_layers) keep = length;
+        return std::min(length, keep);
+    }
+    if (length < prompt) return length;
+    PolicyOptions own = options;
+    if (name == "pyramidkv-ratios" && own.ratios.empty()) own.ratios = {1, 1, 0.5, 0.25};
+    const Index keep = name == "snapkv"
+                           ? std::max(options.window, tokens_to_keep(options, prompt))
+                           : pyramidkv_policy(own, shape.layers)->keep(layer, prompt);
+    return std::min(prompt, keep) + length - prompt;
+}
+
+inline Index quest_bytes(const PolicyOptions& options, const KvShape& shape, Index length) {
+    const Index pages = (length + options.page - 1) / options.page;
+    return full_bytes(shape, length) + full_bytes(shape, pages);  // a page: min and max
+}
+
+// A pair of layers has one direction, four lengths and, of retained tokens, all and a position.
+inline Index minicache_bytes(const PolicyOptions& options, const KvShape& shape, Index length) {
+    // The deeper half, and of few layers at least a pair.
+    const Index middle = std::max<Index>(0, std::min(shape.layers / 2, shape.layers - 2));
+    const Index first = options.merge_from < 0 ? middle : options.merge_from;
+    const Index pairs = std::max<Index>(0, shape.layers - first) / 2;
+    const Index slot = 2 * shape.head_dim * kNumber;
+    const auto retained =
+        static_cast<Index>(std::ceil(options.retained * static_cast<double>(length)));
+    return shape.kv_heads *
+           ((shape.layers - 2 * pairs) * length * slot +
+            pairs * (length * (slot + 2 * kNumber) + retained * (slot + kNumber)));
+}
+
+inline Index bytes_by_hand(const std::string& name,
+                           const PolicyOptions& options,
+                           const KvShape& shape,
+                           Index prompt,
+                           Index length) {
+    if (name == "quest") return quest_bytes(options, shape, length);
+    if (name == "minicache") return minicache_bytes(options, shape, length);
+    const Index slot = kNumber * (2 * shape.head_dim + numbers_beside(name, options));
+    Index bytes = 0;
+    for (Index layer = 0; layer < shape.layers; ++layer)
+        bytes +=
+            shape.kv_heads * slot * tokens_held(name, options, shape, layer, prompt, length);
+    return bytes;
+}
+
+}  // namespace kvlab::test
