@@ -44,7 +44,7 @@ FIELDS = ("Bug", "Short", "Stands for", "Caught by", "Kind", *WEIGHT_FIELDS.valu
 KINDS = ("cache", "kernel", "policy", "format", "report")  # of mutants
 REPORT_TEST = "report_test"
 JUDGES = {"cache": "mutant_oracles", "kernel": "mutant_kernel_oracles", "policy": "mutant_policy_oracles"}
-ONLY_IN = {"step04_cuda/": "kernel", "step05_policies/": "policy", "step06_quant/": "format", "weights/": "format"}  # all others: of the cache
+JUDGED_BY = {"step04_tests": "kernel", "step05_tests": "policy", "step06_tests": "format", "weights_tests": "format"}  # all others: of the cache
 
 
 class Failure(Exception):
@@ -90,8 +90,7 @@ class Mutant:
         self.tracer = self.fields.get("Tracer")
         if self.fields.get("Kind", "report") != "report" or (self.by_report and "Kind" not in self.fields):
             raise Failure(f"{path.name}: Kind is report, or left out; a mutant that {REPORT_TEST} catches is of this kind")
-        self.kind = self.fields.get("Kind") or next((kind for folder, kind in ONLY_IN.items()
-                          if all(file.startswith(folder) for file, _, _ in self.edits)), "cache")
+        self.kind = self.fields.get("Kind") or JUDGED_BY.get(self.program, "cache")
         self.oracles = JUDGES.get(self.kind)  # None: its test case alone
         self.launches = {field: self.fields.get(field) for field in LAUNCHES}  # of a kernel
         self.policy, self.text = self.fields.get("Policy"), self.fields.get("Text")
