@@ -5,9 +5,11 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <exception>
 #include <string>
 
 #include <kvlab/cuda/device.hpp>
+#include <kvlab/tensor/error.hpp>
 
 namespace {
 

@@ -113,9 +113,11 @@ inline Json timed_row(const Setting& setting,
     row["us"] = cold * 1e6;
     row["warm_us"] = warm * 1e6;
     row["bytes"] = bytes;
-    row["gb_per_s"] = bytes / cold / 1e9;
     const double peak = setting.facts.peak_gb_per_s();
-    if (peak > 0) row["share_of_peak"] = bytes / cold / 1e9 / peak;
+    if (peak > 0) {  // the executor moves nothing
+        row["gb_per_s"] = bytes / cold / 1e9;
+        row["share_of_peak"] = bytes / cold / 1e9 / peak;
+    }
     return row;
 }
 

@@ -233,13 +233,13 @@ write_report() {
 
 # choose_device: "auto" becomes what there is.
 choose_device() {
-    local found
+    local found wish=$device
     found=$(timeout 60 ./kvlab_gpu_bench --device auto device 2>&1 | tail -n 1) || true
     why_no_gpu=
     [ "$found" = gpu ] || why_no_gpu=${found#executor: }
     [ "$device" != executor ] || why_no_gpu="the executor was asked for"
     if [ "$device" = auto ]; then device=$([ "$found" = gpu ] && echo gpu || echo executor); fi
-    timeout 60 ./kvlab_gpu_bench --device "$device" machine "$work/machine" >/dev/null 2>&1 || true
+    timeout 60 ./kvlab_gpu_bench --device "$wish" machine "$work/machine" >/dev/null 2>&1 || true
     timeout 60 ./kvlab_gpu_bench rungs >"$work/rungs" 2>/dev/null || true
     echo "device: $device${why_no_gpu:+, no GPU: $why_no_gpu}"
 }
