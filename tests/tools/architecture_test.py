@@ -21,12 +21,15 @@ TREE = {
     "step01_ground/include/kvlab/ground/store.hpp": """
         enum class Kind : int { one };
         struct Plain { int x; };
-        class Store {  // class Commented : public Store {};
+        // class Commented : public Store {};
+        inline const char* quoted = "class Quoted : public Store {";
+        class Store {
         public:
             virtual void write() = 0;
             virtual int size() const
                 = 0;
-            const char* text() const { return "class Quoted : public Store {"; }
+            const char* text() const { return "}"; }
+            char letter() const { return '{'; }
         };
         class Innocent { struct Inner { virtual void f() = 0; }; };""",
     "step02_middle/CMakeLists.txt": "kvlab_step(02 middle SOURCES x.cpp LINKS kvlab::ground Boost::context)\n",

@@ -8,6 +8,11 @@
 #   --limit N       for any one step
 #   --device NAME   auto: the GPU if there is one, else the executor, on which small sizes show that everything works
 #
+# The report is one JSON object: device, built, machine and nvidia_smi say what ran where; steps have a result, seconds, why
+# (unless passed) and says (what they printed); ladders, decoder and pytorch are rows that an operation and its shape join: us
+# with an empty second-level cache, warm_us with one that is full, bytes, gb_per_s, share_of_peak, same_bits; counts and
+# estimate are step04_cuda's own reports.
+#
 # `tools/gpu.sh build` made the folder that this script lies in. It needs bash, coreutils and the GPU's driver, and uses
 # python3 with PyTorch, compute-sanitizer and ncu where they are. A step that fails is written down and stops no other.
 # The last line is "N passed, N failed, N left out". Exit code 0 if nothing failed, 1 if something did, 2 for wrong usage.
@@ -116,7 +121,7 @@ step() {
     if [ "$limit" -gt "$left" ]; then limit=$left; else left=0; fi  # left > 0: the time for everything ends it
     begin=$(now)
     timeout -k 2 "$limit" "$@" >"$work/output" 2>&1 </dev/null || code=$?
-    says=$(grep -aE "$worth_keeping" "$work/output" | tail -c 6000 || true)
+    says=$(grep -aE "$worth_keeping" "$work/output" | tail -c 20000 || true)
     case $code in
         0) result=passed why= ;;
         77)
@@ -192,8 +197,6 @@ run_measurements() {
     else
         leave_out "PyTorch on the same shapes" "there is no python3"
     fi
-    step "step04_cuda ladders" 40 ./step04_cuda ladders --json "$work/counts"
-    step "step04_cuda estimate" 40 ./step04_cuda estimate --json "$work/estimate"
 }
 
 run_tools() {
@@ -211,6 +214,11 @@ run_tools() {
     on_gpu "profile" ncu 45 ncu --clock-control none --csv -k "$kernels" -s 200 -c 12 --metrics \
         "gpu__time_duration.sum,dram__throughput.avg.pct_of_peak_sustained_elapsed,sm__warps_active.avg.pct_of_peak_sustained_active,launch__grid_size" \
         ./step04_cuda generate -m deep -n 8 --device gpu
+}
+
+run_reports() {
+    step "step04_cuda ladders" 40 ./step04_cuda ladders --json "$work/counts"
+    step "step04_cuda estimate" 40 ./step04_cuda estimate --json "$work/estimate"
 }
 
 # --- the report ---------------------------------------------------------------------------------
@@ -249,6 +257,7 @@ run_programs
 run_tests
 run_measurements
 run_tools
+run_reports
 write_report >"$out"
 echo "$passed passed, $failed failed, $left_out left out"
 [ "$failed" -eq 0 ] || exit 1
