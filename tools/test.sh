@@ -106,7 +106,7 @@ same_bits='golden|equal|same bits|same order|^[EG]\.[0-9]|^simt'
 
 # Tests of the chapters' text, of Python alone, of what nvcc makes of the kernels, of the figures that programs
 # report, of the borders of their options, and of a polynomial that is no part of a build: stage ci runs them, the others need not.
-of_the_text='^apps_(reports|options)_|^tools_(configure|fetch_smollm2|setup|snippets|fit_exp2|(policy_)?viewer(_browser)?|policy_programs|plot|ptx|ptx_self_test)$'
+of_the_text='^apps_(reports|options)_|^tools_(configure|fetch_smollm2|setup|snippets|fit_exp2|(policy_)?viewer(_browser)?|policy_programs|plot|ptx|ptx_self_test|gpu|architecture)$'
 
 stage_gcc_o0() { # g++ -O0, only the portable kernels: the same bits
     targets=("${numeric_tests[@]}")
@@ -199,7 +199,7 @@ stage_fuzz() { # a short run of each fuzzer
 }
 
 sources() {
-    find step0* weights tests \( -name '*.cpp' -o -name '*.hpp' -o -name '*.cu' -o -name '*.cuh' \) -not -path '*/downloads/*' | sort
+    find step0* weights tests tools/gpu \( -name '*.cpp' -o -name '*.hpp' -o -name '*.cu' -o -name '*.cuh' \) -not -path '*/downloads/*' | sort
 }
 
 stage_headers() { # every public header compiles alone
