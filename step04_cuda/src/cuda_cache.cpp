@@ -1,12 +1,17 @@
 #include <kvlab/cuda/cuda_cache.hpp>
 
-#include "kernels/kernels.cuh"
+#include "kernels/sizes.hpp"
+#include "launch_checks.hpp"
 #include "launch_sizes.hpp"
 
 namespace kvlab {
 
 CudaCache::CudaCache(const KvShape& shape, Index capacity, const AttentionRung* attention)
-    : shape_(shape), capacity_(capacity), attention_(attention) {
+    : shape_(shape),
+      capacity_(capacity),
+      attention_(attention),
+      fused_(find_rung(attention_rungs(), "fused")),
+      split_(find_rung(attention_rungs(), "split")) {
     check_kv_shape("cuda cache", shape);
     check(capacity > 0, "cuda cache: capacity must be positive, found ", capacity);
     const Index floats =
@@ -25,20 +30,14 @@ void CudaCache::begin(Index T) {
 
 // ANCHOR: append
 void CudaCache::append(Index layer, const View<const float>& k, const View<const float>& v) {
-    check_shape(k, {pending_, shape_.kv_heads, shape_.head_dim}, "cuda cache: k");
-    check_shape(v, k.shape(), "cuda cache: v");
-    check(k.stride(1) == shape_.head_dim && v.stride(1) == shape_.head_dim &&
-              k.stride(0) == v.stride(0),
-          "cuda cache: heads must lie side by side");
+    kernels::AppendArgs args = kernels::append_args(k, v, shape_, pending_, capacity_);
     check(layer == appended_ && layer < shape_.layers, "cuda cache: expected layer ", appended_,
           " of ", shape_.layers, ", found ", layer);
     Layer& to = *layers_[static_cast<std::size_t>(layer)];
-    constexpr unsigned block = 128;
-    launch(append_rows,
-           dim3(groups(shape_.kv_heads * shape_.head_dim, block), groups(pending_, 1)), block,
-           0, k.data(), v.data(), to_int(k.stride(0)), to.keys.get(), to.values.get(),
-           to_int(shape_.kv_heads), to_int(shape_.head_dim), to_int(capacity_),
-           to_int(length_));
+    args.keys = to.keys.get();
+    args.values = to.values.get();
+    args.first = to_int(length_);
+    kernels::launch_append(args);
     ++appended_;
 }
 
@@ -60,13 +59,11 @@ AttentionWork CudaCache::attend(Index layer,
 // Few rows over a long cache: a block of threads per tile. Everything else: one per piece of
 // rows.
 const AttentionRung& CudaCache::rung_for(Index tokens) const {
-    const auto rungs = attention_rungs();
     const Index group = shape_.heads / shape_.kv_heads;
     if (attention_ != nullptr && attention_->accepts(tokens, group)) return *attention_;
-    constexpr Index kLong = Index{4} * 64;  // slots
+    constexpr Index kLong = Index{4} * kernels::kTile;  // slots
     const bool split = attention_ == nullptr && length_ + tokens > kLong;
-    const AttentionRung& last = rungs.back();
-    return split && last.accepts(tokens, group) ? last : find_rung(rungs, "fused");
+    return split && split_.accepts(tokens, group) ? split_ : fused_;
 }
 
 void CudaCache::commit() {
@@ -87,13 +84,15 @@ std::unique_ptr<KvStore> CudaCache::fork() const {
     auto copy = std::make_unique<CudaCache>(shape_, capacity_, attention_);
     copy->length_ = length_;
     if (length_ == 0) return copy;
-    constexpr unsigned block = 128;
-    const dim3 grid(groups(length_ * shape_.head_dim, block), groups(shape_.kv_heads, 1));
     for (std::size_t l = 0; l < layers_.size(); ++l)
         for (auto which : {&Layer::keys, &Layer::values})
-            launch(copy_slots, grid, block, 0, ((*layers_[l]).*which).get(), to_int(capacity_),
-                   ((*copy->layers_[l]).*which).get(), to_int(capacity_), to_int(length_),
-                   to_int(shape_.head_dim));
+            kernels::launch_copy_slots({.from = ((*layers_[l]).*which).get(),
+                                        .to = ((*copy->layers_[l]).*which).get(),
+                                        .from_capacity = to_int(capacity_),
+                                        .to_capacity = to_int(copy->capacity_),
+                                        .count = to_int(length_),
+                                        .kv_heads = to_int(shape_.kv_heads),
+                                        .head_dim = to_int(shape_.head_dim)});
     return copy;
 }
 

@@ -3,28 +3,29 @@
 #include <cstring>
 #include <vector>
 
-#include "kernels/formats.hpp"
+#include "kernels/arguments.hpp"
+#include "launch_sizes.hpp"
 
 namespace kvlab {
 
 namespace {
 
-int format_of(TensorType type) {
+kernels::Format format_of(TensorType type) {
     switch (type) {
         case TensorType::f32:
-            return kFormatF32;
+            return kernels::kFormatF32;
         case TensorType::f16:
-            return kFormatF16;
+            return kernels::kFormatF16;
         case TensorType::bf16:
-            return kFormatBf16;
+            return kernels::kFormatBf16;
         case TensorType::q8_0:
-            return kFormatQ80;
+            return kernels::kFormatQ80;
         case TensorType::q4_0:
-            return kFormatQ40;
+            return kernels::kFormatQ40;
         case TensorType::q4_1:
-            return kFormatQ41;
+            return kernels::kFormatQ41;
         case TensorType::q4_k:
-            return kFormatF32;  // see expanded()
+            return kernels::kFormatF32;  // see expanded()
     }
     throw Error("device matrix: unknown format");
 }
@@ -61,7 +62,7 @@ DeviceMatrix::DeviceMatrix(const PackedMatrix& packed, MatrixLayout layout)
     : outputs_(packed.outputs()),
       depth_(packed.depth()),
       layout_(layout),
-      format_(layout == MatrixLayout::rows ? kFormatF32 : format_of(packed.type())),
+      format_(layout == MatrixLayout::rows ? kernels::kFormatF32 : format_of(packed.type())),
       panel_bytes_(panel_bytes_of(packed)),
       words_(words_of(packed, layout), "weights") {
     if (layout == MatrixLayout::panels) {
@@ -78,6 +79,17 @@ DeviceMatrix::DeviceMatrix(const PackedMatrix& packed, MatrixLayout layout)
         copy_bytes_to_device(words_.get(), rows.data(), words_.size() * Index{sizeof(float)});
     }
     device_freeze(words_.get());
+}
+
+kernels::Weights DeviceMatrix::weights() const {
+    const void* const words = words_.get();
+    const bool in_rows = layout_ == MatrixLayout::rows;
+    return {.rows = in_rows ? static_cast<const float*>(words) : nullptr,
+            .panels = in_rows ? nullptr : static_cast<const unsigned char*>(words),
+            .panel_bytes = panel_bytes_,
+            .format = format_,
+            .outputs = to_int(outputs_),
+            .depth = to_int(depth_)};
 }
 
 }  // namespace kvlab

@@ -59,7 +59,8 @@ private:
     // Fixed at construction.
     KvShape shape_;
     Index capacity_;
-    const AttentionRung* attention_;
+    const AttentionRung* attention_;  // null: one of these two
+    const AttentionRung &fused_, &split_;
     // As in KvCache: committed slots, those of the open step, its layers that have their rows.
     Index length_ = 0, pending_ = 0, appended_ = 0;
     std::vector<std::unique_ptr<Layer>> layers_;  // [L]
