@@ -180,7 +180,7 @@ void CudaEngine::layer_norm(const View<const float>& x,
                             const float* bias,
                             float eps,
                             const View<float>& y) {
-    kernels::launch_layer_norm(kernels::layer_norm_args(x, weight, bias, eps, y));
+    kernels::launch_layer_norm(kernels::layer_norm_args({x, weight, eps, y}, bias));
 }
 
 // The host's table goes over as the rows of this step's positions alone.
@@ -207,7 +207,7 @@ void CudaEngine::rotate(const View<float>& heads,
 }
 
 void CudaEngine::add(const View<const float>& x, const View<float>& y) {
-    kernels::launch_add(kernels::rows_args(x, y, "add: y"));
+    kernels::launch_add(kernels::elementwise_args(x, y, "add: y"));
 }
 
 void CudaEngine::swiglu(const View<const float>& gate_up, const View<float>& hidden) {
@@ -215,7 +215,7 @@ void CudaEngine::swiglu(const View<const float>& gate_up, const View<float>& hid
 }
 
 void CudaEngine::gelu(const View<const float>& x, const View<float>& y) {
-    kernels::launch_gelu(kernels::rows_args(x, y, "gelu: y"));
+    kernels::launch_gelu(kernels::elementwise_args(x, y, "gelu: y"));
 }
 
 }  // namespace

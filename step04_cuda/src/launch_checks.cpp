@@ -30,12 +30,26 @@ namespace kernels {
 
 namespace {
 
-int row_stride(const View<const float>& rows) {
-    return to_int(rows.stride(0));
+ConstRows rows_of(const View<const float>& view) {
+    return {view.data(), to_int(view.stride(0))};
 }
 
-int row_count(const View<const float>& rows) {
-    return to_int(rows.dim(0));
+Rows rows_of(const View<float>& view) {
+    return {view.data(), to_int(view.stride(0))};
+}
+
+int row_count(const View<const float>& view) {
+    return to_int(view.dim(0));
+}
+
+NormArgs norm_args(const NormCall& call, const float* bias) {
+    return {.x = rows_of(call.x),
+            .weight = call.weight,
+            .bias = bias,
+            .y = rows_of(call.y),
+            .eps = call.eps,
+            .rows = row_count(call.x),
+            .width = to_int(call.x.dim(1))};
 }
 
 }  // namespace
@@ -50,47 +64,22 @@ LinearArgs linear_args(const LinearCall& call, MatrixLayout layout) {
     check(R <= 65535, "linear: at most 65535 rows at once, found ", R);
     check(w.layout() == layout, "linear: this kernel wants the weights in ",
           layout == MatrixLayout::rows ? "rows" : "panels");
-    return {.w = w.weights(),
-            .bias = bias,
-            .x = x.data(),
-            .y = y.data(),
-            .x_stride = row_stride(x),
-            .y_stride = row_stride(y),
-            .rows = row_count(x)};
+    return {
+        .w = w.weights(), .bias = bias, .x = rows_of(x), .y = rows_of(y), .rows = row_count(x)};
 }
 
 NormArgs rms_norm_args(const NormCall& call) {
-    const auto& [x, weight, eps, y, block] = call;
-    check_shape(y, x.shape(), "rms_norm: y");
+    const View<const float>& x = call.x;
+    check_shape(call.y, x.shape(), "rms_norm: y");
     check(x.rank() == 2 && x.dim(1) > 0, "rms_norm: expected x [R, C], found ", x.shape());
     check_rows(x, "rms_norm: x");
-    check_rows(y, "rms_norm: y");
-    return {.x = x.data(),
-            .weight = weight,
-            .bias = nullptr,
-            .y = y.data(),
-            .eps = eps,
-            .x_stride = row_stride(x),
-            .y_stride = row_stride(y),
-            .rows = row_count(x),
-            .width = to_int(x.dim(1))};
+    check_rows(call.y, "rms_norm: y");
+    return norm_args(call, nullptr);
 }
 
-NormArgs layer_norm_args(const View<const float>& x,
-                         const float* weight,
-                         const float* bias,
-                         float eps,
-                         const View<float>& y) {
-    check_shape(y, x.shape(), "layer_norm: y");
-    return {.x = x.data(),
-            .weight = weight,
-            .bias = bias,
-            .y = y.data(),
-            .eps = eps,
-            .x_stride = row_stride(x),
-            .y_stride = row_stride(y),
-            .rows = row_count(x),
-            .width = to_int(x.dim(1))};
+NormArgs layer_norm_args(const NormCall& call, const float* bias) {
+    check_shape(call.y, call.x.shape(), "layer_norm: y");
+    return norm_args(call, bias);
 }
 
 AttentionArgs attention_args(const AttentionCall& call) {
@@ -104,12 +93,10 @@ AttentionArgs attention_args(const AttentionCall& call) {
           " query heads do not share ", kv_heads, " KV heads evenly");
     check(slots <= capacity, "attention: ", slots, " slots are more than the cache's ",
           capacity);
-    return {.q = q.data(),
+    return {.q = rows_of(q),
             .keys = keys,
             .values = values,
-            .out = out.data(),
-            .q_stride = row_stride(q),
-            .out_stride = row_stride(out),
+            .out = rows_of(out),
             .tokens = to_int(T),
             .past = to_int(past),
             .capacity = to_int(capacity),
@@ -121,23 +108,18 @@ AttentionArgs attention_args(const AttentionCall& call) {
             .tiles = to_int((slots + kTile - 1) / kTile)};
 }
 
-RowsArgs rows_args(const View<const float>& x, const View<float>& y, const char* what) {
+ElementwiseArgs elementwise_args(const View<const float>& x,
+                                 const View<float>& y,
+                                 const char* what) {
     check_shape(y, x.shape(), what);
-    return {.x = x.data(),
-            .y = y.data(),
-            .x_stride = row_stride(x),
-            .y_stride = row_stride(y),
-            .rows = row_count(x),
-            .width = to_int(x.dim(1))};
+    return {.x = rows_of(x), .y = rows_of(y), .rows = row_count(x), .width = to_int(x.dim(1))};
 }
 
-RowsArgs swiglu_args(const View<const float>& gate_up, const View<float>& hidden) {
+ElementwiseArgs swiglu_args(const View<const float>& gate_up, const View<float>& hidden) {
     const Index F = hidden.dim(1);
     check_shape(gate_up, {hidden.dim(0), 2 * F}, "swiglu: gate_up");
-    return {.x = gate_up.data(),
-            .y = hidden.data(),
-            .x_stride = row_stride(gate_up),
-            .y_stride = row_stride(hidden),
+    return {.x = rows_of(gate_up),
+            .y = rows_of(hidden),
             .rows = row_count(hidden),
             .width = to_int(F)};
 }
@@ -149,11 +131,7 @@ GatherArgs gather_args(const DeviceMatrix& table,
     for (Token token : tokens)
         check(token >= 0 && token < table.outputs(), "token ", token,
               " is outside of the vocabulary of ", table.outputs());
-    return {.table = table.weights(),
-            .tokens = nullptr,
-            .x = x.data(),
-            .x_stride = row_stride(x),
-            .rows = row_count(x)};
+    return {.table = table.weights(), .tokens = nullptr, .x = rows_of(x), .rows = row_count(x)};
 }
 
 RotateArgs rotate_args(const View<float>& heads,
@@ -169,11 +147,10 @@ RotateArgs rotate_args(const View<float>& heads,
               "rotate: position ", position, " is outside of the model's context of ",
               table == nullptr ? 0 : table->positions());
     const Index rope_dim = table == nullptr ? 0 : table->rope_dim() / 2 * 2;
-    return {.heads = heads.data(),
+    return {.heads = rows_of(heads),
             .cosines = nullptr,
             .sines = nullptr,
             .factor = factor,
-            .stride = row_stride(heads),
             .rows = to_int(R),
             .n_heads = to_int(H),
             .head_dim = to_int(D),
@@ -190,11 +167,10 @@ AppendArgs append_args(const View<const float>& k,
     check(k.stride(1) == shape.head_dim && v.stride(1) == shape.head_dim &&
               k.stride(0) == v.stride(0),
           "cuda cache: heads must lie side by side");
-    return {.k = k.data(),
-            .v = v.data(),
+    return {.k = rows_of(k),
+            .v = rows_of(v),
             .keys = nullptr,
             .values = nullptr,
-            .stride = row_stride(k),
             .tokens = to_int(tokens),
             .kv_heads = to_int(shape.kv_heads),
             .head_dim = to_int(shape.head_dim),

@@ -13,16 +13,14 @@ namespace kvlab::kernels {
 // Each throws Error for what does not fit. What only the caller knows is null so far.
 LinearArgs linear_args(const LinearCall& call, MatrixLayout layout);
 NormArgs rms_norm_args(const NormCall& call);
-NormArgs layer_norm_args(const View<const float>& x,
-                         const float* weight,
-                         const float* bias,
-                         float eps,
-                         const View<float>& y);
+NormArgs layer_norm_args(const NormCall& call, const float* bias);
 AttentionArgs attention_args(const AttentionCall& call);
 
 // Rows of one shape; `what` names y.
-RowsArgs rows_args(const View<const float>& x, const View<float>& y, const char* what);
-RowsArgs swiglu_args(const View<const float>& gate_up, const View<float>& hidden);
+ElementwiseArgs elementwise_args(const View<const float>& x,
+                                 const View<float>& y,
+                                 const char* what);
+ElementwiseArgs swiglu_args(const View<const float>& gate_up, const View<float>& hidden);
 
 // Without the tokens on the device.
 GatherArgs gather_args(const DeviceMatrix& table,

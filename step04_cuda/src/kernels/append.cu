@@ -8,10 +8,9 @@ namespace kvlab::KVLAB_KERNELS {
 __global__ void append_rows(AppendArgs args) {
     const int i = blockIdx.x * blockDim.x + threadIdx.x, t = blockIdx.y, D = args.head_dim;
     if (i >= args.kv_heads * D) return;
-    const long long from = static_cast<long long>(t) * args.stride + i;
     const long long slot = static_cast<long long>(i / D) * args.capacity + args.first + t;
-    args.keys[slot * D + i % D] = args.k[from];
-    args.values[slot * D + i % D] = args.v[from];
+    args.keys[slot * D + i % D] = row(args.k, t)[i];
+    args.values[slot * D + i % D] = row(args.v, t)[i];
 }
 
 // ANCHOR_END: append

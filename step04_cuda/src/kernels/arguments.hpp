@@ -3,8 +3,7 @@
 //
 // Behind each struct stand the operations with one kernel that take it; where there is a ladder
 // of kernels, ladders.cpp has their names. Each is defined beside its kernel, which it
-// launches. Arrays are device memory; a stride is the number of floats from one row to the
-// next.
+// launches. All arrays are device memory.
 #pragma once
 
 #include "formats.hpp"
@@ -12,6 +11,17 @@
 namespace kvlab::kernels {
 
 // ANCHOR: linear
+// Rows, `stride` floats from one to the next.
+struct ConstRows {
+    const float* first;
+    int stride;
+};
+
+struct Rows {
+    float* first;
+    int stride;
+};
+
 // A weight matrix [N, K]: rows or panels, the other one is null.
 struct Weights {
     const float* rows;            // [N][K]
@@ -25,9 +35,9 @@ struct Weights {
 struct LinearArgs {
     Weights w;
     const float* bias;
-    const float* x;
-    float* y;
-    int x_stride, y_stride, rows;
+    ConstRows x;
+    Rows y;
+    int rows;  // R
 };
 
 // ANCHOR_END: linear
@@ -36,55 +46,53 @@ struct LinearArgs {
 struct GatherArgs {
     Weights table;
     const int* tokens;  // [R]
-    float* x;
-    int x_stride, rows;
+    Rows x;
+    int rows;
 };
 
 void launch_gather(const GatherArgs& args);
 
 // y [R, C] = norm of x [R, C]. y may be x.
 struct NormArgs {
-    const float* x;
+    ConstRows x;
     const float* weight;  // [C]
     const float* bias;    // [C], of LayerNorm alone
-    float* y;
+    Rows y;
     float eps;
-    int x_stride, y_stride, rows, width;
+    int rows, width;
 };
 
 void launch_layer_norm(const NormArgs& args);
 
 // From rows x [R, ...] to rows y [R, width]; what is done is the kernel's.
-struct RowsArgs {
-    const float* x;
-    float* y;
-    int x_stride, y_stride, rows, width;
+struct ElementwiseArgs {
+    ConstRows x;
+    Rows y;
+    int rows, width;
 };
 
-void launch_add(const RowsArgs& args);
-void launch_swiglu(const RowsArgs& args);
-void launch_gelu(const RowsArgs& args);
+void launch_add(const ElementwiseArgs& args);
+void launch_swiglu(const ElementwiseArgs& args);
+void launch_gelu(const ElementwiseArgs& args);
 
 // heads [R, heads, D], rotated in place by cosines and sines [R, rope_dim / 2], then multiplied
 // by `factor`.
 struct RotateArgs {
-    float* heads;
+    Rows heads;
     const float* cosines;
     const float* sines;
     float factor;
-    int stride, rows, n_heads, head_dim, rope_dim;
+    int rows, n_heads, head_dim, rope_dim;
 };
 
 void launch_rotate(const RotateArgs& args);
 
-// k, v [T, Hkv, D], tokens `stride` floats apart, to slots first ... first + T - 1 of keys,
-// values [Hkv, capacity, D].
+// k, v [T, Hkv, D] to slots first ... first + T - 1 of keys, values [Hkv, capacity, D].
 struct AppendArgs {
-    const float* k;
-    const float* v;
+    ConstRows k, v;
     float* keys;
     float* values;
-    int stride, tokens, kv_heads, head_dim, capacity, first;
+    int tokens, kv_heads, head_dim, capacity, first;
 };
 
 void launch_append(const AppendArgs& args);
@@ -100,11 +108,10 @@ void launch_copy_slots(const CopyArgs& args);
 
 // Causal attention of T new tokens: token t sees the slots 0 ... past + t.
 struct AttentionArgs {
-    const float* q;       // [T, Hq, D], heads side by side
+    ConstRows q;          // [T, Hq, D], heads side by side
     const float* keys;    // [Hkv, capacity, D]
     const float* values;  // [Hkv, capacity, D]
-    float* out;           // [T, Hq, D], heads side by side
-    int q_stride, out_stride;
+    Rows out;             // [T, Hq, D], heads side by side
     int tokens, past, capacity;
     int heads, kv_heads, head_dim;
     int group;         // query heads per KV head

@@ -17,10 +17,10 @@ namespace kvlab::KVLAB_KERNELS {
 // scores[row][s] = q . k. Grid (T * Hq, slots / threads), any block size.
 // ANCHOR: naive
 __global__ void scores_naive(AttentionArgs args, float* scores) {
-    const int row = blockIdx.x, t = row / args.heads, h = row % args.heads, D = args.head_dim;
+    const int r = blockIdx.x, t = r / args.heads, h = r % args.heads, D = args.head_dim;
     const int s = blockIdx.y * blockDim.x + threadIdx.x;
     if (s > args.past + t) return;
-    const float* query = args.q + static_cast<long long>(t) * args.q_stride + h * D;
+    const float* query = row(args.q, t) + h * D;
     const float* key =
         args.keys + (static_cast<long long>(h / args.group) * args.capacity + s) * D;
     float total = 0.0f;
@@ -30,15 +30,15 @@ __global__ void scores_naive(AttentionArgs args, float* scores) {
             block = fmaf(query[i], key[i], block);
         total = add_block(begin == 0, total, block);
     }
-    scores[static_cast<long long>(row) * args.slots + s] = total;
+    row(Rows{scores, args.slots}, r)[s] = total;
 }
 
 // The weights in place of the scores, and their sum. Grid (T * Hq / threads), any block size.
 __global__ void softmax_naive(AttentionArgs args, float* scores, float* totals) {
-    const int row = blockIdx.x * blockDim.x + threadIdx.x;
-    if (row >= args.tokens * args.heads) return;
-    float* of_row = scores + static_cast<long long>(row) * args.slots;
-    const int sees = args.past + row / args.heads + 1;
+    const int r = blockIdx.x * blockDim.x + threadIdx.x;
+    if (r >= args.tokens * args.heads) return;
+    float* of_row = row(Rows{scores, args.slots}, r);
+    const int sees = args.past + r / args.heads + 1;
     float maximum = exp2_parts(of_row[0]).n;
     for (int s = 1; s < sees; ++s) {
         const float n = exp2_parts(of_row[s]).n;
@@ -55,15 +55,15 @@ __global__ void softmax_naive(AttentionArgs args, float* scores, float* totals) 
         }
         total = add_block(begin == 0, total, block);
     }
-    totals[row] = total;
+    totals[r] = total;
 }
 
 // out = (sum of weights * values) / total. Grid (T * Hq, D / threads), any block size.
 __global__ void values_naive(AttentionArgs args, const float* weights, const float* totals) {
-    const int row = blockIdx.x, t = row / args.heads, h = row % args.heads, D = args.head_dim;
+    const int r = blockIdx.x, t = r / args.heads, h = r % args.heads, D = args.head_dim;
     const int i = blockIdx.y * blockDim.x + threadIdx.x, sees = args.past + t + 1;
     if (i >= D) return;
-    const float* of_row = weights + static_cast<long long>(row) * args.slots;
+    const float* of_row = row(ConstRows{weights, args.slots}, r);
     const float* value =
         args.values + static_cast<long long>(h / args.group) * args.capacity * D + i;
     float total = 0.0f;
@@ -73,7 +73,7 @@ __global__ void values_naive(AttentionArgs args, const float* weights, const flo
             block = fmaf(of_row[s], value[static_cast<long long>(s) * D], block);
         total = add_block(begin == 0, total, block);
     }
-    args.out[static_cast<long long>(t) * args.out_stride + h * D + i] = total / totals[row];
+    row(args.out, t)[h * D + i] = total / totals[r];
 }
 
 // ANCHOR_END: naive

@@ -18,11 +18,11 @@ namespace kvlab::KVLAB_KERNELS {
 // As scores_naive; grid (T * Hq, tiles), block 64.
 __global__ void scores_staged(AttentionArgs args, float* scores) {
     __shared__ float tile[kTile * kTileStride];
-    const int row = blockIdx.x, t = row / args.heads, h = row % args.heads, D = args.head_dim;
+    const int r = blockIdx.x, t = r / args.heads, h = r % args.heads, D = args.head_dim;
     const int s = threadIdx.x, first_slot = blockIdx.y * kTile;
     const int here = smaller(kTile, args.past + t + 1 - first_slot);
     if (here <= 0) return;  // all of the tile is behind this token
-    const float* query = args.q + static_cast<long long>(t) * args.q_stride + h * D;
+    const float* query = row(args.q, t) + h * D;
     const float* first =
         args.keys + (static_cast<long long>(h / args.group) * args.capacity + first_slot) * D;
     float total = 0.0f;
@@ -38,13 +38,13 @@ __global__ void scores_staged(AttentionArgs args, float* scores) {
         }
         __syncthreads();
     }
-    if (s < here) scores[static_cast<long long>(row) * args.slots + first_slot + s] = total;
+    if (s < here) row(Rows{scores, args.slots}, r)[first_slot + s] = total;
 }
 
 // As softmax_naive; a warp for each row. Grid (T * Hq), block 32.
 __global__ void softmax_warp(AttentionArgs args, float* scores, float* totals) {
-    const int row = blockIdx.x, lane = threadIdx.x, sees = args.past + row / args.heads + 1;
-    float* of_row = scores + static_cast<long long>(row) * args.slots;
+    const int r = blockIdx.x, lane = threadIdx.x, sees = args.past + r / args.heads + 1;
+    float* of_row = row(Rows{scores, args.slots}, r);
     float maximum = exp2_parts(of_row[0]).n;
     for (int s = lane; s < sees; s += 32) {
         const float n = exp2_parts(of_row[s]).n;
@@ -70,7 +70,7 @@ __global__ void softmax_warp(AttentionArgs args, float* scores, float* totals) {
         for (int from = 0; from < smaller(32, tiles - first); ++from)
             total = add_block(first + from == 0, total, __shfl_sync(0xffffffffu, mine, from));
     }
-    if (lane == 0) totals[row] = total;
+    if (lane == 0) totals[r] = total;
 }
 
 }  // namespace kvlab::KVLAB_KERNELS

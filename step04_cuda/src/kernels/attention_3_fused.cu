@@ -28,7 +28,7 @@ __global__ void attention_fused(AttentionArgs args, int rows_per_block) {
                            args.past};
     const TileScratch scratch = tile_scratch(shared, D);
     const long long head = static_cast<long long>(kv_head) * args.capacity * D;
-    copy_queries(scratch, rows, args.q, args.q_stride, kv_head, D);
+    copy_queries(scratch, rows, args.q, kv_head, D);
     // Slots that the last row sees.
     const int end = args.past + (first + rows.count - 1) / group + 1;
     for (int tile = 0; tile * kTile < end; ++tile) {
@@ -53,9 +53,8 @@ __global__ void attention_fused(AttentionArgs args, int rows_per_block) {
                    });
     }
     for (int p = threadIdx.x; p < rows.count * D; p += blockDim.x) {
-        const int r = p / D, row = first + r;
-        args.out[static_cast<long long>(row / group) * args.out_stride +
-                 (kv_head * group + row % group) * D + p % D] = scratch.sums[p] / total[r];
+        const int r = p / D, h = kv_head * group + (first + r) % group;
+        row(args.out, (first + r) / group)[h * D + p % D] = scratch.sums[p] / total[r];
     }
 }
 

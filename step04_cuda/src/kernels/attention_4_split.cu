@@ -32,7 +32,7 @@ __global__ void attention_parts(AttentionArgs args, float* parts) {
                          D;
     float* const mine =
         parts + (static_cast<long long>(kv_head) * args.tiles + tile) * rows.count * part;
-    copy_queries(scratch, rows, args.q, args.q_stride, kv_head, D);
+    copy_queries(scratch, rows, args.q, kv_head, D);
     weigh_tile(scratch, rows, tile, slots, args.keys + at, D, maximum);
     if (const int r = threadIdx.x; r < rows.count && rows.visible(r, tile) > 0) {
         mine[r * part + D] = total_of(scratch, r, rows.visible(r, tile));
@@ -61,8 +61,7 @@ __global__ void combine_parts(AttentionArgs args, const float* parts) {
             total = tile == 0 ? mine[D] : total * old_factor + mine[D] * new_factor;
             sum = tile == 0 ? mine[i] : sum * old_factor + mine[i] * new_factor;
         }
-        args.out[static_cast<long long>(t) * args.out_stride +
-                 (kv_head * group + r % group) * D + i] = sum / total;
+        row(args.out, t)[(kv_head * group + r % group) * D + i] = sum / total;
     }
 }
 

@@ -175,17 +175,14 @@ __device__ inline void sum_values(const TileScratch& scratch,
 // next barrier makes them visible.
 __device__ __forceinline__ void copy_queries(const TileScratch& scratch,
                                              const TileRows& rows,
-                                             const float* q,
-                                             int q_stride,
+                                             const ConstRows& q,
                                              int kv_head,
                                              int head_dim) {
     for (int p = threadIdx.x; p < rows.fours() * kFour * head_dim; p += blockDim.x) {
-        const int r = p / head_dim, i = p % head_dim, row = rows.first + r;
-        const int head = kv_head * rows.group + row % rows.group;
+        const int r = p / head_dim, i = p % head_dim, t = (rows.first + r) / rows.group;
+        const int h = kv_head * rows.group + (rows.first + r) % rows.group;
         scratch.queries[i * kMostTileRows + r] =
-            r < rows.count
-                ? q[static_cast<long long>(row / rows.group) * q_stride + head * head_dim + i]
-                : 0.0f;
+            r < rows.count ? row(q, t)[h * head_dim + i] : 0.0f;
     }
 }
 

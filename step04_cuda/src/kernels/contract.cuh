@@ -17,6 +17,14 @@ namespace kvlab::KVLAB_KERNELS {
 
 using namespace kernels;  // what both sides know: arguments and sizes
 
+__device__ __forceinline__ const float* row(const ConstRows& rows, int r) {
+    return rows.first + static_cast<long long>(r) * rows.stride;
+}
+
+__device__ __forceinline__ float* row(const Rows& rows, int r) {
+    return rows.first + static_cast<long long>(r) * rows.stride;
+}
+
 __device__ __forceinline__ int smaller(int a, int b) {
     return a < b ? a : b;
 }

@@ -8,27 +8,24 @@
 namespace kvlab::KVLAB_KERNELS {
 
 // y[r][i] += x[r][i]. Grid (width / threads, R), any block size; so for all kernels below.
-__global__ void add_rows(RowsArgs args) {
+__global__ void add_rows(ElementwiseArgs args) {
     const int i = blockIdx.x * blockDim.x + threadIdx.x;
-    const long long r = blockIdx.y;
-    float* y = args.y + r * args.y_stride;
-    if (i < args.width) y[i] = y[i] + args.x[r * args.x_stride + i];
+    float* y = row(args.y, blockIdx.y);
+    if (i < args.width) y[i] = y[i] + row(args.x, blockIdx.y)[i];
 }
 
 // y[r][i] = silu(gate) * up; x [R, 2 width], gate first.
-__global__ void swiglu_rows(RowsArgs args) {
+__global__ void swiglu_rows(ElementwiseArgs args) {
     const int i = blockIdx.x * blockDim.x + threadIdx.x;
-    const long long r = blockIdx.y;
     if (i >= args.width) return;
-    const float* gate_up = args.x + r * args.x_stride;
-    args.y[r * args.y_stride + i] = silu(gate_up[i]) * gate_up[args.width + i];
+    const float* gate_up = row(args.x, blockIdx.y);
+    row(args.y, blockIdx.y)[i] = silu(gate_up[i]) * gate_up[args.width + i];
 }
 
 // y[r][i] = gelu(x[r][i])
-__global__ void gelu_rows(RowsArgs args) {
+__global__ void gelu_rows(ElementwiseArgs args) {
     const int i = blockIdx.x * blockDim.x + threadIdx.x;
-    const long long r = blockIdx.y;
-    if (i < args.width) args.y[r * args.y_stride + i] = gelu(args.x[r * args.x_stride + i]);
+    if (i < args.width) row(args.y, blockIdx.y)[i] = gelu(row(args.x, blockIdx.y)[i]);
 }
 
 }  // namespace kvlab::KVLAB_KERNELS
@@ -42,21 +39,21 @@ namespace kvlab::kernels {
 
 namespace {
 
-void launch_rows(const Kernel<RowsArgs>& kernel, const RowsArgs& args) {
+void launch_rows(const Kernel<ElementwiseArgs>& kernel, const ElementwiseArgs& args) {
     launch(kernel, {groups(args.width, kThreads), groups(args.rows, 1)}, kThreads, 0, args);
 }
 
 }  // namespace
 
-void launch_add(const RowsArgs& args) {
+void launch_add(const ElementwiseArgs& args) {
     launch_rows(add_rows, args);
 }
 
-void launch_swiglu(const RowsArgs& args) {
+void launch_swiglu(const ElementwiseArgs& args) {
     launch_rows(swiglu_rows, args);
 }
 
-void launch_gelu(const RowsArgs& args) {
+void launch_gelu(const ElementwiseArgs& args) {
     launch_rows(gelu_rows, args);
 }
 

@@ -15,7 +15,7 @@ __global__ void gather_panels(GatherArgs args) {
     float eight[kEight];
     load_eight(table.format, panel_of(table, token / kPanel), table.depth, k, token % kPanel,
                eight);
-    float* out = args.x + static_cast<long long>(blockIdx.y) * args.x_stride + k;
+    float* out = row(args.x, blockIdx.y) + k;
 #pragma unroll
     for (int i = 0; i < kEight; ++i)
         if (k + i < table.depth) out[i] = eight[i];
@@ -25,7 +25,7 @@ __global__ void gather_panels(GatherArgs args) {
 __global__ void gather_rows(GatherArgs args) {
     const int k = blockIdx.x * blockDim.x + threadIdx.x, token = args.tokens[blockIdx.y];
     if (k < args.table.depth)
-        args.x[static_cast<long long>(blockIdx.y) * args.x_stride + k] =
+        row(args.x, blockIdx.y)[k] =
             args.table.rows[static_cast<long long>(token) * args.table.depth + k];
 }
 

@@ -15,14 +15,14 @@ namespace kvlab::KVLAB_KERNELS {
 __global__ void linear_naive(LinearArgs args) {
     const int n = blockIdx.x * blockDim.x + threadIdx.x, r = blockIdx.y, depth = args.w.depth;
     if (n >= args.w.outputs) return;
-    const float* row = args.w.rows + static_cast<long long>(n) * depth;
-    const float* in = args.x + static_cast<long long>(r) * args.x_stride;
-    float* out = args.y + static_cast<long long>(r) * args.y_stride;
+    const float* weights = args.w.rows + static_cast<long long>(n) * depth;
+    const float* in = row(args.x, r);
+    float* out = row(args.y, r);
     float total = 0.0f;
     for (int begin = 0; begin < depth; begin += kSumBlock) {
         float block = 0.0f;
         for (int k = begin; k < smaller(begin + kSumBlock, depth); ++k)
-            block = fmaf(in[k], row[k], block);
+            block = fmaf(in[k], weights[k], block);
         total = add_block(begin == 0, total, block);
     }
     out[n] = args.bias == nullptr ? total : total + args.bias[n];

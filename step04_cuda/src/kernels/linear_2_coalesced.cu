@@ -15,8 +15,8 @@ __global__ void linear_coalesced(LinearArgs args) {
     const int n = blockIdx.x * blockDim.x + threadIdx.x, r = blockIdx.y, depth = args.w.depth;
     if (n >= args.w.outputs) return;
     const unsigned char* panel = panel_of(args.w, n / kPanel);
-    const float* in = args.x + static_cast<long long>(r) * args.x_stride;
-    float* out = args.y + static_cast<long long>(r) * args.y_stride;
+    const float* in = row(args.x, r);
+    float* out = row(args.y, r);
     float total = 0.0f;
     for (int begin = 0; begin < depth; begin += kSumBlock) {
         float block = 0.0f;

@@ -19,7 +19,7 @@ __global__ void linear_split(LinearArgs args) {
     const int c = threadIdx.x, mine = threadIdx.y, at_once = blockDim.y;
     const int n = blockIdx.x * kPanel + c, r = blockIdx.y, depth = args.w.depth;
     const unsigned char* panel = panel_of(args.w, blockIdx.x);
-    const float* in = args.x + static_cast<long long>(r) * args.x_stride;
+    const float* in = row(args.x, r);
     float total = 0.0f;
     for (int first = 0; first < depth; first += at_once * kSumBlock) {
         const int begin = first + mine * kSumBlock;
@@ -39,8 +39,7 @@ __global__ void linear_split(LinearArgs args) {
         __syncthreads();  // before the next blocks overwrite these
     }
     if (mine == 0 && n < args.w.outputs)
-        args.y[static_cast<long long>(r) * args.y_stride + n] =
-            args.bias == nullptr ? total : total + args.bias[n];
+        row(args.y, r)[n] = args.bias == nullptr ? total : total + args.bias[n];
 }
 
 // ANCHOR_END: split

@@ -26,9 +26,7 @@ __global__ void linear_shared(LinearArgs args) {
         copy_weights(args.w.format, panel, depth, begin, count, threadIdx.y * kPanel + c,
                      blockDim.y * kPanel, weights);
         for (int r = threadIdx.y; r < here; r += blockDim.y)
-            if (c < count)
-                inputs[r][c] =
-                    args.x[static_cast<long long>(first + r) * args.x_stride + begin + c];
+            if (c < count) inputs[r][c] = row(args.x, first + r)[begin + c];
         __syncthreads();
         for (int r = threadIdx.y; r < here; r += blockDim.y) {
             float block = 0.0f;
@@ -39,7 +37,7 @@ __global__ void linear_shared(LinearArgs args) {
     }
     if (n >= args.w.outputs) return;
     for (int r = threadIdx.y; r < here; r += blockDim.y)
-        args.y[static_cast<long long>(first + r) * args.y_stride + n] =
+        row(args.y, first + r)[n] =
             args.bias == nullptr ? totals[r][c] : totals[r][c] + args.bias[n];
 }
 

@@ -34,10 +34,7 @@ __global__ void linear_registers(LinearArgs args) {
         for (int r = t / kSumBlock, k = t % kSumBlock; r < kWideRows;
              r += kSide * kSide / kSumBlock)
             if (k < count)  // rows behind the last are zeros that nobody stores
-                inputs[r][k] =
-                    r < here
-                        ? args.x[static_cast<long long>(first + r) * args.x_stride + begin + k]
-                        : 0.0f;
+                inputs[r][k] = r < here ? row(args.x, first + r)[begin + k] : 0.0f;
         __syncthreads();
         float block[kEach][kEach] = {};
         for (int k = 0; k < count; ++k) {
@@ -64,7 +61,7 @@ __global__ void linear_registers(LinearArgs args) {
         for (int j = 0; j < kEach; ++j) {
             const int r = ty * kEach + i, n = blockIdx.x * kPanel + tx * kEach + j;
             if (r < here && n < args.w.outputs)
-                args.y[static_cast<long long>(first + r) * args.y_stride + n] =
+                row(args.y, first + r)[n] =
                     args.bias == nullptr ? total[i][j] : total[i][j] + args.bias[n];
         }
 }

@@ -13,8 +13,8 @@ namespace kvlab::KVLAB_KERNELS {
 __global__ void rms_norm_naive(NormArgs args) {
     const int r = blockIdx.x * blockDim.x + threadIdx.x, width = args.width;
     if (r >= args.rows) return;
-    const float* in = args.x + static_cast<long long>(r) * args.x_stride;
-    float* out = args.y + static_cast<long long>(r) * args.y_stride;
+    const float* in = row(args.x, r);
+    float* out = row(args.y, r);
     float total = 0.0f;
     for (int begin = 0; begin < width; begin += kSumBlock) {
         float block = 0.0f;

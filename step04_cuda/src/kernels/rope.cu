@@ -12,8 +12,7 @@ __global__ void rotate_heads(RotateArgs args) {
     const int pair = blockIdx.x * blockDim.x + threadIdx.x, pairs = (args.head_dim + 1) / 2;
     if (pair >= args.n_heads * pairs) return;
     const int i = pair % pairs;
-    float* row = args.heads + static_cast<long long>(blockIdx.y) * args.stride;
-    float* head = row + pair / pairs * args.head_dim;
+    float* head = row(args.heads, blockIdx.y) + pair / pairs * args.head_dim;
     const float x0 = head[2 * i], factor = args.factor;
     if (2 * i + 1 == args.head_dim) {  // an odd head's last number has no partner
         head[2 * i] = x0 * factor;
