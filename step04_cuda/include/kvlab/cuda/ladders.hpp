@@ -12,8 +12,9 @@
 //                                  behind it launch_linear_mine(), as in its neighbours
 //   src/ladders.cpp                that function's name, and a row of the table
 //
-// CMake, tests, benchmark, programs and pictures find it there. The engine and the cache take
-// what suits a call's size; they have their names for that in their constructors.
+// CMake, tests, benchmark, programs and pictures find it there. Engine, cache and sampler look
+// up what suits a call's size in their constructors, by name. Before its figures are published,
+// its counts are predicted by hand (tests/tools/reports/simt_counts.py).
 #pragma once
 
 #include <span>
