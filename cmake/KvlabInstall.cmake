@@ -13,13 +13,23 @@ install(FILES ${PROJECT_SOURCE_DIR}/weights/tiny.gguf ${PROJECT_SOURCE_DIR}/weig
         DESTINATION ${CMAKE_INSTALL_DATADIR}/kvlab)
 install(FILES ${PROJECT_SOURCE_DIR}/README.md ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
 
-# Two sets of targets: the first stands alone, the second (kvlab::cuda and what links it) needs Boost and perhaps CUDA.
-# A project that asks for components of the first alone is not asked for either.
+# Two sets of targets: the first stands alone, the second (kvlab::simt, kvlab::cuda and what links them) needs Boost and
+# perhaps CUDA. A project that asks for components of the first alone is not asked for either. The libraries come in the
+# order in which they were made, so each comes after what it links.
 set(KVLAB_PLAIN_COMPONENTS)
 set(KVLAB_CUDA_COMPONENTS)
+set(needing Boost::context)
 foreach(library IN LISTS libraries)
     string(REPLACE "kvlab_" "" component ${library})
-    if(component MATCHES "^(cuda|policies|quant)$")
+    get_target_property(links ${library} INTERFACE_LINK_LIBRARIES)
+    set(needs FALSE)
+    foreach(link IN LISTS links)
+        if(link IN_LIST needing)
+            set(needs TRUE)
+        endif()
+    endforeach()
+    if(needs)
+        list(APPEND needing ${library} kvlab::${component})
         list(APPEND KVLAB_CUDA_COMPONENTS ${component})
     else()
         list(APPEND KVLAB_PLAIN_COMPONENTS ${component})

@@ -32,6 +32,28 @@ static_assert(!IsKernelParameter<const float4*>::value);
 static_assert(!IsKernelParameter<dim3>::value);
 static_assert(!IsKernelParameter<float&>::value);
 
+namespace {
+
+struct PlainArgs {
+    const float* x;
+    int n;
+};
+
+struct VectorArgs {
+    float4 four;
+};
+
+struct TextArgs {
+    std::string text;
+};
+
+}  // namespace
+
+static_assert(IsKernelParameter<PlainArgs>::value);
+static_assert(!IsKernelParameter<VectorArgs>::value);
+static_assert(!IsKernelParameter<TextArgs>::value);
+static_assert(!IsKernelParameter<PlainArgs*>::value);
+
 TEST_SUITE_BEGIN("step04");
 
 namespace {

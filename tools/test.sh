@@ -249,8 +249,8 @@ stage_install() { # cmake --install, and projects of their own that use what is 
     check cmake --build build/consumer_kvcache
     check build/consumer_kvcache/consumer
     check "${consumer[@]}" "${without[@]}" -B build/consumer_no_boost
-    check refused "component policies: Boost.Context is missing" \
-        "${consumer[@]}" "${without[@]}" -B build/consumer_refused "-DCOMPONENTS=kvcache;policies"
+    check refused "component cuda: Boost.Context is missing" \
+        "${consumer[@]}" "${without[@]}" -B build/consumer_refused "-DCOMPONENTS=kvcache;cuda"
     check refused "there is no component pages; this installation has tensor, weights" \
         "${consumer[@]}" -B build/consumer_refused "-DCOMPONENTS=kvcache;pages"
     local file

@@ -13,7 +13,7 @@
 #include <vector>
 
 #include <kvlab/cuda/device_calls.hpp>
-#include <kvlab/cuda/launch.hpp>
+#include <kvlab/cuda/launch_shape.hpp>
 #include <kvlab/cuda/simt.hpp>
 #include <kvlab/tensor/random.hpp>
 

@@ -76,12 +76,12 @@ ProgramImage::ProgramImage() : path_(own_path()) {
 
 void ProgramImage::read_symbols() {
     std::ifstream file(path_, std::ios::binary);
-    const auto head = read_table<ElfW(Ehdr)>(file, 0, 1);
-    if (head.empty()) return;
-    const auto sections = read_table<ElfW(Shdr)>(file, head[0].e_shoff,
-                                                 static_cast<std::uint64_t>(head[0].e_shnum));
-    if (head[0].e_shstrndx >= sections.size()) return;
-    const auto& names_at = sections[head[0].e_shstrndx];
+    const auto header = read_table<ElfW(Ehdr)>(file, 0, 1);
+    if (header.empty()) return;
+    const auto sections = read_table<ElfW(Shdr)>(file, header[0].e_shoff,
+                                                 static_cast<std::uint64_t>(header[0].e_shnum));
+    if (header[0].e_shstrndx >= sections.size()) return;
+    const auto& names_at = sections[header[0].e_shstrndx];
     const auto names = read_table<char>(file, names_at.sh_offset, names_at.sh_size);
     for (const auto& section : sections) {
         if (section.sh_type != SHT_SYMTAB || section.sh_link >= sections.size()) continue;

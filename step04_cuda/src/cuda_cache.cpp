@@ -1,12 +1,16 @@
 #include <kvlab/cuda/cuda_cache.hpp>
 
-#include "kernels/kernels.cuh"
+#include "kernels/sizes.hpp"
+#include "launch_checks.hpp"
 #include "launch_sizes.hpp"
 
 namespace kvlab {
 
 CudaCache::CudaCache(const KvShape& shape, Index capacity, const AttentionRung* attention)
-    : SteppedStore("cuda cache", shape, capacity), attention_(attention) {
+    : SteppedStore("cuda cache", shape, capacity),
+      attention_(attention),
+      fused_(find_rung(attention_rungs(), "fused")),
+      split_(find_rung(attention_rungs(), "split")) {
     const Index floats =
         checked_product("cuda cache", {shape.kv_heads, capacity, shape.head_dim});
     for (Index layer = 0; layer < shape.layers; ++layer)
@@ -18,16 +22,12 @@ CudaCache::CudaCache(const KvShape& shape, Index capacity, const AttentionRung* 
 void CudaCache::write_rows(Index layer,
                            const View<const float>& k,
                            const View<const float>& v) {
-    check(k.stride(1) == shape().head_dim && v.stride(1) == shape().head_dim &&
-              k.stride(0) == v.stride(0),
-          "cuda cache: heads must lie side by side");
+    kernels::AppendArgs args = kernels::append_args(k, v, shape(), pending(), capacity());
     Layer& to = *layers_[static_cast<std::size_t>(layer)];
-    constexpr unsigned block = 128;
-    launch(append_rows,
-           dim3(groups(shape().kv_heads * shape().head_dim, block), groups(pending(), 1)),
-           block, 0, k.data(), v.data(), to_int(k.stride(0)), to.keys.get(), to.values.get(),
-           to_int(shape().kv_heads), to_int(shape().head_dim), to_int(capacity()),
-           to_int(length()));
+    args.keys = to.keys.get();
+    args.values = to.values.get();
+    args.first = to_int(length());
+    kernels::launch_append(args);
 }
 
 AttentionWork CudaCache::attend_rows(Index layer,
@@ -47,25 +47,25 @@ AttentionWork CudaCache::attend_rows(Index layer,
 // Few rows over a long cache: a block of threads per tile. Everything else: one per piece of
 // rows.
 const AttentionRung& CudaCache::rung_for(Index tokens) const {
-    const auto rungs = attention_rungs();
     const Index group = shape().heads / shape().kv_heads;
     if (attention_ != nullptr && attention_->accepts(tokens, group)) return *attention_;
-    constexpr Index kLong = Index{4} * 64;  // slots
+    constexpr Index kLong = Index{4} * kernels::kTile;  // slots
     const bool split = attention_ == nullptr && length() + tokens > kLong;
-    const AttentionRung& last = rungs.back();
-    return split && last.accepts(tokens, group) ? last : find_rung(rungs, "fused");
+    return split && split_.accepts(tokens, group) ? split_ : fused_;
 }
 
 std::unique_ptr<SteppedStore> CudaCache::copied() const {
     auto copy = std::make_unique<CudaCache>(shape(), capacity(), attention_);
     if (length() == 0) return copy;
-    constexpr unsigned block = 128;
-    const dim3 grid(groups(length() * shape().head_dim, block), groups(shape().kv_heads, 1));
     for (std::size_t l = 0; l < layers_.size(); ++l)
         for (auto which : {&Layer::keys, &Layer::values})
-            launch(copy_slots, grid, block, 0, ((*layers_[l]).*which).get(), to_int(capacity()),
-                   ((*copy->layers_[l]).*which).get(), to_int(capacity()), to_int(length()),
-                   to_int(shape().head_dim));
+            kernels::launch_copy_slots({.from = ((*layers_[l]).*which).get(),
+                                        .to = ((*copy->layers_[l]).*which).get(),
+                                        .from_capacity = to_int(capacity()),
+                                        .to_capacity = to_int(copy->capacity()),
+                                        .count = to_int(length()),
+                                        .kv_heads = to_int(shape().kv_heads),
+                                        .head_dim = to_int(shape().head_dim)});
     return copy;
 }
 

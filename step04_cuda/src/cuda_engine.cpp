@@ -6,15 +6,11 @@
 #include <kvlab/attention/pack_tensors.hpp>
 #include <kvlab/cuda/device.hpp>
 
-#include "kernels/kernels.cuh"
-#include "kernels/tile_sizes.hpp"
-#include "launch_sizes.hpp"
+#include "launch_checks.hpp"
 
 namespace kvlab {
 
 namespace {
-
-constexpr unsigned kThreads = 128;  // of kernels with one number per thread
 
 class CudaBuffer final : public Buffer {
 public:
@@ -58,14 +54,9 @@ const DeviceMatrix& on_device(const Matrix& matrix) {
     return static_cast<const DeviceMatrix&>(matrix);
 }
 
-// A grid with a thread for each of `count` numbers of each row.
-dim3 grid_over(const View<const float>& rows, Index count) {
-    return {groups(count, kThreads), groups(rows.dim(0), 1)};
-}
-
 class CudaEngine final : public Engine {
 public:
-    explicit CudaEngine(const KernelChoice& choice) : choice_(choice) {}
+    explicit CudaEngine(const KernelChoice& choice);
 
     std::string name() const override { return "cuda kernels, " + device_name(); }
 
@@ -85,7 +76,7 @@ public:
         copy_bytes_to_host(to.data(), from, static_cast<Index>(to.size_bytes()));
     }
 
-    View<const float> host_rows(const View<const float>& rows, Tensor& room) override;
+    View<const float> host_rows(const View<const float>& rows, Tensor& scratch) override;
     std::unique_ptr<Matrix> load_matrix(std::span<const TensorInfo* const> parts) override;
     void gather(const Matrix& table,
                 std::span<const Token> tokens,
@@ -114,7 +105,10 @@ public:
 private:
     const LinearRung& linear_for(Index rows) const;
 
-    KernelChoice choice_;
+    // Fixed at construction: the rungs for few rows, for some and for many.
+    const LinearRung *linear_few_, *linear_some_, *linear_many_;
+    const NormRung* norm_;
+    MatrixLayout layout_;  // that all three want
     ThreadPool pool_{1};
     SoleUse use_;  // of what follows
     Staged<int> tokens_;
@@ -123,29 +117,36 @@ private:
     std::vector<float> cosine_rows_, sine_rows_;
 };
 
-View<const float> CudaEngine::host_rows(const View<const float>& rows, Tensor& room) {
+View<const float> CudaEngine::host_rows(const View<const float>& rows, Tensor& scratch) {
     const Index R = rows.dim(0), n = rows.dim(1);
-    if (room.size() < R * n) room = Tensor({R * n});
+    if (scratch.size() < R * n) scratch = Tensor({R * n});
     if (rows.contiguous())
-        download(rows.data(), room.flat().first(static_cast<std::size_t>(R * n)));
+        download(rows.data(), scratch.flat().first(static_cast<std::size_t>(R * n)));
     else
         for (Index r = 0; r < R; ++r)
-            download(&rows(r, 0), room.flat().subspan(static_cast<std::size_t>(r * n),
-                                                      static_cast<std::size_t>(n)));
-    return {room.data(), {R, n}};
+            download(&rows(r, 0), scratch.flat().subspan(static_cast<std::size_t>(r * n),
+                                                         static_cast<std::size_t>(n)));
+    return {scratch.data(), {R, n}};
 }
 
 std::unique_ptr<Matrix> CudaEngine::load_matrix(std::span<const TensorInfo* const> parts) {
-    const MatrixLayout layout =
-        choice_.linear == nullptr ? MatrixLayout::panels : choice_.linear->layout;
-    return std::make_unique<DeviceMatrix>(pack_tensors(parts, pool_), layout);
+    return std::make_unique<DeviceMatrix>(pack_tensors(parts, pool_), layout_);
 }
 
 // ANCHOR: linear
+CudaEngine::CudaEngine(const KernelChoice& choice) {
+    const auto chosen = [](const auto* asked, auto rungs, const char* suits) {
+        return asked != nullptr ? asked : &find_rung(rungs, suits);
+    };
+    linear_few_ = chosen(choice.linear, linear_rungs(), "split");
+    linear_some_ = chosen(choice.linear, linear_rungs(), "shared");
+    linear_many_ = chosen(choice.linear, linear_rungs(), "registers");
+    norm_ = chosen(choice.norm, norm_rungs(), "block");
+    layout_ = linear_few_->layout;
+}
+
 const LinearRung& CudaEngine::linear_for(Index rows) const {
-    if (choice_.linear != nullptr) return *choice_.linear;
-    const char* const name = rows <= 4 ? "split" : rows <= 16 ? "shared" : "registers";
-    return find_rung(linear_rungs(), name);
+    return rows <= 4 ? *linear_few_ : rows <= 16 ? *linear_some_ : *linear_many_;
 }
 
 void CudaEngine::linear(const Matrix& w,
@@ -161,28 +162,17 @@ void CudaEngine::gather(const Matrix& table,
                         std::span<const Token> tokens,
                         const View<float>& x) {
     const SoleUse::Guard alone(use_, "cuda engine");
-    const DeviceMatrix& rows = on_device(table);
-    check_shape(x, {static_cast<Index>(tokens.size()), rows.depth()}, "gather: x");
-    for (Token token : tokens)
-        check(token >= 0 && token < rows.outputs(), "token ", token,
-              " is outside of the vocabulary of ", rows.outputs());
+    kernels::GatherArgs args = kernels::gather_args(on_device(table), tokens, x);
     token_row_.assign(tokens.begin(), tokens.end());
-    const int* const on = tokens_.put(token_row_);
-    const int depth = to_int(rows.depth()), stride = to_int(x.stride(0));
-    if (rows.layout() == MatrixLayout::rows)
-        launch(gather_rows, grid_over(x, depth), kThreads, 0, rows.rows(), on, x.data(), stride,
-               depth);
-    else
-        launch(gather_panels, grid_over(x, (depth + 7) / 8), kThreads, 0, rows.format(),
-               rows.panels(), rows.panel_bytes(), on, x.data(), stride, depth);
+    args.tokens = tokens_.put(token_row_);
+    kernels::launch_gather(args);
 }
 
 void CudaEngine::rms_norm(const View<const float>& x,
                           const float* weight,
                           float eps,
                           const View<float>& y) {
-    const NormRung& rung = choice_.norm != nullptr ? *choice_.norm : norm_rungs().back();
-    rung.run({x, weight, eps, y});
+    norm_->run({x, weight, eps, y});
 }
 
 void CudaEngine::layer_norm(const View<const float>& x,
@@ -190,11 +180,7 @@ void CudaEngine::layer_norm(const View<const float>& x,
                             const float* bias,
                             float eps,
                             const View<float>& y) {
-    check_shape(y, x.shape(), "layer_norm: y");
-    const int C = to_int(x.dim(1));
-    launch(layer_norm_block, groups(x.dim(0), 1), kThreads,
-           static_cast<std::size_t>(row_bytes(C)), x.data(), to_int(x.stride(0)), weight, bias,
-           eps, y.data(), to_int(y.stride(0)), C);
+    kernels::launch_layer_norm(kernels::layer_norm_args({x, weight, eps, y}, bias));
 }
 
 // The host's table goes over as the rows of this step's positions alone.
@@ -203,45 +189,33 @@ void CudaEngine::rotate(const View<float>& heads,
                         std::span<const Index> positions,
                         float factor) {
     const SoleUse::Guard alone(use_, "cuda engine");
-    const Index R = heads.dim(0), H = heads.dim(1), D = heads.dim(2);
-    check(static_cast<Index>(positions.size()) == R, "rotate: ", positions.size(),
-          " positions for ", R, " rows");
-    check(heads.stride(1) == D && heads.stride(2) == 1, "rotate: heads must lie side by side");
-    const Index pairs = table == nullptr ? 0 : table->rope_dim() / 2;
+    kernels::RotateArgs args = kernels::rotate_args(heads, table, positions, factor);
+    const Index pairs = args.rope_dim / 2;
     cosine_rows_.clear();
     sine_rows_.clear();
     for (const Index position : positions) {
         if (table == nullptr) break;
-        check(position >= 0 && position < table->positions(), "rotate: position ", position,
-              " is outside of the model's context of ", table->positions());
         cosine_rows_.insert(cosine_rows_.end(), table->cos(position),
                             table->cos(position) + pairs);
         sine_rows_.insert(sine_rows_.end(), table->sin(position), table->sin(position) + pairs);
     }
-    const float* const cosines = pairs > 0 ? cosines_.put(cosine_rows_) : nullptr;
-    const float* const sines = pairs > 0 ? sines_.put(sine_rows_) : nullptr;
-    launch(rotate_heads, dim3(groups(H * ((D + 1) / 2), kThreads), groups(R, 1)), kThreads, 0,
-           heads.data(), to_int(heads.stride(0)), cosines, sines, to_int(H), to_int(D),
-           to_int(2 * pairs), factor);
+    if (pairs > 0) {
+        args.cosines = cosines_.put(cosine_rows_);
+        args.sines = sines_.put(sine_rows_);
+    }
+    kernels::launch_rotate(args);
 }
 
 void CudaEngine::add(const View<const float>& x, const View<float>& y) {
-    check_shape(y, x.shape(), "add: y");
-    launch(add_rows, grid_over(x, x.dim(1)), kThreads, 0, x.data(), to_int(x.stride(0)),
-           y.data(), to_int(y.stride(0)), to_int(x.dim(1)));
+    kernels::launch_add(kernels::elementwise_args(x, y, "add: y"));
 }
 
 void CudaEngine::swiglu(const View<const float>& gate_up, const View<float>& hidden) {
-    const Index F = hidden.dim(1);
-    check_shape(gate_up, {hidden.dim(0), 2 * F}, "swiglu: gate_up");
-    launch(swiglu_rows, grid_over(hidden, F), kThreads, 0, gate_up.data(),
-           to_int(gate_up.stride(0)), hidden.data(), to_int(hidden.stride(0)), to_int(F));
+    kernels::launch_swiglu(kernels::swiglu_args(gate_up, hidden));
 }
 
 void CudaEngine::gelu(const View<const float>& x, const View<float>& y) {
-    check_shape(y, x.shape(), "gelu: y");
-    launch(gelu_rows, grid_over(x, x.dim(1)), kThreads, 0, x.data(), to_int(x.stride(0)),
-           y.data(), to_int(y.stride(0)), to_int(x.dim(1)));
+    kernels::launch_gelu(kernels::elementwise_args(x, y, "gelu: y"));
 }
 
 }  // namespace

@@ -138,4 +138,15 @@ void device_freeze(const void* pointer) {
     if (!on_gpu()) simt::freeze(pointer);
 }
 
+float* Scratch::floats(Index count) {
+    if (!floats_ || floats_->size() < count) {
+        floats_ = nullptr;  // before the new ones are taken
+        // A cache grows token by token: a whole 4096 at a time saves growing with each.
+        constexpr Index kWhole = 4096;
+        floats_ = std::make_unique<DeviceArray<float>>((count + kWhole - 1) / kWhole * kWhole,
+                                                       "scratch");
+    }
+    return floats_->get();
+}
+
 }  // namespace kvlab

@@ -3,35 +3,20 @@
 #include <cstring>
 #include <vector>
 
-#include "kernels/formats.hpp"
+#include "kernels/arguments.hpp"
+#include "launch_sizes.hpp"
 
 namespace kvlab {
 
 namespace {
 
-int format_of(TensorType type) {
-    switch (type) {
-        case TensorType::f32:
-            return kFormatF32;
-        case TensorType::f16:
-            return kFormatF16;
-        case TensorType::bf16:
-            return kFormatBf16;
-        case TensorType::q8_0:
-            return kFormatQ80;
-        case TensorType::q4_0:
-            return kFormatQ40;
-        case TensorType::q4_1:
-            return kFormatQ41;
-        case TensorType::q4_k:
-            return kFormatF32;  // see expanded()
-    }
-    throw Error("device matrix: unknown format");
-}
-
-// A matrix in a format that the kernels do not read becomes floats on its way to the device.
+// A matrix of a type that the kernels do not read becomes floats on its way to the device.
 bool is_expanded(TensorType type) {
     return type == TensorType::q4_k;
+}
+
+TensorType type_on_device(TensorType type) {
+    return is_expanded(type) ? TensorType::f32 : type;
 }
 
 PackedMatrix expanded(const PackedMatrix& packed) {
@@ -61,7 +46,7 @@ DeviceMatrix::DeviceMatrix(const PackedMatrix& packed, MatrixLayout layout)
     : outputs_(packed.outputs()),
       depth_(packed.depth()),
       layout_(layout),
-      format_(layout == MatrixLayout::rows ? kFormatF32 : format_of(packed.type())),
+      type_(layout == MatrixLayout::rows ? TensorType::f32 : type_on_device(packed.type())),
       panel_bytes_(panel_bytes_of(packed)),
       words_(words_of(packed, layout), "weights") {
     if (layout == MatrixLayout::panels) {
@@ -78,6 +63,17 @@ DeviceMatrix::DeviceMatrix(const PackedMatrix& packed, MatrixLayout layout)
         copy_bytes_to_device(words_.get(), rows.data(), words_.size() * Index{sizeof(float)});
     }
     device_freeze(words_.get());
+}
+
+kernels::Weights DeviceMatrix::weights() const {
+    const void* const words = words_.get();
+    const bool in_rows = layout_ == MatrixLayout::rows;
+    return {.rows = in_rows ? static_cast<const float*>(words) : nullptr,
+            .panels = in_rows ? nullptr : static_cast<const unsigned char*>(words),
+            .panel_bytes = panel_bytes_,
+            .type = type_,
+            .outputs = to_int(outputs_),
+            .depth = to_int(depth_)};
 }
 
 }  // namespace kvlab

@@ -2,9 +2,7 @@
 #pragma once
 
 #include <limits>
-#include <span>
 
-#include <kvlab/cuda/vector_types.hpp>
 #include <kvlab/tensor/tensor.hpp>
 
 namespace kvlab {
@@ -19,13 +17,6 @@ inline int to_int(Index size) {
 // How many groups of `each` hold `count`.
 inline unsigned groups(Index count, Index each) {
     return static_cast<unsigned>(to_int((count + each - 1) / each));
-}
-
-// The block size asked for, or the first that a rung names. Throws Error unless 1 to 1024.
-inline unsigned block_of(int asked, std::span<const int> blocks) {
-    const int block = asked == 0 ? blocks[0] : asked;
-    check(block >= 1 && block <= 1024, "cuda: a block has 1 to 1024 threads, found ", block);
-    return static_cast<unsigned>(block);
 }
 
 // Throws Error unless the last axis is contiguous.

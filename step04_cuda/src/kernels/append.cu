@@ -3,37 +3,45 @@
 
 namespace kvlab::KVLAB_KERNELS {
 
-// k, v [T, Hkv, D], tokens `stride` floats apart, to slots first ... first + T - 1 of keys,
-// values [Hkv, capacity, D]. A thread has one number of each. Grid (Hkv * D / threads, T), any
-// block size.
+// A thread has one number of each. Grid (Hkv * D / threads, T), any block size.
 // ANCHOR: append
-__global__ void append_rows(const float* k,
-                            const float* v,
-                            int stride,
-                            float* keys,
-                            float* values,
-                            int kv_heads,
-                            int head_dim,
-                            int capacity,
-                            int first) {
-    const int i = blockIdx.x * blockDim.x + threadIdx.x, t = blockIdx.y;
-    if (i >= kv_heads * head_dim) return;
-    const long long from = static_cast<long long>(t) * stride + i;
-    const long long slot = static_cast<long long>(i / head_dim) * capacity + first + t;
-    keys[slot * head_dim + i % head_dim] = k[from];
-    values[slot * head_dim + i % head_dim] = v[from];
+__global__ void append_rows(AppendArgs args) {
+    const int i = blockIdx.x * blockDim.x + threadIdx.x, t = blockIdx.y, D = args.head_dim;
+    if (i >= args.kv_heads * D) return;
+    const long long slot = static_cast<long long>(i / D) * args.capacity + args.first + t;
+    args.keys[slot * D + i % D] = row(args.k, t)[i];
+    args.values[slot * D + i % D] = row(args.v, t)[i];
 }
 
 // ANCHOR_END: append
 
-// Slots [0, count) of `from` [Hkv, from_capacity, D] to the same slots of `to`: for a fork.
-// Grid (count * D / threads, Hkv), any block size.
-__global__ void copy_slots(
-    const float* from, int from_capacity, float* to, int to_capacity, int count, int head_dim) {
+// For a fork. Grid (count * D / threads, Hkv), any block size.
+__global__ void copy_slots(CopyArgs args) {
     const long long i = static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x;
-    const long long h = blockIdx.y;
-    if (i < static_cast<long long>(count) * head_dim)
-        to[h * to_capacity * head_dim + i] = from[h * from_capacity * head_dim + i];
+    const long long h = blockIdx.y, D = args.head_dim;
+    if (i < args.count * D)
+        args.to[h * args.to_capacity * D + i] = args.from[h * args.from_capacity * D + i];
 }
 
 }  // namespace kvlab::KVLAB_KERNELS
+
+#if KVLAB_HOST_CODE
+KVLAB_LAUNCHABLE(append_rows)
+KVLAB_LAUNCHABLE(copy_slots)
+
+namespace kvlab::kernels {
+
+void launch_append(const AppendArgs& args) {
+    launch(append_rows,
+           {groups(Index{args.kv_heads} * args.head_dim, kThreads), groups(args.tokens, 1)},
+           kThreads, 0, args);
+}
+
+void launch_copy_slots(const CopyArgs& args) {
+    launch(copy_slots,
+           {groups(Index{args.count} * args.head_dim, kThreads), groups(args.kv_heads, 1)},
+           kThreads, 0, args);
+}
+
+}  // namespace kvlab::kernels
+#endif

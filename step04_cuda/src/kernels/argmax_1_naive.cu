@@ -17,3 +17,15 @@ __global__ void argmax_naive(const float* values, int count, int* best) {
 }
 
 }  // namespace kvlab::KVLAB_KERNELS
+
+#if KVLAB_HOST_CODE
+KVLAB_LAUNCHABLE(argmax_naive)
+
+namespace kvlab::kernels {
+
+void launch_argmax_naive(const float* values, int count, int* best, unsigned threads) {
+    launch(argmax_naive, 1, threads, 0, values, count, best);
+}
+
+}  // namespace kvlab::kernels
+#endif

@@ -44,3 +44,15 @@ __global__ void argmax_tree(const float* values, int count, int* best) {
 // ANCHOR_END: argmax
 
 }  // namespace kvlab::KVLAB_KERNELS
+
+#if KVLAB_HOST_CODE
+KVLAB_LAUNCHABLE(argmax_tree)
+
+namespace kvlab::kernels {
+
+void launch_argmax_tree(const float* values, int count, int* best, unsigned threads) {
+    launch(argmax_tree, 1, threads, 0, values, count, best);
+}
+
+}  // namespace kvlab::kernels
+#endif

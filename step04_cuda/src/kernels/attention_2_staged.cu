@@ -16,28 +16,19 @@
 namespace kvlab::KVLAB_KERNELS {
 
 // As scores_naive; grid (T * Hq, tiles), block 64.
-__global__ void scores_staged(const float* q,
-                              int q_stride,
-                              const float* keys,
-                              int capacity,
-                              float* scores,
-                              int slots,
-                              int past,
-                              int heads,
-                              int group,
-                              int head_dim) {
-    __shared__ float tile[kBlock * kTileStride];
-    const int row = blockIdx.x, t = row / heads, h = row % heads, s = threadIdx.x;
-    const int here = smaller(kBlock, past + t + 1 - static_cast<int>(blockIdx.y) * kBlock);
+__global__ void scores_staged(AttentionArgs args, float* scores) {
+    __shared__ float tile[kTile * kTileStride];
+    const int r = blockIdx.x, t = r / args.heads, h = r % args.heads, D = args.head_dim;
+    const int s = threadIdx.x, first_slot = blockIdx.y * kTile;
+    const int here = smaller(kTile, args.past + t + 1 - first_slot);
     if (here <= 0) return;  // all of the tile is behind this token
-    const float* query = q + static_cast<long long>(t) * q_stride + h * head_dim;
-    const float* first = keys + (static_cast<long long>(h / group) * capacity +
-                                 static_cast<long long>(blockIdx.y) * kBlock) *
-                                    head_dim;
+    const float* query = row(args.q, t) + h * D;
+    const float* first =
+        args.keys + (static_cast<long long>(h / args.group) * args.capacity + first_slot) * D;
     float total = 0.0f;
-    for (int begin = 0; begin < head_dim; begin += kBlock) {
-        const int count = smaller(kBlock, head_dim - begin);
-        copy_tile(first, head_dim, begin, count, here, tile);
+    for (int begin = 0; begin < D; begin += kSumBlock) {
+        const int count = smaller(kSumBlock, D - begin);
+        copy_tile(first, D, begin, count, here, tile);
         __syncthreads();
         if (s < here) {
             float block = 0.0f;
@@ -47,13 +38,13 @@ __global__ void scores_staged(const float* q,
         }
         __syncthreads();
     }
-    if (s < here) scores[static_cast<long long>(row) * slots + blockIdx.y * kBlock + s] = total;
+    if (s < here) row(Rows{scores, args.slots}, r)[first_slot + s] = total;
 }
 
 // As softmax_naive; a warp for each row. Grid (T * Hq), block 32.
-__global__ void softmax_warp(float* scores, int slots, float* totals, int past, int heads) {
-    const int row = blockIdx.x, lane = threadIdx.x, sees = past + row / heads + 1;
-    float* of_row = scores + static_cast<long long>(row) * slots;
+__global__ void softmax_warp(AttentionArgs args, float* scores, float* totals) {
+    const int r = blockIdx.x, lane = threadIdx.x, sees = args.past + r / args.heads + 1;
+    float* of_row = row(Rows{scores, args.slots}, r);
     float maximum = exp2_parts(of_row[0]).n;
     for (int s = lane; s < sees; s += 32) {
         const float n = exp2_parts(of_row[s]).n;
@@ -71,15 +62,33 @@ __global__ void softmax_warp(float* scores, int slots, float* totals, int past, 
     __syncwarp();
     // 32 tiles at a time: each lane sums one tile, then the sums are added in order.
     float total = 0.0f;
-    const int tiles = (sees + kBlock - 1) / kBlock;
+    const int tiles = (sees + kTile - 1) / kTile;
     for (int first = 0; first < tiles; first += 32) {
-        const int begin = (first + lane) * kBlock;
+        const int begin = (first + lane) * kTile;
         float mine = 0.0f;
-        for (int s = begin; s < smaller(begin + kBlock, sees); ++s) mine = mine + of_row[s];
+        for (int s = begin; s < smaller(begin + kTile, sees); ++s) mine = mine + of_row[s];
         for (int from = 0; from < smaller(32, tiles - first); ++from)
             total = add_block(first + from == 0, total, __shfl_sync(0xffffffffu, mine, from));
     }
-    if (lane == 0) totals[row] = total;
+    if (lane == 0) totals[r] = total;
 }
 
 }  // namespace kvlab::KVLAB_KERNELS
+
+#if KVLAB_HOST_CODE
+KVLAB_LAUNCHABLE(scores_staged)
+KVLAB_LAUNCHABLE(softmax_warp)
+
+namespace kvlab::kernels {
+
+void launch_attention_staged(const AttentionArgs& args, unsigned threads, Scratch& scratch) {
+    const Index rows = Index{args.tokens} * args.heads;
+    float* const scores = scratch.floats(rows * (args.slots + 1));
+    float* const totals = scores + rows * args.slots;
+    launch(scores_staged, {groups(rows, 1), groups(args.tiles, 1)}, threads, 0, args, scores);
+    launch(softmax_warp, groups(rows, 1), kWarp, 0, args, scores, totals);
+    launch_values(args, scores, totals);
+}
+
+}  // namespace kvlab::kernels
+#endif

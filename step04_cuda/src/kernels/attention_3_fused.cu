@@ -18,34 +18,25 @@ namespace kvlab::KVLAB_KERNELS {
 // Grid (Hkv, T * group / rows_per_block), block a multiple of 32; tile_bytes(rows_per_block, D)
 // of dynamic shared memory.
 // ANCHOR: fused
-__global__ void attention_fused(const float* q,
-                                int q_stride,
-                                const float* keys,
-                                const float* values,
-                                int capacity,
-                                float* out,
-                                int out_stride,
-                                int past,
-                                int tokens,
-                                int group,
-                                int head_dim,
-                                int rows_per_block) {
+__global__ void attention_fused(AttentionArgs args, int rows_per_block) {
     KVLAB_DYNAMIC_SHARED(float, shared);
     __shared__ float tile_maximum[kMostTileRows], maximum[kMostTileRows], total[kMostTileRows];
     __shared__ float old_factor[kMostTileRows], new_factor[kMostTileRows];
     const int kv_head = blockIdx.x, first = blockIdx.y * rows_per_block;
-    const TileRows rows = {first, smaller(rows_per_block, tokens * group - first), group, past};
-    const TileRoom room = tile_room(shared, head_dim);
-    const long long head = static_cast<long long>(kv_head) * capacity * head_dim;
-    copy_queries(room, rows, q, q_stride, kv_head, head_dim);
-    const int end =
-        past + (first + rows.count - 1) / group + 1;  // slots that the last row sees
-    for (int tile = 0; tile * kBlock < end; ++tile) {
-        const int slots = smaller(kBlock, end - tile * kBlock);
-        const long long at = head + static_cast<long long>(tile) * kBlock * head_dim;
-        weigh_tile(room, rows, tile, slots, keys + at, head_dim, tile_maximum);
+    const int group = args.group, D = args.head_dim;
+    const TileRows rows = {first, smaller(rows_per_block, args.tokens * group - first), group,
+                           args.past};
+    const TileScratch scratch = tile_scratch(shared, D);
+    const long long head = static_cast<long long>(kv_head) * args.capacity * D;
+    copy_queries(scratch, rows, args.q, kv_head, D);
+    // Slots that the last row sees.
+    const int end = args.past + (first + rows.count - 1) / group + 1;
+    for (int tile = 0; tile * kTile < end; ++tile) {
+        const int slots = smaller(kTile, end - tile * kTile);
+        const long long at = head + static_cast<long long>(tile) * kTile * D;
+        weigh_tile(scratch, rows, tile, slots, args.keys + at, D, tile_maximum);
         if (const int r = threadIdx.x; r < rows.count && rows.visible(r, tile) > 0) {
-            const float tile_total = total_of(room, r, rows.visible(r, tile));
+            const float tile_total = total_of(scratch, r, rows.visible(r, tile));
             const float before = tile == 0 ? tile_maximum[r] : maximum[r];
             const float now = tile_maximum[r] > before ? tile_maximum[r] : before;
             maximum[r] = now;
@@ -55,20 +46,45 @@ __global__ void attention_fused(const float* q,
                 tile == 0 ? tile_total : total[r] * old_factor[r] + tile_total * new_factor[r];
         }
         // sum_values begins with a barrier: then all threads see the factors.
-        sum_values(room, rows, tile, slots, values + at, head_dim,
+        sum_values(scratch, rows, tile, slots, args.values + at, D,
                    [&](int r, int i, float sum) {
-                       float& all = room.sums[r * head_dim + i];
+                       float& all = scratch.sums[r * D + i];
                        all = tile == 0 ? sum : all * old_factor[r] + sum * new_factor[r];
                    });
     }
-    for (int p = threadIdx.x; p < rows.count * head_dim; p += blockDim.x) {
-        const int r = p / head_dim, row = first + r;
-        out[static_cast<long long>(row / group) * out_stride +
-            (kv_head * group + row % group) * head_dim + p % head_dim] =
-            room.sums[p] / total[r];
+    for (int p = threadIdx.x; p < rows.count * D; p += blockDim.x) {
+        const int r = p / D, h = kv_head * group + (first + r) % group;
+        row(args.out, (first + r) / group)[h * D + p % D] = scratch.sums[p] / total[r];
     }
 }
 
 // ANCHOR_END: fused
 
 }  // namespace kvlab::KVLAB_KERNELS
+
+#if KVLAB_HOST_CODE
+KVLAB_LAUNCHABLE(attention_fused)
+
+namespace kvlab::kernels {
+
+namespace {
+
+// As many rows as share a tile with profit and fit in shared memory.
+int rows_per_block(const AttentionArgs& args) {
+    int rows = std::min(kMostTileRows, args.tokens * args.group);
+    while (rows > 1 && tile_bytes(rows, args.head_dim) > static_cast<int>(kSharedLimit) - 1024)
+        rows /= 2;
+    return rows;
+}
+
+}  // namespace
+
+void launch_attention_fused(const AttentionArgs& args, unsigned threads, Scratch&) {
+    const int rows = rows_per_block(args);
+    launch(attention_fused,
+           {groups(args.kv_heads, 1), groups(Index{args.tokens} * args.group, rows)}, threads,
+           static_cast<std::size_t>(tile_bytes(rows, args.head_dim)), args, rows);
+}
+
+}  // namespace kvlab::kernels
+#endif

@@ -6,26 +6,25 @@
 #pragma once
 
 #include "contract.cuh"
-#include "tile_sizes.hpp"
 
 namespace kvlab::KVLAB_KERNELS {
 
 constexpr int kFour = 4;  // rows that a thread computes at a time, in registers
 
-// What a block of threads keeps in dynamic shared memory: tile_sizes.hpp counts it for the
+// What a block of threads keeps in dynamic shared memory: sizes.hpp counts it for the
 // host. The rows of queries and weights lie side by side, so that one read (float4) gets four
 // of them.
-struct TileRoom {
+struct TileScratch {
     float* tile;     // [64][65]: up to 64 components of the 64 slots' keys, or values
     float* queries;  // [D][16]
     float* weights;  // [64][20]: scores, then weights
     float* sums;     // [rows][D]
 };
 
-__device__ __forceinline__ TileRoom tile_room(float* shared, int head_dim) {
-    float* const queries = shared + kBlock * kTileStride;
+__device__ __forceinline__ TileScratch tile_scratch(float* shared, int head_dim) {
+    float* const queries = shared + kTile * kTileStride;
     float* const weights = queries + head_dim * kMostTileRows;
-    return {shared, queries, weights, weights + kBlock * kWeightStride};
+    return {shared, queries, weights, weights + kTile * kWeightStride};
 }
 
 // Which rows these are: row r is token (first + r) / group, head kv_head * group + (first + r)
@@ -38,7 +37,7 @@ struct TileRows {
     // Slots of a tile that row r sees: 64, all; 0 or less, none. A row behind the last sees
     // none.
     __device__ __forceinline__ int visible(int r, int tile) const {
-        return r >= count ? 0 : smaller(kBlock, past + (first + r) / group + 1 - tile * kBlock);
+        return r >= count ? 0 : smaller(kTile, past + (first + r) / group + 1 - tile * kTile);
     }
 };
 
@@ -80,32 +79,33 @@ __device__ __forceinline__ float4 four_of(const float* shared) {
 // Weights of all rows for the slots of one tile; `keys` is its first slot's. maxima[r] is the
 // largest n. Ends with a barrier.
 // ANCHOR: weigh
-__device__ inline void weigh_tile(const TileRoom& room,
+__device__ inline void weigh_tile(const TileScratch& scratch,
                                   const TileRows& rows,
                                   int tile,
                                   int slots,
                                   const float* keys,
                                   int head_dim,
                                   float* maxima) {
-    for (int begin = 0; begin < head_dim; begin += kBlock) {
-        const int count = smaller(kBlock, head_dim - begin);
-        copy_tile(keys, head_dim, begin, count, slots, room.tile);
+    for (int begin = 0; begin < head_dim; begin += kSumBlock) {
+        const int count = smaller(kSumBlock, head_dim - begin);
+        copy_tile(keys, head_dim, begin, count, slots, scratch.tile);
         __syncthreads();
         // A thread has one slot and four rows: two reads for four fma. Scores of slots that
         // only later rows see are made, too, and not used.
-        for (int p = threadIdx.x; p < rows.fours() * kBlock; p += blockDim.x) {
-            const int r = p / kBlock * kFour, s = p % kBlock;
+        for (int p = threadIdx.x; p < rows.fours() * kTile; p += blockDim.x) {
+            const int r = p / kTile * kFour, s = p % kTile;
             if (s >= slots) continue;
             float4 block = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
             for (int i = 0; i < count; ++i) {
-                const float key = room.tile[s * kTileStride + i];
-                const float4 q = four_of(room.queries + (begin + i) * kMostTileRows + r);
+                const float key = scratch.tile[s * kTileStride + i];
+                const float4 q = four_of(scratch.queries + (begin + i) * kMostTileRows + r);
                 block.x = fmaf(q.x, key, block.x);
                 block.y = fmaf(q.y, key, block.y);
                 block.z = fmaf(q.z, key, block.z);
                 block.w = fmaf(q.w, key, block.w);
             }
-            float4& scores = *reinterpret_cast<float4*>(room.weights + s * kWeightStride + r);
+            float4& scores =
+                *reinterpret_cast<float4*>(scratch.weights + s * kWeightStride + r);
             if (begin > 0) {
                 const float4 total = scores;
                 block = make_float4(total.x + block.x, total.y + block.y, total.z + block.z,
@@ -118,7 +118,7 @@ __device__ inline void weigh_tile(const TileRoom& room,
     for (int r = threadIdx.x / 32; r < rows.count; r += blockDim.x / 32) {
         const int visible = rows.visible(r, tile);
         if (visible <= 0) continue;
-        const float maximum = softmax_tile(room.weights, r, visible);
+        const float maximum = softmax_tile(scratch.weights, r, visible);
         if (threadIdx.x % 32 == 0) maxima[r] = maximum;
     }
     __syncthreads();
@@ -127,9 +127,9 @@ __device__ inline void weigh_tile(const TileRoom& room,
 // ANCHOR_END: weigh
 
 // The sum of row r's weights of this tile: one chain (rule 2).
-__device__ __forceinline__ float total_of(const TileRoom& room, int r, int visible) {
+__device__ __forceinline__ float total_of(const TileScratch& scratch, int r, int visible) {
     float total = 0.0f;
-    for (int s = 0; s < visible; ++s) total = total + room.weights[s * kWeightStride + r];
+    for (int s = 0; s < visible; ++s) total = total + scratch.weights[s * kWeightStride + r];
     return total;
 }
 
@@ -137,16 +137,16 @@ __device__ __forceinline__ float total_of(const TileRoom& room, int r, int visib
 // `values` is the tile's first slot's. There is a barrier before the first use, and one at the
 // end.
 template <class Use>
-__device__ inline void sum_values(const TileRoom& room,
+__device__ inline void sum_values(const TileScratch& scratch,
                                   const TileRows& rows,
                                   int tile,
                                   int slots,
                                   const float* values,
                                   int head_dim,
                                   Use use) {
-    for (int begin = 0; begin < head_dim; begin += kBlock) {
-        const int count = smaller(kBlock, head_dim - begin);
-        copy_tile(values, head_dim, begin, count, slots, room.tile);
+    for (int begin = 0; begin < head_dim; begin += kSumBlock) {
+        const int count = smaller(kSumBlock, head_dim - begin);
+        copy_tile(values, head_dim, begin, count, slots, scratch.tile);
         __syncthreads();
         for (int p = threadIdx.x; p < rows.fours() * count; p += blockDim.x) {
             const int r = p / count * kFour, i = p % count;
@@ -155,8 +155,8 @@ __device__ inline void sum_values(const TileRoom& room,
             for (int j = 0; j < kFour; ++j) visible[j] = rows.visible(r + j, tile);
             float block[kFour] = {};
             for (int s = 0; s < slots; ++s) {
-                const float value = room.tile[s * kTileStride + i];
-                const float4 weight = four_of(room.weights + s * kWeightStride + r);
+                const float value = scratch.tile[s * kTileStride + i];
+                const float4 weight = four_of(scratch.weights + s * kWeightStride + r);
                 // A slot that a row does not see is not added, not even with weight 0.
                 if (s < visible[0]) block[0] = fmaf(weight.x, value, block[0]);
                 if (s < visible[1]) block[1] = fmaf(weight.y, value, block[1]);
@@ -173,19 +173,16 @@ __device__ inline void sum_values(const TileRoom& room,
 
 // The rows' queries [T, Hq, D] to shared memory, and zeros up to the next multiple of four. The
 // next barrier makes them visible.
-__device__ __forceinline__ void copy_queries(const TileRoom& room,
+__device__ __forceinline__ void copy_queries(const TileScratch& scratch,
                                              const TileRows& rows,
-                                             const float* q,
-                                             int q_stride,
+                                             const ConstRows& q,
                                              int kv_head,
                                              int head_dim) {
     for (int p = threadIdx.x; p < rows.fours() * kFour * head_dim; p += blockDim.x) {
-        const int r = p / head_dim, i = p % head_dim, row = rows.first + r;
-        const int head = kv_head * rows.group + row % rows.group;
-        room.queries[i * kMostTileRows + r] =
-            r < rows.count
-                ? q[static_cast<long long>(row / rows.group) * q_stride + head * head_dim + i]
-                : 0.0f;
+        const int r = p / head_dim, i = p % head_dim, t = (rows.first + r) / rows.group;
+        const int h = kv_head * rows.group + (rows.first + r) % rows.group;
+        scratch.queries[i * kMostTileRows + r] =
+            r < rows.count ? row(q, t)[h * head_dim + i] : 0.0f;
     }
 }
 

@@ -9,9 +9,21 @@
 
 #include <kvlab/cuda/kernel.hpp>
 
+#include "arguments.hpp"
+#include "host.hpp"
+#include "sizes.hpp"
+
 namespace kvlab::KVLAB_KERNELS {
 
-constexpr int kBlock = 64;  // terms of one chain (rule 2), slots of one tile (rule 3)
+using namespace kernels;  // what both sides know: arguments and sizes
+
+__device__ __forceinline__ const float* row(const ConstRows& rows, int r) {
+    return rows.first + static_cast<long long>(r) * rows.stride;
+}
+
+__device__ __forceinline__ float* row(const Rows& rows, int r) {
+    return rows.first + static_cast<long long>(r) * rows.stride;
+}
 
 __device__ __forceinline__ int smaller(int a, int b) {
     return a < b ? a : b;

@@ -8,27 +8,54 @@
 namespace kvlab::KVLAB_KERNELS {
 
 // y[r][i] += x[r][i]. Grid (width / threads, R), any block size; so for all kernels below.
-__global__ void add_rows(const float* x, int x_stride, float* y, int y_stride, int width) {
+__global__ void add_rows(ElementwiseArgs args) {
     const int i = blockIdx.x * blockDim.x + threadIdx.x;
-    const long long r = blockIdx.y;
-    if (i < width) y[r * y_stride + i] = y[r * y_stride + i] + x[r * x_stride + i];
+    float* y = row(args.y, blockIdx.y);
+    if (i < args.width) y[i] = y[i] + row(args.x, blockIdx.y)[i];
 }
 
-// hidden[r][i] = silu(gate) * up; gate_up [R, 2 width], gate first.
-__global__ void swiglu_rows(
-    const float* gate_up, int in_stride, float* hidden, int out_stride, int width) {
+// y[r][i] = silu(gate) * up; x [R, 2 width], gate first.
+__global__ void swiglu_rows(ElementwiseArgs args) {
     const int i = blockIdx.x * blockDim.x + threadIdx.x;
-    const long long r = blockIdx.y;
-    if (i >= width) return;
-    const float gate = gate_up[r * in_stride + i], up = gate_up[r * in_stride + width + i];
-    hidden[r * out_stride + i] = silu(gate) * up;
+    if (i >= args.width) return;
+    const float* gate_up = row(args.x, blockIdx.y);
+    row(args.y, blockIdx.y)[i] = silu(gate_up[i]) * gate_up[args.width + i];
 }
 
 // y[r][i] = gelu(x[r][i])
-__global__ void gelu_rows(const float* x, int x_stride, float* y, int y_stride, int width) {
+__global__ void gelu_rows(ElementwiseArgs args) {
     const int i = blockIdx.x * blockDim.x + threadIdx.x;
-    const long long r = blockIdx.y;
-    if (i < width) y[r * y_stride + i] = gelu(x[r * x_stride + i]);
+    if (i < args.width) row(args.y, blockIdx.y)[i] = gelu(row(args.x, blockIdx.y)[i]);
 }
 
 }  // namespace kvlab::KVLAB_KERNELS
+
+#if KVLAB_HOST_CODE
+KVLAB_LAUNCHABLE(add_rows)
+KVLAB_LAUNCHABLE(swiglu_rows)
+KVLAB_LAUNCHABLE(gelu_rows)
+
+namespace kvlab::kernels {
+
+namespace {
+
+void launch_rows(const Kernel<ElementwiseArgs>& kernel, const ElementwiseArgs& args) {
+    launch(kernel, {groups(args.width, kThreads), groups(args.rows, 1)}, kThreads, 0, args);
+}
+
+}  // namespace
+
+void launch_add(const ElementwiseArgs& args) {
+    launch_rows(add_rows, args);
+}
+
+void launch_swiglu(const ElementwiseArgs& args) {
+    launch_rows(swiglu_rows, args);
+}
+
+void launch_gelu(const ElementwiseArgs& args) {
+    launch_rows(gelu_rows, args);
+}
+
+}  // namespace kvlab::kernels
+#endif

@@ -10,30 +10,37 @@
 
 namespace kvlab::KVLAB_KERNELS {
 
-// Grid (N / threads, R), any block size. w [N, K] in rows, floats; bias [N] or null.
+// Grid (N / threads, R), any block size. w in rows.
 // ANCHOR: naive
-__global__ void linear_naive(const float* w,
-                             const float* bias,
-                             const float* x,
-                             int x_stride,
-                             float* y,
-                             int y_stride,
-                             int outputs,
-                             int depth) {
-    const int n = blockIdx.x * blockDim.x + threadIdx.x, r = blockIdx.y;
-    if (n >= outputs) return;
-    const float* row = w + static_cast<long long>(n) * depth;
-    const float* in = x + static_cast<long long>(r) * x_stride;
+__global__ void linear_naive(LinearArgs args) {
+    const int n = blockIdx.x * blockDim.x + threadIdx.x, r = blockIdx.y, depth = args.w.depth;
+    if (n >= args.w.outputs) return;
+    const float* weights = args.w.rows + static_cast<long long>(n) * depth;
+    const float* in = row(args.x, r);
+    float* out = row(args.y, r);
     float total = 0.0f;
-    for (int begin = 0; begin < depth; begin += kBlock) {
+    for (int begin = 0; begin < depth; begin += kSumBlock) {
         float block = 0.0f;
-        for (int k = begin; k < smaller(begin + kBlock, depth); ++k)
-            block = fmaf(in[k], row[k], block);
+        for (int k = begin; k < smaller(begin + kSumBlock, depth); ++k)
+            block = fmaf(in[k], weights[k], block);
         total = add_block(begin == 0, total, block);
     }
-    y[static_cast<long long>(r) * y_stride + n] = bias == nullptr ? total : total + bias[n];
+    out[n] = args.bias == nullptr ? total : total + args.bias[n];
 }
 
 // ANCHOR_END: naive
 
 }  // namespace kvlab::KVLAB_KERNELS
+
+#if KVLAB_HOST_CODE
+KVLAB_LAUNCHABLE(linear_naive)
+
+namespace kvlab::kernels {
+
+void launch_linear_naive(const LinearArgs& args, unsigned threads) {
+    launch(linear_naive, {groups(args.w.outputs, threads), groups(args.rows, 1)}, threads, 0,
+           args);
+}
+
+}  // namespace kvlab::kernels
+#endif

@@ -10,34 +10,39 @@
 
 namespace kvlab::KVLAB_KERNELS {
 
-// Grid (N / threads, R), any block size. w in panels of `panel_bytes`.
-__global__ void linear_coalesced(int format,
-                                 const unsigned char* w,
-                                 long long panel_bytes,
-                                 const float* bias,
-                                 const float* x,
-                                 int x_stride,
-                                 float* y,
-                                 int y_stride,
-                                 int outputs,
-                                 int depth) {
-    const int n = blockIdx.x * blockDim.x + threadIdx.x, r = blockIdx.y;
-    if (n >= outputs) return;
-    const unsigned char* panel = panel_of(w, n, panel_bytes);
-    const float* in = x + static_cast<long long>(r) * x_stride;
+// Grid (N / threads, R), any block size. w in panels.
+__global__ void linear_coalesced(LinearArgs args) {
+    const int n = blockIdx.x * blockDim.x + threadIdx.x, r = blockIdx.y, depth = args.w.depth;
+    if (n >= args.w.outputs) return;
+    const unsigned char* panel = panel_of(args.w, n / kPanel);
+    const float* in = row(args.x, r);
+    float* out = row(args.y, r);
     float total = 0.0f;
-    for (int begin = 0; begin < depth; begin += kBlock) {
+    for (int begin = 0; begin < depth; begin += kSumBlock) {
         float block = 0.0f;
-        for (int k = begin; k < smaller(begin + kBlock, depth); k += kEight) {
+        for (int k = begin; k < smaller(begin + kSumBlock, depth); k += kEight) {
             float eight[kEight];
-            load_eight(format, panel, depth, k, n % kBlock, eight);
+            load_eight(args.w.type, panel, depth, k, n % kPanel, eight);
 #pragma unroll
             for (int i = 0; i < kEight; ++i)
                 if (k + i < depth) block = fmaf(in[k + i], eight[i], block);
         }
         total = add_block(begin == 0, total, block);
     }
-    y[static_cast<long long>(r) * y_stride + n] = bias == nullptr ? total : total + bias[n];
+    out[n] = args.bias == nullptr ? total : total + args.bias[n];
 }
 
 }  // namespace kvlab::KVLAB_KERNELS
+
+#if KVLAB_HOST_CODE
+KVLAB_LAUNCHABLE(linear_coalesced)
+
+namespace kvlab::kernels {
+
+void launch_linear_coalesced(const LinearArgs& args, unsigned threads) {
+    launch(linear_coalesced, {groups(args.w.outputs, threads), groups(args.rows, 1)}, threads,
+           0, args);
+}
+
+}  // namespace kvlab::kernels
+#endif

@@ -14,28 +14,19 @@ constexpr int kMostBlocks = 16;  // of the depth at a time: 64 x 16 threads fill
 
 // Grid (panels, R), block (64, 1 ... 16).
 // ANCHOR: split
-__global__ void linear_split(int format,
-                             const unsigned char* w,
-                             long long panel_bytes,
-                             const float* bias,
-                             const float* x,
-                             int x_stride,
-                             float* y,
-                             int y_stride,
-                             int outputs,
-                             int depth) {
-    __shared__ float blocks[kMostBlocks][kBlock];
+__global__ void linear_split(LinearArgs args) {
+    __shared__ float blocks[kMostBlocks][kPanel];
     const int c = threadIdx.x, mine = threadIdx.y, at_once = blockDim.y;
-    const int n = blockIdx.x * kBlock + c, r = blockIdx.y;
-    const unsigned char* panel = w + blockIdx.x * panel_bytes;
-    const float* in = x + static_cast<long long>(r) * x_stride;
+    const int n = blockIdx.x * kPanel + c, r = blockIdx.y, depth = args.w.depth;
+    const unsigned char* panel = panel_of(args.w, blockIdx.x);
+    const float* in = row(args.x, r);
     float total = 0.0f;
-    for (int first = 0; first < depth; first += at_once * kBlock) {
-        const int begin = first + mine * kBlock;
+    for (int first = 0; first < depth; first += at_once * kSumBlock) {
+        const int begin = first + mine * kSumBlock;
         float block = 0.0f;
-        for (int k = begin; k < smaller(begin + kBlock, depth); k += kEight) {
+        for (int k = begin; k < smaller(begin + kSumBlock, depth); k += kEight) {
             float eight[kEight];
-            load_eight(format, panel, depth, k, c, eight);
+            load_eight(args.w.type, panel, depth, k, c, eight);
 #pragma unroll
             for (int i = 0; i < kEight; ++i)
                 if (k + i < depth) block = fmaf(in[k + i], eight[i], block);
@@ -43,14 +34,29 @@ __global__ void linear_split(int format,
         blocks[mine][c] = block;
         __syncthreads();
         if (mine == 0)
-            for (int b = 0; b < at_once && first + b * kBlock < depth; ++b)
+            for (int b = 0; b < at_once && first + b * kSumBlock < depth; ++b)
                 total = add_block(first + b == 0, total, blocks[b][c]);
         __syncthreads();  // before the next blocks overwrite these
     }
-    if (mine == 0 && n < outputs)
-        y[static_cast<long long>(r) * y_stride + n] = bias == nullptr ? total : total + bias[n];
+    if (mine == 0 && n < args.w.outputs)
+        row(args.y, r)[n] = args.bias == nullptr ? total : total + args.bias[n];
 }
 
 // ANCHOR_END: split
 
 }  // namespace kvlab::KVLAB_KERNELS
+
+// ANCHOR: launch
+#if KVLAB_HOST_CODE
+KVLAB_LAUNCHABLE(linear_split)
+
+namespace kvlab::kernels {
+
+void launch_linear_split(const LinearArgs& args, unsigned threads) {
+    launch(linear_split, {groups(args.w.outputs, kPanel), groups(args.rows, 1)},
+           {kPanel, threads / kPanel}, 0, args);
+}
+
+}  // namespace kvlab::kernels
+#endif
+// ANCHOR_END: launch

@@ -10,44 +10,48 @@
 
 namespace kvlab::KVLAB_KERNELS {
 
-constexpr int kTileRows = 16;
+constexpr int kSharedRows = 16;  // rows of x that share a copy of w
+static_assert(kPanel == kSumBlock, "a thread copies an input and computes an output");
 
 // Grid (panels, R / 16), block (64, 1 ... 16).
-__global__ void linear_shared(int format,
-                              const unsigned char* w,
-                              long long panel_bytes,
-                              const float* bias,
-                              const float* x,
-                              int x_stride,
-                              float* y,
-                              int y_stride,
-                              int rows,
-                              int outputs,
-                              int depth) {
-    __shared__ float weights[kBlock][kBlock];    // [k][c]
-    __shared__ float inputs[kTileRows][kBlock];  // [r][k]
-    __shared__ float totals[kTileRows][kBlock];  // [r][c]
-    const int c = threadIdx.x, n = blockIdx.x * kBlock + c, first = blockIdx.y * kTileRows;
-    const unsigned char* panel = w + blockIdx.x * panel_bytes;
-    for (int begin = 0; begin < depth; begin += kBlock) {
-        const int count = smaller(kBlock, depth - begin);
-        copy_weights(format, panel, depth, begin, count, threadIdx.y * kBlock + c,
-                     blockDim.y * kBlock, weights);
-        for (int r = threadIdx.y; r < kTileRows; r += blockDim.y)
-            if (first + r < rows && c < count)
-                inputs[r][c] = x[static_cast<long long>(first + r) * x_stride + begin + c];
+__global__ void linear_shared(LinearArgs args) {
+    __shared__ float weights[kSumBlock][kPanel];      // [k][c]
+    __shared__ float inputs[kSharedRows][kSumBlock];  // [r][k]
+    __shared__ float totals[kSharedRows][kPanel];     // [r][c]
+    const int c = threadIdx.x, n = blockIdx.x * kPanel + c, first = blockIdx.y * kSharedRows;
+    const int here = smaller(kSharedRows, args.rows - first), depth = args.w.depth;
+    const unsigned char* panel = panel_of(args.w, blockIdx.x);
+    for (int begin = 0; begin < depth; begin += kSumBlock) {
+        const int count = smaller(kSumBlock, depth - begin);
+        copy_weights(args.w.type, panel, depth, begin, count, threadIdx.y * kPanel + c,
+                     blockDim.y * kPanel, weights);
+        for (int r = threadIdx.y; r < here; r += blockDim.y)
+            if (c < count) inputs[r][c] = row(args.x, first + r)[begin + c];
         __syncthreads();
-        for (int r = threadIdx.y; r < smaller(kTileRows, rows - first); r += blockDim.y) {
+        for (int r = threadIdx.y; r < here; r += blockDim.y) {
             float block = 0.0f;
             for (int k = 0; k < count; ++k) block = fmaf(inputs[r][k], weights[k][c], block);
             totals[r][c] = begin == 0 ? block : totals[r][c] + block;
         }
         __syncthreads();
     }
-    if (n >= outputs) return;
-    for (int r = threadIdx.y; r < smaller(kTileRows, rows - first); r += blockDim.y)
-        y[static_cast<long long>(first + r) * y_stride + n] =
-            bias == nullptr ? totals[r][c] : totals[r][c] + bias[n];
+    if (n >= args.w.outputs) return;
+    for (int r = threadIdx.y; r < here; r += blockDim.y)
+        row(args.y, first + r)[n] =
+            args.bias == nullptr ? totals[r][c] : totals[r][c] + args.bias[n];
 }
 
 }  // namespace kvlab::KVLAB_KERNELS
+
+#if KVLAB_HOST_CODE
+KVLAB_LAUNCHABLE(linear_shared)
+
+namespace kvlab::kernels {
+
+void launch_linear_shared(const LinearArgs& args, unsigned threads) {
+    launch(linear_shared, {groups(args.w.outputs, kPanel), groups(args.rows, raw::kSharedRows)},
+           {kPanel, threads / kPanel}, 0, args);
+}
+
+}  // namespace kvlab::kernels
+#endif

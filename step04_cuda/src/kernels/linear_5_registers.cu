@@ -14,37 +14,27 @@
 
 namespace kvlab::KVLAB_KERNELS {
 
-constexpr int kWideRows = 64, kSide = 16, kEach = 4;  // 16 x 16 threads, 4 x 4 outputs each
-constexpr int kPaddedInputs = kBlock + 1;             // rows 4 apart fall into different banks
+constexpr int kSide = 16, kEach = 4;  // 16 x 16 threads, 4 x 4 outputs each
+constexpr int kWideRows = kSide * kEach;
+constexpr int kPaddedInputs = kSumBlock + 1;  // rows 4 apart fall into different banks
+static_assert(kPanel == kSide * kEach && kPanel == kSumBlock, "one tile of w, and of threads");
 
 // Grid (panels, R / 64), block (16, 16).
 // ANCHOR: registers
-__global__ void linear_registers(int format,
-                                 const unsigned char* w,
-                                 long long panel_bytes,
-                                 const float* bias,
-                                 const float* x,
-                                 int x_stride,
-                                 float* y,
-                                 int y_stride,
-                                 int rows,
-                                 int outputs,
-                                 int depth) {
-    __shared__ __align__(16) float weights[kBlock][kBlock];  // [k][c]
-    __shared__ float inputs[kWideRows][kPaddedInputs];       // [r][k]
-    const int tx = threadIdx.x, ty = threadIdx.y, t = ty * kSide + tx;
-    const int first = blockIdx.y * kWideRows, here = smaller(kWideRows, rows - first);
-    const unsigned char* panel = w + blockIdx.x * panel_bytes;
+__global__ void linear_registers(LinearArgs args) {
+    __shared__ __align__(16) float weights[kSumBlock][kPanel];  // [k][c]
+    __shared__ float inputs[kWideRows][kPaddedInputs];          // [r][k]
+    const int tx = threadIdx.x, ty = threadIdx.y, t = ty * kSide + tx, depth = args.w.depth;
+    const int first = blockIdx.y * kWideRows, here = smaller(kWideRows, args.rows - first);
+    const unsigned char* panel = panel_of(args.w, blockIdx.x);
     float total[kEach][kEach] = {};
-    for (int begin = 0; begin < depth; begin += kBlock) {
-        const int count = smaller(kBlock, depth - begin);
-        copy_weights(format, panel, depth, begin, count, t, kSide * kSide, weights);
-        for (int r = t / kBlock; r < kWideRows; r += kEach)
-            if (t % kBlock < count)  // rows behind the last are zeros that nobody stores
-                inputs[r][t % kBlock] =
-                    r < here
-                        ? x[static_cast<long long>(first + r) * x_stride + begin + t % kBlock]
-                        : 0.0f;
+    for (int begin = 0; begin < depth; begin += kSumBlock) {
+        const int count = smaller(kSumBlock, depth - begin);
+        copy_weights(args.w.type, panel, depth, begin, count, t, kSide * kSide, weights);
+        for (int r = t / kSumBlock, k = t % kSumBlock; r < kWideRows;
+             r += kSide * kSide / kSumBlock)
+            if (k < count)  // rows behind the last are zeros that nobody stores
+                inputs[r][k] = r < here ? row(args.x, first + r)[begin + k] : 0.0f;
         __syncthreads();
         float block[kEach][kEach] = {};
         for (int k = 0; k < count; ++k) {
@@ -69,13 +59,27 @@ __global__ void linear_registers(int format,
     for (int i = 0; i < kEach; ++i)
 #pragma unroll
         for (int j = 0; j < kEach; ++j) {
-            const int r = ty * kEach + i, n = blockIdx.x * kBlock + tx * kEach + j;
-            if (r < here && n < outputs)
-                y[static_cast<long long>(first + r) * y_stride + n] =
-                    bias == nullptr ? total[i][j] : total[i][j] + bias[n];
+            const int r = ty * kEach + i, n = blockIdx.x * kPanel + tx * kEach + j;
+            if (r < here && n < args.w.outputs)
+                row(args.y, first + r)[n] =
+                    args.bias == nullptr ? total[i][j] : total[i][j] + args.bias[n];
         }
 }
 
 // ANCHOR_END: registers
 
 }  // namespace kvlab::KVLAB_KERNELS
+
+#if KVLAB_HOST_CODE
+KVLAB_LAUNCHABLE(linear_registers)
+
+namespace kvlab::kernels {
+
+void launch_linear_registers(const LinearArgs& args, unsigned) {
+    launch(linear_registers,
+           {groups(args.w.outputs, kPanel), groups(args.rows, raw::kWideRows)},
+           {raw::kSide, raw::kSide}, 0, args);
+}
+
+}  // namespace kvlab::kernels
+#endif

@@ -9,28 +9,33 @@
 
 namespace kvlab::KVLAB_KERNELS {
 
-// Grid (R / threads), any block size. y may be x.
-__global__ void rms_norm_naive(const float* x,
-                               int x_stride,
-                               const float* weight,
-                               float eps,
-                               float* y,
-                               int y_stride,
-                               int rows,
-                               int width) {
-    const int r = blockIdx.x * blockDim.x + threadIdx.x;
-    if (r >= rows) return;
-    const float* in = x + static_cast<long long>(r) * x_stride;
-    float* out = y + static_cast<long long>(r) * y_stride;
+// Grid (R / threads), any block size.
+__global__ void rms_norm_naive(NormArgs args) {
+    const int r = blockIdx.x * blockDim.x + threadIdx.x, width = args.width;
+    if (r >= args.rows) return;
+    const float* in = row(args.x, r);
+    float* out = row(args.y, r);
     float total = 0.0f;
-    for (int begin = 0; begin < width; begin += kBlock) {
+    for (int begin = 0; begin < width; begin += kSumBlock) {
         float block = 0.0f;
-        for (int i = begin; i < smaller(begin + kBlock, width); ++i)
+        for (int i = begin; i < smaller(begin + kSumBlock, width); ++i)
             block = fmaf(in[i], in[i], block);
         total = add_block(begin == 0, total, block);
     }
-    const float scale = 1.0f / sqrtf(total / static_cast<float>(width) + eps);
-    for (int i = 0; i < width; ++i) out[i] = in[i] * scale * weight[i];
+    const float scale = 1.0f / sqrtf(total / static_cast<float>(width) + args.eps);
+    for (int i = 0; i < width; ++i) out[i] = in[i] * scale * args.weight[i];
 }
 
 }  // namespace kvlab::KVLAB_KERNELS
+
+#if KVLAB_HOST_CODE
+KVLAB_LAUNCHABLE(rms_norm_naive)
+
+namespace kvlab::kernels {
+
+void launch_rms_norm_naive(const NormArgs& args, unsigned threads) {
+    launch(rms_norm_naive, groups(args.rows, threads), threads, 0, args);
+}
+
+}  // namespace kvlab::kernels
+#endif

@@ -12,26 +12,34 @@ namespace kvlab::KVLAB_KERNELS {
 
 // Grid (R), any block size; dynamic shared memory for the padded row and its blocks' sums.
 // ANCHOR: rms_norm
-__global__ void rms_norm_block(const float* x,
-                               int x_stride,
-                               const float* weight,
-                               float eps,
-                               float* y,
-                               int y_stride,
-                               int width) {
-    KVLAB_DYNAMIC_SHARED(float, row);
-    float* const blocks = row + padded_row(width);
-    const float* in = x + static_cast<long long>(blockIdx.x) * x_stride;
-    float* out = y + static_cast<long long>(blockIdx.x) * y_stride;
-    for (int i = threadIdx.x; i < width; i += blockDim.x) row[padded(i)] = in[i];
+__global__ void rms_norm_block(NormArgs args) {
+    KVLAB_DYNAMIC_SHARED(float, terms);
+    const int width = args.width;
+    float* const blocks = terms + padded_row(width);
+    const float* in = row(args.x, blockIdx.x);
+    float* out = row(args.y, blockIdx.x);
+    for (int i = threadIdx.x; i < width; i += blockDim.x) terms[padded(i)] = in[i];
     __syncthreads();
-    const float squares = row_sum(row, width, blocks,
+    const float squares = row_sum(terms, width, blocks,
                                   [](float term, float sum) { return fmaf(term, term, sum); });
-    const float scale = 1.0f / sqrtf(squares / static_cast<float>(width) + eps);
+    const float scale = 1.0f / sqrtf(squares / static_cast<float>(width) + args.eps);
     for (int i = threadIdx.x; i < width; i += blockDim.x)
-        out[i] = row[padded(i)] * scale * weight[i];
+        out[i] = terms[padded(i)] * scale * args.weight[i];
 }
 
 // ANCHOR_END: rms_norm
 
 }  // namespace kvlab::KVLAB_KERNELS
+
+#if KVLAB_HOST_CODE
+KVLAB_LAUNCHABLE(rms_norm_block)
+
+namespace kvlab::kernels {
+
+void launch_rms_norm_block(const NormArgs& args, unsigned threads) {
+    launch(rms_norm_block, groups(args.rows, 1), threads,
+           static_cast<std::size_t>(row_bytes(args.width)), args);
+}
+
+}  // namespace kvlab::kernels
+#endif

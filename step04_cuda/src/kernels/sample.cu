@@ -6,15 +6,13 @@ namespace kvlab::KVLAB_KERNELS {
 
 // The weights are made by all threads. The chains of partial sums are one thread's: each
 // partial sum is a threshold, so their order is part of the result, and a tree would have other
-// roundings. `uniform` is the next number of the host's generator, in [0, 1). weights [count]
-// is room. One block of 2^n threads, at most 1024.
-__global__ void sample_token(
-    const float* logits, int count, float scale, float uniform, float* weights, int* token) {
+// roundings. One block of 2^n threads, at most 1024.
+__global__ void sample_token(SampleArgs args) {
     __shared__ float largest[1024];
-    const int t = threadIdx.x;
-    float maximum = exp2_parts(logits[smaller(t, count - 1)] * scale).n;
+    const int t = threadIdx.x, count = args.count;
+    float maximum = exp2_parts(args.logits[smaller(t, count - 1)] * args.scale).n;
     for (int i = t; i < count; i += blockDim.x) {
-        const float n = exp2_parts(logits[i] * scale).n;
+        const float n = exp2_parts(args.logits[i] * args.scale).n;
         maximum = n > maximum ? n : maximum;
     }
     largest[t] = maximum;
@@ -24,21 +22,33 @@ __global__ void sample_token(
     }
     __syncthreads();
     for (int i = t; i < count; i += blockDim.x) {
-        const Exp2Parts parts = exp2_parts(logits[i] * scale);
-        weights[i] = parts.p * pow2(parts.n - largest[0]);
+        const Exp2Parts parts = exp2_parts(args.logits[i] * args.scale);
+        args.weights[i] = parts.p * pow2(parts.n - largest[0]);
     }
     __syncthreads();
     if (t != 0) return;
     float total = 0.0f;
-    for (int i = 0; i < count; ++i) total = total + weights[i];
-    const float threshold = uniform * total;
+    for (int i = 0; i < count; ++i) total = total + args.weights[i];
+    const float threshold = args.uniform * total;
     float cumulative = 0.0f;
     int i = 0;
     for (; i + 1 < count; ++i) {
-        cumulative = cumulative + weights[i];
+        cumulative = cumulative + args.weights[i];
         if (cumulative > threshold) break;
     }
-    token[0] = i;
+    args.token[0] = i;
 }
 
 }  // namespace kvlab::KVLAB_KERNELS
+
+#if KVLAB_HOST_CODE
+KVLAB_LAUNCHABLE(sample_token)
+
+namespace kvlab::kernels {
+
+void launch_sample(const SampleArgs& args) {
+    launch(sample_token, 1, 1024, 0, args);
+}
+
+}  // namespace kvlab::kernels
+#endif

@@ -8,19 +8,16 @@
 #pragma once
 
 #include "contract.cuh"
-#include "formats.hpp"
 
 namespace kvlab::KVLAB_KERNELS {
 
 constexpr int kEight = 8;            // inputs at a time: one word of 4-bit codes
-constexpr int kScales = kBlock * 2;  // bytes of one half per column
+constexpr int kScales = kPanel * 2;  // bytes of one half per column
 constexpr int kGroup = 32;           // inputs of a block of the quantised formats
 
-// Where panel n / 64 begins. `panel_bytes` is a whole panel's.
-__device__ __forceinline__ const unsigned char* panel_of(const unsigned char* weights,
-                                                         int n,
-                                                         long long panel_bytes) {
-    return weights + n / kBlock * panel_bytes;
+// Where a panel begins. Output n is in panel n / 64.
+__device__ __forceinline__ const unsigned char* panel_of(const Weights& w, int panel) {
+    return w.panels + panel * w.panel_bytes;
 }
 
 __device__ __forceinline__ unsigned half_at(const unsigned char* bytes, int i) {
@@ -31,37 +28,37 @@ __device__ __forceinline__ unsigned half_at(const unsigned char* bytes, int i) {
 // multiple of 8, so all of them share one scale (rule 6).
 // ANCHOR: weights
 __device__ __forceinline__ void load_eight(
-    int format, const unsigned char* panel, int depth, int k, int c, float (&w)[kEight]) {
-    if (format <= kFormatBf16) {  // plain numbers
+    TensorType type, const unsigned char* panel, int depth, int k, int c, float (&w)[kEight]) {
+    if (type == TensorType::f32 || type == TensorType::f16 || type == TensorType::bf16) {
 #pragma unroll
         for (int i = 0; i < kEight; ++i) {
-            const int at = (k + i) * kBlock + c;
+            const int at = (k + i) * kPanel + c;
             w[i] = k + i >= depth         ? 0.0f
-                   : format == kFormatF32 ? reinterpret_cast<const float*>(panel)[at]
-                   : format == kFormatF16 ? f16_to_f32(half_at(panel, at))
+                   : type == TensorType::f32 ? reinterpret_cast<const float*>(panel)[at]
+                   : type == TensorType::f16 ? f16_to_f32(half_at(panel, at))
                                           : bf16_to_f32(half_at(panel, at));
         }
         return;
     }
-    const int scales = format == kFormatQ41 ? 2 * kScales : kScales;
-    const int codes = format == kFormatQ80 ? kGroup * kBlock : kGroup * kBlock / 2;
+    const int scales = type == TensorType::q4_1 ? 2 * kScales : kScales;
+    const int codes = type == TensorType::q8_0 ? kGroup * kPanel : kGroup * kPanel / 2;
     const unsigned char* group = panel + static_cast<long long>(k / kGroup) * (scales + codes);
     const float d = f16_to_f32(half_at(group, c));
     const int in = k % kGroup;
-    if (format == kFormatQ80) {
+    if (type == TensorType::q8_0) {
 #pragma unroll
         for (int i = 0; i < kEight; ++i)
             w[i] = d * static_cast<float>(
-                           static_cast<signed char>(group[scales + (in + i) * kBlock + c]));
+                           static_cast<signed char>(group[scales + (in + i) * kPanel + c]));
         return;
     }
     const unsigned eight =
-        reinterpret_cast<const unsigned*>(group + scales)[in / kEight * kBlock + c];
-    const float m = format == kFormatQ41 ? f16_to_f32(half_at(group + kScales, c)) : 0.0f;
+        reinterpret_cast<const unsigned*>(group + scales)[in / kEight * kPanel + c];
+    const float m = type == TensorType::q4_1 ? f16_to_f32(half_at(group + kScales, c)) : 0.0f;
 #pragma unroll
     for (int i = 0; i < kEight; ++i) {
         const float code = static_cast<float>(eight >> (4 * i) & 15u);
-        w[i] = format == kFormatQ41 ? fmaf(d, code, m) : d * (code - 8.0f);
+        w[i] = type == TensorType::q4_1 ? fmaf(d, code, m) : d * (code - 8.0f);
     }
 }
 
@@ -69,18 +66,18 @@ __device__ __forceinline__ void load_eight(
 
 // Inputs begin ... begin + count of all 64 columns, expanded, by all threads of a block; t is
 // this thread's number of `threads`, a multiple of 64.
-__device__ __forceinline__ void copy_weights(int format,
+__device__ __forceinline__ void copy_weights(TensorType type,
                                              const unsigned char* panel,
                                              int depth,
                                              int begin,
                                              int count,
                                              int t,
                                              int threads,
-                                             float (*weights)[kBlock]) {
-    const int c = t % kBlock;
-    for (int k = t / kBlock * kEight; k < count; k += threads / kBlock * kEight) {
+                                             float (*weights)[kPanel]) {
+    const int c = t % kPanel;
+    for (int k = t / kPanel * kEight; k < count; k += threads / kPanel * kEight) {
         float eight[kEight];
-        load_eight(format, panel, depth, begin + k, c, eight);
+        load_eight(type, panel, depth, begin + k, c, eight);
 #pragma unroll
         for (int i = 0; i < kEight; ++i) weights[k + i][c] = eight[i];
     }

@@ -113,8 +113,9 @@ def moved(launches):
 
 def idea(key, rung):
     """As the chapter's tables of rungs say it."""
-    of = {"rms_norm": "norms.cpp", "argmax": "sampling.cpp", "decode": "attention_rungs.cpp", "prefill": "attention_rungs.cpp"}
-    return re.search(rf'\{{"{rung}", "([^"]+)"', (STEP / "src" / of.get(key, "linear.cpp")).read_text())[1]
+    of = {"rms_norm": "Norm", "argmax": "Argmax", "decode": "Attention", "prefill": "Attention"}
+    table = (STEP / "src/ladders.cpp").read_text().split(f"k{of.get(key, 'Linear')}Rungs[] = {{")[1].split("\n};")[0]
+    return re.search(rf'\{{"{rung}", "([^"]+)"', table)[1]
 
 
 def says_gpu(run):

@@ -25,19 +25,9 @@
 #include <string_view>
 
 #include <kvlab/tensor/tensor.hpp>
+#include <kvlab/tensor/type_number.hpp>
 
 namespace kvlab {
-
-// The numbers are GGUF's own.
-enum class TensorType : std::uint32_t {
-    f32 = 0,
-    f16 = 1,
-    q4_0 = 2,
-    q4_1 = 3,
-    q8_0 = 8,
-    q4_k = 12,
-    bf16 = 30,
-};
 
 inline constexpr TensorType kTensorTypes[] = {
     TensorType::f32,  TensorType::f16,  TensorType::bf16, TensorType::q8_0,

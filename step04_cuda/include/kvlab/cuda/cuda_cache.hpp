@@ -50,7 +50,9 @@ private:
     Tensor held(Index layer, const DeviceArray<float> Layer::*which) const;
     const AttentionRung& rung_for(Index tokens) const;
 
-    const AttentionRung* attention_;
+    // Fixed at construction.
+    const AttentionRung* attention_;  // null: one of these two
+    const AttentionRung &fused_, &split_;
     std::vector<std::unique_ptr<Layer>> layers_;  // [L]
     Scratch scratch_;
 };

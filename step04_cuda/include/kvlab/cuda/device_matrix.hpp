@@ -7,6 +7,10 @@
 
 namespace kvlab {
 
+namespace kernels {
+struct Weights;
+}  // namespace kernels
+
 // rows: [N][K], floats, as textbooks write it. panels: chapter 1's [N/64][K][64], in the format
 // of the file, or as floats if the kernels do not read that one (Q4_K).
 enum class MatrixLayout { rows, panels };
@@ -24,20 +28,13 @@ public:
 
     MatrixLayout layout() const { return layout_; }
 
-    int format() const { return format_; }  // a Format of kernels/formats.hpp
-
-    Index panel_bytes() const { return panel_bytes_; }
-
-    const float* rows() const { return reinterpret_cast<const float*>(words_.get()); }
-
-    const unsigned char* panels() const {
-        return reinterpret_cast<const unsigned char*>(words_.get());
-    }
+    // As kernels see it. Throws Error if they cannot count so far.
+    kernels::Weights weights() const;
 
 private:
     Index outputs_, depth_;
     MatrixLayout layout_;
-    int format_;
+    TensorType type_;
     Index panel_bytes_;
     DeviceArray<unsigned> words_;  // every layout is a whole number of these
 };

@@ -6,6 +6,7 @@
 // Copies come behind the launches before them, and return when they are done.
 #pragma once
 
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -75,6 +76,18 @@ private:
 
     Index count_;
     T* data_;
+};
+
+// Device memory to work in, that a call needs for a while; kept for the next one.
+class Scratch {
+public:
+    // At least `count` floats, whatever they contain; valid until the next call.
+    float* floats(Index count);
+
+    Index bytes() const { return floats_ ? floats_->size() * Index{sizeof(float)} : 0; }
+
+private:
+    std::unique_ptr<DeviceArray<float>> floats_;
 };
 
 }  // namespace kvlab

@@ -20,6 +20,7 @@ public:
 
 private:
     SamplingOptions options_;
+    const ArgmaxRung& largest_;
     Rng rng_;
     Scratch weights_;
     DeviceArray<int> token_;

@@ -1,21 +1,29 @@
 // kernel.hpp - chapter 4: what a kernel file (.cu) includes. On a CPU it defines the words of
 // CUDA; nvcc knows them already, so there it defines three macros and nothing else.
 //
-// A kernel file holds kernels and device functions, no host code, inside of
+// A kernel file holds kernels and device functions, and behind them, where KVLAB_HOST_CODE is
+// 1, how the host launches them (launch.hpp):
 //
-//   namespace kvlab::KVLAB_KERNELS { __global__ void scale(float* x, int n) { ... } }
+//   struct ScaleArgs { float* x; float by; int n; };
+//   namespace kvlab::KVLAB_KERNELS { __global__ void scale(ScaleArgs args) { ... } }
+//   #if KVLAB_HOST_CODE
+//   KVLAB_LAUNCHABLE(scale)
+//   ...
+//   #endif
 //
 // It is compiled two or three times, and all results are in the program: namespace raw,
-// optimised for a CPU; namespace checked, without optimisation and with -fsanitize=thread,
-// which calls one of our functions (simt/hooks.cpp) before every access to memory; and, where
-// there is nvcc, namespace gpu. The namespace keeps them apart for the linker. A kernel that is
-// a template gets an ordinary kernel around it: host code calls kernels by name.
+// optimised for a CPU, and with it the host's part; namespace checked, without optimisation and
+// with -fsanitize=thread, which calls one of our functions (simt/hooks.cpp) before every access
+// to memory; and, where there is nvcc, namespace gpu. The namespace keeps them apart for the
+// linker. A kernel that is a template gets an ordinary kernel around it: host code calls
+// kernels by name.
 #pragma once
 
 #include <kvlab/cuda/vector_types.hpp>
 
 #ifdef __CUDACC__
 #define KVLAB_KERNELS gpu
+#define KVLAB_HOST_CODE 0
 // Dynamic shared memory, the third figure of a launch, as a pointer `name` to Type.
 #define KVLAB_DYNAMIC_SHARED(Type, name)                                  \
     extern __shared__ __align__(16) unsigned char kvlab_dynamic_shared[]; \
@@ -29,6 +37,9 @@
 #ifndef KVLAB_KERNELS  // set by kvlab_kernels() in cmake/KvlabKernels.cmake
 #define KVLAB_KERNELS raw
 #define KVLAB_IS_CHECKED 0
+#define KVLAB_HOST_CODE 1
+#else
+#define KVLAB_HOST_CODE 0
 #endif
 #define KVLAB_STRING_(text) #text
 #define KVLAB_STRING(text) KVLAB_STRING_(text)

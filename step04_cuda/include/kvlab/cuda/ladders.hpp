@@ -5,9 +5,18 @@
 // All rungs give the bits of the CPU engine, with every block size in their table. Arrays and
 // views are device memory unless they say otherwise; the last axis of a view is contiguous.
 // Every `run` throws Error for shapes that do not fit, and for a block size that it refuses.
+//
+// How to add a rung, in two files:
+//
+//   src/kernels/linear_6_mine.cu   the kernel, which takes LinearArgs (arguments.hpp), and
+//                                  behind it launch_linear_mine(), as in its neighbours
+//   src/ladders.cpp                that function's name, and a row of the table
+//
+// CMake, tests, benchmark, programs and pictures find it there. Engine, cache and sampler look
+// up what suits a call's size in their constructors, by name. Before its figures are published,
+// its counts are predicted by hand (tests/tools/reports/simt_counts.py).
 #pragma once
 
-#include <memory>
 #include <span>
 #include <string>
 
@@ -16,12 +25,25 @@
 
 namespace kvlab {
 
+namespace kernels {  // src/kernels/arguments.hpp
+struct LinearArgs;
+struct NormArgs;
+struct AttentionArgs;
+}  // namespace kernels
+
 // What all rungs have: a name for the command line, their idea in a few words, and block sizes
-// (threads) that they accept; the first is what they run with unless asked for another.
+// (threads) to try them with; the first is what they run with unless asked for another. If it
+// is the only one, they refuse all others.
 struct Rung {
     const char* name;
     const char* idea;
     std::span<const int> blocks;
+    int multiple = 1;           // that a block size has to be of
+    bool power_of_two = false;  // that it has to be
+
+    // The block size asked for, 0: the first. Throws Error, for `operation`, unless it is
+    // accepted.
+    unsigned threads(int asked, const char* operation) const;
 };
 
 // y[R, N] = x[R, K] w^T, plus bias [N] unless null.
@@ -35,7 +57,9 @@ struct LinearCall {
 
 struct LinearRung : Rung {
     MatrixLayout layout;  // of w
-    void (*run)(const LinearCall& call);
+    void (*launch)(const kernels::LinearArgs& args, unsigned threads);
+
+    void run(const LinearCall& call) const;
 };
 
 std::span<const LinearRung> linear_rungs();
@@ -50,22 +74,12 @@ struct NormCall {
 };
 
 struct NormRung : Rung {
-    void (*run)(const NormCall& call);
+    void (*launch)(const kernels::NormArgs& args, unsigned threads);
+
+    void run(const NormCall& call) const;
 };
 
 std::span<const NormRung> norm_rungs();
-
-// Device memory that a call needs for a while, kept for the next one.
-class Scratch {
-public:
-    // At least `count` floats, whatever they contain; valid until the next call.
-    float* floats(Index count);
-
-    Index bytes() const { return room_ ? room_->size() * Index{sizeof(float)} : 0; }
-
-private:
-    std::unique_ptr<DeviceArray<float>> room_;
-};
 
 // Causal attention of T new tokens, whose keys and values are in their slots already: token t
 // sees the slots 0 ... past + t.
@@ -80,9 +94,14 @@ struct AttentionCall {
 };
 
 struct AttentionRung : Rung {
-    // Whether it takes so many tokens of so many query heads per KV head.
-    bool (*accepts)(Index tokens, Index group);
-    void (*run)(const AttentionCall& call);
+    Index most_rows;  // tokens times query heads per KV head; 0: any number
+    void (*launch)(const kernels::AttentionArgs& args, unsigned threads, Scratch& scratch);
+
+    bool accepts(Index tokens, Index group) const {
+        return most_rows == 0 || tokens * group <= most_rows;
+    }
+
+    void run(const AttentionCall& call) const;
 };
 
 std::span<const AttentionRung> attention_rungs();
@@ -95,7 +114,9 @@ struct ArgmaxCall {
 };
 
 struct ArgmaxRung : Rung {
-    Index (*run)(const ArgmaxCall& call);
+    void (*launch)(const float* values, int count, int* best, unsigned threads);
+
+    Index run(const ArgmaxCall& call) const;
 };
 
 std::span<const ArgmaxRung> argmax_rungs();

@@ -1,16 +1,19 @@
 // launch.hpp - chapter 4: how host code names a kernel and launches it: one spelling for both
 // worlds.
 //
-//   namespace kvlab { KVLAB_KERNEL(scale, (float* x, float by, int n)); }
-//   launch(scale, 4, 128, 0, x, 2.0f, n);   // scale<<<4, 128, 0>>>(x, 2.0f, n)
+//   struct ScaleArgs { float* x; float by; int n; };
+//   namespace kvlab { KVLAB_KERNEL(scale, (ScaleArgs args)); }
+//   launch(scale, 4, 128, 0, ScaleArgs{x, 2.0f, n});   // scale<<<4, 128, 0>>>(...)
 //
-// The definition is in a kernel file (kernel.hpp). device.hpp says where it runs, and when its
-// errors come up: under the executor at once, on a GPU later.
+// The definition is in a kernel file (kernel.hpp). Where host code stands in that same file,
+// KVLAB_LAUNCHABLE(scale) names the kernel, and its parameters are not said twice. device.hpp
+// says where it runs, and when its errors come up: under the executor at once, on a GPU later.
 //
 // To nvcc a kernel is a function of the host as well (a stub), by whose address CUDA finds it.
 // We declare that function with our own headers. So that both sides give it one name for the
-// linker, a kernel takes numbers, pointers to numbers, and nothing else: CUDA's float4 is not
-// our float4. Inside of the kernel a pointer may be cast to one.
+// linker, a kernel takes numbers, pointers to numbers, and plain structures of our own, and
+// nothing else: CUDA's float4 is not our float4. Inside of the kernel a pointer may be cast to
+// one.
 #pragma once
 
 #ifdef __CUDACC__
@@ -24,44 +27,43 @@
 #else
 
 #include <cstddef>
-#include <functional>
 #include <tuple>
 #include <type_traits>
+#include <utility>
 
 #include <kvlab/cuda/device.hpp>
-#include <kvlab/cuda/vector_types.hpp>
-#include <kvlab/tensor/error.hpp>
+#include <kvlab/cuda/launch_shape.hpp>
 
 namespace kvlab {
 
-inline constexpr std::size_t kStaticSharedLimit = std::size_t{48} << 10;
-// Of static and dynamic shared memory together. Larger than 48 KiB has to be asked for, which
-// launch() does; 64 KiB is what the smallest processors that nvcc 13 knows have (7.5).
-inline constexpr std::size_t kSharedLimit = std::size_t{64} << 10;
-
-struct LaunchShape {
-    const char* kernel;
-    dim3 grid, block;
-    std::size_t static_shared = 0, dynamic_shared = 0;  // bytes
-};
-
-// Throws Error for a launch that no GPU accepts: nothing to run, more than 1024 threads in a
-// block, a grid or a block too long in one dimension, too much shared memory.
-void check_launch(const LaunchShape& shape);
-
 // A number, or a pointer (to a pointer ...) to numbers.
 template <class T>
-struct IsKernelParameter : std::is_arithmetic<T> {};
+struct IsNumber : std::is_arithmetic<T> {};
 
 template <class T>
-struct IsKernelParameter<T*> : IsKernelParameter<std::remove_cv_t<T> > {};
+struct IsNumber<T*> : IsNumber<std::remove_cv_t<T> > {};
+
+// Or a structure that is copied byte by byte, and that all compilers lay out alike.
+template <class T>
+struct IsKernelParameter
+    : std::bool_constant<IsNumber<T>::value ||
+                         (std::is_class_v<T> && std::is_trivially_copyable_v<T> &&
+                          std::is_standard_layout_v<T>)> {};
+
+// CUDA has its own.
+template <>
+struct IsKernelParameter<dim3> : std::false_type {};
+
+template <>
+struct IsKernelParameter<uint3> : std::false_type {};
 
 // The same kernel up to three times. `checked` is null in a build under the thread sanitizer,
 // whose hooks are then its own; `gpu` is null unless nvcc compiled it.
 template <class... Parameters>
 struct Kernel {
     static_assert((IsKernelParameter<Parameters>::value && ...),
-                  "a kernel takes numbers and pointers to numbers (see the top of launch.hpp)");
+                  "a kernel takes numbers, pointers to numbers and plain structures "
+                  "(see the top of launch.hpp)");
 
     const char* name;
     void (*raw)(Parameters...);
@@ -71,16 +73,6 @@ struct Kernel {
 
 template <class... P, class Checked, class Gpu>
 Kernel(const char*, void (*)(P...), Checked, Gpu) -> Kernel<P...>;
-
-namespace simt {
-
-// Whether launches check (simt.hpp). Throws Error if this build cannot.
-bool launches_check();
-
-// Runs `thread` once for each thread of the grid. `function` is the kernel that it calls.
-void run(const LaunchShape& shape, const void* function, const std::function<void()>& thread);
-
-}  // namespace simt
 
 // `function` is the kernel's stub, `arguments` holds a pointer to each of its arguments.
 void launch_on_gpu(const LaunchShape& shape, const void* function, void** arguments);
@@ -96,19 +88,35 @@ void launch_on_gpu(const LaunchShape& shape, const void* function, void** argume
 #define KVLAB_IF_GPU(yes, no) no
 #endif
 
-#define KVLAB_KERNEL(name, parameters)                              \
-    namespace raw {                                                 \
-    void name parameters;                                           \
-    }                                                               \
-    namespace checked {                                             \
-    void name parameters;                                           \
-    }                                                               \
-    namespace gpu {                                                 \
-    void name parameters;                                           \
-    }                                                               \
-    inline constexpr ::kvlab::Kernel name {                         \
-#name, raw::name, KVLAB_IF_CHECKED(checked::name, nullptr), \
-            KVLAB_IF_GPU(gpu::name, nullptr)                        \
+#define KVLAB_VARIANTS(name)                                                          \
+    inline constexpr ::kvlab::Kernel name {                                           \
+#name, ::kvlab::raw::name, KVLAB_IF_CHECKED(::kvlab::checked::name, nullptr), \
+            KVLAB_IF_GPU(::kvlab::gpu::name, nullptr)                                 \
+    }
+
+// In namespace kvlab: a kernel of another file.
+#define KVLAB_KERNEL(name, parameters) \
+    namespace raw {                    \
+    void name parameters;              \
+    }                                  \
+    namespace checked {                \
+    void name parameters;              \
+    }                                  \
+    namespace gpu {                    \
+    void name parameters;              \
+    }                                  \
+    KVLAB_VARIANTS(name)
+
+// Outside of any namespace: a kernel of this file, for kvlab::kernels.
+#define KVLAB_LAUNCHABLE(name) \
+    namespace kvlab::checked { \
+    decltype(raw::name) name;  \
+    }                          \
+    namespace kvlab::gpu {     \
+    decltype(raw::name) name;  \
+    }                          \
+    namespace kvlab::kernels { \
+    KVLAB_VARIANTS(name);      \
     }
 
 // Runs the kernel where device.hpp says: under the executor, it returns when all threads have,

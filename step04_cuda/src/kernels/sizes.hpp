@@ -1,0 +1,29 @@
+// sizes.hpp - chapter 4: sizes that kernels and the host code that launches them share. Kernels
+// count in int; launch_checks.cpp compares these with the sizes of chapters 1 and 2.
+#pragma once
+
+namespace kvlab::kernels {
+
+constexpr int kWarp = 32;
+
+constexpr int kSumBlock = 64;     // terms of one chain (rule 2)
+constexpr int kPanel = 64;        // outputs of a panel of weights
+constexpr int kTile = kSumBlock;  // slots of a tile (rule 3), whose weights are one chain
+
+constexpr int kTileStride = kTile + 1;  // floats from row to row of a tile in shared memory
+constexpr int kMostTileRows = 16;       // rows (token, query head) of one block of threads
+constexpr int kWeightStride = kMostTileRows + 4;  // floats from slot to slot of their weights
+
+// Bytes of dynamic shared memory for attention_tile.cuh.
+constexpr int tile_bytes(int rows, int head_dim) {
+    return (kTile * kTileStride + head_dim * kMostTileRows + kTile * kWeightStride +
+            rows * head_dim) *
+           4;
+}
+
+// Bytes for a padded row of row_sums.cuh and its blocks' sums.
+constexpr int row_bytes(int width) {
+    return (width + (width - 1) / kSumBlock + (width + kSumBlock - 1) / kSumBlock) * 4;
+}
+
+}  // namespace kvlab::kernels
