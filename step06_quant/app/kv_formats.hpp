@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include <kvlab/quant/judge.hpp>
+#include <kvlab/kvcache/judge.hpp>
 #include <kvlab/quant/quant_cache.hpp>
 
 #include "trial.hpp"

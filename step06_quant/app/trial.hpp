@@ -7,7 +7,7 @@
 #include <vector>
 
 #include <kvlab/attention/texts.hpp>
-#include <kvlab/quant/judge.hpp>
+#include <kvlab/kvcache/judge.hpp>
 #include <kvlab/tensor/report.hpp>
 
 namespace kvlab::app {
