@@ -4,10 +4,10 @@
 
 #include <cmath>
 
+#include <kvlab/kvcache/judge.hpp>
 #include <kvlab/quant/gptq.hpp>
 #include <kvlab/quant/int8_engine.hpp>
 #include <kvlab/quant/int8_matrix.hpp>
-#include <kvlab/quant/judge.hpp>
 #include <kvlab/quant/low_rank.hpp>
 #include <kvlab/quant/smooth.hpp>
 #include <kvlab/quant/weight_codec.hpp>

@@ -5,9 +5,9 @@
 
 #include <kvlab/attention/cpu_engine.hpp>
 #include <kvlab/attention/synthetic.hpp>
+#include <kvlab/kvcache/judge.hpp>
 #include <kvlab/kvcache/kv_format.hpp>
 #include <kvlab/quant/edited_weights.hpp>
-#include <kvlab/quant/judge.hpp>
 
 #include "models.hpp"
 

@@ -6,13 +6,13 @@
 #include <limits>
 
 #include <kvlab/attention/wrapped_engine.hpp>
+#include <kvlab/kvcache/judge.hpp>
 #include <kvlab/quant/coded_rows.hpp>
 #include <kvlab/quant/edited_weights.hpp>
 #include <kvlab/quant/expand_kernels.hpp>
 #include <kvlab/quant/gptq.hpp>
 #include <kvlab/quant/int8_engine.hpp>
 #include <kvlab/quant/int8_matrix.hpp>
-#include <kvlab/quant/judge.hpp>
 #include <kvlab/quant/latent_rows.hpp>
 #include <kvlab/quant/linear_algebra.hpp>
 #include <kvlab/quant/lloyd_max.hpp>

@@ -8,9 +8,9 @@
 
 #include <kvlab/attention/synthetic.hpp>
 #include <kvlab/attention/whole_sequence.hpp>
+#include <kvlab/kvcache/judge.hpp>
 #include <kvlab/kvcache/quality.hpp>
 #include <kvlab/quant/int8_engine.hpp>
-#include <kvlab/quant/judge.hpp>
 #include <kvlab/quant/smooth.hpp>
 
 #include "models.hpp"

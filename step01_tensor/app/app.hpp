@@ -3,8 +3,8 @@
 
 #include <string>
 
-#include <kvlab/tensor/program.hpp>
 #include <kvlab/tensor/report.hpp>
+#include <kvlab/tensor/subcommand.hpp>
 #include <kvlab/tensor/tensor.hpp>
 #include <kvlab/tensor/thread_pool.hpp>
 
@@ -12,13 +12,23 @@ namespace kvlab::app {
 
 inline constexpr std::uint64_t kSeed = 42;
 
-// Each part prints its table, adds its figures to `report` and its key=value pairs to `result`,
-// and returns whether what it claims holds.
-bool run_contract(Json& report, std::string& result);
-bool run_goldens(Json& report, std::string& result);
-bool run_matmul(Index rounds, Json& report, std::string& result);
-bool run_ladder(Index threads, Json& report, std::string& result);
-bool run_roofline(Index threads, Json& report, std::string& result);
+struct PartFlags {
+    Index threads = 2, rounds = 25;
+    std::shared_ptr<OutputFile> json;
+};
+
+// A part prints its table, adds its figures to `report` and its key=value pairs to `result`,
+// and returns whether what it claims holds. Each is a subcommand with the program's own flags.
+struct Part {
+    using Run = bool (*)(const PartFlags& flags, Json& report, std::string& result);
+
+    // By default: it is one of those that run without a subcommand, by place.
+    Part(cli::About about, Run run);
+
+    Run run;
+    bool by_default;
+    cli::Subcommand subcommand;
+};
 
 // `rows` x `columns` random floats, near normal, by the generator of rule 5.
 Tensor random_matrix(Index rows, Index columns, std::uint64_t seed);

@@ -145,9 +145,7 @@ bool reassociated_sums(Table& table, const Tensor& x, const Tensor& w) {
     return different;
 }
 
-}  // namespace
-
-bool run_contract(Json& report, std::string& result) {
+bool run_contract(const PartFlags&, Json& report, std::string& result) {
     const Tensor x = random_matrix(T, K, kSeed), w = random_matrix(N, K, kSeed + 1);
     Tensor expected({T, N});
     matmul_plain(x.view(), w.view(), expected.view());
@@ -169,5 +167,13 @@ bool run_contract(Json& report, std::string& result) {
                      " checksum=", hex64(checksum(expected.flat())));
     return equal && different;
 }
+
+const Part kContract{{.place = 10,
+                      .name = "contract",
+                      .text = "one product by all paths, and reassociated",
+                      .by_default = true},
+                     run_contract};
+
+}  // namespace
 
 }  // namespace kvlab::app

@@ -64,9 +64,7 @@ private:
     bool ok_ = true;
 };
 
-}  // namespace
-
-bool run_ladder(Index threads, Json& report, std::string& result) {
+bool run_ladder(const PartFlags& flags, Json& report, std::string& result) {
     const Operands in;
     const SimdLevel best = default_simd_level();
     const float *x = in.x.data(), *w = in.w.data(), *wt = in.transposed.data();
@@ -86,17 +84,24 @@ bool run_ladder(Index threads, Json& report, std::string& result) {
             tensor_kernels(best).f32->multiply(in.packed.panels(), kK, x + t * kK,
                                                in.packed.panel(0), &y(t, 0), Source::memory);
     });
-    ThreadPool one(1), many(threads);
+    ThreadPool one(1), many(flags.threads);
     for (const SimdLevel level : supported_simd_levels())
         ladder.rung("blocked: a weight serves six rows", level, [&](const View<float>& y) {
             matmul(tensor_kernels(level), one, in.x.view(), in.packed, y);
         });
-    ladder.rung(concat("threads: ", threads), best, [&](const View<float>& y) {
+    ladder.rung(concat("threads: ", flags.threads), best, [&](const View<float>& y) {
         matmul(tensor_kernels(best), many, in.x.view(), in.packed, y);
     });
     std::cout << "  one checksum: " << verdict(ladder.ok()) << "\n\n";
     result += concat(" ladder=", ladder.checksum());
     return ladder.ok();
 }
+
+const Part kLadder{{.place = 40,
+                    .name = "ladder",
+                    .text = "from the plain product to the fast one, rung by rung"},
+                   run_ladder};
+
+}  // namespace
 
 }  // namespace kvlab::app

@@ -82,14 +82,12 @@ void print_row(const Size& size, const Speeds& speeds) {
               << verdict(speeds.equal) << "\n";
 }
 
-}  // namespace
-
-bool run_matmul(Index rounds, Json& report, std::string& result) {
+bool run_matmul(const PartFlags& flags, Json& report, std::string& result) {
     const SimdLevel level = default_simd_level();
     std::cout
         << "Plain and packed product in GFLOP/s (an fma counts as two), one thread\n  "
         << processor_name() << ", " << simd_level_name(level) << ", " << compiler_name()
-        << "; medians of " << rounds
+        << "; medians of " << flags.rounds
         << " rounds, by processor time;\n  of peak: the best round of one over the best of the "
            "other\n"
         << "  [T, K] x [K, N]              plain   packed  quartiles        peak   of peak  "
@@ -99,7 +97,7 @@ bool run_matmul(Index rounds, Json& report, std::string& result) {
     part["threads"] = 1;
     bool ok = true;
     for (const Size& size : kSizes) {
-        const Speeds speeds = measure(size, level, rounds);
+        const Speeds speeds = measure(size, level, flags.rounds);
         print_row(size, speeds);
         part["sizes"].push_back({{"shape", {size.T, size.K, size.N}},
                                  {"plain_gflops", to_json(speeds.plain)},
@@ -116,5 +114,13 @@ bool run_matmul(Index rounds, Json& report, std::string& result) {
         << "  One row is a matrix-vector product: the memory sets its speed (roofline).\n\n";
     return ok;
 }
+
+const Part kMatmul{{.place = 30,
+                    .name = "matmul",
+                    .text = "GFLOP/s of the plain and of the packed product",
+                    .by_default = true},
+                   run_matmul};
+
+}  // namespace
 
 }  // namespace kvlab::app

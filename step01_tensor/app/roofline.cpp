@@ -27,17 +27,15 @@ std::string size_text(Index bytes) {
     return bytes < (Index{1} << 20) ? concat(bytes >> 10, " KB") : concat(bytes >> 20, " MB");
 }
 
-}  // namespace
-
-bool run_roofline(Index threads, Json& report, std::string& result) {
-    ThreadPool one(1), all(threads);
-    const bool two = threads > 1;
+bool run_roofline(const PartFlags& flags, Json& report, std::string& result) {
+    ThreadPool one(1), all(flags.threads);
+    const bool two = flags.threads > 1;
     std::cout << "Roofline of " << processor_name() << " (the best of " << kSamples
               << " runs each)\n  " << pad("GFLOP/s of fma", 32) << pad("1 thread", 10, true);
-    if (two) std::cout << pad(concat(threads, " threads"), 12, true);
+    if (two) std::cout << pad(concat(flags.threads, " threads"), 12, true);
     std::cout << "\n";
     Json& part = report["roofline"];
-    part["threads"] = {1, threads};
+    part["threads"] = {1, flags.threads};
     Row peak{};
     for (SimdLevel level : supported_simd_levels()) {
         peak.one = peak_gflops(level, one, kSamples);
@@ -48,7 +46,7 @@ bool run_roofline(Index threads, Json& report, std::string& result) {
     const SimdLevel best = supported_simd_levels().back();
     std::cout << "  " << pad("GB/s read from", 16) << "per thread\n";
     Row memory{};
-    const auto once = memory_levels(1), shared = memory_levels(threads);
+    const auto once = memory_levels(1), shared = memory_levels(flags.threads);
     for (std::size_t i = 0; i < once.size(); ++i) {
         memory.one = read_bandwidth(best, one, once[i].bytes, kSamples);
         memory.all = two ? read_bandwidth(best, all, shared[i].bytes, kSamples) : memory.one;
@@ -60,7 +58,8 @@ bool run_roofline(Index threads, Json& report, std::string& result) {
     const Row ridge{peak.one / memory.one, peak.all / memory.all};
     std::cout << "  ridge point: " << format_number(ridge.one) << " FLOP per byte of DRAM";
     if (two)
-        std::cout << " (" << format_number(ridge.all) << " with " << threads << " threads)";
+        std::cout << " (" << format_number(ridge.all) << " with " << flags.threads
+                  << " threads)";
     std::cout
         << "\n  left of it a kernel waits for memory: a matrix-vector product does 0.5 FLOP "
            "per byte\n\n";
@@ -70,5 +69,13 @@ bool run_roofline(Index threads, Json& report, std::string& result) {
                "GB/s ridge=", format_number(ridge.one));
     return peak.one > 0 && memory.one > 0;
 }
+
+const Part kRoofline{{.place = 50,
+                      .name = "roofline",
+                      .text = "peak fma and memory bandwidth of this machine",
+                      .by_default = true},
+                     run_roofline};
+
+}  // namespace
 
 }  // namespace kvlab::app

@@ -4,16 +4,23 @@
 #include <cstdio>
 #include <map>
 
+#include <kvlab/attention/command_line.hpp>
 #include <kvlab/attention/recall_file.hpp>
 #include <kvlab/attention/score.hpp>
 #include <kvlab/attention/whole_sequence.hpp>
 #include <kvlab/tensor/report.hpp>
 
-#include "app.hpp"
-
 namespace kvlab::app {
 
 namespace {
+
+struct ScoreFlags {
+    SessionOptions session = cli::session_options();
+    std::string text = cli::default_text("heldout.txt");
+    std::string cases = cli::default_text("recall_cases.jsonl");
+    Index windows = 0;  // of the text; 0: all
+    std::shared_ptr<OutputFile> json;
+};
 
 constexpr Index kSinkWindows = 16, kWindow = 512, kSinkFrom = 64;
 
@@ -40,8 +47,6 @@ std::vector<double> sink_of_windows(Session& session,
     }
     return mass;
 }
-
-}  // namespace
 
 int run_score(const ScoreFlags& flags) {
     Session session(flags.session);
@@ -94,5 +99,21 @@ int run_score(const ScoreFlags& flags) {
               << " recall_worst=" << worst << std::endl;
     return cli::kHolds;
 }
+
+void add_score_flags(CLI::App& app, ScoreFlags& flags) {
+    cli::add_model_flags(app, flags.session);
+    app.add_option("--text", flags.text, "text to score")->transform(cli::text_file());
+    app.add_option("--cases", flags.cases, "recall cases, one JSON object per line")
+        ->transform(cli::text_file());
+    cli::add_count(app, "--windows", flags.windows, 0, "of the text, at most; 0: all");
+    cli::add_json_flag(app, flags.json);
+}
+
+const cli::Subcommand kScore{
+    {.place = 10, .name = "score", .text = "bits per byte, recall by distance, attention sink"},
+    add_score_flags,
+    run_score};
+
+}  // namespace
 
 }  // namespace kvlab::app

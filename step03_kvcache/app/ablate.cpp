@@ -11,16 +11,14 @@
 
 #include "ablation.hpp"
 #include "app.hpp"
-#include "commands.hpp"
-#include "subject.hpp"
 
 namespace kvlab::app {
 
 namespace {
 
 struct AblateFlags {
-    SessionOptions session;
-    SamplingOptions sampling;
+    SessionOptions session = cli::session_options(kFloatModel);
+    SamplingOptions sampling = {.temperature = 0.8f, .top_p = 0.95f};
     Index input = 256, output = 32, rounds = 1;
     std::vector<Index> batch = {1, 8, 16};
     std::string cache = "both";
@@ -197,47 +195,38 @@ int run_ablate(const AblateFlags& flags) {
     return identical ? cli::kHolds : cli::kFails;
 }
 
-}  // namespace
-
-Command add_ablate(CLI::App& parent) {
-    CLI::App* sub = parent.add_subcommand(
-        "ablate", "the cache switched off: time, memory, and the text, greedy and sampled");
-    const auto flags = std::make_shared<AblateFlags>();
-    flags->session.source_weights = KVLAB_SOURCE_WEIGHTS;
-    flags->session.model = kFloatModel;
-    flags->sampling.temperature = 0.8f;
-    flags->sampling.top_p = 0.95f;
-    cli::add_model_flags(*sub, flags->session);
-    cli::add_sampling_flags(*sub, flags->sampling);
-    const auto count = [sub](const char* name, Index& value, const char* text) {
-        return sub->add_option(name, value, text)
-            ->check(CLI::Range(Index{1}, Index{1} << 24))
-            ->capture_default_str();
-    };
+void add_ablate_flags(CLI::App& app, AblateFlags& flags) {
+    cli::add_model_flags(app, flags.session);
+    cli::add_sampling_flags(app, flags.sampling);
     const CLI::Option* input =
-        count("--input", flags->input, "tokens of each prompt, cut or padded");
-    const CLI::Option* output =
-        count("-n,--output", flags->output, "tokens that each sequence generates");
-    count("--rounds", flags->rounds, "measurements of each, of which medians are shown");
+        cli::add_count(app, "--input", flags.input, 1, "tokens of each prompt, cut or padded");
+    const CLI::Option* output = cli::add_count(app, "-n,--output", flags.output, 1,
+                                               "tokens that each sequence generates");
+    cli::add_count(app, "--rounds", flags.rounds, 1,
+                   "measurements of each, of which medians are shown");
     const CLI::Option* batch =
-        sub->add_option("--batch", flags->batch, "sequences at once, a list")
-            ->delimiter(',')
-            ->check(CLI::Range(1, 256))
-            ->capture_default_str();
-    sub->add_option("--cache", flags->cache, "on, off or both")
+        cli::add_count(app, "--batch", flags.batch, {1, 256}, "sequences at once, a list");
+    app.add_option("--cache", flags.cache, "on, off or both")
         ->check(CLI::IsMember({"on", "off", "both"}))
         ->capture_default_str();
-    sub->add_flag("--quick", flags->quick,
-                  "24 tokens, 6 more, batches 1 and 4, unless said otherwise");
-    cli::add_json_flag(*sub, flags->json);
-    return {sub, [flags, input, output, batch] {
-                if (flags->quick) {
-                    if (input->count() == 0) flags->input = 24;
-                    if (output->count() == 0) flags->output = 6;
-                    if (batch->count() == 0) flags->batch = {1, 4};
-                }
-                return run_ablate(*flags);
-            }};
+    app.add_flag("--quick", flags.quick,
+                 "24 tokens, 6 more, batches 1 and 4, unless said otherwise");
+    cli::add_json_flag(app, flags.json);
+    app.callback([&flags, input, output, batch] {
+        if (!flags.quick) return;
+        if (input->count() == 0) flags.input = 24;
+        if (output->count() == 0) flags.output = 6;
+        if (batch->count() == 0) flags.batch = {1, 4};
+    });
 }
+
+const cli::Subcommand kAblate{
+    {.place = 90,
+     .name = "ablate",
+     .text = "the cache switched off: time, memory, and the text, greedy and sampled"},
+    add_ablate_flags,
+    run_ablate};
+
+}  // namespace
 
 }  // namespace kvlab::app

@@ -1,9 +1,9 @@
-// app.hpp - chapter 3: what the subcommands of step03_kvcache share.
+// app.hpp - chapter 3: what several subcommands of step03_kvcache share.
 #pragma once
 
 #include <sys/resource.h>
 
-#include <filesystem>
+#include <cstdio>
 #include <fstream>
 #include <string>
 #include <vector>
@@ -11,39 +11,6 @@
 #include <kvlab/attention/command_line.hpp>
 
 namespace kvlab::app {
-
-struct GenerateFlags {
-    SessionOptions session;
-    SamplingOptions sampling;
-    std::string prompt;
-    bool prompt_given = false;
-    std::string system;  // of a chat
-    bool system_given = false;
-    Index steps = 128;
-    Index batch = 1;
-    Index chunk = 512;
-    bool no_cache = false, compare = false, chat = false, ignore_end = false;
-    std::shared_ptr<OutputFile> json, trace;
-};
-
-struct VerifyFlags {
-    SessionOptions session;
-    SamplingOptions sampling;
-    std::vector<std::string> models;   // empty: all that are there
-    std::vector<std::string> prompts;  // empty: the default three
-    Index steps = 24;
-    std::shared_ptr<OutputFile> json;
-};
-
-struct SpeedFlags {
-    SessionOptions session;
-    Index prefill = 128, context = 0, tokens = 128, batch = 1;
-    Index rounds = 5, warm_up = 1;
-    double seconds = 0.2;  // that a round lasts at least
-    bool all_logits = false, wait = false;
-    std::shared_ptr<OutputFile> json;
-    bool json_on_standard_output = false;  // --json -
-};
 
 // The most memory that the process ever had in use, code and files included. Linux keeps it for
 // the program alone; what getrusage() says is at least what the process had before it became
@@ -58,13 +25,34 @@ inline Index resident_peak_bytes() {
 }
 
 // Those of `names` that are there; prints which are not.
-std::vector<std::string> present_models(const std::vector<std::string>& names,
-                                        const std::filesystem::path& source_weights);
+inline std::vector<std::string> present_models(const std::vector<std::string>& names) {
+    std::vector<std::string> present;
+    for (const std::string& name : names) {
+        try {
+            find_model(name, cli::kSourceWeights);
+            present.push_back(name);
+        } catch (const Error&) {
+            std::printf("%s: not here, skipped\n", name.c_str());
+        }
+    }
+    return present;
+}
 
-// Each returns an exit code.
-int run_generate(const GenerateFlags& flags);
-int run_chat(const GenerateFlags& flags);
-int run_verify(const VerifyFlags& flags);
-int run_speed(const SpeedFlags& flags);
+// SmolLM2 in floats: what an experiment runs on when its figures are about floats.
+inline constexpr const char* kFloatModel = "SmolLM2-135M-Instruct-F32";
+
+// Throws Error if options.model is the model in floats and its file is not there. The file that
+// can be fetched is Q4_1, so the message also says how to make floats of it.
+inline void check_float_model(const SessionOptions& options) {
+    if (options.model != kFloatModel) return;
+    try {
+        find_model(options.model, options.source_weights);
+    } catch (const Error& error) {
+        throw Error(concat(error.what(),
+                           " in Q4_1; then: kvlab_weights convert SmolLM2-135M-Instruct-Q4_1 "
+                           "weights/downloads/",
+                           kFloatModel, ".gguf --type f32"));
+    }
+}
 
 }  // namespace kvlab::app

@@ -9,7 +9,7 @@
 #include <kvlab/tensor/report.hpp>
 #include <kvlab/weights/chat.hpp>
 
-#include "app.hpp"
+#include "generate.hpp"
 
 namespace kvlab::app {
 

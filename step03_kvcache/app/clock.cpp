@@ -6,22 +6,20 @@
 #include <memory>
 #include <vector>
 
+#include <kvlab/attention/command_line.hpp>
 #include <kvlab/attention/generate.hpp>
 #include <kvlab/attention/whole_sequence.hpp>
 #include <kvlab/kvcache/kv_format.hpp>
+#include <kvlab/kvcache/subject.hpp>
 #include <kvlab/tensor/measure.hpp>
 #include <kvlab/tensor/report.hpp>
-
-#include "app.hpp"
-#include "commands.hpp"
-#include "subject.hpp"
 
 namespace kvlab::app {
 
 namespace {
 
 struct ClockFlags {
-    SessionOptions session;
+    SessionOptions session = cli::session_options();
     Index prompt = 4, rounds = 5, warm_up = 1;
     std::vector<Index> steps = {32, 64, 128, 256};
     std::vector<Index> batch = {1};
@@ -46,8 +44,7 @@ std::unique_ptr<KvStore> make_store(const Row& row, Subject& subject, Index capa
     const KvShape shape = subject.decoder().kv_shape();
     if (row.store == "none")
         return std::make_unique<WholeSequence>(shape, capacity, subject.level());
-    return make_cache(find_kv_format(kv_formats(), row.store), shape, capacity,
-                      subject.level());
+    return make_cache(find_kv_format(kv_formats(), row.store), shape, capacity, subject.level());
 }
 
 // One generation of every sequence of the batch, from nothing. The first step holds the prompt.
@@ -195,38 +192,30 @@ int run_clock(const ClockFlags& flags) {
     return same ? cli::kHolds : cli::kFails;
 }
 
-}  // namespace
-
-Command add_clock(CLI::App& parent) {
-    CLI::App* sub = parent.add_subcommand(
-        "clock", "time per token with the cache and without, by length and batch");
-    const auto flags = std::make_shared<ClockFlags>();
-    cli::add_model_flags(*sub, flags->session);
-    const auto count = [sub](const char* name, Index& value, Index least, const char* text) {
-        sub->add_option(name, value, text)
-            ->check(CLI::Range(least, Index{1} << 24))
-            ->capture_default_str();
-    };
-    count("--prompt", flags->prompt, 1, "tokens of the prompt");
-    count("--rounds", flags->rounds, 1, "measurements of each, of which medians are shown");
-    count("--warm-up", flags->warm_up, 0, "rounds before them that do not count");
-    sub->add_option("-n,--steps", flags->steps, "tokens to generate, a list")
+void add_clock_flags(CLI::App& app, ClockFlags& flags) {
+    cli::add_model_flags(app, flags.session);
+    cli::add_count(app, "--prompt", flags.prompt, 1, "tokens of the prompt");
+    cli::add_count(app, "--rounds", flags.rounds, 1,
+                   "measurements of each, of which medians are shown");
+    cli::add_count(app, "--warm-up", flags.warm_up, 0, "rounds before them that do not count");
+    cli::add_count(app, "-n,--steps", flags.steps, 1, "tokens to generate, a list");
+    cli::add_count(app, "--batch", flags.batch, {1, 256}, "sequences at once, a list");
+    app.add_option("--cache", flags.caches, "formats of the cache: f32, f16, int8")
         ->delimiter(',')
-        ->check(CLI::Range(1, 1 << 24))
+        ->check(CLI::IsMember(format_names(kv_formats())))
         ->capture_default_str();
-    sub->add_option("--batch", flags->batch, "sequences at once, a list")
-        ->delimiter(',')
-        ->check(CLI::Range(1, 256))
-        ->capture_default_str();
-    sub->add_option("--cache", flags->caches, "formats of the cache: f32, f16, int8")
-        ->delimiter(',')
-        ->check(CLI::IsMember({"f32", "f16", "int8"}))
-        ->capture_default_str();
-    sub->add_flag("--no-uncached", flags->no_uncached,
-                  "leave out the runs without a cache, which take long");
-    cli::add_json_flag(*sub, flags->json);
-    flags->session.source_weights = KVLAB_SOURCE_WEIGHTS;
-    return {sub, [flags] { return run_clock(*flags); }};
+    app.add_flag("--no-uncached", flags.no_uncached,
+                 "leave out the runs without a cache, which take long");
+    cli::add_json_flag(app, flags.json);
 }
+
+const cli::Subcommand kClock{
+    {.place = 60,
+     .name = "clock",
+     .text = "time per token with the cache and without, by length and batch"},
+    add_clock_flags,
+    run_clock};
+
+}  // namespace
 
 }  // namespace kvlab::app

@@ -3,24 +3,22 @@
 #include <cstdio>
 #include <memory>
 
+#include <kvlab/attention/command_line.hpp>
 #include <kvlab/attention/generate.hpp>
 #include <kvlab/attention/whole_sequence.hpp>
 #include <kvlab/kvcache/closed_forms.hpp>
 #include <kvlab/kvcache/counters.hpp>
 #include <kvlab/kvcache/kv_cache.hpp>
+#include <kvlab/kvcache/subject.hpp>
 #include <kvlab/tensor/memory.hpp>
 #include <kvlab/tensor/report.hpp>
-
-#include "app.hpp"
-#include "commands.hpp"
-#include "subject.hpp"
 
 namespace kvlab::app {
 
 namespace {
 
 struct CountFlags {
-    SessionOptions session;
+    SessionOptions session = cli::session_options();
     Index prompt = 60, steps = 100;
     std::shared_ptr<OutputFile> json;
 };
@@ -139,22 +137,20 @@ int run_count(const CountFlags& flags) {
     return equal ? cli::kHolds : cli::kFails;
 }
 
-}  // namespace
-
-Command add_count(CLI::App& parent) {
-    CLI::App* sub = parent.add_subcommand(
-        "count", "the work with and without the cache: counted, predicted, compared");
-    const auto flags = std::make_shared<CountFlags>();
-    cli::add_model_flags(*sub, flags->session);
-    sub->add_option("--prompt", flags->prompt, "tokens of the prompt")
-        ->check(CLI::Range(1, 1 << 24))
-        ->capture_default_str();
-    sub->add_option("-n,--steps", flags->steps, "tokens to generate")
-        ->check(CLI::Range(1, 1 << 24))
-        ->capture_default_str();
-    cli::add_json_flag(*sub, flags->json);
-    flags->session.source_weights = KVLAB_SOURCE_WEIGHTS;
-    return {sub, [flags] { return run_count(*flags); }};
+void add_count_flags(CLI::App& app, CountFlags& flags) {
+    cli::add_model_flags(app, flags.session);
+    cli::add_count(app, "--prompt", flags.prompt, 1, "tokens of the prompt");
+    cli::add_count(app, "-n,--steps", flags.steps, 1, "tokens to generate");
+    cli::add_json_flag(app, flags.json);
 }
+
+const cli::Subcommand kCount{
+    {.place = 40,
+     .name = "count",
+     .text = "the work with and without the cache: counted, predicted, compared"},
+    add_count_flags,
+    run_count};
+
+}  // namespace
 
 }  // namespace kvlab::app

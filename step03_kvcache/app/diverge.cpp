@@ -6,14 +6,13 @@
 #include <cstdio>
 #include <memory>
 
+#include <kvlab/attention/command_line.hpp>
 #include <kvlab/attention/whole_sequence.hpp>
 #include <kvlab/kvcache/kv_format.hpp>
 #include <kvlab/kvcache/loose_engine.hpp>
 #include <kvlab/kvcache/split_store.hpp>
 #include <kvlab/tensor/report.hpp>
 
-#include "app.hpp"
-#include "commands.hpp"
 #include "trace.hpp"
 
 namespace kvlab::app {
@@ -21,7 +20,7 @@ namespace kvlab::app {
 namespace {
 
 struct DivergeFlags {
-    SessionOptions session;
+    SessionOptions session = cli::session_options();
     SamplingOptions sampling;
     std::string prompt = "In the beginning God created the heaven and the earth.";
     Index steps = 24;
@@ -212,36 +211,38 @@ int run_diverge(const DivergeFlags& flags) {
     return expected ? cli::kHolds : cli::kFails;
 }
 
-}  // namespace
-
-Command add_diverge(CLI::App& parent) {
-    CLI::App* sub = parent.add_subcommand(
-        "diverge", "two runs in lock-step: the first number that differs, and why bits change");
-    const auto flags = std::make_shared<DivergeFlags>();
-    cli::add_model_flags(*sub, flags->session);
-    cli::add_sampling_flags(*sub, flags->sampling);
-    cli::add_prompt_flags(*sub, flags->prompt, "text to go on with");
-    sub->add_option("-n,--steps", flags->steps, "tokens to generate")
-        ->check(CLI::Range(1, 1 << 24))
-        ->capture_default_str();
-    const auto cache = CLI::IsMember({"none", "f32", "f16", "int8"});
-    sub->add_option("-a,--cache-a", flags->a, "of the first run: none, f32, f16 or int8")
+void add_diverge_flags(CLI::App& app, DivergeFlags& flags) {
+    cli::add_model_flags(app, flags.session);
+    cli::add_sampling_flags(app, flags.sampling);
+    cli::add_prompt_flags(app, flags.prompt, "text to go on with");
+    cli::add_count(app, "-n,--steps", flags.steps, 1, "tokens to generate");
+    std::vector<std::string> caches = format_names(kv_formats());
+    caches.insert(caches.begin(), "none");
+    const auto cache = CLI::IsMember(caches);
+    app.add_option("-a,--cache-a", flags.a, "of the first run: none, f32, f16 or int8")
         ->check(cache)
         ->capture_default_str();
-    sub->add_option("-b,--cache-b", flags->b, "of the second run")
+    app.add_option("-b,--cache-b", flags.b, "of the second run")
         ->check(cache)
         ->capture_default_str();
-    sub->add_option("--switch", flags->which,
-                    "break the contract in both: none, order, contraction, f16, split; or all, "
-                    "one after the other")
+    app.add_option("--switch", flags.which,
+                   "break the contract in both: none, order, contraction, f16, split; or all, "
+                   "one after the other")
         ->check(CLI::IsMember({"none", "order", "contraction", "f16", "split", "all"}))
         ->capture_default_str();
-    sub->add_option("--traces", flags->traces,
-                    "compare two recorded runs (generate --trace) instead: FILE or FILE#run")
+    app.add_option("--traces", flags.traces,
+                   "compare two recorded runs (generate --trace) instead: FILE or FILE#run")
         ->expected(2);
-    cli::add_json_flag(*sub, flags->json);
-    flags->session.source_weights = KVLAB_SOURCE_WEIGHTS;
-    return {sub, [flags] { return run_diverge(*flags); }};
+    cli::add_json_flag(app, flags.json);
 }
+
+const cli::Subcommand kDiverge{
+    {.place = 70,
+     .name = "diverge",
+     .text = "two runs in lock-step: the first number that differs, and why bits change"},
+    add_diverge_flags,
+    run_diverge};
+
+}  // namespace
 
 }  // namespace kvlab::app

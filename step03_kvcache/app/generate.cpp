@@ -12,7 +12,7 @@
 #include <kvlab/tensor/measure.hpp>
 #include <kvlab/tensor/report.hpp>
 
-#include "app.hpp"
+#include "generate.hpp"
 #include "trace.hpp"
 
 namespace kvlab::app {
@@ -138,9 +138,8 @@ std::unique_ptr<TraceWriter> open_trace(const Session& session,
     return std::make_unique<TraceWriter>(flags.trace, session, prompt, runs);
 }
 
-}  // namespace
-
 int run_generate(const GenerateFlags& flags) {
+    if (flags.chat) return run_chat(flags);
     Session session(flags.session);
     const std::string prompt_text = flags.prompt_given ? flags.prompt : kDefaultPrompt;
     EncodeReport losses;
@@ -192,5 +191,49 @@ int run_generate(const GenerateFlags& flags) {
               << " checksum=" << first.checksum.hex() << more << std::endl;
     return identical ? cli::kHolds : cli::kFails;
 }
+
+void add_generate_flags(CLI::App& app, GenerateFlags& flags) {
+    cli::add_model_flags(app, flags.session);
+    cli::add_sampling_flags(app, flags.sampling);
+    cli::add_prompt_flags(app, flags.prompt,
+                          "text to go on with (with --chat: what the user says)");
+    cli::add_count(app, "-n,--steps", flags.steps, 0, "tokens to generate at most");
+    cli::add_count(app, "--batch", flags.batch, {1, 256},
+                   "as many sequences at once, with seeds s, s+1, ...");
+    cli::add_count(app, "--chunk", flags.chunk, 0,
+                   "feed the prompt in pieces of this many tokens; 0: whole");
+    app.add_flag("--no-cache", flags.no_cache, "run the whole text again for every token");
+    app.add_flag("--compare", flags.compare,
+                 "with the cache, then without, and compare every bit")
+        ->excludes("--no-cache");
+    app.add_flag("--ignore-end", flags.ignore_end, "go on after the model's end of text");
+    CLI::Option* const chat =
+        app.add_flag("--chat", flags.chat,
+                     "talk to the model in its chat format; without -p: read lines")
+            ->excludes("--batch")
+            ->excludes("--compare")
+            ->excludes("--no-cache")
+            ->excludes("--ignore-end");
+    app.add_option("--system", flags.system,
+                   "with --chat: the message before the first; default: the model's own")
+        ->needs(chat);
+    cli::add_json_flag(app, flags.json);
+    cli::add_output_flag(
+        app, "--trace", flags.trace,
+        "record every number of the run in this file, for diverge and viewer.py")
+        ->excludes("--chat")
+        ->excludes("--batch");
+    app.callback([&app, &flags] {
+        flags.prompt_given = app.count("--prompt") > 0 || app.count("--file") > 0;
+        flags.system_given = app.count("--system") > 0;
+    });
+}
+
+const cli::Subcommand kGenerate{
+    {.place = 10, .name = "generate", .text = "go on with a prompt, or chat"},
+    add_generate_flags,
+    run_generate};
+
+}  // namespace
 
 }  // namespace kvlab::app

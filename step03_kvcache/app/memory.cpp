@@ -8,12 +8,11 @@
 #include <kvlab/attention/whole_sequence.hpp>
 #include <kvlab/kvcache/closed_forms.hpp>
 #include <kvlab/kvcache/kv_format.hpp>
+#include <kvlab/kvcache/subject.hpp>
 #include <kvlab/tensor/report.hpp>
 
 #include "app.hpp"
 #include "at_scale.hpp"
-#include "commands.hpp"
-#include "subject.hpp"
 
 namespace kvlab::app {
 
@@ -22,7 +21,7 @@ namespace {
 constexpr Index kMB = Index{1} << 20;
 
 struct MemoryFlags {
-    SessionOptions session;
+    SessionOptions session = cli::session_options("distilgpt2");
     Index prompt = 4;
     std::vector<Index> steps = {32, 64, 128, 256};
     std::string cache = "f32";
@@ -152,27 +151,22 @@ int run_memory(const MemoryFlags& flags) {
     return exact ? cli::kHolds : cli::kFails;
 }
 
-}  // namespace
-
-Command add_memory(CLI::App& parent) {
-    CLI::App* sub =
-        parent.add_subcommand("memory", "bytes of the cache: formula, held, allocated, peak");
-    const auto flags = std::make_shared<MemoryFlags>();
-    cli::add_model_flags(*sub, flags->session);
-    sub->add_option("--prompt", flags->prompt, "tokens of the prompt")
-        ->check(CLI::Range(1, 1 << 24))
+void add_memory_flags(CLI::App& app, MemoryFlags& flags) {
+    cli::add_model_flags(app, flags.session);
+    cli::add_count(app, "--prompt", flags.prompt, 1, "tokens of the prompt");
+    cli::add_count(app, "-n,--steps", flags.steps, 1, "tokens to generate, a list");
+    app.add_option("--cache", flags.cache, "f32, f16 or int8")
+        ->check(CLI::IsMember(format_names(kv_formats())))
         ->capture_default_str();
-    sub->add_option("-n,--steps", flags->steps, "tokens to generate, a list")
-        ->delimiter(',')
-        ->check(CLI::Range(1, 1 << 24))
-        ->capture_default_str();
-    sub->add_option("--cache", flags->cache, "f32, f16 or int8")
-        ->check(CLI::IsMember({"f32", "f16", "int8"}))
-        ->capture_default_str();
-    cli::add_json_flag(*sub, flags->json);
-    flags->session.source_weights = KVLAB_SOURCE_WEIGHTS;
-    flags->session.model = "distilgpt2";
-    return {sub, [flags] { return run_memory(*flags); }};
+    cli::add_json_flag(app, flags.json);
 }
+
+const cli::Subcommand kMemory{{.place = 50,
+                               .name = "memory",
+                               .text = "bytes of the cache: formula, held, allocated, peak"},
+                              add_memory_flags,
+                              run_memory};
+
+}  // namespace
 
 }  // namespace kvlab::app

@@ -10,7 +10,6 @@
 #include <kvlab/tensor/report.hpp>
 
 #include "app.hpp"
-#include "commands.hpp"
 
 namespace kvlab::app {
 
@@ -20,21 +19,19 @@ namespace {
 constexpr Index kLongestDefaultWindow = 1024;
 
 struct QualityFlags {
-    SessionOptions session;
+    SessionOptions session = cli::session_options();
     std::vector<std::string> models;  // empty: all that are there
-    std::string text = cli::default_text("heldout.txt", KVLAB_SOURCE_WEIGHTS);
+    std::string text = cli::default_text("heldout.txt");
     Index window = 0, tokens = 8192, piece = 64;
     std::shared_ptr<OutputFile> json;
 };
 
 // Of SmolLM2 one file is enough.
-std::vector<std::string> trained_models(const std::filesystem::path& source_weights) {
+std::vector<std::string> trained_models() {
     std::vector<std::string> models =
-        present_models({"tiny", "deep", "SmolLM2-135M-Instruct-Q4_1"}, source_weights);
+        present_models({"tiny", "deep", "SmolLM2-135M-Instruct-Q4_1"});
     if (models.empty() || models.back().rfind("SmolLM2", 0) != 0)
-        for (const std::string& f32 :
-             present_models({"SmolLM2-135M-Instruct-F32"}, source_weights))
-            models.push_back(f32);
+        for (const std::string& f32 : present_models({kFloatModel})) models.push_back(f32);
     return models;
 }
 
@@ -91,7 +88,6 @@ Json to_json(const CacheQuality& cache, const KvShape& shape, Index bytes) {
 bool judge_model(const std::string& name, const QualityFlags& flags, Json& report) {
     SessionOptions options = flags.session;
     options.model = name;
-    options.on_note = cli::print_note;
     Session session(options);
     const Config& config = session.model->config;
     const Tokenizer& tokenizer = *session.tokenizer;
@@ -131,7 +127,7 @@ bool judge_model(const std::string& name, const QualityFlags& flags, Json& repor
 
 int run_quality(const QualityFlags& flags) {
     const std::vector<std::string> models =
-        flags.models.empty() ? trained_models(flags.session.source_weights) : flags.models;
+        flags.models.empty() ? trained_models() : flags.models;
     check(!models.empty(), "quality: no model to run; see weights/README.md");
     Json report = new_report("step03_kvcache quality", 0);
     report["kl_unit"] = "bits";
@@ -144,36 +140,28 @@ int run_quality(const QualityFlags& flags) {
     return equal ? cli::kHolds : cli::kFails;
 }
 
-}  // namespace
-
-Command add_quality(CLI::App& parent) {
-    CLI::App* sub = parent.add_subcommand(
-        "quality", "what an F16 or INT8 cache changes in the next-token distribution");
-    const auto flags = std::make_shared<QualityFlags>();
-    sub->add_option("-m,--model", flags->models,
-                    "GGUF files or names, a list; default: every trained model that is there")
+void add_quality_flags(CLI::App& app, QualityFlags& flags) {
+    app.add_option("-m,--model", flags.models,
+                   "GGUF files or names, a list; default: every trained model that is there")
         ->delimiter(',');
-    sub->add_option("--threads", flags->session.threads,
-                    "threads; 0: chosen by the model's size")
-        ->check(CLI::Range(0, 256))
-        ->capture_default_str();
-    sub->add_option("--simd", flags->session.simd,
-                    "portable, avx2 or avx512; default: the best here");
-    sub->add_option("--text", flags->text, "text to run")
-        ->transform(cli::text_file(KVLAB_SOURCE_WEIGHTS));
-    const auto count = [sub](const char* name, Index& value, const char* text) {
-        sub->add_option(name, value, text)
-            ->check(CLI::Range(0, 1 << 24))
-            ->capture_default_str();
-    };
-    count("--window", flags->window,
-          "tokens of a window; 0: the model's context, at most 1024");
-    count("--tokens", flags->tokens, "of the text, at most, in whole windows; 0: all");
-    count("--piece", flags->piece,
-          "feed a cache this many tokens at a time; 1: one by one, 0: a whole window");
-    cli::add_json_flag(*sub, flags->json);
-    flags->session.source_weights = KVLAB_SOURCE_WEIGHTS;
-    return {sub, [flags] { return run_quality(*flags); }};
+    cli::add_engine_flags(app, flags.session);
+    app.add_option("--text", flags.text, "text to run")->transform(cli::text_file());
+    cli::add_count(app, "--window", flags.window, 0,
+                   "tokens of a window; 0: the model's context, at most 1024");
+    cli::add_count(app, "--tokens", flags.tokens, 0,
+                   "of the text, at most, in whole windows; 0: all");
+    cli::add_count(app, "--piece", flags.piece, 0,
+                   "feed a cache this many tokens at a time; 1: one by one, 0: a whole window");
+    cli::add_json_flag(app, flags.json);
 }
+
+const cli::Subcommand kQuality{
+    {.place = 100,
+     .name = "quality",
+     .text = "what an F16 or INT8 cache changes in the next-token distribution"},
+    add_quality_flags,
+    run_quality};
+
+}  // namespace
 
 }  // namespace kvlab::app

@@ -15,11 +15,11 @@
 #include <kvlab/kvcache/counters.hpp>
 #include <kvlab/kvcache/kv_cache.hpp>
 #include <kvlab/kvcache/prefill.hpp>
+#include <kvlab/kvcache/subject.hpp>
 #include <kvlab/tensor/measure.hpp>
 #include <kvlab/tensor/roofline.hpp>
 
 #include "speed_passes.hpp"
-#include "subject.hpp"
 
 namespace kvlab::app {
 

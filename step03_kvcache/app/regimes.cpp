@@ -10,7 +10,6 @@
 #include <vector>
 
 #include "app.hpp"
-#include "commands.hpp"
 #include "regime_tables.hpp"
 
 namespace kvlab::app {
@@ -18,7 +17,7 @@ namespace kvlab::app {
 namespace {
 
 struct RegimesFlags {
-    SessionOptions session;
+    SessionOptions session = cli::session_options(kFloatModel);
     std::vector<Index> prefill = {16, 128, 512};
     std::vector<Index> batch = {1, 2, 4, 8, 16, 32, 64};
     std::vector<Index> contexts = {0, 128, 512, 1024, 2048};
@@ -112,45 +111,37 @@ int run_regimes(const RegimesFlags& flags) {
     return equal ? cli::kHolds : cli::kFails;
 }
 
-}  // namespace
-
-Command add_regimes(CLI::App& parent) {
-    CLI::App* sub = parent.add_subcommand(
-        "regimes", "prefill and decode under this machine's roof: what bounds which step");
-    const auto flags = std::make_shared<RegimesFlags>();
-    flags->session.source_weights = KVLAB_SOURCE_WEIGHTS;
-    flags->session.model = kFloatModel;
-    cli::add_model_flags(*sub, flags->session);
-    const auto list = [sub](const char* name, std::vector<Index>& values, Index least,
-                            Index most, const char* text) {
-        return sub->add_option(name, values, text)
-            ->delimiter(',')
-            ->check(CLI::Range(least, most))
-            ->capture_default_str();
-    };
-    const auto count = [sub](const char* name, Index& value, Index least, const char* text) {
-        sub->add_option(name, value, text)
-            ->check(CLI::Range(least, Index{1} << 24))
-            ->capture_default_str();
-    };
-    constexpr Index kMost = Index{1} << 24;
+void add_regimes_flags(CLI::App& app, RegimesFlags& flags) {
+    cli::add_model_flags(app, flags.session);
     const CLI::Option* prefill =
-        list("--prefill", flags->prefill, 1, kMost, "tokens of the prompts, a list");
-    list("--batch", flags->batch, 1, 256, "sequences that decode at once, a list");
-    count("--context", flags->context, 0, "tokens that each sequence of a batch has before");
-    const CLI::Option* contexts = list("--contexts", flags->contexts, 0, kMost,
-                                       "of one sequence, for the table by context, a list");
-    count("--rounds", flags->rounds, 1, "measurements of each, of which medians are shown");
-    count("--warm-up", flags->warm_up, 0, "rounds before them that do not count");
-    sub->add_option("--seconds", flags->seconds, "a round repeats a step for at least so long")
+        cli::add_count(app, "--prefill", flags.prefill, 1, "tokens of the prompts, a list");
+    cli::add_count(app, "--batch", flags.batch, {1, 256},
+                   "sequences that decode at once, a list");
+    cli::add_count(app, "--context", flags.context, 0,
+                   "tokens that each sequence of a batch has before");
+    const CLI::Option* contexts =
+        cli::add_count(app, "--contexts", flags.contexts, 0,
+                       "of one sequence, for the table by context, a list");
+    cli::add_count(app, "--rounds", flags.rounds, 1,
+                   "measurements of each, of which medians are shown");
+    cli::add_count(app, "--warm-up", flags.warm_up, 0, "rounds before them that do not count");
+    app.add_option("--seconds", flags.seconds, "a round repeats a step for at least so long")
         ->check(cli::number_between(0, 3600))
         ->capture_default_str();
-    cli::add_json_flag(*sub, flags->json);
-    return {sub, [flags, prefill, contexts] {
-                flags->prefill_given = prefill->count() > 0;
-                flags->contexts_given = contexts->count() > 0;
-                return run_regimes(*flags);
-            }};
+    cli::add_json_flag(app, flags.json);
+    app.callback([&flags, prefill, contexts] {
+        flags.prefill_given = prefill->count() > 0;
+        flags.contexts_given = contexts->count() > 0;
+    });
 }
+
+const cli::Subcommand kRegimes{
+    {.place = 80,
+     .name = "regimes",
+     .text = "prefill and decode under this machine's roof: what bounds which step"},
+    add_regimes_flags,
+    run_regimes};
+
+}  // namespace
 
 }  // namespace kvlab::app

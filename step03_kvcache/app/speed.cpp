@@ -190,12 +190,54 @@ void Speed::finish(Measured& prompt, Measured& text) {
     std::fflush(out_);
 }
 
-}  // namespace
-
 int run_speed(const SpeedFlags& flags) {
     // With the report on standard output, what people read goes to the other stream.
     Speed(flags, flags.json_on_standard_output ? stderr : stdout).run();
     return cli::kHolds;
 }
+
+void add_speed_flags(CLI::App& app, SpeedFlags& flags) {
+    cli::add_model_flags(app, flags.session);
+    cli::add_count(app, "--prefill", flags.prefill, 0,
+                   "tokens of the prompt, fed in one step; 0: none");
+    app.add_flag("--all-logits", flags.all_logits,
+                 "of the prompt, instead of its last token's alone");
+    cli::add_count(app, "--context", flags.context, 0,
+                   "tokens that each sequence has before it generates");
+    cli::add_count(app, "--tokens", flags.tokens, 0,
+                   "tokens that each sequence generates; 0: none");
+    cli::add_count(app, "--batch", flags.batch, {1, 256}, "sequences that generate at once");
+    cli::add_count(app, "--rounds", flags.rounds, 1,
+                   "measurements, of which the median is shown");
+    cli::add_count(app, "--warm-up", flags.warm_up, 0, "rounds before them that do not count");
+    app.add_option("--seconds", flags.seconds,
+                   "a round repeats what it measures for at least so long")
+        ->check(cli::number_between(0, 3600))
+        ->capture_default_str();
+    app.add_flag("--wait", flags.wait,
+                 "say READY, then a round for each line of standard input, then say ROUND: to "
+                 "take turns with another program");
+    app.add_option_function<std::string>(
+        "--json",
+        [&flags](const std::string& path) {
+            flags.json_on_standard_output = path == "-";
+            if (path != "-") flags.json = std::make_shared<OutputFile>(path);
+        },
+        "also write the figures to this file; -: to standard output, and the table to "
+        "standard error");
+    app.callback([&flags] {
+        if (flags.prefill == 0 && flags.tokens == 0)
+            throw CLI::ValidationError("--prefill 0 and --tokens 0", "nothing to measure");
+    });
+}
+
+const cli::Subcommand kSpeed{
+    {.place = 20,
+     .name = "speed",
+     .text = "tokens per second of a prompt and of generation: forward pass and argmax"},
+    add_speed_flags,
+    run_speed};
+
+}  // namespace
 
 }  // namespace kvlab::app

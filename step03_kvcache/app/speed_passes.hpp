@@ -5,12 +5,21 @@
 #include <memory>
 #include <vector>
 
+#include <kvlab/attention/command_line.hpp>
 #include <kvlab/kvcache/decode_pass.hpp>
 #include <kvlab/kvcache/kv_cache.hpp>
 
-#include "app.hpp"
-
 namespace kvlab::app {
+
+struct SpeedFlags {
+    SessionOptions session = cli::session_options();
+    Index prefill = 128, context = 0, tokens = 128, batch = 1;
+    Index rounds = 5, warm_up = 1;
+    double seconds = 0.2;  // that a round lasts at least
+    bool all_logits = false, wait = false;
+    std::shared_ptr<OutputFile> json;
+    bool json_on_standard_output = false;  // --json -
+};
 
 // A whole prompt in one step.
 class PrefillPass {

@@ -15,6 +15,15 @@ namespace kvlab::app {
 
 namespace {
 
+struct VerifyFlags {
+    SessionOptions session = cli::session_options();
+    SamplingOptions sampling;
+    std::vector<std::string> models;   // empty: all that are there
+    std::vector<std::string> prompts;  // empty: the default three
+    Index steps = 24;
+    std::shared_ptr<OutputFile> json;
+};
+
 // Prompts of exactly 1, 5 and 8 tokens, cut from a text that every tokenizer here can write;
 // the batch of three has unequal lengths.
 std::vector<std::vector<Token>> default_prompts(const Session& session) {
@@ -103,7 +112,6 @@ struct Verdict {
 Verdict verify_model(const std::string& name, const VerifyFlags& flags, Json& report) {
     SessionOptions options = flags.session;
     options.model = name;
-    options.on_note = cli::print_note;
     Session session(options);
     std::vector<std::vector<Token>> prompts;
     for (const std::string& prompt : flags.prompts) prompts.push_back(session.encode(prompt));
@@ -132,26 +140,9 @@ Verdict verify_model(const std::string& name, const VerifyFlags& flags, Json& re
     return {result.identical(), as_committed};
 }
 
-}  // namespace
-
-std::vector<std::string> present_models(const std::vector<std::string>& names,
-                                        const std::filesystem::path& source_weights) {
-    std::vector<std::string> present;
-    for (const std::string& name : names) {
-        try {
-            find_model(name, source_weights);
-            present.push_back(name);
-        } catch (const Error&) {
-            std::printf("%s: not here, skipped\n", name.c_str());
-        }
-    }
-    return present;
-}
-
 int run_verify(const VerifyFlags& flags) {
     const std::vector<std::string> models =
-        flags.models.empty() ? present_models({"tiny", "deep", "SmolLM2-135M-Instruct-Q4_1"},
-                                              flags.session.source_weights)
+        flags.models.empty() ? present_models({"tiny", "deep", "SmolLM2-135M-Instruct-Q4_1"})
                              : flags.models;
     check(!models.empty(), "verify: no model to run; see weights/README.md");
     Json report = new_report("step03_kvcache verify", flags.sampling.seed);
@@ -176,5 +167,27 @@ int run_verify(const VerifyFlags& flags) {
               << std::endl;
     return identical && as_committed ? cli::kHolds : cli::kFails;
 }
+
+void add_verify_flags(CLI::App& app, VerifyFlags& flags) {
+    app.add_option("-m,--model", flags.models,
+                   "GGUF file or name, may be repeated; default: every model that is there");
+    cli::add_engine_flags(app, flags.session);
+    cli::add_sampling_flags(app, flags.sampling);
+    cli::add_prompt_flags(
+        app, flags.prompts,
+        "a prompt of the batch, may be repeated; default: prompts of 1, 5 and 8 tokens");
+    cli::add_count(app, "-n,--steps", flags.steps, 1, "tokens to generate per prompt");
+    cli::add_json_flag(app, flags.json);
+}
+
+const cli::Subcommand kVerify{
+    {.place = 30,
+     .name = "verify",
+     .text = "cached = uncached: tokens, every logit, the cache's contents",
+     .by_default = true},
+    add_verify_flags,
+    run_verify};
+
+}  // namespace
 
 }  // namespace kvlab::app

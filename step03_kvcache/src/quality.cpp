@@ -3,8 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include <kvlab/attention/whole_sequence.hpp>
-#include <kvlab/kvcache/compare_window.hpp>
+#include <kvlab/kvcache/judge.hpp>
 #include <kvlab/tensor/numerics.hpp>
 
 namespace kvlab {
@@ -39,6 +38,7 @@ void Shift::add(const NextToken& p, const NextToken& q, Token next) {
     bits += q.bits(next);
     ++positions;
     agree += p.likeliest == q.likeliest ? 1 : 0;
+    logits.merge(compare_bits(p.logits, q.logits));
 }
 
 double Shift::mean_kl() const {
@@ -53,11 +53,6 @@ double Shift::kl_quantile(double share) const {
     std::vector<double> sorted = kl;
     std::sort(sorted.begin(), sorted.end());
     return sorted[static_cast<std::size_t>(share * static_cast<double>(sorted.size() - 1))];
-}
-
-void CacheQuality::add(const NextToken& p, const NextToken& q, Token next) {
-    Shift::add(p, q, next);
-    logits.merge(compare_bits(p.logits, q.logits));
 }
 
 bool QualityReport::f32_equals_uncached() const {
@@ -78,31 +73,17 @@ QualityReport measure_quality(const std::shared_ptr<const Model>& model,
     check(window <= context, "quality: a window of ", window,
           " does not fit the model's context of ", context);
     check(piece >= 0, "quality: a piece must not be negative, found ", piece);
-    // Two decoders, so that the rows without a cache stay valid while the caches run.
-    Decoder whole(model, engine), pieces(model, engine);
-    WholeSequence no_cache(whole.kv_shape(), window, level);
-    QualityReport report;
-    std::vector<std::unique_ptr<KvStore>> stores;
-    for (const Format format : formats) {
-        stores.push_back(make_cache(format, pieces.kv_shape(), window, level));
-        report.caches.emplace_back().format = format;
-    }
-    for (Index w = 0; w < text.count(); ++w) {
-        const std::vector<Token> input = text.input(w);
-        const std::span<const Token> targets = text.targets(w);
-        const std::vector<NextToken> expected = read_window(whole, no_cache, input);
-        for (std::size_t i = 0; i < expected.size(); ++i)
-            report.uncached_bits += expected[i].bits(targets[i]);
-        for (std::size_t c = 0; c < stores.size(); ++c) {
-            CacheQuality& cache = report.caches[c];
-            stores[c]->reset();
-            compare_window(pieces, *stores[c], input, targets, expected, piece,
-                           [&cache](const NextToken& p, const NextToken& q, Token next) {
-                               cache.add(p, q, next);
-                           });
-        }
-    }
-    report.positions = text.count() * window;
+    const KvShape shape = Decoder(model, engine).kv_shape();
+    std::vector<Variant> variants;
+    for (const Format format : formats)
+        variants.push_back(
+            {format->name, model, &engine,
+             [=](Index capacity) { return make_cache(format, shape, capacity, level); },
+             piece});
+    Judgement judged = judge(model, engine, text, variants, level);
+    QualityReport report{judged.positions, judged.plain_bits, {}};
+    for (std::size_t i = 0; i < variants.size(); ++i)
+        report.caches.push_back({std::move(judged.variants[i]), formats[i]});
     return report;
 }
 

@@ -5,8 +5,8 @@
 #include <iostream>
 
 #include <kvlab/tensor/report.hpp>
+#include <kvlab/tensor/subcommand.hpp>
 
-#include "commands.hpp"
 #include "gpus.hpp"
 #include "on_gpu.hpp"
 #include "problems.hpp"
@@ -14,6 +14,11 @@
 namespace kvlab::app {
 
 namespace {
+
+struct EstimateFlags {
+    std::string gpu = "A100";
+    std::shared_ptr<OutputFile> json;
+};
 
 // Microseconds that each part would take alone; the slowest is the estimate.
 struct Limits {
@@ -115,8 +120,6 @@ void print_estimate(const Gpu& gpu, const Ladder& ladder, const Ladder* measured
     }
 }
 
-}  // namespace
-
 int run_estimate(const EstimateFlags& flags) {
     const Gpu& gpu = find_gpu(flags.gpu);
     check(simt::has_checked_kernels(),
@@ -158,5 +161,23 @@ int run_estimate(const EstimateFlags& flags) {
               << " measured=" << (measured.empty() ? "no" : "yes") << std::endl;
     return cli::kHolds;
 }
+
+void add_estimate_flags(CLI::App& app, EstimateFlags& flags) {
+    std::vector<std::string> gpus;
+    for (const Gpu& gpu : kGpus) gpus.push_back(gpu.name);
+    app.add_option("--gpu", flags.gpu, "of which GPU")
+        ->check(CLI::IsMember(gpus))
+        ->capture_default_str();
+    cli::add_json_flag(app, flags.json);
+}
+
+const cli::Subcommand kEstimate{
+    {.place = 20,
+     .name = "estimate",
+     .text = "from counts to the least time on a GPU: not measured"},
+    add_estimate_flags,
+    run_estimate};
+
+}  // namespace
 
 }  // namespace kvlab::app

@@ -4,19 +4,32 @@
 #include <iostream>
 #include <memory>
 
+#include <kvlab/attention/command_line.hpp>
 #include <kvlab/attention/generate.hpp>
 #include <kvlab/cuda/cuda_cache.hpp>
+#include <kvlab/cuda/ladders.hpp>
 #include <kvlab/cuda/simt.hpp>
 #include <kvlab/kvcache/kv_cache.hpp>
 #include <kvlab/tensor/measure.hpp>
 #include <kvlab/tensor/report.hpp>
 
-#include "commands.hpp"
 #include "on_gpu.hpp"
 
 namespace kvlab::app {
 
 namespace {
+
+struct GenerateFlags {
+    SessionOptions session = cli::session_options();
+    SamplingOptions sampling;
+    std::string prompt = "The meaning of life is";
+    Index steps = 128;
+    Index batch = 1;
+    std::string linear, norm, attention;  // kernels; empty: what suits
+    std::string device = "auto";          // or executor, gpu
+    bool checked = false, compare = false, ignore_end = false;
+    std::shared_ptr<OutputFile> json;
+};
 
 struct Generated {
     std::vector<Token> first;  // tokens of the first sequence
@@ -93,8 +106,6 @@ void print_run(const Generated& run) {
         run.tokens, run.seconds, run.bytes.logical, run.bytes.allocated, run.checksum.c_str());
 }
 
-}  // namespace
-
 int run_generate(const GenerateFlags& flags) {
     check(!(flags.checked && flags.device == "gpu"),
           "--checked is the executor's; not with --device gpu");
@@ -143,5 +154,38 @@ int run_generate(const GenerateFlags& flags) {
               << std::endl;
     return identical ? cli::kHolds : cli::kFails;
 }
+
+void add_generate_flags(CLI::App& app, GenerateFlags& flags) {
+    cli::add_model_flags(app, flags.session);
+    cli::add_sampling_flags(app, flags.sampling);
+    cli::add_prompt_flags(app, flags.prompt, "text to go on with");
+    cli::add_count(app, "-n,--steps", flags.steps, 0, "tokens to generate at most");
+    cli::add_count(app, "--batch", flags.batch, {1, 256},
+                   "as many sequences at once, with seeds s, s+1, ...");
+    const auto kernel = [&app](const char* name, std::string& value, const char* what,
+                               auto rungs) {
+        std::vector<std::string> names;
+        for (const auto& rung : rungs) names.push_back(rung.name);
+        app.add_option(name, value, concat("kernel of ", what, "; default: what suits"))
+            ->check(CLI::IsMember(names));
+    };
+    kernel("--linear", flags.linear, "the products", linear_rungs());
+    kernel("--norm", flags.norm, "the norms", norm_rungs());
+    kernel("--attention", flags.attention, "attention", attention_rungs());
+    app.add_option("--device", flags.device, "auto: the GPU if there is one, else the executor")
+        ->check(CLI::IsMember(std::vector<std::string>{"auto", "executor", "gpu"}))
+        ->capture_default_str();
+    app.add_flag("--checked", flags.checked, "under the executor, every access checked: slow");
+    app.add_flag("--compare", flags.compare, "then on the CPU engine, and compare every bit");
+    app.add_flag("--ignore-end", flags.ignore_end, "go on after the model's end of text");
+    cli::add_json_flag(app, flags.json);
+}
+
+const cli::Subcommand kGenerate{
+    {.place = 30, .name = "generate", .text = "go on with a prompt: chapter 3's bits"},
+    add_generate_flags,
+    run_generate};
+
+}  // namespace
 
 }  // namespace kvlab::app

@@ -6,18 +6,24 @@
 #include <sstream>
 #include <tuple>
 
+#include <kvlab/attention/command_line.hpp>
 #include <kvlab/attention/generate.hpp>
 #include <kvlab/cuda/cuda_cache.hpp>
 #include <kvlab/kvcache/kv_cache.hpp>
 #include <kvlab/tensor/report.hpp>
 
-#include "commands.hpp"
 #include "on_gpu.hpp"
 #include "problems.hpp"
 
 namespace kvlab::app {
 
 namespace {
+
+struct LadderFlags {
+    std::string model = "tiny";  // the decoder that climbs
+    std::shared_ptr<OutputFile> json;
+    std::shared_ptr<OutputFile> launches;  // file for the launches' shapes
+};
 
 using simt::Counters;
 
@@ -141,8 +147,6 @@ Json ladder_json(const Ladder& ladder) {
     return json;
 }
 
-}  // namespace
-
 int run_ladders_command(const LadderFlags& flags) {
     const bool counted = simt::has_checked_kernels();
     std::vector<Ladder> ladders;
@@ -165,10 +169,7 @@ int run_ladders_command(const LadderFlags& flags) {
     for (const Ladder& ladder : ladders)
         for (const RungRun& run : ladder.runs)
             launches.insert(launches.end(), run.launches.begin(), run.launches.end());
-    SessionOptions options;
-    options.model = flags.model;
-    options.on_note = cli::print_note;
-    options.source_weights = KVLAB_SOURCE_WEIGHTS;
+    const SessionOptions options = cli::session_options(flags.model);
     std::vector<DecoderRun> runs;
     {
         simt::Options noted;
@@ -195,5 +196,22 @@ int run_ladders_command(const LadderFlags& flags) {
               << std::endl;
     return holds ? cli::kHolds : cli::kFails;
 }
+
+void add_ladder_flags(CLI::App& app, LadderFlags& flags) {
+    app.add_option("-m,--model", flags.model, "GGUF file or name of the decoder's model")
+        ->capture_default_str();
+    cli::add_output_flag(app, "--launches", flags.launches,
+                         "also write the shape of every launch to this file");
+    cli::add_json_flag(app, flags.json);
+}
+
+const cli::Subcommand kLadders{{.place = 10,
+                                .name = "ladders",
+                                .text = "every kernel: what it moves, and that no bit changes",
+                                .by_default = true},
+                               add_ladder_flags,
+                               run_ladders_command};
+
+}  // namespace
 
 }  // namespace kvlab::app

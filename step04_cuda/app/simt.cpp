@@ -4,13 +4,12 @@
 #include <cstdio>
 #include <iostream>
 
-#include <kvlab/attention/command_line.hpp>
 #include <kvlab/cuda/device.hpp>
 #include <kvlab/cuda/device_memory.hpp>
 #include <kvlab/cuda/simt.hpp>
 #include <kvlab/tensor/checksum.hpp>
+#include <kvlab/tensor/subcommand.hpp>
 
-#include "commands.hpp"
 #include "on_gpu.hpp"
 #include "transpose.cuh"
 
@@ -101,8 +100,6 @@ bool show_gpu(const std::string& hex) {
     return found == hex;
 }
 
-}  // namespace
-
 int run_simt() {
     std::cout << "A matrix of " << kRows << " x " << kColumns
               << ", transposed by tiles of 32 x 32\n";
@@ -119,5 +116,13 @@ int run_simt() {
               << std::endl;
     return holds ? cli::kHolds : cli::kFails;
 }
+
+const cli::Subcommand kSimt{
+    {.place = 40,
+     .name = "simt",
+     .text = "the executor: a right kernel's counters, a wrong one's report"},
+    run_simt};
+
+}  // namespace
 
 }  // namespace kvlab::app

@@ -10,25 +10,12 @@
 
 namespace kvlab::app {
 
-struct CompareFlags {
-    SessionOptions session;
-    PolicyOptions policy;
-    std::vector<std::string> names;  // empty: all
-    std::string set;                 // if not empty, instead of names
-    std::string text = cli::default_text("heldout.txt", KVLAB_SOURCE_WEIGHTS);
-    std::string cases = cli::default_text("recall_cases.jsonl", KVLAB_SOURCE_WEIGHTS);
-    Index window = 512, prompt = 256, tokens = 4096, recall = 20;
-    std::shared_ptr<OutputFile> json;
-};
-
-struct GenerateFlags {
-    SessionOptions session;
-    PolicyOptions policy;
-    SamplingOptions sampling;
-    std::string name = "sinks", prompt = "In the beginning";
-    Index steps = 128;
-    std::shared_ptr<OutputFile> json;
-};
+// The defaults of all policies, with another budget.
+inline PolicyOptions with_budget(Index budget) {
+    PolicyOptions options;
+    options.budget = budget;
+    return options;
+}
 
 std::vector<std::string> names_of_policies();
 void add_policy_flags(CLI::App& app, PolicyOptions& options);
@@ -55,37 +42,6 @@ std::vector<Contender> contenders(const std::string& set,
 
 // Characters of a table's first column.
 int label_width(const std::vector<Contender>& all);
-
-// An experiment: a subcommand whose flags live in what `run` holds; `run` returns an exit code.
-struct Command {
-    CLI::App* app;
-    std::function<int()> run;
-};
-
-// Each adds itself to `parent`, and is in a file of its own.
-Command add_clock(CLI::App& parent);
-Command add_quality(CLI::App& parent);
-Command add_memory(CLI::App& parent);
-Command add_needle(CLI::App& parent);
-Command add_stream(CLI::App& parent);
-
-// A recall case, or a prompt that the full cache goes on with, is run with every policy.
-struct RecordFlags {
-    SessionOptions session;
-    PolicyOptions policy;
-    std::vector<std::string> names;  // empty: all
-    std::string cases = cli::default_text("recall_cases.jsonl", KVLAB_SOURCE_WEIGHTS);
-    Index distance = 64, number = 1;  // the case: the first of this distance
-    std::string prompt;               // if not empty, instead of a case
-    Index steps = 48;                 // tokens behind the prompt
-    Index whole = 0;                  // tokens that go in whole; 0: half of a case, the prompt
-    std::shared_ptr<OutputFile> out;
-};
-
-// Each returns an exit code.
-int run_compare(const CompareFlags& flags);
-int run_generate(const GenerateFlags& flags);
-int run_record(const RecordFlags& flags);
 
 // These names, or, if there are none, those of all policies that can run the session's model.
 std::vector<std::string> chosen_policies(const std::vector<std::string>& names,

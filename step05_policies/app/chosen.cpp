@@ -8,8 +8,7 @@ std::vector<std::string> chosen_policies(const std::vector<std::string>& names,
     if (!names.empty()) return names;
     std::vector<std::string> all;
     for (const PolicyEntry& entry : all_policies())
-        if (session.model->rope.positions() > 0 || std::string(entry.name) != "sinks-relative")
-            all.push_back(entry.name);
+        if (entry.runs(session.model->config)) all.push_back(entry.name);
     return all;
 }
 
@@ -19,7 +18,7 @@ MakePolicy maker_of(Session& session, const std::string& name, const PolicyOptio
             policy_context(session.decoder, static_cast<Index>(text.size()));
         context.level = session.level;
         context.prompt = prompt;
-        if (name == "oracle")
+        if (find_policy(name).needs_future)
             context.future = std::make_shared<FutureShares>(session.decoder, text);
         return find_policy(name).make(context, options);
     };

@@ -4,18 +4,18 @@
 #include <cstdio>
 
 #include <kvlab/kvcache/kv_cache.hpp>
+#include <kvlab/kvcache/subject.hpp>
 #include <kvlab/tensor/report.hpp>
 
 #include "app.hpp"
-#include "long_model.hpp"
 
 namespace kvlab::app {
 
 namespace {
 
 struct ClockFlags {
-    SessionOptions session;
-    PolicyOptions policy;
+    SessionOptions session = cli::session_options("tiny-shape");
+    PolicyOptions policy = with_budget(256);
     std::vector<std::string> names;
     std::string set;
     std::vector<Index> lengths = {256, 512, 1024, 2048, 4096};
@@ -39,11 +39,11 @@ constexpr const char* kWindow = "window";
 std::vector<Contender> clocked(const ClockFlags& flags, const Config& config) {
     std::vector<std::string> names = {kBaseline, kWindow};
     std::vector<std::string> wanted = flags.names;
-    if (wanted.empty()) wanted = names_of_policies();
-    for (const std::string& name : wanted)
-        if (name != kWindow && (!flags.names.empty() || name != "oracle") &&
-            (!flags.names.empty() || config.rope_dim > 0 || name != "sinks-relative"))
-            names.push_back(name);
+    if (wanted.empty())
+        for (const PolicyEntry& entry : all_policies())
+            if (!entry.needs_future && entry.runs(config)) wanted.push_back(entry.name);
+    std::ranges::copy_if(wanted, std::back_inserter(names),
+                         [](const std::string& name) { return name != kWindow; });
     if (flags.set.empty()) return contenders("", names, flags.policy);
     std::vector<Contender> all = contenders(flags.set, {}, flags.policy);
     all.insert(all.begin(), {kBaseline, kBaseline, flags.policy});
@@ -51,7 +51,7 @@ std::vector<Contender> clocked(const ClockFlags& flags, const Config& config) {
 }
 
 // A store that has seen `length` tokens, with room for a round.
-std::unique_ptr<KvStore> store_behind(LongModel& model,
+std::unique_ptr<KvStore> store_behind(Subject& model,
                                       const ClockFlags& flags,
                                       const Contender& one,
                                       Index length) {
@@ -70,7 +70,7 @@ std::unique_ptr<KvStore> store_behind(LongModel& model,
 }
 
 // The median token of a round: one that was interrupted does not count.
-void clock_round(LongModel& model, const ClockFlags& flags, ClockRow& row, bool counts) {
+void clock_round(Subject& model, const ClockFlags& flags, ClockRow& row, bool counts) {
     const std::unique_ptr<KvStore> store = row.behind->fork();
     const std::vector<Token> text = model.random_text(flags.warm_up + flags.tokens);
     std::vector<double> seconds;
@@ -102,7 +102,7 @@ const ClockRow* window_of(const ClockRow& row, const std::vector<ClockRow>& rows
     return nullptr;
 }
 
-std::vector<ClockRow> clock_length(LongModel& model,
+std::vector<ClockRow> clock_length(Subject& model,
                                    const ClockFlags& flags,
                                    const std::vector<Contender>& all,
                                    Index length) {
@@ -178,13 +178,14 @@ void check_lengths(const ClockFlags& flags, const Config& config) {
 }
 
 int run_policy_clock(const ClockFlags& flags) {
-    check(std::find(flags.names.begin(), flags.names.end(), "oracle") == flags.names.end(),
-          "clock: the oracle looks its answers up; its time says nothing");
-    LongModel model(flags.session);
+    for (const std::string& name : flags.names)
+        check(!find_policy(name).needs_future, "clock: the ", name,
+              " looks its answers up; its time says nothing");
+    Subject model(flags.session);
     check_lengths(flags, model.config());
     std::printf(
         "%s, %s: a token behind so many others; %s, %td rounds\n", model.config().name.c_str(),
-        model.engine().name().c_str(),
+        model.engine_name().c_str(),
         flags.set.empty() ? concat("budget ", flags.policy.budget).c_str() : flags.set.c_str(),
         flags.rounds);
     const std::vector<Contender> all = clocked(flags, model.config());
@@ -196,7 +197,7 @@ int run_policy_clock(const ClockFlags& flags) {
             rows.push_back(std::move(row));
     Json json = new_report("step05_policies clock", 42);
     json["model"] = model.config().name;
-    json["engine"] = model.engine().name();
+    json["engine"] = model.engine_name();
     json["budget"] = flags.policy.budget;
     json["rounds"] = flags.rounds;
     json["tokens"] = flags.tokens;
@@ -223,34 +224,29 @@ int run_policy_clock(const ClockFlags& flags) {
     return cli::kHolds;  // times are the machine's; a slow one is no failed check
 }
 
-}  // namespace
-
-Command add_clock(CLI::App& parent) {
-    CLI::App* sub =
-        parent.add_subcommand("clock", "time per token at steady state, by policy and length");
-    const auto flags = std::make_shared<ClockFlags>();
-    flags->session.model = "tiny-shape";
-    flags->session.source_weights = KVLAB_SOURCE_WEIGHTS;
-    flags->policy.budget = 256;
-    cli::add_model_flags(*sub, flags->session);
-    sub->get_option("--model")->description(
+void add_clock_flags(CLI::App& app, ClockFlags& flags) {
+    cli::add_model_flags(app, flags.session);
+    app.get_option("--model")->description(
         "tiny-shape, deep-shape, SmolLM2-shape: random weights, context 8192; or a model");
-    add_policy_flags(*sub, flags->policy);
-    add_choice(*sub, flags->names, flags->set, "these beside the window, a list; default: all");
-    sub->add_option("--lengths", flags->lengths, "tokens seen before the clock starts, a list")
-        ->delimiter(',')
-        ->check(CLI::Range(1, 1 << 20))
-        ->capture_default_str();
-    const auto count = [sub](const char* name, Index& value, Index least, const char* text) {
-        sub->add_option(name, value, text)
-            ->check(CLI::Range(least, Index{1} << 20))
-            ->capture_default_str();
-    };
-    count("--tokens", flags->tokens, 1, "tokens of a round, whose median counts");
-    count("--rounds", flags->rounds, 1, "rounds, behind one that does not count");
-    count("--warm-up", flags->warm_up, 0, "tokens of each round that do not count");
-    cli::add_json_flag(*sub, flags->json);
-    return {sub, [flags] { return run_policy_clock(*flags); }};
+    add_policy_flags(app, flags.policy);
+    add_choice(app, flags.names, flags.set, "these beside the window, a list; default: all");
+    cli::add_count(app, "--lengths", flags.lengths, {1, 1 << 20},
+                   "tokens seen before the clock starts, a list");
+    cli::add_count(app, "--tokens", flags.tokens, {1, 1 << 20},
+                   "tokens of a round, whose median counts");
+    cli::add_count(app, "--rounds", flags.rounds, {1, 1 << 20},
+                   "rounds, behind one that does not count");
+    cli::add_count(app, "--warm-up", flags.warm_up, {0, 1 << 20},
+                   "tokens of each round that do not count");
+    cli::add_json_flag(app, flags.json);
 }
+
+const cli::Subcommand kClock{{.place = 40,
+                              .name = "clock",
+                              .text = "time per token at steady state, by policy and length"},
+                             add_clock_flags,
+                             run_policy_clock};
+
+}  // namespace
 
 }  // namespace kvlab::app

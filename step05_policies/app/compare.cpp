@@ -13,6 +13,17 @@ namespace kvlab::app {
 
 namespace {
 
+struct CompareFlags {
+    SessionOptions session = cli::session_options();
+    PolicyOptions policy = with_budget(64);
+    std::vector<std::string> names;  // empty: all
+    std::string set;                 // if not empty, instead of names
+    std::string text = cli::default_text("heldout.txt");
+    std::string cases = cli::default_text("recall_cases.jsonl");
+    Index window = 512, prompt = 256, tokens = 4096, recall = 20;
+    std::shared_ptr<OutputFile> json;
+};
+
 using Recall = std::map<Index, double>;  // share of right answers by distance
 
 Recall ask(Session& session, const Contender& one, const std::vector<RecallCase>& cases) {
@@ -106,8 +117,10 @@ PolicyReport measure(Session& session,
 std::vector<Contender> compared(const CompareFlags& flags, const Session& session) {
     std::vector<Contender> all =
         contenders(flags.set, chosen_policies(flags.names, session), flags.policy);
-    if (session.model->rope.positions() == 0 && !flags.set.empty())
-        std::erase_if(all, [](const Contender& one) { return one.policy == "sinks-relative"; });
+    if (!flags.set.empty())
+        std::erase_if(all, [&](const Contender& one) {
+            return !find_policy(one.policy).runs(session.model->config);
+        });
     return all;
 }
 
@@ -120,8 +133,6 @@ void print_budget(const CompareFlags& flags) {
     else
         std::printf("budget: %td tokens for each layer and KV head", flags.policy.budget);
 }
-
-}  // namespace
 
 int run_compare(const CompareFlags& flags) {
     Session session(flags.session);
@@ -159,7 +170,7 @@ int run_compare(const CompareFlags& flags) {
         print_row(quality, recall, all[i].label, width, report.full_bytes, bytes);
         std::fflush(stdout);
         json["policies"].push_back(to_json(quality, recall, all[i].label, bytes));
-        if (quality.policy == "full")
+        if (quality.policy == kFull)
             full_is_full = quality.bits == report.full_bits && quality.max_kl() == 0 &&
                            quality.agree == quality.positions;
     }
@@ -172,5 +183,30 @@ int run_compare(const CompareFlags& flags) {
               << " full_is_full=" << (full_is_full ? "yes" : "no") << std::endl;
     return full_is_full ? cli::kHolds : cli::kFails;
 }
+
+void add_compare_flags(CLI::App& app, CompareFlags& flags) {
+    cli::add_model_flags(app, flags.session);
+    add_policy_flags(app, flags.policy);
+    add_choice(app, flags.names, flags.set);
+    app.add_option("--text", flags.text, "text to run")->transform(cli::text_file());
+    app.add_option("--cases", flags.cases, "recall cases of a byte model")
+        ->transform(cli::text_file());
+    cli::add_count(app, "--window", flags.window, 2, "tokens of a text");
+    cli::add_count(app, "--prompt", flags.prompt, 1,
+                   "of these, that go in whole; the others are scored");
+    cli::add_count(app, "--tokens", flags.tokens, 1, "of the text, at most, in whole windows");
+    cli::add_count(app, "--recall", flags.recall, 0, "recall cases for each distance");
+    cli::add_json_flag(app, flags.json);
+}
+
+const cli::Subcommand kCompare{
+    {.place = 10,
+     .name = "compare",
+     .text = "every policy on one text: bytes held, bits per byte, KL, recall",
+     .by_default = true},
+    add_compare_flags,
+    run_compare};
+
+}  // namespace
 
 }  // namespace kvlab::app

@@ -21,7 +21,7 @@ Contender contender(const std::string& label,
 
 // Experiments O1 to O5, and the window of H2O's budget beside it.
 std::vector<Contender> catalogue(const PolicyOptions& base) {
-    std::vector<Contender> all = {contender("full", "full", base, [](PolicyOptions&) {})};
+    std::vector<Contender> all = {contender(kFull, kFull, base, [](PolicyOptions&) {})};
     for (const Index budget : {128, 160, 256})
         all.push_back(contender(concat("window ", budget), "window", base,
                                 [&](PolicyOptions& o) { o.budget = budget; }));

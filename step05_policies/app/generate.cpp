@@ -12,6 +12,15 @@ namespace kvlab::app {
 
 namespace {
 
+struct GenerateFlags {
+    SessionOptions session = cli::session_options();
+    PolicyOptions policy;
+    SamplingOptions sampling;
+    std::string name = "sinks", prompt = "In the beginning";
+    Index steps = 128;
+    std::shared_ptr<OutputFile> json;
+};
+
 // A store that forgets takes a prompt of any length, but not more at once than it has memory
 // for: then all but the last token go in pieces, each followed by an eviction. What does not
 // fit in pieces either is left to the generator, which says that the context is full.
@@ -24,17 +33,15 @@ void feed_in_pieces(Session& session, PolicyStore& store, std::span<const Token>
     }
 }
 
-}  // namespace
-
 int run_generate(const GenerateFlags& flags) {
     Session session(flags.session);
     const PolicyEntry& entry = find_policy(flags.name);
     EncodeReport losses;
     const std::vector<Token> prompt = session.encode(flags.prompt, &losses);
     cli::warn_about_losses(losses);
-    check(flags.name != "oracle",
-          "generate: nobody knows the future of a text that is not "
-          "written yet; the oracle can only be compared");
+    check(!entry.needs_future,
+          "generate: nobody knows the future of a text that is not written yet; the ",
+          entry.name, " can only be compared");
     const Index P = static_cast<Index>(prompt.size());
     PolicyContext context = policy_context(
         session.decoder, std::min(session.model->config.context, P + flags.steps));
@@ -81,5 +88,24 @@ int run_generate(const GenerateFlags& flags) {
               << std::endl;
     return cli::kHolds;
 }
+
+void add_generate_flags(CLI::App& app, GenerateFlags& flags) {
+    cli::add_model_flags(app, flags.session);
+    cli::add_sampling_flags(app, flags.sampling);
+    add_policy_flags(app, flags.policy);
+    app.add_option("--policy", flags.name, "one of them")
+        ->check(CLI::IsMember(names_of_policies()))
+        ->capture_default_str();
+    cli::add_prompt_flags(app, flags.prompt, "text to go on with");
+    cli::add_count(app, "-n,--steps", flags.steps, 0, "tokens to generate");
+    cli::add_json_flag(app, flags.json);
+}
+
+const cli::Subcommand kGenerate{
+    {.place = 20, .name = "generate", .text = "go on with a prompt, with one policy"},
+    add_generate_flags,
+    run_generate};
+
+}  // namespace
 
 }  // namespace kvlab::app

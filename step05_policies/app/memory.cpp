@@ -3,18 +3,18 @@
 #include <algorithm>
 #include <cstdio>
 
+#include <kvlab/kvcache/subject.hpp>
 #include <kvlab/policies/policy_bytes.hpp>
 #include <kvlab/tensor/report.hpp>
 
 #include "app.hpp"
-#include "long_model.hpp"
 
 namespace kvlab::app {
 
 namespace {
 
 struct MemoryFlags {
-    SessionOptions session;
+    SessionOptions session = cli::session_options("tiny-shape");
     PolicyOptions policy;
     std::vector<std::string> names;
     std::string set;
@@ -23,21 +23,23 @@ struct MemoryFlags {
     std::shared_ptr<OutputFile> json;
 };
 
-// Everything but the oracle holds the same bytes whatever the text; the oracle is left out,
-// since it has to know the text beforehand.
+// A policy holds the same bytes whatever the text. One that has to know the text beforehand is
+// left out.
 std::vector<Contender> weighed(const MemoryFlags& flags, const Config& config) {
     std::vector<std::string> names = flags.names;
     if (names.empty()) names = names_of_policies();
-    std::erase(names, "oracle");
+    std::erase_if(names,
+                  [](const std::string& name) { return find_policy(name).needs_future; });
     std::vector<Contender> all = contenders(flags.set, names, flags.policy);
-    if (config.rope_dim == 0)
-        std::erase_if(all, [](const Contender& one) { return one.policy == "sinks-relative"; });
+    std::erase_if(all, [&](const Contender& one) {
+        return !find_policy(one.policy).runs(config);
+    });
     return all;
 }
 
 // Behind a prompt of its own, the rest of the longest text in pieces that end at each length.
 bool weigh_policy(
-    LongModel& model, const MemoryFlags& flags, const Contender& one, int width, Json& report) {
+    Subject& model, const MemoryFlags& flags, const Contender& one, int width, Json& report) {
     const KvShape shape = model.decoder().kv_shape();
     const std::vector<Token> text = model.random_text(flags.lengths.back());
     PolicyContext context = policy_context(model.decoder(), flags.lengths.back());
@@ -75,7 +77,7 @@ bool weigh_policy(
 }
 
 int run_policy_memory(const MemoryFlags& flags) {
-    LongModel model(flags.session);
+    Subject model(flags.session);
     for (std::size_t i = 0; i < flags.lengths.size(); ++i)
         check(i == 0 || flags.lengths[i] > flags.lengths[i - 1],
               "--lengths: expected a list that rises, found ", flags.lengths[i]);
@@ -105,26 +107,24 @@ int run_policy_memory(const MemoryFlags& flags) {
     return equal ? cli::kHolds : cli::kFails;
 }
 
-}  // namespace
-
-Command add_memory(CLI::App& parent) {
-    CLI::App* sub = parent.add_subcommand(
-        "memory", "bytes that each policy holds, by length, against the closed form");
-    const auto flags = std::make_shared<MemoryFlags>();
-    flags->session.model = "tiny-shape";
-    flags->session.source_weights = KVLAB_SOURCE_WEIGHTS;
-    cli::add_model_flags(*sub, flags->session);
-    add_policy_flags(*sub, flags->policy);
-    add_choice(*sub, flags->names, flags->set);
-    sub->add_option("--lengths", flags->lengths, "tokens seen, a list that rises")
-        ->delimiter(',')
-        ->check(CLI::Range(1, 1 << 20))
-        ->capture_default_str();
-    sub->add_option("--prompt-tokens", flags->prompt, "tokens that go in whole")
-        ->check(CLI::Range(1, 1 << 20))
-        ->capture_default_str();
-    cli::add_json_flag(*sub, flags->json);
-    return {sub, [flags] { return run_policy_memory(*flags); }};
+void add_memory_flags(CLI::App& app, MemoryFlags& flags) {
+    cli::add_model_flags(app, flags.session);
+    add_policy_flags(app, flags.policy);
+    add_choice(app, flags.names, flags.set);
+    cli::add_count(app, "--lengths", flags.lengths, {1, 1 << 20},
+                   "tokens seen, a list that rises");
+    cli::add_count(app, "--prompt-tokens", flags.prompt, {1, 1 << 20},
+                   "tokens that go in whole");
+    cli::add_json_flag(app, flags.json);
 }
+
+const cli::Subcommand kMemory{
+    {.place = 60,
+     .name = "memory",
+     .text = "bytes that each policy holds, by length, against the closed form"},
+    add_memory_flags,
+    run_policy_memory};
+
+}  // namespace
 
 }  // namespace kvlab::app

@@ -16,10 +16,10 @@ namespace kvlab::app {
 namespace {
 
 struct NeedleFlags {
-    SessionOptions session;
-    PolicyOptions policy;
+    SessionOptions session = cli::session_options();
+    PolicyOptions policy = with_budget(64);
     std::vector<std::string> names;
-    std::string cases = cli::default_text("recall_cases.jsonl", KVLAB_SOURCE_WEIGHTS);
+    std::string cases = cli::default_text("recall_cases.jsonl");
     Index each = 20;
     std::shared_ptr<OutputFile> json;
 };
@@ -104,8 +104,8 @@ NeedleRow needle_row(Session& session,
         row.outside[recall.distance].add(
             recalls(session.decoder, make, recall, bos, kQuestion));
         row.inside[recall.distance].add(recalls(session.decoder, make, recall, bos, 1));
-        // The oracle knows the future of one text; two questions are two.
-        if (name != "oracle") ask_two(session, make, recall, row);
+        // The future is that of one text; two questions are two.
+        if (!find_policy(name).needs_future) ask_two(session, make, recall, row);
     }
     return row;
 }
@@ -170,26 +170,25 @@ int run_needle(const NeedleFlags& flags) {
     return cli::kHolds;
 }
 
-}  // namespace
-
-Command add_needle(CLI::App& parent) {
-    CLI::App* sub = parent.add_subcommand(
-        "needle", "recall by distance, the question inside and outside of what is compressed");
-    const auto flags = std::make_shared<NeedleFlags>();
-    flags->session.source_weights = KVLAB_SOURCE_WEIGHTS;
-    flags->policy.budget = 64;
-    cli::add_model_flags(*sub, flags->session);
-    add_policy_flags(*sub, flags->policy);
-    sub->add_option("--policy", flags->names, "these alone, a list; default: all")
+void add_needle_flags(CLI::App& app, NeedleFlags& flags) {
+    cli::add_model_flags(app, flags.session);
+    add_policy_flags(app, flags.policy);
+    app.add_option("--policy", flags.names, "these alone, a list; default: all")
         ->delimiter(',')
         ->check(CLI::IsMember(names_of_policies()));
-    sub->add_option("--cases", flags->cases, "recall cases of a byte model")
-        ->transform(cli::text_file(KVLAB_SOURCE_WEIGHTS));
-    sub->add_option("--recall", flags->each, "cases for each distance")
-        ->check(CLI::Range(1, 1 << 20))
-        ->capture_default_str();
-    cli::add_json_flag(*sub, flags->json);
-    return {sub, [flags] { return run_needle(*flags); }};
+    app.add_option("--cases", flags.cases, "recall cases of a byte model")
+        ->transform(cli::text_file());
+    cli::add_count(app, "--recall", flags.each, {1, 1 << 20}, "cases for each distance");
+    cli::add_json_flag(app, flags.json);
 }
+
+const cli::Subcommand kNeedle{
+    {.place = 70,
+     .name = "needle",
+     .text = "recall by distance, the question inside and outside of what is compressed"},
+    add_needle_flags,
+    run_needle};
+
+}  // namespace
 
 }  // namespace kvlab::app

@@ -10,36 +10,35 @@ std::vector<std::string> names_of_policies() {
 }
 
 void add_policy_flags(CLI::App& app, PolicyOptions& options) {
-    const auto count = [&app](const char* name, Index& value, Index least, const char* text) {
-        app.add_option(name, value, text)
-            ->check(CLI::Range(least, Index{1} << 24))
-            ->capture_default_str();
-    };
-    count("--budget", options.budget, 1, "tokens that each layer and KV head keeps");
+    cli::add_count(app, "--budget", options.budget, 1,
+                   "tokens that each layer and KV head keeps");
     app.add_option("--ratio", options.ratio,
                    "instead: keep this share of the tokens seen, at least one of them")
         ->check(cli::share_of_all())
         ->excludes("--budget");
-    count("--sinks", options.sinks, 0, "sinks: first tokens that always stay");
+    cli::add_count(app, "--sinks", options.sinks, 0, "sinks: first tokens that always stay");
     app.add_option("--recent", options.recent,
                    "h2o, keyformer, scissorhands, random, key-norm: last tokens that always "
                    "stay; -1: the "
                    "method's default")
         ->check(CLI::Range(Index{-1}, Index{1} << 24))
         ->capture_default_str();
-    count("--observe", options.window, 1, "snapkv, pyramidkv: last tokens, which decide");
-    count("--kernel", options.kernel, 1, "snapkv, pyramidkv: neighbours pooled; odd");
+    cli::add_count(app, "--observe", options.window, 1,
+                   "snapkv, pyramidkv: last tokens, which decide");
+    cli::add_count(app, "--kernel", options.kernel, 1,
+                   "snapkv, pyramidkv: neighbours pooled; odd");
     app.add_flag("--max-pool", options.max_pool, "snapkv, pyramidkv: by maximum, not mean");
-    count("--beta", options.beta, 1, "pyramidkv: how steep");
+    cli::add_count(app, "--beta", options.beta, 1, "pyramidkv: how steep");
     app.add_option("--ratios", options.ratios, "pyramidkv-ratios: shares, lowest layers first")
         ->delimiter(',');
     app.add_option("--forget", options.forget,
                    "h2o-forgetting: the past is multiplied by this; 0.99 if not given")
         ->check(cli::share_of_all());
-    count("--votes", options.votes, 0, "scissorhands: queries remembered, at most 64; 0: all");
-    count("--whole-layers", options.whole_layers, 0,
-          "key-norm, quest: lowest layers, which keep and read everything");
-    count("--page", options.page, 1, "quest: tokens of a page; a divisor of 64");
+    cli::add_count(app, "--votes", options.votes, 0,
+                   "scissorhands: queries remembered, at most 64; 0: all");
+    cli::add_count(app, "--whole-layers", options.whole_layers, 0,
+                   "key-norm, quest: lowest layers, which keep and read everything");
+    cli::add_count(app, "--page", options.page, 1, "quest: tokens of a page; a divisor of 64");
     const auto share = [&app](const char* name, double& value, const char* text) {
         app.add_option(name, value, text)
             ->check(cli::number_between(0, 1))
@@ -52,6 +51,14 @@ void add_policy_flags(CLI::App& app, PolicyOptions& options) {
                    "minicache: first layer of the first pair; -1: the middle")
         ->check(CLI::Range(Index{-1}, Index{1} << 24))
         ->capture_default_str();
+    for (const PolicyEntry& entry : all_policies())
+        for (const OwnOption& own : entry.own_options)
+            app.add_option_function<double>(
+                   concat("--", own.name),
+                   [&options, name = own.name](double value) { options.own[name] = value; },
+                   concat(entry.name, ": ", own.text))
+                ->check(cli::number_between(own.least, own.most))
+                ->default_str(concat(own.value));
     app.add_option("--policy-seed", options.seed, "of random and keyformer")
         ->capture_default_str();
 }

@@ -17,10 +17,10 @@ namespace kvlab::app {
 namespace {
 
 struct QualityFlags {
-    SessionOptions session;
+    SessionOptions session = cli::session_options();
     PolicyOptions policy;
     std::vector<std::string> names;
-    std::string text = cli::default_text("heldout.txt", KVLAB_SOURCE_WEIGHTS);
+    std::string text = cli::default_text("heldout.txt");
     std::vector<Index> parts = {2, 4, 8, 16};
     Index window = 512, prompt = 256, tokens = 4096, seeds = 3;
     bool no_bytes = false;
@@ -33,10 +33,6 @@ struct QualityRow {
     Index budget = 0;  // 0: it has none
     std::vector<PolicyQuality> seeds;
 };
-
-bool is_random(const std::string& policy) {
-    return policy == "random" || policy == "keyformer";
-}
 
 // The budget given, and what a small one has no room for made smaller.
 PolicyOptions fitted(PolicyOptions options, Index budget) {
@@ -62,7 +58,7 @@ struct QualityRun {
                                                options, flags.prompt, session.level, true);
         full_bits = report.full_bits;
         PolicyQuality& quality = report.policies.front();
-        if (name == "full")
+        if (name == kFull)
             full_is_full = full_is_full && quality.bits == full_bits &&
                            quality.kl_quantile(1.0) == 0 && quality.retention.mean_mass() == 1;
         return std::move(quality);
@@ -70,7 +66,7 @@ struct QualityRun {
 
     QualityRow row(const std::string& name, Index budget, PolicyOptions options) {
         QualityRow one{name, budget, {}};
-        for (Index s = 0; s < (is_random(name) ? flags.seeds : 1); ++s) {
+        for (Index s = 0; s < (find_policy(name).draws ? flags.seeds : 1); ++s) {
             one.seeds.push_back(measure(name, options));
             ++options.seed;
         }
@@ -148,11 +144,7 @@ void print_sinks(Session& session, const TextWindows& windows, Json& json) {
 }
 
 std::vector<std::string> measured_names(const QualityFlags& flags, const Session& session) {
-    std::vector<std::string> names = flags.names;
-    if (names.empty()) names = names_of_policies();
-    if (flags.names.empty() && session.model->rope.positions() == 0)
-        std::erase(names, "sinks-relative");
-    return names;
+    return chosen_policies(flags.names, session);
 }
 
 int run_quality(const QualityFlags& flags) {
@@ -213,36 +205,31 @@ int run_quality(const QualityFlags& flags) {
     return run.full_is_full ? cli::kHolds : cli::kFails;
 }
 
-}  // namespace
-
-Command add_quality(CLI::App& parent) {
-    CLI::App* sub = parent.add_subcommand(
-        "quality", "bits per byte, KL, attention kept, by budget and at equal bytes");
-    const auto flags = std::make_shared<QualityFlags>();
-    flags->session.source_weights = KVLAB_SOURCE_WEIGHTS;
-    cli::add_model_flags(*sub, flags->session);
-    add_policy_flags(*sub, flags->policy);
-    sub->add_option("--policy", flags->names, "these alone, a list; default: all")
+void add_quality_flags(CLI::App& app, QualityFlags& flags) {
+    cli::add_model_flags(app, flags.session);
+    add_policy_flags(app, flags.policy);
+    app.add_option("--policy", flags.names, "these alone, a list; default: all")
         ->delimiter(',')
         ->check(CLI::IsMember(names_of_policies()));
-    sub->add_option("--text", flags->text, "text to run")
-        ->transform(cli::text_file(KVLAB_SOURCE_WEIGHTS));
-    sub->add_option("--parts", flags->parts, "budgets: 2 is half of the window; a list")
-        ->delimiter(',')
-        ->check(CLI::Range(1, 1 << 16))
-        ->capture_default_str();
-    const auto count = [sub](const char* name, Index& value, Index least, const char* text) {
-        sub->add_option(name, value, text)
-            ->check(CLI::Range(least, Index{1} << 24))
-            ->capture_default_str();
-    };
-    count("--window", flags->window, 2, "tokens of a text");
-    count("--prompt", flags->prompt, 1, "of these, that go in whole; the others are scored");
-    count("--tokens", flags->tokens, 1, "of the text, at most, in whole windows");
-    count("--seeds", flags->seeds, 1, "measurements of what is random");
-    sub->add_flag("--no-bytes", flags->no_bytes, "leave out the tables at equal bytes");
-    cli::add_json_flag(*sub, flags->json);
-    return {sub, [flags] { return run_quality(*flags); }};
+    app.add_option("--text", flags.text, "text to run")->transform(cli::text_file());
+    cli::add_count(app, "--parts", flags.parts, {1, 1 << 16},
+                   "budgets: 2 is half of the window; a list");
+    cli::add_count(app, "--window", flags.window, 2, "tokens of a text");
+    cli::add_count(app, "--prompt", flags.prompt, 1,
+                   "of these, that go in whole; the others are scored");
+    cli::add_count(app, "--tokens", flags.tokens, 1, "of the text, at most, in whole windows");
+    cli::add_count(app, "--seeds", flags.seeds, 1, "measurements of what is random");
+    app.add_flag("--no-bytes", flags.no_bytes, "leave out the tables at equal bytes");
+    cli::add_json_flag(app, flags.json);
 }
+
+const cli::Subcommand kQuality{
+    {.place = 50,
+     .name = "quality",
+     .text = "bits per byte, KL, attention kept, by budget and at equal bytes"},
+    add_quality_flags,
+    run_quality};
+
+}  // namespace
 
 }  // namespace kvlab::app

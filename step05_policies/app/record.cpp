@@ -13,6 +13,19 @@ namespace kvlab::app {
 
 namespace {
 
+// A recall case, or a prompt that the full cache goes on with, is run with every policy.
+struct RecordFlags {
+    SessionOptions session = cli::session_options();
+    PolicyOptions policy = with_budget(24);  // of a text of some 90 tokens
+    std::vector<std::string> names;          // empty: all
+    std::string cases = cli::default_text("recall_cases.jsonl");
+    Index distance = 64, number = 1;  // the case: the first of this distance
+    std::string prompt;               // if not empty, instead of a case
+    Index steps = 48;                 // tokens behind the prompt
+    Index whole = 0;                  // tokens that go in whole; 0: half of a case, the prompt
+    std::shared_ptr<OutputFile> out;
+};
+
 // What all policies read. The last token is not fed: it is what the last step is asked for.
 struct RecordedText {
     std::vector<Token> tokens;
@@ -66,7 +79,7 @@ RecordedText prompt_text(const RecordFlags& flags, Session& session) {
     text.tokens = session.encode(flags.prompt, &losses);
     cli::warn_about_losses(losses);
     text.whole = static_cast<Index>(text.tokens.size());
-    const auto store = find_policy("full").make(
+    const auto store = find_policy(kFull).make(
         policy_context(session.decoder,
                        std::min(session.model->config.context, text.whole + flags.steps)),
         flags.policy);
@@ -133,8 +146,6 @@ Index record_policy(Session& session,
     return right;
 }
 
-}  // namespace
-
 int run_record(const RecordFlags& flags) {
     Session session(flags.session);
     std::vector<std::string> names;
@@ -168,5 +179,38 @@ int run_record(const RecordFlags& flags) {
               << " answered=" << answered << std::endl;
     return cli::kHolds;
 }
+
+void add_record_flags(CLI::App& app, RecordFlags& flags) {
+    cli::add_model_flags(app, flags.session);
+    add_policy_flags(app, flags.policy);
+    app.add_option("--policy", flags.names, "these alone, a list; default: all")
+        ->delimiter(',')
+        ->check(CLI::IsMember(names_of_policies()));
+    CLI::Option* const cases =
+        app.add_option("--cases", flags.cases, "recall cases of a byte model")
+            ->transform(cli::text_file());
+    CLI::Option* const distance =
+        cli::add_count(app, "--distance", flags.distance, 1, "of the recall case, in bytes");
+    CLI::Option* const number =
+        cli::add_count(app, "--case", flags.number, 1, "which of those with this distance");
+    const cli::PromptOptions prompt = cli::add_prompt_flags(
+        app, flags.prompt, "instead of a case: the text that everything kept goes on with");
+    for (CLI::Option* const given : {prompt.text, prompt.file})
+        given->excludes(cases)->excludes(distance)->excludes(number);
+    cli::add_count(app, "-n,--steps", flags.steps, 1, "tokens behind the prompt");
+    cli::add_count(app, "--whole", flags.whole, 0,
+                   "tokens that go in whole; 0: half of a case, all of a prompt");
+    cli::add_output_flag(app, "-o,--out", flags.out, "the file to write, JSON lines")
+        ->required();
+}
+
+const cli::Subcommand kRecord{
+    {.place = 30,
+     .name = "record",
+     .text = "one text with every policy, step by step, into a file for policy_viewer.py"},
+    add_record_flags,
+    run_record};
+
+}  // namespace
 
 }  // namespace kvlab::app

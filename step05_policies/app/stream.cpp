@@ -15,9 +15,9 @@ namespace kvlab::app {
 namespace {
 
 struct StreamFlags {
-    SessionOptions session;
+    SessionOptions session = cli::session_options();
     PolicyOptions policy;
-    std::string text = cli::default_text("heldout.txt", KVLAB_SOURCE_WEIGHTS);
+    std::string text = cli::default_text("heldout.txt");
     Index tokens = 2048, every = 256;
     std::shared_ptr<OutputFile> json;
 };
@@ -128,25 +128,20 @@ int run_stream(const StreamFlags& flags) {
     return constant ? cli::kHolds : cli::kFails;
 }
 
-}  // namespace
-
-Command add_stream(CLI::App& parent) {
-    CLI::App* sub = parent.add_subcommand("stream", "a text longer than the model's context");
-    const auto flags = std::make_shared<StreamFlags>();
-    flags->session.source_weights = KVLAB_SOURCE_WEIGHTS;
-    cli::add_model_flags(*sub, flags->session);
-    add_policy_flags(*sub, flags->policy);
-    sub->add_option("--text", flags->text, "text to run")
-        ->transform(cli::text_file(KVLAB_SOURCE_WEIGHTS));
-    const auto count = [sub](const char* name, Index& value, Index least, const char* text) {
-        sub->add_option(name, value, text)
-            ->check(CLI::Range(least, Index{1} << 24))
-            ->capture_default_str();
-    };
-    count("--tokens", flags->tokens, 2, "of the text");
-    count("--every", flags->every, 1, "tokens of a stretch");
-    cli::add_json_flag(*sub, flags->json);
-    return {sub, [flags] { return run_stream(*flags); }};
+void add_stream_flags(CLI::App& app, StreamFlags& flags) {
+    cli::add_model_flags(app, flags.session);
+    add_policy_flags(app, flags.policy);
+    app.add_option("--text", flags.text, "text to run")->transform(cli::text_file());
+    cli::add_count(app, "--tokens", flags.tokens, 2, "of the text");
+    cli::add_count(app, "--every", flags.every, 1, "tokens of a stretch");
+    cli::add_json_flag(app, flags.json);
 }
+
+const cli::Subcommand kStream{
+    {.place = 80, .name = "stream", .text = "a text longer than the model's context"},
+    add_stream_flags,
+    run_stream};
+
+}  // namespace
 
 }  // namespace kvlab::app

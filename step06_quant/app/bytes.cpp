@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <cstdio>
 
+#include <kvlab/attention/command_line.hpp>
 #include <kvlab/tensor/memory.hpp>
 
-#include "app.hpp"
 #include "kv_formats.hpp"
 
 namespace kvlab::app {
@@ -13,7 +13,7 @@ namespace kvlab::app {
 namespace {
 
 struct BytesFlags {
-    SessionOptions session;
+    SessionOptions session = cli::session_options("deep");
     std::vector<std::string> codes;
     std::vector<Index> lengths = {32, 64, 128, 192, 256, 512, 1024, 2048, 4096};
     Index residual = 128;
@@ -97,28 +97,26 @@ int run_bytes(const BytesFlags& flags) {
     return equal ? cli::kHolds : cli::kFails;
 }
 
-}  // namespace
-
-Command add_bytes(CLI::App& parent) {
-    CLI::App* sub = parent.add_subcommand(
-        "bytes", "what a cache of each format takes, by length: held, by form, allocated");
-    const auto flags = std::make_shared<BytesFlags>();
-    flags->session.model = "deep";
-    flags->session.source_weights = KVLAB_SOURCE_WEIGHTS;
-    cli::add_model_flags(*sub, flags->session);
-    sub->add_option("--codes", flags->codes, "these beside f32, a list; default: all")
+void add_bytes_flags(CLI::App& app, BytesFlags& flags) {
+    cli::add_model_flags(app, flags.session);
+    app.add_option("--codes", flags.codes, "these beside f32, a list; default: all")
         ->delimiter(',')
-        ->check(CLI::IsMember(kv_code_names()));
-    sub->add_option("--lengths", flags->lengths, "tokens held, a list")
-        ->delimiter(',')
-        ->check(CLI::Range(1, 1 << 16))
-        ->capture_default_str();
-    sub->add_option("--residual", flags->residual, "KIVI: tokens that stay f16")
+        ->check(CLI::IsMember(format_names(coded_formats())));
+    cli::add_count(app, "--lengths", flags.lengths, {1, 1 << 16}, "tokens held, a list");
+    app.add_option("--residual", flags.residual, "KIVI: tokens that stay f16")
         ->check(CLI::Range(32, 512))  // IsMember takes "" for a number
         ->check(CLI::IsMember(kResiduals))
         ->capture_default_str();
-    cli::add_json_flag(*sub, flags->json);
-    return {sub, [flags] { return run_bytes(*flags); }};
+    cli::add_json_flag(app, flags.json);
 }
+
+const cli::Subcommand kBytes{
+    {.place = 30,
+     .name = "bytes",
+     .text = "what a cache of each format takes, by length: held, by form, allocated"},
+    add_bytes_flags,
+    run_bytes};
+
+}  // namespace
 
 }  // namespace kvlab::app

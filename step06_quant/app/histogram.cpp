@@ -6,10 +6,10 @@
 #include <cstdio>
 #include <set>
 
+#include <kvlab/attention/command_line.hpp>
 #include <kvlab/attention/texts.hpp>
 #include <kvlab/quant/hadamard.hpp>
 
-#include "app.hpp"
 #include "kv_formats.hpp"
 
 namespace kvlab::app {
@@ -20,8 +20,8 @@ constexpr std::size_t kBins =
     60;  // four for each of 16 levels: a level is the left edge of one
 
 struct HistogramFlags {
-    SessionOptions session;
-    std::string text = cli::default_text("heldout.txt", KVLAB_SOURCE_WEIGHTS);
+    SessionOptions session = cli::session_options("deep");
+    std::string text = cli::default_text("heldout.txt");
     Index tokens = 512, layer = 0, head = 0, bits = 4;
     std::shared_ptr<OutputFile> json;
 };
@@ -142,7 +142,8 @@ void add_row(
                     {"counts", study.counts}});
 }
 
-int run_histogram(HistogramFlags flags) {
+int run_histogram(const HistogramFlags& given) {
+    HistogramFlags flags = given;
     const Session session(flags.session);
     const Config& config = session.model->config;
     check(flags.layer < config.layers && flags.head < config.kv_heads, "--layer, --head: the ",
@@ -186,30 +187,26 @@ int run_histogram(HistogramFlags flags) {
     return cli::kHolds;
 }
 
-}  // namespace
-
-Command add_histogram(CLI::App& parent) {
-    CLI::App* sub = parent.add_subcommand(
-        "histogram", "the numbers of a group that shares a scale: ranges, codes used, errors");
-    const auto flags = std::make_shared<HistogramFlags>();
-    flags->session.model = "deep";
-    flags->session.source_weights = KVLAB_SOURCE_WEIGHTS;
-    cli::add_model_flags(*sub, flags->session);
-    sub->add_option("--text", flags->text, "text to take keys of")
-        ->transform(cli::text_file(KVLAB_SOURCE_WEIGHTS));
-    const auto count = [sub](const char* name, Index& value, Index least, const char* text) {
-        sub->add_option(name, value, text)
-            ->check(CLI::Range(least, Index{1} << 20))
-            ->capture_default_str();
-    };
-    count("--tokens", flags->tokens, kScaleBlock, "tokens of it, in whole groups of 32");
-    count("--layer", flags->layer, 0, "whose keys");
-    count("--head", flags->head, 0, "of its KV heads");
-    sub->add_option("--bits", flags->bits, "of a code")
+void add_histogram_flags(CLI::App& app, HistogramFlags& flags) {
+    cli::add_model_flags(app, flags.session);
+    app.add_option("--text", flags.text, "text to take keys of")->transform(cli::text_file());
+    cli::add_count(app, "--tokens", flags.tokens, {kScaleBlock, 1 << 20},
+                   "tokens of it, in whole groups of 32");
+    cli::add_count(app, "--layer", flags.layer, {0, 1 << 20}, "whose keys");
+    cli::add_count(app, "--head", flags.head, {0, 1 << 20}, "of its KV heads");
+    app.add_option("--bits", flags.bits, "of a code")
         ->check(CLI::IsMember({2, 4}))
         ->capture_default_str();
-    cli::add_json_flag(*sub, flags->json);
-    return {sub, [flags] { return run_histogram(*flags); }};
+    cli::add_json_flag(app, flags.json);
 }
+
+const cli::Subcommand kHistogram{
+    {.place = 20,
+     .name = "histogram",
+     .text = "the numbers of a group that shares a scale: ranges, codes used, errors"},
+    add_histogram_flags,
+    run_histogram};
+
+}  // namespace
 
 }  // namespace kvlab::app

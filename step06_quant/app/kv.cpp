@@ -2,8 +2,9 @@
 // and values together and apart, with all that may be combined with them.
 #include <cstdio>
 
-#include "app.hpp"
 #include "kv_formats.hpp"
+
+#include <kvlab/attention/command_line.hpp>
 
 namespace kvlab::app {
 
@@ -74,33 +75,34 @@ int run_kv(const KvFlags& flags) {
     return plain || flags.options.rotate ? cli::kHolds : cli::kFails;
 }
 
-}  // namespace
-
-Command add_kv(CLI::App& parent) {
-    CLI::App* sub = parent.add_subcommand("kv", "every format of the cache on a model's text");
-    const auto flags = std::make_shared<KvFlags>();
-    flags->trial.session.model = "deep";
-    flags->trial.calibration = 0;
-    add_trial_flags(*sub, flags->trial);
-    sub->add_option("--codes", flags->codes, "these beside f32, a list; default: all")
+void add_kv_flags(CLI::App& app, KvFlags& flags) {
+    flags.trial.session.model = "deep";
+    flags.trial.calibration = 0;
+    add_trial_flags(app, flags.trial);
+    app.add_option("--codes", flags.codes, "these beside f32, a list; default: all")
         ->delimiter(',')
-        ->check(CLI::IsMember(kv_code_names()));
-    sub->add_option("--of", flags->sides, "of both, keys alone, values alone: a list")
+        ->check(CLI::IsMember(format_names(coded_formats())));
+    app.add_option("--of", flags.sides, "of both, keys alone, values alone: a list")
         ->delimiter(',')
         ->check(CLI::IsMember({"both", "keys", "values"}))
         ->capture_default_str();
-    sub->add_flag("--rotate", flags->options.rotate, "rotate by a Hadamard matrix first");
-    sub->add_flag("--pre-rope", flags->options.before_rope, "keep keys before RoPE")
+    app.add_flag("--rotate", flags.options.rotate, "rotate by a Hadamard matrix first");
+    app.add_flag("--pre-rope", flags.options.before_rope, "keep keys before RoPE")
         ->excludes("--rotate");
-    sub->add_option("--sinks", flags->options.sinks, "first tokens that stay f32")
-        ->check(CLI::Range(0, 1 << 20))
-        ->capture_default_str();
-    sub->add_option("--residual", flags->options.residual, "KIVI: tokens that stay f16")
+    cli::add_count(app, "--sinks", flags.options.sinks, {0, 1 << 20},
+                   "first tokens that stay f32");
+    app.add_option("--residual", flags.options.residual, "KIVI: tokens that stay f16")
         ->check(CLI::Range(32, 512))  // IsMember takes "" for a number
         ->check(CLI::IsMember(kResiduals))
         ->capture_default_str();
-    sub->add_flag("--inject", flags->inject, "two channels of each key 20 times as large");
-    return {sub, [flags] { return run_kv(*flags); }};
+    app.add_flag("--inject", flags.inject, "two channels of each key 20 times as large");
 }
+
+const cli::Subcommand kKv{
+    {.place = 10, .name = "kv", .text = "every format of the cache on a model's text"},
+    add_kv_flags,
+    run_kv};
+
+}  // namespace
 
 }  // namespace kvlab::app

@@ -3,10 +3,11 @@
 #include <algorithm>
 #include <cstdio>
 
+#include <kvlab/attention/command_line.hpp>
+#include <kvlab/kvcache/subject.hpp>
 #include <kvlab/quant/coded_rows.hpp>
 #include <kvlab/tensor/report.hpp>
 
-#include "app.hpp"
 #include "kv_formats.hpp"
 
 namespace kvlab::app {
@@ -14,7 +15,7 @@ namespace kvlab::app {
 namespace {
 
 struct KvClockFlags {
-    SessionOptions session;
+    SessionOptions session = cli::session_options("SmolLM2-135M-Instruct-Q4_1");
     std::vector<std::string> codes = {"f32", "f16", "q8_0", "q4_0"};
     std::vector<Index> lengths = {2048, 4096};
     Index tokens = 16, rounds = 5, warm_up = 2;
@@ -31,14 +32,6 @@ struct KvClockRow {
     double to_first = 0;               // the time of the first row's token, in the same rounds
 };
 
-std::vector<Token> kv_clock_text(const Session& session, Index length) {
-    Rng rng(42);
-    std::vector<Token> text;
-    for (Index i = 0; i < length; ++i)
-        text.push_back(static_cast<Token>(rng.below(session.model->config.vocab)));
-    return text;
-}
-
 KvClockRow kv_clock_row(Session& session,
                         const KvClockFlags& flags,
                         Format code,
@@ -46,10 +39,8 @@ KvClockRow kv_clock_row(Session& session,
     QuantOptions options{code, code};
     options.rotate = flags.rotate;
     KvClockRow row{code, length,
-                   std::make_unique<KvCache>(
-                       session.decoder.kv_shape(), length + flags.warm_up + flags.tokens,
-                       coded_rows(options, session.level), nullptr, session.level)};
-    const std::vector<Token> text = kv_clock_text(session, length);
+                   std::make_unique<KvCache>(session.decoder.kv_shape(), length + flags.warm_up + flags.tokens, coded_rows(options, session.level), nullptr, session.level)};
+    const std::vector<Token> text = random_text(session.model->config.vocab, length);
     constexpr std::size_t kPiece = 512;
     for (std::size_t begin = 0; begin < text.size(); begin += kPiece)
         session.decoder.forward(
@@ -66,7 +57,8 @@ double kv_clock_now(const KvClockFlags& flags) {
 // A round that does not count warms up what is shared: the weights.
 void clock_kv_round(Session& session, const KvClockFlags& flags, KvClockRow& row, bool counts) {
     const std::unique_ptr<KvStore> store = row.behind->fork();
-    const std::vector<Token> text = kv_clock_text(session, flags.warm_up + flags.tokens);
+    const std::vector<Token> text =
+        random_text(session.model->config.vocab, flags.warm_up + flags.tokens);
     std::vector<double> seconds;
     for (std::size_t t = 0; t < text.size(); ++t) {
         const double start = kv_clock_now(flags);
@@ -90,8 +82,7 @@ std::vector<KvClockRow> clock_kv_length(Session& session,
                                         Index length) {
     std::vector<KvClockRow> rows;
     for (const std::string& name : flags.codes)
-        rows.push_back(
-            kv_clock_row(session, flags, find_kv_format(coded_formats(), name), length));
+        rows.push_back(kv_clock_row(session, flags, find_kv_format(coded_formats(), name), length));
     for (Index round = -1; round < flags.rounds; ++round)
         for (KvClockRow& row : rows) clock_kv_round(session, flags, row, round >= 0);
     for (KvClockRow& row : rows) {
@@ -99,7 +90,8 @@ std::vector<KvClockRow> clock_kv_length(Session& session,
         row.behind.reset();
         const Quartiles ms = quartiles(row.seconds);
         std::printf(
-            "  %-7s %6td %9.3f %17s %8.3f %14td\n", row.code->name, length, ms.median * 1e3,
+            "  %-7s %6td %9.3f %17s %8.3f %14td\n", row.code->name, length,
+            ms.median * 1e3,
             concat(format_number(ms.low * 1e3), " - ", format_number(ms.high * 1e3)).c_str(),
             row.to_first, row.bytes);
     }
@@ -143,34 +135,31 @@ int run_kv_clock(const KvClockFlags& flags) {
     return cli::kHolds;  // times are the machine's; a slow one is no failed check
 }
 
-}  // namespace
-
-Command add_kv_clock(CLI::App& parent) {
-    CLI::App* sub = parent.add_subcommand(
-        "kv-clock", "time per token behind a long text, by the format of the cache");
-    const auto flags = std::make_shared<KvClockFlags>();
-    flags->session.model = "SmolLM2-135M-Instruct-Q4_1";
-    flags->session.source_weights = KVLAB_SOURCE_WEIGHTS;
-    cli::add_model_flags(*sub, flags->session);
-    sub->add_option("--codes", flags->codes, "formats, a list; ratios are to the first")
+void add_kv_clock_flags(CLI::App& app, KvClockFlags& flags) {
+    cli::add_model_flags(app, flags.session);
+    app.add_option("--codes", flags.codes, "formats, a list; ratios are to the first")
         ->delimiter(',')
-        ->check(CLI::IsMember(kv_code_names()))
+        ->check(CLI::IsMember(format_names(coded_formats())))
         ->capture_default_str();
-    sub->add_option("--lengths", flags->lengths, "tokens behind which the clock starts, a list")
-        ->delimiter(',')
-        ->check(CLI::Range(1, 1 << 20))
-        ->capture_default_str();
-    const auto count = [sub](const char* name, Index& value, Index least, const char* text) {
-        sub->add_option(name, value, text)
-            ->check(CLI::Range(least, Index{1} << 20))
-            ->capture_default_str();
-    };
-    count("--tokens", flags->tokens, 1, "tokens of a round, whose median counts");
-    count("--rounds", flags->rounds, 1, "rounds, behind one that does not count");
-    count("--warm-up", flags->warm_up, 0, "tokens of each round that do not count");
-    sub->add_flag("--rotate", flags->rotate, "rotate by a Hadamard matrix, too");
-    cli::add_json_flag(*sub, flags->json);
-    return {sub, [flags] { return run_kv_clock(*flags); }};
+    cli::add_count(app, "--lengths", flags.lengths, {1, 1 << 20},
+                   "tokens behind which the clock starts, a list");
+    cli::add_count(app, "--tokens", flags.tokens, {1, 1 << 20},
+                   "tokens of a round, whose median counts");
+    cli::add_count(app, "--rounds", flags.rounds, {1, 1 << 20},
+                   "rounds, behind one that does not count");
+    cli::add_count(app, "--warm-up", flags.warm_up, {0, 1 << 20},
+                   "tokens of each round that do not count");
+    app.add_flag("--rotate", flags.rotate, "rotate by a Hadamard matrix, too");
+    cli::add_json_flag(app, flags.json);
 }
+
+const cli::Subcommand kKvClock{
+    {.place = 40,
+     .name = "kv-clock",
+     .text = "time per token behind a long text, by the format of the cache"},
+    add_kv_clock_flags,
+    run_kv_clock};
+
+}  // namespace
 
 }  // namespace kvlab::app

@@ -41,12 +41,6 @@ KvRows kv_rows(const KvShape& shape,
     return table;
 }
 
-std::vector<std::string> kv_code_names() {
-    std::vector<std::string> names;
-    for (const Format code : coded_formats()) names.emplace_back(code->name);
-    return names;
-}
-
 std::unique_ptr<KvCache> filled_cache(const KvShape& shape,
                                       const QuantOptions& options,
                                       const RopeTable* rope,

@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
+#include <kvlab/kvcache/judge.hpp>
 #include <kvlab/quant/coded_rows.hpp>
-#include <kvlab/quant/judge.hpp>
 
 #include "trial.hpp"
 
@@ -31,14 +31,13 @@ KvRows kv_rows(const KvShape& shape,
                const std::vector<std::string>& sides);
 
 // What flags accept.
-std::vector<std::string> kv_code_names();
 inline const std::vector<int> kResiduals = {32, 64, 96, 128, 192, 256, 384, 512};
 
 // Holds `length` tokens whose numbers are 0: of a cache to be weighed only lengths count.
 std::unique_ptr<KvCache> filled_cache(const KvShape& shape,
-                                      const QuantOptions& options,
-                                      const RopeTable* rope,
-                                      Index length);
+                                         const QuantOptions& options,
+                                         const RopeTable* rope,
+                                         Index length);
 
 // Of each number of the keys and values of `length` tokens.
 double bits_per_number(Index bytes, const KvShape& shape, Index length);

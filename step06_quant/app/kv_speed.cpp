@@ -3,18 +3,17 @@
 #include <cstdio>
 #include <iostream>
 
+#include <kvlab/attention/command_line.hpp>
 #include <kvlab/kvcache/decode_pass.hpp>
 #include <kvlab/quant/coded_rows.hpp>
 #include <kvlab/tensor/report.hpp>
-
-#include "app.hpp"
 
 namespace kvlab::app {
 
 namespace {
 
 struct KvSpeedFlags {
-    SessionOptions session;
+    SessionOptions session = cli::session_options("SmolLM2-135M-Instruct-Q4_1");
     std::string code = "q8_0";
     Index context = 2048, tokens = 32, rounds = 5, warm_up = 1;
     double seconds = 0.2;  // that a round lasts at least
@@ -26,9 +25,8 @@ std::vector<std::unique_ptr<KvStore>> coded_cache(const Session& session,
                                                   const KvSpeedFlags& flags) {
     const Format code = find_kv_format(coded_formats(), flags.code);
     std::vector<std::unique_ptr<KvStore>> stores;
-    stores.push_back(std::make_unique<KvCache>(
-        session.decoder.kv_shape(), flags.context + flags.tokens,
-        coded_rows(QuantOptions{code, code}, session.level), nullptr, session.level));
+    stores.push_back(
+        std::make_unique<KvCache>(session.decoder.kv_shape(), flags.context + flags.tokens, coded_rows(QuantOptions{code, code}, session.level), nullptr, session.level));
     return stores;
 }
 
@@ -80,39 +78,38 @@ int run_kv_speed(const KvSpeedFlags& flags) {
     return cli::kHolds;
 }
 
-}  // namespace
-
-Command add_kv_speed(CLI::App& parent) {
-    CLI::App* sub = parent.add_subcommand(
-        "kv-speed", "tokens per second behind a long text: forward pass and argmax");
-    const auto flags = std::make_shared<KvSpeedFlags>();
-    flags->session.model = "SmolLM2-135M-Instruct-Q4_1";
-    flags->session.source_weights = KVLAB_SOURCE_WEIGHTS;
-    cli::add_model_flags(*sub, flags->session);
+void add_kv_speed_flags(CLI::App& app, KvSpeedFlags& flags) {
+    cli::add_model_flags(app, flags.session);
     std::vector<std::string> names;
     for (const Format code : coded_formats())
         if (!code->waits)  // those cannot go back to the context's end
             names.emplace_back(code->name);
-    sub->add_option("--code", flags->code, "format of keys and values")
+    app.add_option("--code", flags.code, "format of keys and values")
         ->check(CLI::IsMember(names))
         ->capture_default_str();
-    const auto count = [sub](const char* name, Index& value, Index least, const char* text) {
-        sub->add_option(name, value, text)
-            ->check(CLI::Range(least, Index{1} << 20))
-            ->capture_default_str();
-    };
-    count("--context", flags->context, 0, "tokens that are there before it generates");
-    count("--tokens", flags->tokens, 1, "tokens that it generates");
-    count("--rounds", flags->rounds, 1, "measurements, of which the median is shown");
-    count("--warm-up", flags->warm_up, 0, "rounds before them that do not count");
-    sub->add_option("--seconds", flags->seconds,
-                    "a round repeats what it measures for at least so long")
+    cli::add_count(app, "--context", flags.context, {0, 1 << 20},
+                   "tokens that are there before it generates");
+    cli::add_count(app, "--tokens", flags.tokens, {1, 1 << 20}, "tokens that it generates");
+    cli::add_count(app, "--rounds", flags.rounds, {1, 1 << 20},
+                   "measurements, of which the median is shown");
+    cli::add_count(app, "--warm-up", flags.warm_up, {0, 1 << 20},
+                   "rounds before them that do not count");
+    app.add_option("--seconds", flags.seconds,
+                   "a round repeats what it measures for at least so long")
         ->check(CLI::Range(0.0, 3600.0))
         ->capture_default_str();
-    sub->add_flag("--wait", flags->wait,
-                  "say READY, then a round for each line of standard input, then say ROUND");
-    cli::add_json_flag(*sub, flags->json);
-    return {sub, [flags] { return run_kv_speed(*flags); }};
+    app.add_flag("--wait", flags.wait,
+                 "say READY, then a round for each line of standard input, then say ROUND");
+    cli::add_json_flag(app, flags.json);
 }
+
+const cli::Subcommand kKvSpeed{
+    {.place = 50,
+     .name = "kv-speed",
+     .text = "tokens per second behind a long text: forward pass and argmax"},
+    add_kv_speed_flags,
+    run_kv_speed};
+
+}  // namespace
 
 }  // namespace kvlab::app

@@ -3,9 +3,9 @@
 #include <cmath>
 #include <cstdio>
 
+#include <kvlab/attention/command_line.hpp>
 #include <kvlab/quant/latent_plan.hpp>
 
-#include "app.hpp"
 #include "trial.hpp"
 
 namespace kvlab::app {
@@ -202,18 +202,21 @@ int run_lowrank(const LowRankFlags& flags) {
     return cli::kHolds;
 }
 
-}  // namespace
-
-Command add_lowrank(CLI::App& parent) {
-    CLI::App* sub = parent.add_subcommand(
-        "lowrank", "keys and values in fewer directions: energy, error, bytes, quality");
-    const auto flags = std::make_shared<LowRankFlags>();
-    add_trial_flags(*sub, flags->trial);
-    sub->add_option("--share", flags->shares, "directions kept, of all; a list")
+void add_lowrank_flags(CLI::App& app, LowRankFlags& flags) {
+    add_trial_flags(app, flags.trial);
+    app.add_option("--share", flags.shares, "directions kept, of all; a list")
         ->delimiter(',')
         ->check(cli::number_between(0.001, 1))
         ->capture_default_str();
-    return {sub, [flags] { return run_lowrank(*flags); }};
 }
+
+const cli::Subcommand kLowrank{
+    {.place = 80,
+     .name = "lowrank",
+     .text = "keys and values in fewer directions: energy, error, bytes, quality"},
+    add_lowrank_flags,
+    run_lowrank};
+
+}  // namespace
 
 }  // namespace kvlab::app

@@ -3,10 +3,10 @@
 #include <cstdio>
 #include <list>
 
+#include <kvlab/attention/command_line.hpp>
 #include <kvlab/quant/int8_engine.hpp>
 #include <kvlab/quant/smooth.hpp>
 
-#include "app.hpp"
 #include "smooth_clock.hpp"
 #include "trial.hpp"
 
@@ -134,33 +134,35 @@ int run_smooth(const SmoothFlags& flags) {
     return cli::kHolds;
 }
 
-}  // namespace
-
-Command add_smooth(CLI::App& parent) {
-    CLI::App* sub = parent.add_subcommand(
-        "smooth", "products of bytes: SmoothQuant by alpha, outliers by threshold, speed");
-    const auto flags = std::make_shared<SmoothFlags>();
-    add_trial_flags(*sub, flags->trial);
-    sub->add_option("--alpha", flags->alphas, "a list from 0 to 1")
+void add_smooth_flags(CLI::App& app, SmoothFlags& flags) {
+    add_trial_flags(app, flags.trial);
+    app.add_option("--alpha", flags.alphas, "a list from 0 to 1")
         ->delimiter(',')
         ->check(cli::number_between(0, 1))
         ->capture_default_str();
-    sub->add_option("--threshold", flags->thresholds, "outliers stay floats from here; a list")
+    app.add_option("--threshold", flags.thresholds, "outliers stay floats from here; a list")
         ->delimiter(',')
         ->check(cli::number_between(1e-6, 1e6))
         ->capture_default_str();
-    sub->add_option("--channel", flags->channel, "which channel is made larger")
-        ->check(CLI::Range(0, 1 << 20))
-        ->capture_default_str();
-    sub->add_option("--factor", flags->factor, "how much")
+    cli::add_count(app, "--channel", flags.channel, {0, 1 << 20},
+                   "which channel is made larger");
+    app.add_option("--factor", flags.factor, "how much")
         ->check(cli::number_between(1e-6, 1e6))
         ->capture_default_str();
-    sub->add_flag("--head", flags->head, "the last matrix in bytes, too");
-    sub->add_flag("--inner", flags->inner, "smooth the inputs of out and down, too");
-    sub->add_flag("--powers-of-two", flags->powers_of_two, "scales that change no bit");
-    sub->add_flag("--clock", flags->clock, "instead of the tables: tokens per second");
-    add_smooth_clock_flags(*sub, flags->clocks);
-    return {sub, [flags] { return run_smooth(*flags); }};
+    app.add_flag("--head", flags.head, "the last matrix in bytes, too");
+    app.add_flag("--inner", flags.inner, "smooth the inputs of out and down, too");
+    app.add_flag("--powers-of-two", flags.powers_of_two, "scales that change no bit");
+    app.add_flag("--clock", flags.clock, "instead of the tables: tokens per second");
+    add_smooth_clock_flags(app, flags.clocks);
 }
+
+const cli::Subcommand kSmooth{
+    {.place = 70,
+     .name = "smooth",
+     .text = "products of bytes: SmoothQuant by alpha, outliers by threshold, speed"},
+    add_smooth_flags,
+    run_smooth};
+
+}  // namespace
 
 }  // namespace kvlab::app

@@ -79,15 +79,12 @@ private:
 }  // namespace
 
 void add_smooth_clock_flags(CLI::App& app, SmoothClockFlags& flags) {
-    app.add_option("--prompt", flags.prompt, "--clock: tokens that go in whole")
-        ->check(CLI::Range(1, 1 << 20))
-        ->capture_default_str();
-    app.add_option("--steps", flags.steps, "--clock: tokens behind them, one by one")
-        ->check(CLI::Range(1, 1 << 20))
-        ->capture_default_str();
-    app.add_option("--rounds", flags.rounds, "--clock: each measures everything once")
-        ->check(CLI::Range(1, 1 << 10))
-        ->capture_default_str();
+    cli::add_count(app, "--prompt", flags.prompt, {1, 1 << 20},
+                   "--clock: tokens that go in whole");
+    cli::add_count(app, "--steps", flags.steps, {1, 1 << 20},
+                   "--clock: tokens behind them, one by one");
+    cli::add_count(app, "--rounds", flags.rounds, {1, 1 << 10},
+                   "--clock: each measures everything once");
 }
 
 int run_smooth_clock(const SessionOptions& options,

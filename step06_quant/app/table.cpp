@@ -3,11 +3,11 @@
 #include <algorithm>
 #include <cstdio>
 
+#include <kvlab/attention/command_line.hpp>
 #include <kvlab/attention/whole_sequence.hpp>
 #include <kvlab/quant/uncached_quant.hpp>
 #include <kvlab/tensor/checksum.hpp>
 
-#include "app.hpp"
 #include "kv_formats.hpp"
 
 namespace kvlab::app {
@@ -161,19 +161,18 @@ int run_table(const TableFlags& flags) {
     return laws ? cli::kHolds : cli::kFails;
 }
 
-}  // namespace
-
-Command add_table(CLI::App& app) {
-    const auto flags = std::make_shared<TableFlags>();
-    flags->trial.session.model = "deep";
-    flags->trial.tokens = 1024;
-    flags->trial.recall = 4;
-    flags->trial.calibration = 0;
-    add_trial_flags(app, flags->trial);
-    app.add_option("--law", flags->law, "tokens that the law is tried on, at most a window")
-        ->check(CLI::Range(1, 1 << 20))
-        ->capture_default_str();
-    return {&app, [flags] { return run_table(*flags); }};
+void add_table_flags(CLI::App& app, TableFlags& flags) {
+    flags.trial.session.model = "deep";
+    flags.trial.tokens = 1024;
+    flags.trial.recall = 4;
+    flags.trial.calibration = 0;
+    add_trial_flags(app, flags.trial);
+    cli::add_count(app, "--law", flags.law, {1, 1 << 20},
+                   "tokens that the law is tried on, at most a window");
 }
+
+const cli::Subcommand kTable{{.by_default = true}, add_table_flags, run_table};
+
+}  // namespace
 
 }  // namespace kvlab::app

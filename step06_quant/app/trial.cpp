@@ -43,22 +43,18 @@ TensorType type_of_source(const WeightSource& source) {
 }  // namespace
 
 void add_trial_flags(CLI::App& app, TrialFlags& flags) {
-    flags.session.source_weights = KVLAB_SOURCE_WEIGHTS;
     cli::add_model_flags(app, flags.session);
     app.add_option("--text", flags.text, "text to judge by, then to calibrate on")
-        ->transform(cli::text_file(KVLAB_SOURCE_WEIGHTS));
+        ->transform(cli::text_file());
     app.add_option("--cases", flags.cases, "recall cases of a byte model")
-        ->transform(cli::text_file(KVLAB_SOURCE_WEIGHTS));
-    const auto count = [&app](const char* name, Index& value, Index least, const char* text) {
-        app.add_option(name, value, text)
-            ->check(CLI::Range(least, Index{1} << 24))
-            ->capture_default_str();
-    };
-    count("--window", flags.window, 2, "tokens of a text");
-    count("--tokens", flags.tokens, 1, "of the text to judge by, at most, in whole windows");
+        ->transform(cli::text_file());
+    cli::add_count(app, "--window", flags.window, 2, "tokens of a text");
+    cli::add_count(app, "--tokens", flags.tokens, 1,
+                   "of the text to judge by, at most, in whole windows");
     if (flags.calibration > 0)
-        count("--calibration", flags.calibration, 1, "tokens to calibrate on, as above");
-    count("--recall", flags.recall, 0, "recall cases for each distance");
+        cli::add_count(app, "--calibration", flags.calibration, 1,
+                       "tokens to calibrate on, as above");
+    cli::add_count(app, "--recall", flags.recall, 0, "recall cases for each distance");
     cli::add_json_flag(app, flags.json);
 }
 

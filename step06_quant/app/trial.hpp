@@ -7,15 +7,15 @@
 #include <vector>
 
 #include <kvlab/attention/texts.hpp>
-#include <kvlab/quant/judge.hpp>
+#include <kvlab/kvcache/judge.hpp>
 #include <kvlab/tensor/report.hpp>
 
 namespace kvlab::app {
 
 struct TrialFlags {
-    SessionOptions session;
-    std::string text = cli::default_text("heldout.txt", KVLAB_SOURCE_WEIGHTS);
-    std::string cases = cli::default_text("recall_cases.jsonl", KVLAB_SOURCE_WEIGHTS);
+    SessionOptions session = cli::session_options();
+    std::string text = cli::default_text("heldout.txt");
+    std::string cases = cli::default_text("recall_cases.jsonl");
     Index window = 512, tokens = 4096, recall = 20;
     Index calibration = 4096;  // 0: nothing is calibrated, so the text may end with its windows
     std::shared_ptr<OutputFile> json;

@@ -1,10 +1,10 @@
 // weights.cpp - chapter 6, experiment O6: weights in every format: bytes, time, quality.
 #include <cstdio>
 
+#include <kvlab/attention/command_line.hpp>
 #include <kvlab/kvcache/kv_cache.hpp>
 #include <kvlab/quant/smooth.hpp>
 
-#include "app.hpp"
 #include "trial.hpp"
 #include "weight_formats.hpp"
 
@@ -115,16 +115,11 @@ int run_weights(const WeightsFlags& flags) {
     return cli::kHolds;
 }
 
-}  // namespace
-
-Command add_weights(CLI::App& parent) {
-    CLI::App* sub = parent.add_subcommand(
-        "weights", "weights in every format: bits, bytes, time of a token, quality");
-    const auto flags = std::make_shared<WeightsFlags>();
-    add_trial_flags(*sub, flags->trial);
-    sub->add_option("--formats", flags->formats,
-                    "a list such as q4_0,nf4,rtn4-g32,gptq4-g32,awq4-g32; default: all, but "
-                    "those that calibrate only for models below 16 MiB")
+void add_weights_flags(CLI::App& app, WeightsFlags& flags) {
+    add_trial_flags(app, flags.trial);
+    app.add_option("--formats", flags.formats,
+                   "a list such as q4_0,nf4,rtn4-g32,gptq4-g32,awq4-g32; default: all, but "
+                   "those that calibrate only for models below 16 MiB")
         ->delimiter(',')
         ->check(CLI::Validator(
             [](const std::string& name) {
@@ -136,18 +131,23 @@ Command add_weights(CLI::App& parent) {
                 return std::string();
             },
             ""));
-    const auto count = [sub](const char* name, Index& value, Index least, const char* text) {
-        sub->add_option(name, value, text)
-            ->check(CLI::Range(least, Index{1} << 20))
-            ->capture_default_str();
-    };
-    count("--steps", flags->steps, 1, "tokens that a time is measured over");
-    count("--rounds", flags->rounds, 1, "how often; the median counts");
-    count("--channel", flags->channel, 0, "which channel --factor makes larger");
-    sub->add_option("--factor", flags->factor, "makes one channel of every norm so much larger")
+    cli::add_count(app, "--steps", flags.steps, {1, 1 << 20},
+                   "tokens that a time is measured over");
+    cli::add_count(app, "--rounds", flags.rounds, {1, 1 << 20}, "how often; the median counts");
+    cli::add_count(app, "--channel", flags.channel, {0, 1 << 20},
+                   "which channel --factor makes larger");
+    app.add_option("--factor", flags.factor, "makes one channel of every norm so much larger")
         ->check(cli::number_between(1e-6, 1e6))
         ->capture_default_str();
-    return {sub, [flags] { return run_weights(*flags); }};
 }
+
+const cli::Subcommand kWeights{
+    {.place = 60,
+     .name = "weights",
+     .text = "weights in every format: bits, bytes, time of a token, quality"},
+    add_weights_flags,
+    run_weights};
+
+}  // namespace
 
 }  // namespace kvlab::app

@@ -22,7 +22,7 @@ LAST = re.compile(r"(\d+) passed, (\d+) failed, (\d+) left out")
 # What the stand-ins do, by program; $* is what they are asked for.
 BENCH = """
 case "$*" in
-    *device) echo "{found}" ;;
+    device\\ *) echo "{found}" ;;
     *rungs) printf 'linear one\\nlinear two\\nattention last\\n' ;;
     *machine*) printf '{{"device":"stand-in"}}\\n' >"${{!#}}" ;;
     *ladders*) printf '{{"op":"linear"}}\\n{{"op":"norm"}}\\n{{"op":"cut' >"${{!#}}" ;;
@@ -178,7 +178,7 @@ def bench_rows(bench: str, folder: Path) -> list[str]:
     wrong = []
     for part in ("ladders", "decoder"):
         path = folder / part
-        done = subprocess.run([bench, "--device", "executor", "--small", part, path], capture_output=True, text=True, check=False, timeout=300)
+        done = subprocess.run([bench, part, "--device", "executor", "--small", path], capture_output=True, text=True, check=False, timeout=300)
         rows = [json.loads(line) for line in path.read_text().splitlines()]
         if done.returncode != 0 or "RESULT device=SIMT executor same_bits=yes" not in done.stdout or len(rows) < 3:
             wrong.append(f"{part}: exit code {done.returncode}, {len(rows)} rows: {done.stdout}{done.stderr}")

@@ -160,7 +160,7 @@ def quant_bytes() -> dict:
 
 
 def quant_clock(threads: int) -> dict:
-    return {"model": "SmolLM2 135M 8k", "engine": f"cpu avx512, {threads} threads", "clock": "wall", "rotate": False, "rows": [
+    return {"model": "SmolLM2 135M 8k", "engine": f"cpu avx512, {threads} threads", "time": "wall", "rotate": False, "rows": [
         {"cache": cache, "length": length, "seconds": quartiles(0.03 * share), "to_first": share, "bytes_read": int(9e7 * share)}
         for length in (2048, 4096) for cache, share in (("f32", 1.0), ("f16", 0.8), ("q4_0", 0.65))]}
 

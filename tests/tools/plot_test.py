@@ -27,35 +27,6 @@ sys.dont_write_bytecode = True
 import plot  # noqa: E402
 from plot_reports import REPORTS  # noqa: E402
 
-# What a reader must find written in each picture.
-TEXTS = {
-    "equivalence": ["exactly 0 in every step", "sums in another order", "largest |difference| of a logit"],
-    "flops": ["2275.6", "with the", "tokens generated"], "memory_breakdown": ["weights", "78.04 GB, of which cache 64", "memory, GB"],
-    "crossover": ["26 703", "GQA: 8", "cache / weights"], "wall_clock": ["time of this token, ms", "without", "3.54x"],
-    "cache_memory": ["int8: 9 792 bytes a token", "= 0.0176 MB, r = 1.0000", "cache, MB (2^20 bytes)"],
-    "batch": ["tokens/s, all sequences", "no cache: 4.00x"], "quality": ["tiny, int8", "bytes a token,", "the f32 cache changes no bit"],
-    "regimes": ["peak 120 GFLOP/s", "ridge 10 FLOP/byte", "12 GB/s"], "contexts": ["tokens in the cache", "91 %"],
-    "ulp_heat": ["largest distance, ulp", "1 key", "first", "2 345 floats differ"],
-    "drift": ["cache in int8", "the contract kept: 0", "X: here the second run would choose another token"],
-    "ablation": ["time, s (logarithmic)", "peak memory, MB", "960"], "peers": ["against llama.cpp", "2.36", "THE MACHINE WAS BUSY", "missing, not raced: transformers"],
-    "cuda_traffic": ["2 433 536: 250x", "512: 1.00x", "product of 64 rows: 9 728 sectors", "the same on every machine"],
-    "cuda_estimate": ["ESTIMATE from counts, not measured", "192: sectors, 48 SM", "49.2: shared, 48 SM", "4.6: DRAM", "x [64, 576], 48 times"],
-    "policy_quality": ["bits per byte", "everything kept", "above: window up to 2.3, random up to 5", "SmolLM2-135M: 3 x 512 tokens, the last 256 scored"],
-    "policy_kl": ["mean KL, bits a token", "exactly 0 at the largest budget: snapkv", "h2o", "tiny: 3 x 512"],
-    "policy_sinks": ["attention on the first token", "most: 0.58", "line: an even share, 0.0027"],
-    "policy_recall": ["question outside", "compressed with the text", "100", "37", "2 questions", "budget 64 tokens, 30 questions"],
-    "policy_time": ["time of a token, ms", "chapter 3's cache", "h2o 32+128"], "policy_bytes": ["held, KB (2^10 bytes)", "window 256"],
-    "policy_stream": ["absolute positions end", "sinks, relative", "h2o, absolute", "of 256 tokens each"],
-    "policy_minicache": ["bytes held, % of the full", "points: 0, 5, 100 % of the tokens retained, t = 0.6", "minus the full cache", "tiny", "deep"],
-    "quant_error": ["bits stored of a number", "deep, two channels x20, rotated", "kivi2", "values alone", "SmolLM2-135M: 8 x 512 tokens, relative to its Q4_1 values"],
-    "quant_histogram": ["two channels x20, rotated: 32 tokens of a channel", "7.2 of 16 codes used", "of quiet channels 52.3 %", "deep, layer 1"],
-    "quant_bytes": ["bits held of a number", "KB (2^10 bytes)", "q4_0", "dotted: memory taken"],
-    "quant_time": ["behind 4096 tokens, wall time", "19.5 ms, 0.65x; 55.8 MB", "quartiles of the rounds"],
-    "quant_weights": ["bits of a weight", "one channel of each norm x20", "4-g64", "nf4-twice", "GPTQ"],
-    "quant_smooth": ["a channel x20: plain", "as it is: floats from 6", "alpha"],
-    "quant_lowrank": ["directions kept, of 8", "all directions, f32: at most 7e-13", "W X, latents int8", "values, whitened"]}
-# Drawn by formula or from exact counts: the same on every machine.
-NO_MACHINE = ("memory_breakdown", "crossover", "cuda_traffic", "cuda_estimate", "quant_bytes")
 # What is drawn from reports; a scheme is not.
 DRAWN = [name for name in plot.PICTURES if importlib.import_module(f"plots.{name}").NEEDS]
 
@@ -112,9 +83,10 @@ def check_refusals(folder: Path, wrong: list[str]) -> None:
 
 
 def check_pictures(folder: Path, wrong: list[str]) -> None:
-    if set(TEXTS) != set(DRAWN):
-        wrong.append(f"pictures without a test: {set(DRAWN) ^ set(TEXTS)}")
-    for name, texts in TEXTS.items():
+    for name in DRAWN:
+        picture = importlib.import_module(f"plots.{name}")
+        if not picture.SHOWS:
+            wrong.append(f"{name}: nothing is said that a reader must find in it")
         files = write(folder, name, REPORTS)
         svg = folder / f"{name}.svg"
         for out in (svg, folder / f"{name}.png"):
@@ -125,10 +97,10 @@ def check_pictures(folder: Path, wrong: list[str]) -> None:
             wrong.append(f"{name}: expected an SVG 600pt (800 pixels) wide, found {root.tag} {root.get('width')}")
         found = [" ".join("".join(node.itertext()).split()) for node in root.iter("{http://www.w3.org/2000/svg}text")]
         # Older versions of matplotlib write a label of two lines as two texts.
-        missing = [text for text in texts if not any(text in line for line in found)]
+        missing = [text for text in picture.SHOWS if not any(text in line for line in found)]
         if missing:
             wrong.append(f"{name}: no {missing} among its texts: {found}")
-        if name not in NO_MACHINE and not any("made-up processor" in line for line in found):
+        if not getattr(picture, "SAME_EVERYWHERE", False) and not any("made-up processor" in line for line in found):
             wrong.append(f"{name}: does not name the machine")
         if not (folder / f"{name}.png").read_bytes().startswith(b"\x89PNG"):
             wrong.append(f"{name}: no PNG")
@@ -283,7 +255,7 @@ def main() -> int:
         check_pictures(folder, wrong)
         check_nothing_cut(wrong)
         check_truth(Path(temporary), wrong)
-    print("\n".join(wrong) if wrong else f"{len(TEXTS)} pictures are drawn, and wrong reports refused")
+    print("\n".join(wrong) if wrong else f"{len(DRAWN)} pictures are drawn, and wrong reports refused")
     return 1 if wrong else 0
 
 

@@ -44,7 +44,7 @@ def long_functions(path):
                 opens_scope = re.search(r"\b(namespace|class|struct|union|enum|extern)\b", before) and ")" not in before
                 inside = any(kind == "function" for kind, _ in stack)
                 kind = "scope" if opens_scope else "block" if inside or "(" not in before else "function"
-                stack.append((kind, header))
+                stack.append((kind, header or number))
                 header = number
             elif character == "}" and stack:
                 kind, first = stack.pop()
@@ -109,6 +109,7 @@ def self_test():
         ("ok.cpp", "int f() {\n" + body * 58 + "}\n", 100, 0),
         ("long_function.cpp", "namespace n {\nint f() {\n" + body * 59 + "}\n}\n", 100, 1),
         ("long_method.hpp", "struct S {\n    int f(int a,\n          int b) {\n" + body * 58 + "    }\n};\n", 100, 1),
+        ("late_line.cpp", "// why\n" * 70 + "S f(int a = int{1}) { return {a}; }\n", 100, 0),
         ("two.cpp", "namespace n {\nvoid f() {\n" + body * 40 + "}\nvoid g() {\n" + body * 40 + "}\n}\n", 100, 0),
         ("table.hpp", "int t[] = {\n" + "    1,\n" * 90 + "};\n", 100, 0),
         ("budget.cpp", "int a;\n" * 101, 100, 1),

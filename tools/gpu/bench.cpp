@@ -9,7 +9,7 @@
 #include <cstdio>
 #include <iostream>
 
-#include <kvlab/tensor/program.hpp>
+#include <kvlab/tensor/subcommand.hpp>
 
 #include "bench.hpp"
 
@@ -60,6 +60,7 @@ void print_rungs(const char* operation, std::span<const AnyRung> rungs) {
 }
 
 int measure(const Flags& flags, bool (*part)(const bench::Setting&)) {
+    choose_device(flags);
     bench::Rows rows(flags.file);
     const bool same = part({flags.small, bench::device_facts(), &rows});
     std::cout << "RESULT device=" << device_name() << " same_bits=" << (same ? "yes" : "no")
@@ -67,51 +68,56 @@ int measure(const Flags& flags, bool (*part)(const bench::Setting&)) {
     return same ? cli::kHolds : cli::kFails;
 }
 
-CLI::App* add_part(CLI::App& app, Flags& flags, const char* name, const char* help) {
-    CLI::App* const part = app.add_subcommand(name, help);
-    part->add_option("file", flags.file, "where the figures go")->required();
-    return part;
+int run_device(const Flags& flags) {
+    const std::string why_not = choose_device(flags);
+    std::cout << (why_not.empty() ? "gpu" : "executor: " + why_not) << '\n';
+    return cli::kHolds;
 }
 
-int run(int argc, char** argv) {
-    CLI::App app("what tools/gpu.sh measures", "kvlab_gpu_bench");
-    Flags flags;
+int run_rungs() {
+    print_rungs("linear", linear_rungs());
+    print_rungs("norm", norm_rungs());
+    print_rungs("attention", attention_rungs());
+    return cli::kHolds;
+}
+
+int run_machine(const Flags& flags) {
+    const std::string why_not = choose_device(flags);
+    bench::Rows(flags.file).add(machine(why_not));
+    return cli::kHolds;
+}
+
+void add_device_flag(CLI::App& app, Flags& flags) {
     app.add_option("--device", flags.device, "auto: a GPU, if there is one")
         ->check(CLI::IsMember({"auto", "gpu", "executor"}));
-    app.add_flag("--small", flags.small, "small sizes and one round: a check, no measurement");
-    CLI::App* const device = app.add_subcommand("device", "prints what would be used, and why");
-    CLI::App* const rungs = app.add_subcommand("rungs", "prints the ladders");
-    CLI::App* const facts = add_part(app, flags, "machine", "the GPU's data");
-    CLI::App* const ladders = add_part(app, flags, "ladders", "every rung of every ladder");
-    add_part(app, flags, "decoder", "whole tokens of SmolLM2's shape");
-    app.require_subcommand(1);
-    return cli::run(app, argc, argv, [&] {
-        const std::string why_not = choose_device(flags);
-        if (device->parsed()) {
-            std::cout << (why_not.empty() ? "gpu" : "executor: " + why_not) << '\n';
-            return cli::kHolds;
-        }
-        if (rungs->parsed()) {
-            print_rungs("linear", linear_rungs());
-            print_rungs("norm", norm_rungs());
-            print_rungs("attention", attention_rungs());
-            return cli::kHolds;
-        }
-        if (facts->parsed()) {
-            bench::Rows(flags.file).add(machine(why_not));
-            return cli::kHolds;
-        }
-        return measure(flags, ladders->parsed() ? bench::run_ladders : bench::run_decoder);
-    });
 }
+
+void add_flags(CLI::App& app, Flags& flags) {
+    add_device_flag(app, flags);
+    app.add_flag("--small", flags.small, "small sizes and one round: a check, no measurement");
+    app.add_option("file", flags.file, "where the figures go")->required();
+}
+
+const cli::Subcommand kDevice{
+    {.place = 10, .name = "device", .text = "prints what would be used, and why"},
+    add_device_flag,
+    run_device};
+const cli::Subcommand kRungs{{.place = 20, .name = "rungs", .text = "prints the ladders"},
+                             run_rungs};
+const cli::Subcommand kMachine{
+    {.place = 30, .name = "machine", .text = "the GPU's data"}, add_flags, run_machine};
+const cli::Subcommand kLadders{
+    {.place = 40, .name = "ladders", .text = "every rung of every ladder"},
+    add_flags,
+    +[](const Flags& flags) { return measure(flags, bench::run_ladders); }};
+const cli::Subcommand kDecoder{
+    {.place = 50, .name = "decoder", .text = "whole tokens of SmolLM2's shape"},
+    add_flags,
+    +[](const Flags& flags) { return measure(flags, bench::run_decoder); }};
 
 }  // namespace
 
 int main(int argc, char** argv) {
-    try {
-        return run(argc, argv);
-    } catch (const std::exception& error) {  // a flag defined twice: a mistake in this file
-        std::cerr << "kvlab_gpu_bench: " << error.what() << '\n';
-        return cli::kFails;
-    }
+    const cli::Program program{.name = "kvlab_gpu_bench", .text = "what tools/gpu.sh measures"};
+    return program.run(argc, argv);
 }

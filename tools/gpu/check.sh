@@ -190,8 +190,8 @@ run_tests() {
 run_measurements() {
     local size=()
     [ "$device" = gpu ] || size=(--small)
-    step "bench: every rung" 90 ./kvlab_gpu_bench --device "$device" "${size[@]}" ladders "$work/ladders"
-    step "bench: whole tokens" 60 ./kvlab_gpu_bench --device "$device" "${size[@]}" decoder "$work/decoder"
+    step "bench: every rung" 90 ./kvlab_gpu_bench ladders --device "$device" "${size[@]}" "$work/ladders"
+    step "bench: whole tokens" 60 ./kvlab_gpu_bench decoder --device "$device" "${size[@]}" "$work/decoder"
     if command -v python3 >/dev/null; then
         step "PyTorch on the same shapes" 90 python3 baseline.py "${size[@]}" "$work/pytorch"
     else
@@ -242,12 +242,12 @@ write_report() {
 # choose_device: "auto" becomes what there is.
 choose_device() {
     local found wish=$device
-    found=$(timeout 60 ./kvlab_gpu_bench --device auto device 2>&1 | tail -n 1) || true
+    found=$(timeout 60 ./kvlab_gpu_bench device --device auto 2>&1 | tail -n 1) || true
     why_no_gpu=
     [ "$found" = gpu ] || why_no_gpu=${found#executor: }
     [ "$device" != executor ] || why_no_gpu="the executor was asked for"
     if [ "$device" = auto ]; then device=$([ "$found" = gpu ] && echo gpu || echo executor); fi
-    timeout 60 ./kvlab_gpu_bench --device "$wish" machine "$work/machine" >/dev/null 2>&1 || true
+    timeout 60 ./kvlab_gpu_bench machine --device "$wish" "$work/machine" >/dev/null 2>&1 || true
     timeout 60 ./kvlab_gpu_bench rungs >"$work/rungs" 2>/dev/null || true
     echo "device: $device${why_no_gpu:+, no GPU: $why_no_gpu}"
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 from . import style
 
 NEEDS = ("step03_kvcache ablate",)
+SHOWS = ["time, s (logarithmic)", "peak memory, MB", "960"]
 
 
 def lines(axes, rows: list[dict], value) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 from . import scheme
 
 NEEDS = ()
+SHOWS = ["each 3 times", "2: softmax"]
 HEADS, KV_HEADS = 9, 3  # SmolLM2's
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 from . import scheme
 
 NEEDS = ()
+SHOWS = ["32 lanes, 32 sectors:", "32 lanes, 4 sectors:", "1 wavefront"]
 WIDTH, STRIDE = 64, 65  # floats of a key, and of its row in shared memory
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 from . import scheme
 
 NEEDS = ()
+SHOWS = ["each tile once", "6, 7, 8"]
 HEADS, KV_HEADS, SLOTS, TILE = 9, 3, 512, 64
 
 

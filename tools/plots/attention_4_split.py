@@ -4,6 +4,7 @@ from __future__ import annotations
 from . import scheme
 
 NEEDS = ()
+SHOWS = ["448 ... 511", "+ part 7"]
 KV_HEADS, SLOTS, TILE = 3, 512, 64
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 from . import scheme
 
 NEEDS = ()
+SHOWS = ["1 bank serves 32 lanes:", "32 wavefronts", "32 banks serve 32 lanes:", "1 wavefront"]
 
 
 def column(stride: int) -> list[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 from . import style
 
 NEEDS = ("step03_kvcache memory",)
+SHOWS = ["int8: 9 792 bytes a token", "= 0.0176 MB, r = 1.0000", "cache, MB (2^20 bytes)"]
 
 
 def fit(x: list[float], y: list[float]) -> tuple[float, float, float]:

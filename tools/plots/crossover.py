@@ -4,6 +4,8 @@ from __future__ import annotations
 from . import style
 
 NEEDS = ("step03_kvcache memory",)
+SHOWS = ["26 703", "GQA: 8", "cache / weights"]
+SAME_EVERYWHERE = True
 HEADS = {"MHA": ("mha_bytes", "MHA: 32 KV heads", style.VERMILION), "GQA": ("gqa_bytes", "GQA: 8", style.BLUE),
          "MQA": ("mqa_bytes", "MQA: 1", style.GREEN)}
 

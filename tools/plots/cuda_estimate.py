@@ -4,6 +4,8 @@ from __future__ import annotations
 from . import style
 
 NEEDS = ("step04_cuda estimate",)
+SHOWS = ["ESTIMATE from counts, not measured", "192: sectors, 48 SM", "49.2: shared, 48 SM", "4.6: DRAM", "x [64, 576], 48 times"]
+SAME_EVERYWHERE = True
 GPU = "A100"
 # key in the report -> (what it is, colour, marker: readable without colours, too)
 LIMITS = {"dram": ("DRAM: every byte once", style.INK, "D"), "sectors": ("sectors asked for", style.VERMILION, "o"),

@@ -6,6 +6,7 @@ from math import floor, log10
 from . import style
 
 NEEDS = ("step03_kvcache diverge",)
+SHOWS = ["cache in int8", "the contract kept: 0", "X: here the second run would choose another token"]
 
 
 def draw(reports: dict[str, list[dict]], figure) -> None:

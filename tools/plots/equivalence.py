@@ -6,6 +6,7 @@ from math import floor, log10
 from . import style
 
 NEEDS = ("step03_kvcache verify", "step03_kvcache diverge")
+SHOWS = ["exactly 0 in every step", "sums in another order", "largest |difference| of a logit"]
 
 
 def draw(reports: dict[str, list[dict]], figure) -> None:

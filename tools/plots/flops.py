@@ -4,6 +4,7 @@ from __future__ import annotations
 from . import style
 
 NEEDS = ("step03_kvcache count",)
+SHOWS = ["2275.6", "with the", "tokens generated"]
 
 
 def tokens_processed(prompt: int, steps: int, cached: bool) -> int:

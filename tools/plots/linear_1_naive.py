@@ -4,6 +4,7 @@ from __future__ import annotations
 from . import scheme
 
 NEEDS = ()
+SHOWS = ["32 lanes, 32 sectors:", "1024 bytes move for 128"]
 DEPTH = 576  # floats of a row of w, SmolLM2's width
 
 

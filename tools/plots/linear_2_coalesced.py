@@ -4,6 +4,7 @@ from __future__ import annotations
 from . import scheme
 
 NEEDS = ()
+SHOWS = ["32 lanes, 4 sectors:", "128 bytes move for 128"]
 PANEL = 64  # outputs of a panel
 
 

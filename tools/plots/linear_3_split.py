@@ -4,6 +4,7 @@ from __future__ import annotations
 from . import scheme
 
 NEEDS = ()
+SHOWS = ["k 512 ... 575", "total + b8", "blocks[7]"]
 DEPTH, BLOCK, AT_ONCE = 576, 64, 8  # a block of threads has 64 x 8
 
 

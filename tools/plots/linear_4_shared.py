@@ -4,6 +4,7 @@ from __future__ import annotations
 from . import scheme
 
 NEEDS = ()
+SHOWS = ["once", "row 15"]
 ROWS, BLOCK = 16, 64
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 from . import scheme
 
 NEEDS = ()
+SHOWS = ["5 reads for 16 fma", "2 reads for 1 fma"]
 EACH, SIDE = 4, 16  # outputs of a thread each way, threads of a block each way
 
 

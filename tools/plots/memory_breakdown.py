@@ -4,6 +4,8 @@ from __future__ import annotations
 from . import style
 
 NEEDS = ("step03_kvcache memory",)
+SHOWS = ["weights", "78.04 GB, of which cache 64", "memory, GB"]
+SAME_EVERYWHERE = True
 GB = 1 << 30
 ACTIVATIONS = 1.0  # GB, the round figure that the experiment adds
 

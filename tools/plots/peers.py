@@ -5,6 +5,7 @@ from . import style
 
 NEEDS = ("compare_peers",)
 DEFAULT = "build/peers.json"
+SHOWS = ["against llama.cpp", "2.36", "THE MACHINE WAS BUSY", "missing, not raced: transformers"]
 PEERS = {"llama.cpp": style.ORANGE, "PyTorch": style.PURPLE, "transformers": style.SKY}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 from . import policy_time
 
 NEEDS = policy_time.NEEDS
+SHOWS = ["held, KB (2^10 bytes)", "window 256"]
 
 
 def draw(reports: dict[str, list[dict]], figure) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 from . import style
 
 NEEDS = ("step05_policies quality",)
+SHOWS = ["mean KL, bits a token", "exactly 0 at the largest budget: snapkv", "h2o", "tiny: 3 x 512"]
 # What reads everything, or is the full cache itself, has no place on a budget's axis.
 LEFT_OUT = ("full", "h2o-mean", "h2o-forgetting", "sinks-relative", "pyramidkv-ratios", "keyformer")
 

@@ -6,6 +6,7 @@ import re
 from . import style
 
 NEEDS = ("step05_policies compare",)
+SHOWS = ["bytes held, % of the full", "points: 0, 5, 100 % of the tokens retained, t = 0.6", "minus the full cache", "tiny", "deep"]
 SHARE, DIRECTION = 5.0, 0.6  # the paper's
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 from . import policy_kl, style
 
 NEEDS = policy_kl.NEEDS
+SHOWS = ["bits per byte", "everything kept", "above: window up to 2.3, random up to 5", "SmolLM2-135M: 3 x 512 tokens, the last 256 scored"]
 
 
 def on_scale(worst: dict[str, float], full: float) -> list[str]:

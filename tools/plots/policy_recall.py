@@ -4,6 +4,7 @@ from __future__ import annotations
 from . import style
 
 NEEDS = ("step05_policies needle",)
+SHOWS = ["question outside", "compressed with the text", "100", "37", "2 questions", "budget 64 tokens, 30 questions"]
 
 
 def draw(reports: dict[str, list[dict]], figure) -> None:

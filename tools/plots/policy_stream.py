@@ -4,6 +4,7 @@ from __future__ import annotations
 from . import style
 
 NEEDS = ("step05_policies stream",)
+SHOWS = ["absolute positions end", "sinks, relative", "h2o, absolute", "of 256 tokens each"]
 LOOKS = {"sinks": style.SKY, "window": style.BLUE, "h2o": style.VERMILION}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 from . import style
 
 NEEDS = ("step05_policies clock",)
+SHOWS = ["time of a token, ms", "chapter 3's cache", "h2o 32+128"]
 # By the first word of what the report calls them.
 LOOKS = {"cache": style.INK, "full": style.GREY, "window": style.BLUE, "sinks": style.SKY, "sinks-relative": style.PURPLE, "h2o": style.VERMILION,
          "pyramid": style.GREEN, "minicache": style.ORANGE}

@@ -4,6 +4,7 @@ from __future__ import annotations
 from . import style
 
 NEEDS = ("step03_kvcache quality",)
+SHOWS = ["tiny, int8", "bytes a token,", "the f32 cache changes no bit"]
 
 
 def draw(reports: dict[str, list[dict]], figure) -> None:

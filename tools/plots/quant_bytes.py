@@ -4,6 +4,8 @@ from __future__ import annotations
 from . import style
 
 NEEDS = ("step06_quant bytes",)
+SHOWS = ["bits held of a number", "KB (2^10 bytes)", "q4_0", "dotted: memory taken"]
+SAME_EVERYWHERE = True
 SHOWN = ("f32", "f16", "int8", "q8_0", "q4_0", "lloyd2", "kivi4", "kivi2")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 from . import style
 
 NEEDS = ("step06_quant kv",)
+SHOWS = ["bits stored of a number", "deep, two channels x20, rotated", "kivi2", "values alone", "SmolLM2-135M: 8 x 512 tokens, relative to its Q4_1 values"]
 # "both" is what one would use; each side alone says which one needs the bits.
 MARKERS = {"both": ("o", 7), "keys": ("^", 4.5), "values": ("v", 4.5)}
 # Beside their points, moved where formats of as many bits lie close: to the left, or up and down in points.

@@ -4,6 +4,7 @@ from __future__ import annotations
 from . import style
 
 NEEDS = ("step06_quant lowrank",)
+SHOWS = ["directions kept, of 8", "all directions, f32: at most 7e-13", "W X, latents int8", "values, whitened"]
 ERRORS = (("keys", "plain", style.BLUE, "--"), ("keys", "whitened", style.BLUE, "-"), ("values", "plain", style.VERMILION, "--"),
           ("values", "whitened", style.VERMILION, "-"))
 QUALITY = (("plain", "f32", style.GREY, "--", "directions of W"), ("whitened", "f32", style.INK, "-", "directions of W X"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 from . import style
 
 NEEDS = ("step06_quant smooth",)
+SHOWS = ["a channel x20: plain", "as it is: floats from 6", "alpha"]
 COLORS = (style.BLUE, style.VERMILION)
 
 

@@ -6,6 +6,7 @@ import re
 from . import style
 
 NEEDS = ("step06_quant weights",)
+SHOWS = ["bits of a weight", "one channel of each norm x20", "4-g64", "nf4-twice", "GPTQ"]
 # What rounds to a grid, with and without calibration; all else is a type with codes of its own.
 METHODS = {"rtn": (style.GREY, "s", "round to nearest"), "gptq": (style.VERMILION, "o", "GPTQ"), "awq": (style.BLUE, "^", "AWQ")}
 WIDE = 13  # bits: from here on a format is named in the corner

@@ -4,6 +4,7 @@ from __future__ import annotations
 from . import style
 
 NEEDS = ("step03_kvcache regimes",)
+SHOWS = ["peak 120 GFLOP/s", "ridge 10 FLOP/byte", "12 GB/s"]
 PHASES = {"prefill": style.VERMILION, "decode": style.BLUE}
 
 

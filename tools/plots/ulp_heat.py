@@ -4,6 +4,7 @@ from __future__ import annotations
 from . import style
 
 NEEDS = ("step03_kvcache diverge",)
+SHOWS = ["largest distance, ulp", "1 key", "first", "2 345 floats differ"]
 NOTHING = "#eef2f5"  # equal bits: off the scale, and clearly so
 
 

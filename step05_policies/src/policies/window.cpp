@@ -71,7 +71,7 @@ Index budget_above_sinks(const PolicyOptions& options) {
 std::span<const PolicyEntry> policies_of_window() {
     static constexpr PolicyEntry kEntries[] = {
         {.place = 10,
-         .name = "full",
+         .name = kFull,
          .idea = "everything",
          .paper = "",
          .policy = [](const PolicyOptions&, const PolicyContext&) { return full_policy(); },

@@ -14,12 +14,13 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <exception>
 #include <iostream>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include <kvlab/tensor/output_file.hpp>
+#include <kvlab/tensor/sizes.hpp>
 #include <kvlab/tensor/text.hpp>
 
 namespace kvlab::cli {
@@ -94,29 +95,35 @@ inline void keep_to_the_letter(CLI::App& app) {
     for (CLI::App* sub : app.get_subcommands({})) keep_to_the_letter(*sub);
 }
 
-// Parses, runs `body` and turns what happens into an exit code. Every failure is one line. A
-// program that is interrupted leaves no unfinished file behind.
-template <class Body>
-int run(CLI::App& app, int argc, char** argv, Body&& body) {
-    remove_unfinished_files_on_signals();
-    keep_to_the_letter(app);
-    try {
-        int code = kHolds;
-        try {
-            app.parse(argc, argv);
-        } catch (const CLI::ParseError& error) {  // --help is one, too
-            code = app.exit(error) == 0 ? kHolds : kUsage;
-            finish_standard_output();
-            return code;
-        }
-        code = body();
-        finish_standard_output();
-        return code;
-    } catch (const std::exception& error) {
-        std::cout.flush();
-        std::cerr << app.get_name() << ": " << printable(error.what()) << std::endl;
-        return kFails;
-    }
+// What a flag that counts takes at least and at most: 16 million tokens are more than any
+// context.
+struct Count {
+    Index least, most;
+
+    Count(Index from, Index to = Index{1} << 24) : least(from), most(to) {}
+};
+
+// A whole number in a range, with its default in --help.
+inline CLI::Option* add_count(CLI::App& app,
+                              const std::string& name,
+                              Index& value,
+                              Count count,
+                              const std::string& text) {
+    return app.add_option(name, value, text)
+        ->check(CLI::Range(count.least, count.most))
+        ->capture_default_str();
+}
+
+// The same for a list of them, with commas.
+inline CLI::Option* add_count(CLI::App& app,
+                              const std::string& name,
+                              std::vector<Index>& values,
+                              Count count,
+                              const std::string& text) {
+    return app.add_option(name, values, text)
+        ->delimiter(',')
+        ->check(CLI::Range(count.least, count.most))
+        ->capture_default_str();
 }
 
 // CLI::Range lets NaN through: no comparison with it holds.

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
 #include <iostream>
 #include <iterator>
@@ -15,8 +16,8 @@
 #include <vector>
 
 #include <kvlab/attention/session.hpp>
-#include <kvlab/tensor/program.hpp>
 #include <kvlab/tensor/sampling.hpp>
+#include <kvlab/tensor/subcommand.hpp>
 #include <kvlab/weights/input_file.hpp>
 #include <kvlab/weights/model_path.hpp>
 #include <kvlab/weights/unicode.hpp>
@@ -36,23 +37,29 @@ inline CLI::Validator share_of_all() {
         "FLOAT in (0 - 1]");
 }
 
+// The source's folder weights/, as CMake tells each program of the book.
+#ifdef KVLAB_SOURCE_WEIGHTS
+inline const std::filesystem::path kSourceWeights = KVLAB_SOURCE_WEIGHTS;
+#else
+inline const std::filesystem::path kSourceWeights;  // another program: nowhere
+#endif
+
 // A committed text as the default of a flag: where it is, or its name if it is nowhere, which
 // is what the error will then say.
-inline std::string default_text(const std::string& name,
-                                const std::filesystem::path& source_weights) {
+inline std::string default_text(const std::string& name) {
     try {
-        return find_text(name, source_weights).string();
+        return find_text(name, kSourceWeights).string();
     } catch (const Error&) {
         return name;
     }
 }
 
 // Looks a text up as find_text() does; what is nowhere is wrong usage.
-inline CLI::Validator text_file(const std::filesystem::path& source_weights) {
+inline CLI::Validator text_file() {
     return CLI::Validator(
-        [source_weights](std::string& name) {
+        [](std::string& name) {
             try {
-                name = find_text(name, source_weights).string();
+                name = find_text(name, kSourceWeights).string();
                 return std::string();
             } catch (const Error& error) {
                 return std::string(error.what());
@@ -66,15 +73,27 @@ inline void print_note(const std::string& note) {
     std::cerr << "note: " << printable(note) << std::endl;
 }
 
-inline void add_model_flags(CLI::App& app, SessionOptions& options) {
+// What every flag of a model begins with: files of the source are found, and notes printed.
+inline SessionOptions session_options(const std::string& model = "tiny") {
+    SessionOptions options;
+    options.model = model;
+    options.source_weights = kSourceWeights;
     options.on_note = print_note;
+    return options;
+}
+
+// Of models that the program names in another way.
+inline void add_engine_flags(CLI::App& app, SessionOptions& options) {
+    add_count(app, "--threads", options.threads, {0, 256},
+              "threads; 0: chosen by the model's size");
+    app.add_option("--simd", options.simd, "portable, avx2 or avx512; default: the best here");
+}
+
+inline void add_model_flags(CLI::App& app, SessionOptions& options) {
     app.add_option("-m,--model", options.model,
                    "GGUF file, or a name: tiny, deep, SmolLM2-135M-Instruct-Q4_1")
         ->capture_default_str();
-    app.add_option("--threads", options.threads, "threads; 0: chosen by the model's size")
-        ->check(CLI::Range(0, 256))
-        ->capture_default_str();
-    app.add_option("--simd", options.simd, "portable, avx2 or avx512; default: the best here");
+    add_engine_flags(app, options);
 }
 
 inline void add_sampling_flags(CLI::App& app, SamplingOptions& options) {
@@ -89,9 +108,7 @@ inline void add_sampling_flags(CLI::App& app, SamplingOptions& options) {
             },
             "FLOAT in {0} or [2^-20 - 100]"))
         ->capture_default_str();
-    app.add_option("--top-k", options.top_k, "only the k most likely; 0: all")
-        ->check(CLI::Range(0, 1 << 24))
-        ->capture_default_str();
+    add_count(app, "--top-k", options.top_k, 0, "only the k most likely; 0: all");
     app.add_option("--top-p", options.top_p,
                    "only the most likely with this mass together; 1: all")
         ->check(share_of_all())

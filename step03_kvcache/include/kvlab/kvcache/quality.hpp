@@ -36,6 +36,7 @@ struct Shift {
     Index positions = 0, agree = 0;  // agree: with the same most likely next token
     double bits = 0;                 // that the second run gives the tokens of the text
     std::vector<double> kl;          // kl_bits of each position
+    Difference logits;               // all of them, bit by bit
 
     // One more position: p of the first run, q of the second, `next` the text's own token.
     void add(const NextToken& p, const NextToken& q, Token next);
@@ -55,9 +56,6 @@ struct Shift {
 // One format against the run without a cache.
 struct CacheQuality : Shift {
     Format format = nullptr;
-    Difference logits;  // all of them, bit by bit
-
-    void add(const NextToken& p, const NextToken& q, Token next);
 };
 
 struct QualityReport {
@@ -69,10 +67,9 @@ struct QualityReport {
     bool f32_equals_uncached() const;
 };
 
-// Runs each window of the text without a cache, in one step, and then through a cache of each
-// format in pieces of `piece` tokens (0: whole). The result does not depend on the pieces. All
-// logits of one window are in memory at once. Throws Error for a window beyond the context, and
-// for a negative piece.
+// Judges a cache of each format (judge.hpp), in pieces of `piece` tokens (0: whole). The result
+// does not depend on the pieces. All logits of one window are in memory at once. Throws Error
+// for a window beyond the context, and for a negative piece.
 QualityReport measure_quality(const std::shared_ptr<const Model>& model,
                               Engine& engine,
                               const TextWindows& text,

@@ -71,6 +71,9 @@ struct PolicyEntry {
     }
 };
 
+// The policy that keeps everything: what all others are judged against.
+inline constexpr const char* kFull = "full";
+
 // By place.
 std::span<const PolicyEntry> all_policies();
 

@@ -1,4 +1,4 @@
-#include <kvlab/quant/judge.hpp>
+#include <kvlab/kvcache/judge.hpp>
 
 #include <kvlab/attention/whole_sequence.hpp>
 #include <kvlab/kvcache/compare_window.hpp>
@@ -22,6 +22,22 @@ std::unique_ptr<KvStore> store_of(const Variant& variant,
     return std::make_unique<KvCache>(decoder.kv_shape(), window);
 }
 
+// One for each model on an engine: its variants run one after the other. Not the plain run's,
+// whose rows stay valid meanwhile.
+class Decoders {
+public:
+    Decoder& of(const Variant& variant) {
+        for (const auto& [known, decoder] : made_)
+            if (known->model == variant.model && known->engine == variant.engine)
+                return *decoder;
+        made_.emplace_back(&variant, std::make_unique<Decoder>(variant.model, *variant.engine));
+        return *made_.back().second;
+    }
+
+private:
+    std::vector<std::pair<const Variant*, std::unique_ptr<Decoder>>> made_;
+};
+
 }  // namespace
 
 Judgement judge(const std::shared_ptr<const Model>& plain,
@@ -32,12 +48,11 @@ Judgement judge(const std::shared_ptr<const Model>& plain,
     const Index window = text.window();
     check_model(*plain, plain->config, window);
     Decoder whole(plain, engine);
-    std::vector<std::unique_ptr<Decoder>> decoders;
+    Decoders decoders;
     for (const Variant& variant : variants) {
         check(variant.model != nullptr && variant.engine != nullptr && variant.piece >= 0,
               "judge: ", variant.name, ": no model, no engine or a negative piece");
         check_model(*variant.model, plain->config, window);
-        decoders.push_back(std::make_unique<Decoder>(variant.model, *variant.engine));
     }
     WholeSequence no_cache(whole.kv_shape(), window, level);
     Judgement judgement;
@@ -51,8 +66,9 @@ Judgement judge(const std::shared_ptr<const Model>& plain,
             judgement.plain_bits += expected[i].bits(targets[i]);
         for (std::size_t v = 0; v < variants.size(); ++v) {
             Shift& shift = judgement.variants[v];
-            compare_window(*decoders[v], *store_of(variants[v], *decoders[v], window), input,
-                           targets, expected, variants[v].piece,
+            Decoder& decoder = decoders.of(variants[v]);
+            compare_window(decoder, *store_of(variants[v], decoder, window), input, targets,
+                           expected, variants[v].piece,
                            [&shift](const NextToken& p, const NextToken& q, Token next) {
                                shift.add(p, q, next);
                            });

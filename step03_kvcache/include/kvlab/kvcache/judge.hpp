@@ -1,8 +1,8 @@
-// judge.hpp - chapter 6: one judge for everything that makes numbers smaller.
+// judge.hpp - chapter 3: one judge for everything that changes what a model says next.
 //
-// A quantised cache, quantised weights, integer products, low rank: each is a Variant, a model
-// on an engine with a store of its own. The plain model reads a text without a cache; each
-// variant reads the same text; row by row the two distributions are compared.
+// A cache of fewer bits, other weights, other products: each is a Variant, a model on an engine
+// with a store of its own. The plain model reads a text without a cache; each variant reads the
+// same text; row by row the two distributions are compared.
 #pragma once
 
 #include <memory>
@@ -18,7 +18,7 @@ struct Variant {
     std::string name;
     std::shared_ptr<const Model> model;
     Engine* engine = nullptr;
-    MakeStore make_store;  // null: the float cache of chapter 3
+    MakeStore make_store;  // null: the plain float cache
     Index piece = 0;       // tokens that go in at once; 0: the whole window
 };
 
