@@ -13,13 +13,6 @@ MakeRows rows_of() {
     };
 }
 
-MakeRows rows_in(Format format) {
-    if (format == &formats::f16) return rows_of<F16Tiles>();
-    if (format == &formats::int8) return rows_of<Int8Tiles>();
-    check(format == &formats::f32, "kv cache: there are no rows of ", format->name);
-    return float_rows();
-}
-
 }  // namespace
 
 Index KvFormat::row_bytes(Index head_dim) const {
@@ -52,6 +45,13 @@ Format find_kv_format(std::span<const Format> formats, const std::string& name) 
         all += concat(all.empty() ? "" : ", ", format->name);
     }
     throw Error(concat("'", name, "' is no format of a cache; they are ", all));
+}
+
+MakeRows rows_in(Format format) {
+    if (format == &formats::f16) return rows_of<F16Tiles>();
+    if (format == &formats::int8) return rows_of<Int8Tiles>();
+    check(format == &formats::f32, "kv cache: there are no rows of ", format->name);
+    return float_rows();
 }
 
 std::unique_ptr<KvCache> make_cache(Format format,

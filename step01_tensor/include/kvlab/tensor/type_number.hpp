@@ -4,6 +4,8 @@
 
 #include <cstdint>
 
+#include <kvlab/tensor/compiler.hpp>
+
 namespace kvlab {
 
 // The numbers are GGUF's own.

@@ -61,6 +61,9 @@ std::vector<std::string> format_names(std::span<const Format> formats);
 // The one of these with that name. Throws Error, listing all, for another one.
 Format find_kv_format(std::span<const Format> formats, const std::string& name);
 
+// The rows of one of this chapter's formats. Throws Error for another one.
+MakeRows rows_in(Format format);
+
 // A cache in one of this chapter's formats.
 std::unique_ptr<KvCache> make_cache(Format format,
                                     const KvShape& shape,
