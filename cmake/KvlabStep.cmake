@@ -41,11 +41,27 @@ else()
     set(KVLAB_SIMD_LEVELS portable)
 endif()
 
-# kvlab_library(<name> SOURCES ... [SIMD ...] [LINKS ...])
-#   target kvlab_<name>, alias kvlab::<name>. A file under SIMD is compiled once per level, each time
-#   with that level's instructions and KVLAB_SIMD set to the level's name (see simd.hpp).
+# The folder as file(GLOB) has to be told it: a bracket in its name would be read as a pattern.
+function(kvlab_glob_folder variable folder)
+    string(REPLACE "[" "[[]" folder "${folder}")
+    set(${variable} "${folder}" PARENT_SCOPE)
+endfunction()
+
+# kvlab_library(<name> [FOLDER <folder>] [SOURCES ...] [LINKS ...])
+#   target kvlab_<name>, alias kvlab::<name>, of every source in src/ (or <folder>) and below, and of
+#   those that lie elsewhere. A *.simd.cpp is compiled once per level, each time with that level's
+#   instructions and KVLAB_SIMD set to the level's name (see simd.hpp).
 function(kvlab_library name)
-    cmake_parse_arguments(ARG "" "" "SOURCES;SIMD;LINKS" ${ARGN})
+    cmake_parse_arguments(ARG "" "FOLDER" "SOURCES;LINKS" ${ARGN})
+    if(NOT ARG_FOLDER)
+        set(ARG_FOLDER src)
+    endif()
+    kvlab_glob_folder(here "${CMAKE_CURRENT_SOURCE_DIR}")
+    file(GLOB_RECURSE found CONFIGURE_DEPENDS RELATIVE "${CMAKE_CURRENT_SOURCE_DIR}" "${here}/${ARG_FOLDER}/*.cpp")
+    set(ARG_SIMD ${found})
+    list(FILTER ARG_SIMD INCLUDE REGEX "\\.simd\\.cpp$")
+    list(FILTER found EXCLUDE REGEX "\\.simd\\.cpp$")
+    list(APPEND ARG_SOURCES ${found})
     set(target kvlab_${name})
     add_library(${target} STATIC ${ARG_SOURCES})
     add_library(kvlab::${name} ALIAS ${target})
@@ -85,24 +101,19 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
     list(APPEND KVLAB_FLAGS_avx512 -Wno-maybe-uninitialized -Wno-uninitialized)
 endif()
 
-# The folder as file(GLOB) has to be told it: a bracket in its name would be read as a pattern.
-function(kvlab_glob_folder variable folder)
-    string(REPLACE "[" "[[]" folder "${folder}")
-    set(${variable} "${folder}" PARENT_SCOPE)
-endfunction()
-
-# kvlab_step(<number> <name> SOURCES ... [SIMD ...] [LINKS ...])
-#   the step's library kvlab::<name>, its executable step<number>_<name> from app/*.cpp, and with
+# kvlab_step(<number> <name> [SOURCES ...] [LINKS ...])
+#   the step's library kvlab::<name>, its executable step<number>_<name> from all of app/, and with
 #   KVLAB_BENCH its benchmark step<number>_<name>_bench from bench.cpp.
 function(kvlab_step number name)
     kvlab_library(${name} ${ARGN})
     find_package(CLI11 REQUIRED)
     find_package(nlohmann_json REQUIRED)
     kvlab_glob_folder(here "${CMAKE_CURRENT_SOURCE_DIR}")
-    file(GLOB app CONFIGURE_DEPENDS "${here}/app/*.cpp")
+    file(GLOB_RECURSE app CONFIGURE_DEPENDS "${here}/app/*.cpp")
     add_executable(step${number}_${name} ${app})
     target_link_libraries(step${number}_${name} PRIVATE
         kvlab::${name} CLI11::CLI11 nlohmann_json::nlohmann_json)
+    target_include_directories(step${number}_${name} PRIVATE app)  # for those in folders below
     # Compiled together, in any build: each file by itself would read CLI11 for three seconds.
     set_target_properties(step${number}_${name} PROPERTIES UNITY_BUILD ON)
     target_compile_options(step${number}_${name} PRIVATE ${KVLAB_WARNINGS} ${KVLAB_PROGRAM_OPTIONS})

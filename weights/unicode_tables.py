@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes src/unicode_table.inc: the classes letter (L*), number (N*) and space (White_Space) of all code points.
+"""Writes src/tokenizer/unicode_table.inc: the classes letter (L*), number (N*) and space (White_Space) of all code points.
 
     python3 weights/unicode_tables.py [--version 15.1.0] [--check]
 

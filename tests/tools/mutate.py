@@ -49,7 +49,7 @@ SECONDS = 240  # of one test program; whoever needs longer hangs
 def candidates(patterns):
     """All mutations of the files, by folder and by whether they lie in a program."""
     files = sorted(p.relative_to(ROOT).as_posix() for folder in OWNERS for p in (ROOT / folder).rglob("*.cpp")
-                   if p.parent.name in ("src", "app"))
+                   if {"src", "app"} & set(p.relative_to(ROOT / folder).parts))
     chosen = [f for f in files if any(fnmatch.fnmatch(f, pattern) for pattern in patterns)]
     return [m for file in chosen for m in mutations(file, (ROOT / file).read_text())]
 

@@ -89,7 +89,7 @@ def unseen_subcommands(folder, program):
 def keys_of_sources(program):
     """What the sources of a program use as a key of a JSON object."""
     keys = set()
-    for path in sorted((ROOT / PROGRAMS[program] / "app").glob("*.[ch]pp")):
+    for path in sorted((ROOT / PROGRAMS[program] / "app").rglob("*.[ch]pp")):
         text = path.read_text()
         keys |= set(re.findall(r'(?:report|json|part|row|line|one|entry|\])\w*\["((?:[^"\\]|\\.)+)"\]', text, re.I))
         # A pair in braces; with another string behind it, it is a list of texts.
