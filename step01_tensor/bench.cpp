@@ -40,7 +40,7 @@ double dram() {
 }
 
 std::vector<float> normals(Index n) {
-    std::vector<float> values(static_cast<std::size_t>(n));
+    std::vector<float> values(usize(n));
     Rng rng(42);
     for (float& x : values) x = rng.normal();
     return values;
@@ -51,7 +51,7 @@ std::vector<std::byte> weight_bytes(TensorType type, Index outputs, Index depth)
     const auto floats = normals(outputs * depth);
     const auto plain = std::as_bytes(std::span(floats));
     std::vector<std::byte> bytes(plain.begin(), plain.end());
-    bytes.resize(static_cast<std::size_t>(outputs * bytes_for(type, depth)));
+    bytes.resize(usize(outputs * bytes_for(type, depth)));
     if (type != TensorType::f32)  // any f16 with the exponent's highest bit clear is below 2
         for (std::size_t i = 1; i < bytes.size(); i += 2) bytes[i] &= std::byte{0xbf};
     return bytes;
@@ -61,11 +61,9 @@ std::vector<std::byte> weight_bytes(TensorType type, Index outputs, Index depth)
 bool same_bits(const PackedMatrix& w, const View<const float>& x, const View<const float>& y) {
     const Index n = std::min(w.outputs(), Index{8}), K = w.depth();
     Tensor rows({n, K}), expected({1, n});
-    for (Index i = 0; i < n; ++i)
-        w.read(i, rows.flat().subspan(static_cast<std::size_t>(i * K),
-                                      static_cast<std::size_t>(K)));
+    for (Index i = 0; i < n; ++i) w.read(i, rows.flat().subspan(usize(i * K), usize(K)));
     matmul_plain(x.slice(0, 0, 1), rows.view(), expected.view());
-    return compare_bits(expected.flat(), {y.data(), static_cast<std::size_t>(n)}).differ == 0;
+    return compare_bits(expected.flat(), {y.data(), usize(n)}).differ == 0;
 }
 
 // Arguments: format, T, K, N.

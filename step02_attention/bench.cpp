@@ -29,7 +29,7 @@ Tensor random_tensor(Shape shape, std::uint64_t seed) {
 // Has the last token's first head the plain loop's bits? Without them there is no speed.
 bool same_bits(const Tensor& q, const Tensor& k, const Tensor& v, Tensor& out) {
     const Index last = q.dim(0) - 1;
-    std::vector<float> expected(static_cast<std::size_t>(q.dim(2)));
+    std::vector<float> expected(usize(q.dim(2)));
     attention_plain(q.view()[last][0], k.view().transposed(0, 1)[0],
                     v.view().transposed(0, 1)[0], View<float>(expected.data(), {q.dim(2)}));
     return compare_bits(expected, out.view()[last][0].flat()).differ == 0;

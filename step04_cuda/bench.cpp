@@ -31,7 +31,7 @@ void transpose_256(benchmark::State& state) {
 // Argument: MiB of device memory, all of it written to, under a guard; 0: none, and no guard. A
 // launch of 256 threads.
 void launch_under_guard(benchmark::State& state) {
-    const auto bytes = static_cast<std::size_t>(state.range(0)) << 20;
+    const auto bytes = usize(state.range(0)) << 20;
     std::unique_ptr<simt::GuardDeviceMemory> guard;
     if (bytes > 0) guard = std::make_unique<simt::GuardDeviceMemory>();
     {

@@ -27,7 +27,7 @@ ThreadPool& one_thread() {
 }
 
 std::vector<float> normals(Index n) {
-    std::vector<float> values(static_cast<std::size_t>(n));
+    std::vector<float> values(usize(n));
     Rng rng(42);
     for (float& x : values) x = rng.normal();
     return values;
@@ -92,9 +92,9 @@ CodedTiles filled(Format code, CodedTiles::Side side, Index tiles) {
     const std::vector<float> rows = normals(kScaleBlock * kHeadDim);
     for (Index slot = 0; slot < coded.slots(); ++slot)
         if (!coded.grouped())
-            coded.write(0, slot,
-                        std::span(rows).subspan(
-                            static_cast<std::size_t>(slot % kScaleBlock * kHeadDim), kHeadDim));
+            coded.write(
+                0, slot,
+                std::span(rows).subspan(usize(slot % kScaleBlock * kHeadDim), kHeadDim));
         else if (slot % kScaleBlock == 0)
             coded.write_group(0, slot / kScaleBlock, rows);
     return coded;

@@ -123,8 +123,7 @@ TEST_CASE("E.3 chunks: random pieces give the logits of the whole") {
         for (Index begin = 0; begin < 200;) {
             const Index T = std::min(200 - begin, 1 + rng.below(round % 3 == 0 ? 3 : 90));
             const auto rows =
-                rig.logits(cache, std::span(tokens).subspan(static_cast<std::size_t>(begin),
-                                                            static_cast<std::size_t>(T)));
+                rig.logits(cache, std::span(tokens).subspan(usize(begin), usize(T)));
             found.insert(found.end(), rows.begin(), rows.end());
             begin += T;
         }
@@ -144,11 +143,9 @@ TEST_CASE("E.4 batch: neighbours of any length do not change a sequence") {
     for (Index i = 0; i < 8; ++i) {
         KvCache cache = rig.cache(120);
         Generator generator(rig.decoder);
-        generator.add(cache, prompts[static_cast<std::size_t>(i)], 10 + i);
+        generator.add(cache, at(prompts, i), 10 + i);
         generator.set_on_token([&](Index, Token, const View<const float>& logits) {
-            rows[static_cast<std::size_t>(i)].insert(rows[static_cast<std::size_t>(i)].end(),
-                                                     logits.flat().begin(),
-                                                     logits.flat().end());
+            at(rows, i).insert(at(rows, i).end(), logits.flat().begin(), logits.flat().end());
         });
         generator.run();
         alone.emplace_back(generator.generated(0).begin(), generator.generated(0).end());
@@ -160,15 +157,15 @@ TEST_CASE("E.4 batch: neighbours of any length do not change a sequence") {
         std::vector<std::vector<float>> found(8);
         for (const Index i : order) {
             caches.push_back(std::make_unique<KvCache>(rig.decoder.kv_shape(), 120));
-            generator.add(*caches.back(), prompts[static_cast<std::size_t>(i)], 10 + i);
+            generator.add(*caches.back(), at(prompts, i), 10 + i);
         }
         generator.set_on_token([&](Index n, Token, const View<const float>& logits) {
-            auto& to = found[static_cast<std::size_t>(order[static_cast<std::size_t>(n)])];
+            auto& to = at(found, at(order, n));
             to.insert(to.end(), logits.flat().begin(), logits.flat().end());
         });
         generator.run();
         for (std::size_t n = 0; n < order.size(); ++n) {
-            const auto i = static_cast<std::size_t>(order[n]);
+            const auto i = usize(order[n]);
             const auto tokens = generator.generated(static_cast<Index>(n));
             CHECK(std::vector<Token>(tokens.begin(), tokens.end()) == alone[i]);
             REQUIRE(compare_bits(found[i], rows[i]).differ == 0);
@@ -260,8 +257,7 @@ TEST_CASE("E.9 the naive cache and the fast one give the same bits in every use"
         const auto text = random_tokens(150, config.vocab, 9);
         const auto feed = [&](KvStore& store, Index count) {
             return rig.logits(
-                store, std::span(text).subspan(static_cast<std::size_t>(store.next_position()),
-                                               static_cast<std::size_t>(count)));
+                store, std::span(text).subspan(usize(store.next_position()), usize(count)));
         };
         for (const Index piece : {5, 1, 1, 57, 1, 2, 64})
             CHECK(feed(fast, piece) == feed(naive, piece));

@@ -72,8 +72,8 @@ TEST_CASE("G.4 golden: RoPE tables of tiny and SmolLM2") {
         const RopeTable table(positions, dim, base);
         Checksum sum;
         for (Index p = 0; p < positions; ++p) {
-            sum.add({table.cos(p), static_cast<std::size_t>(dim / 2)});
-            sum.add({table.sin(p), static_cast<std::size_t>(dim / 2)});
+            sum.add({table.cos(p), usize(dim / 2)});
+            sum.add({table.sin(p), usize(dim / 2)});
         }
         return sum.hex();
     };

@@ -48,8 +48,7 @@ double worst_of(const View<const float>& logits,
                                           : std::numeric_limits<double>::infinity();
     };
     for (Index row = 0; row < logits.dim(0); ++row) {
-        for (const json& token : prompt["top"][static_cast<std::size_t>(row)])
-            compare(row, token.get<Index>());
+        for (const json& token : prompt["top"][usize(row)]) compare(row, token.get<Index>());
         for (const json& token : sidecar["samples"]) compare(row, token.get<Index>());
     }
     return worst;
@@ -68,7 +67,7 @@ TEST_CASE("2.6 smollm2: logits agree with llama.cpp in float32") {
     Decoder decoder(load_model(GgufFile::open(path), *engine), *engine);
     for (const json& prompt : sidecar["prompts"]) {
         const auto tokens = prompt["tokens"].get<std::vector<Token>>();
-        WholeSequence store(decoder.kv_shape(), static_cast<Index>(tokens.size()));
+        WholeSequence store(decoder.kv_shape(), std::ssize(tokens));
         const View<const float> logits = decoder.forward(store, tokens, LogitsOf::all);
         const double worst =
             worst_of(logits, sidecar, prompt, std::span(reference).subspan(prompt["offset"]));

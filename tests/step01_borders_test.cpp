@@ -24,7 +24,7 @@ namespace {
 constexpr Index kWidths[] = {1, 63, 64, 65, 127, 128, 129, 1023, 1024, 1025};
 
 Shape shape_of_rank(Index rank) {
-    const std::vector<Index> extents(static_cast<std::size_t>(rank), 2);
+    const std::vector<Index> extents(usize(rank), 2);
     return Shape(extents);
 }
 
@@ -79,7 +79,7 @@ TEST_CASE("1.1 borders: a look at rank and strides is contiguous or is not") {
 TEST_CASE("1.2 borders: the last term counts at every width") {
     for (const Index n : kWidths) {
         CAPTURE(n);
-        std::vector<float> a(static_cast<std::size_t>(n)), b(a);
+        std::vector<float> a(usize(n)), b(a);
         a.back() = 3.0f, b.back() = 5.0f;
         CHECK(dot(a.data(), b.data(), n) == 15.0f);
         CHECK(sum(a.data(), n) == 3.0f);
@@ -98,7 +98,7 @@ TEST_CASE("1.2 borders: the last term counts at every width") {
         std::vector<float> longer = test::normals(n + 1, 7), other = longer;
         other.back() = 1e30f;
         CHECK(dot(longer.data(), b.data(), n) == dot(other.data(), b.data(), n));
-        const std::span<const float> first(longer.data(), static_cast<std::size_t>(n));
+        const std::span<const float> first(longer.data(), usize(n));
         CHECK(checksum(first) == checksum(std::span<const float>(other.data(), first.size())));
         CHECK(checksum(longer) != checksum(other));
     }
@@ -168,8 +168,7 @@ TEST_CASE("1.6 borders: the last candidate can be drawn and the one behind it ca
         options.temperature = 1.0f;
         Sampler sampler(options);
         std::vector<bool> drawn(5);
-        for (int i = 0; i < 400; ++i)
-            drawn[static_cast<std::size_t>(sampler.sample(even))] = true;
+        for (int i = 0; i < 400; ++i) at(drawn, sampler.sample(even)) = true;
         return drawn;
     };
     CHECK(seen({}) == std::vector<bool>(5, true));

@@ -106,7 +106,7 @@ TEST_CASE("1.3 softmax: adding an even whole number to all scores keeps every bi
     Rng rng(3);
     for (int round = 0; round < 200; ++round) {
         const Index n = 1 + rng.below(200);
-        std::vector<float> s(static_cast<std::size_t>(n)), shifted(s), w(s), w2(s);
+        std::vector<float> s(usize(n)), shifted(s), w(s), w2(s);
         // Multiples of 2^-10 below 2^7: the shifted scores are exact too.
         for (float& x : s) x = static_cast<float>(rng.below(1 << 17) - (1 << 16)) * 0x1p-10f;
         const float total = softmax_weights(s, w);

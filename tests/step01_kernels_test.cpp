@@ -57,8 +57,7 @@ void check_row(const std::vector<float>& expected, Write&& write) {
         else
             REQUIRE(ulp_distance(row[i], expected[i]) == 0);
     }
-    REQUIRE(std::count(y.begin() + static_cast<Index>(expected.size()), y.end(), kCanary) ==
-            16);
+    REQUIRE(std::count(y.begin() + std::ssize(expected), y.end(), kCanary) == 16);
 }
 
 }  // namespace
@@ -121,7 +120,7 @@ TEST_CASE("1.4 kernels: exp2 equals the plain loop on a sweep of all exponents")
     for (const float v : x) expected.push_back(kvlab::exp2(v));
     for (SimdLevel level : supported_simd_levels()) {
         CAPTURE(simd_level_name(level));
-        tensor_kernels(level).exp2(x.data(), static_cast<Index>(x.size()), y.data());
+        tensor_kernels(level).exp2(x.data(), std::ssize(x), y.data());
         CHECK(compare_bits(y, expected).differ == 0);
     }
 }
@@ -133,11 +132,10 @@ static void check_block(
                 ys = width + pick.below(5);
     const auto x = test::normals(rows * xs, static_cast<std::uint64_t>(depth)),
                b = test::normals(depth * bs, 2);
-    const auto at = [](const auto& v, Index i) { return v[static_cast<std::size_t>(i)]; };
     auto expected = test::normals(rows * ys, 3), y = expected, asking = expected;
     for (Index r = 0; r < rows; ++r)
         for (Index c = 0; c < width; ++c) {
-            float& out = expected[static_cast<std::size_t>(r * ys + c)];
+            float& out = at(expected, r * ys + c);
             float chain = mode == BlockMode::resume ? out : 0.0f;
             for (Index i = 0; i < depth; ++i)
                 chain = std::fma(at(x, r * xs + i), at(b, i * bs + c), chain);
@@ -171,9 +169,9 @@ TEST_CASE("1.4 kernels: panels equals one dot per column") {
                 CAPTURE(depth);
                 const auto x = test::normals(depth, 4),
                            b = test::normals(panels * depth * kPanel, 5);
-                std::vector<float> expected(static_cast<std::size_t>(panels * kPanel));
+                std::vector<float> expected(usize(panels * kPanel));
                 for (Index c = 0; c < panels * kPanel; ++c)
-                    expected[static_cast<std::size_t>(c)] =
+                    at(expected, c) =
                         dot(x.data(), 1, b.data() + c / kPanel * depth * kPanel + c % kPanel,
                             kPanel, depth);
                 for (const Source source : {Source::cache, Source::memory})
@@ -200,8 +198,7 @@ TEST_CASE("1.4 kernels: the measuring loops do what they say") {
 
 TEST_CASE("1.4 packed matrix: layout and padding and doors") {
     Tensor w({70, 3});
-    for (Index i = 0; i < w.size(); ++i)
-        w.flat()[static_cast<std::size_t>(i)] = static_cast<float>(i + 1);
+    for (Index i = 0; i < w.size(); ++i) at(w.flat(), i) = static_cast<float>(i + 1);
     const PackedMatrix packed = PackedMatrix::pack(w.view());
     CHECK(packed.panels() == 2);
     CHECK(packed.bytes() == 2 * 3 * 64 * 4);

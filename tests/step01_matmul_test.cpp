@@ -43,8 +43,7 @@ TEST_CASE(
                 View<float> y = wide.view().slice(1, 0, N);
                 matmul(tensor_kernels(level), *pool, x.view(), packed, y);
                 for (Index t = 0; t < T; ++t) {
-                    REQUIRE(compare_bits({&y(t, 0), static_cast<std::size_t>(N)},
-                                         {&expected(t, 0), static_cast<std::size_t>(N)})
+                    REQUIRE(compare_bits({&y(t, 0), usize(N)}, {&expected(t, 0), usize(N)})
                                 .differ == 0);
                     for (Index c = N; c < N + 3; ++c) REQUIRE(wide(t, c) == 12345.0f);
                 }

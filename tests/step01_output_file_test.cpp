@@ -35,7 +35,7 @@ struct Folder {
     Folder& operator=(const Folder&) = delete;
 
     std::size_t entries() const {
-        return static_cast<std::size_t>(std::distance(fs::directory_iterator(path), {}));
+        return usize(std::distance(fs::directory_iterator(path), {}));
     }
 
     fs::path path;

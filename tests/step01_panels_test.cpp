@@ -30,7 +30,7 @@ TEST_CASE("1.4 panels: reading an output gives back its row in every format") {
             PackedMatrix packed(N, K, type);
             packed.set_outputs(0, bytes);
             CHECK(packed.bytes() == (N + 63) / 64 * 64 * bytes_for(type, K));
-            std::vector<float> row(static_cast<std::size_t>(K));
+            std::vector<float> row(usize(K));
             for (Index n = 0; n < N; ++n) {
                 packed.read(n, row);
                 REQUIRE(compare_bits(row, {&w(n, 0), row.size()}).differ == 0);
@@ -95,8 +95,7 @@ TEST_CASE("1.4 panels: infinite and NaN scales reach the product in every format
                             TensorType::q4_0, TensorType::q4_1, TensorType::q4_k})
         for (std::uint16_t half : {std::uint16_t{0x7f80}, std::uint16_t{0xffc0}}) {
             const Index K = whole_blocks(type, 32);
-            std::vector<std::byte> bytes(static_cast<std::size_t>(bytes_for(type, K)),
-                                         std::byte{0x11});
+            std::vector<std::byte> bytes(usize(bytes_for(type, K)), std::byte{0x11});
             std::memcpy(bytes.data(), &half, 2);
             PackedMatrix packed(1, K, type);
             packed.set_outputs(0, bytes);

@@ -24,7 +24,7 @@ double ulps(double value, long double truth) {
 
 std::uint64_t table_checksum(const RopeTable& table) {
     Checksum sum;
-    const auto half = static_cast<std::size_t>(table.rope_dim() / 2);
+    const auto half = usize(table.rope_dim() / 2);
     for (Index p = 0; p < table.positions(); ++p) {
         sum.add({table.cos(p), half});
         sum.add({table.sin(p), half});
@@ -118,8 +118,7 @@ TEST_CASE("1.5 rope: one rotation by rule 4 with its roundings") {
     const RopeTable table(100, 2, 10000.0);
     const auto x = test::normals(2 * 100, 3);
     for (Index p = 0; p < 100; ++p) {
-        float pair[] = {x[static_cast<std::size_t>(2 * p)],
-                        x[static_cast<std::size_t>(2 * p + 1)]};
+        float pair[] = {at(x, 2 * p), at(x, 2 * p + 1)};
         const float c = table.cos(p)[0], s = table.sin(p)[0], x0 = pair[0], x1 = pair[1];
         table.rotate(pair, p);
         const float product1 = x1 * s, product2 = x0 * s;

@@ -48,7 +48,7 @@ std::vector<Index> draw(const std::vector<float>& logits,
 double below_best(const std::vector<float>& logits, Index token, float temperature) {
     const float best = *std::max_element(logits.begin(), logits.end());
     const double b = static_cast<double>(best),
-                 distance = b - static_cast<double>(logits[static_cast<std::size_t>(token)]);
+                 distance = b - static_cast<double>(at(logits, token));
     if (distance <= std::fabs(b) * 0x1p-23) return 0;
     return distance * 1.4426950408889634 / static_cast<double>(temperature);
 }
@@ -82,7 +82,7 @@ TEST_CASE("1.6 sampling edges: equals stay equally likely however large they are
 
 TEST_CASE("1.6 sampling edges: what is drawn is never a token that cannot be") {
     for (const std::vector<float>& logits : extreme_logits()) {
-        const auto V = static_cast<Index>(logits.size());
+        const auto V = std::ssize(logits);
         for (const float t : kTemperatures)
             for (const Index k :
                  {Index{0}, Index{1}, Index{2}, V, V + 1, std::numeric_limits<Index>::max()})
@@ -109,7 +109,7 @@ TEST_CASE("1.6 sampling edges: a high temperature makes all tokens alike") {
         std::vector<int> seen(4);
         for (const Index token :
              draw({1.0f, 2.0f, -3.0f, 2.5f}, {.temperature = t, .seed = 2}, 400))
-            ++seen[static_cast<std::size_t>(token)];
+            ++at(seen, token);
         CHECK(*std::min_element(seen.begin(), seen.end()) > 60);
     }
 }

@@ -49,7 +49,7 @@ TEST_CASE("1.6 rng: uniform and below and normal have the right range and moment
     CHECK(high > 0.999f);
     CHECK(std::fabs(total / 1e5 - 0.5) < 0.005);  // 5 standard errors
     std::vector<int> seen(7);
-    for (int i = 0; i < 70000; ++i) ++seen[static_cast<std::size_t>(rng.below(7))];
+    for (int i = 0; i < 70000; ++i) ++at(seen, rng.below(7));
     for (int n : seen) CHECK(std::abs(n - 10000) < 500);
     CHECK(rng.below(1) == 0);
     const Index large = (Index{1} << 32) - 1;
@@ -118,8 +118,7 @@ TEST_CASE("1.6 sampling: top-p keeps the smallest head with the mass") {
     const auto drawn = [&](float p) {
         Sampler sampler({.temperature = temperature, .top_p = p, .seed = 8});
         std::vector<bool> seen(3);
-        for (int i = 0; i < 300; ++i)
-            seen[static_cast<std::size_t>(sampler.sample(logits))] = true;
+        for (int i = 0; i < 300; ++i) at(seen, sampler.sample(logits)) = true;
         return seen;
     };
     CHECK(drawn(0.5f) ==
@@ -153,7 +152,7 @@ TEST_CASE("1.6 sampling: frequencies follow the softmax") {
     Sampler sampler({.temperature = 0.7f, .seed = 6});
     std::vector<int> seen(20);
     const int n = 40000;
-    for (int i = 0; i < n; ++i) ++seen[static_cast<std::size_t>(sampler.sample(logits))];
+    for (int i = 0; i < n; ++i) ++at(seen, sampler.sample(logits));
     for (std::size_t i = 0; i < 20; ++i) {
         const double q = p[i] / total;
         CHECK(std::fabs(seen[i] - n * q) < 5 * std::sqrt(n * q * (1 - q)) + 1);

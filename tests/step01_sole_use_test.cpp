@@ -30,7 +30,7 @@ const char* const kEntered =
 
 void check_works(ThreadPool& pool) {
     std::vector<int> seen(100);
-    pool.run(100, [&](Index i) { ++seen[static_cast<std::size_t>(i)]; });
+    pool.run(100, [&](Index i) { ++at(seen, i); });
     CHECK(seen == std::vector<int>(100, 1));
 }
 
@@ -111,7 +111,7 @@ TEST_CASE("1.7 sole use: jobs of two threads on one pool are whole or refused") 
         for (int job = 0; job < 2000; ++job) {
             seen.assign(16, 0);
             try {
-                pool.run(16, [&](Index i) { ++seen[static_cast<std::size_t>(i)]; });
+                pool.run(16, [&](Index i) { ++at(seen, i); });
             } catch (const Error&) {
                 if (seen != std::vector<int>(16, 0)) ++wrong;
                 continue;

@@ -182,16 +182,13 @@ TEST_CASE("1.4 kernels: rms_norm of many rows equals the plain loop on each") {
     for (Index n : {1, 63, 64, 65, 130, 576})
         for (Index rows : {1, 7, 8, 9, 17}) {
             const auto x = test::normals(rows * (n + 3), 31), w = test::normals(n, 32);
-            std::vector<float> row(static_cast<std::size_t>(n)), y(x.size());
+            std::vector<float> row(usize(n)), y(x.size());
             for (SimdLevel level : supported_simd_levels()) {
                 tensor_kernels(level).rms_norm(rows, x.data(), n + 3, w.data(), 1e-5f, n,
                                                y.data(), n + 3);
                 for (Index r = 0; r < rows; ++r) {
-                    rms_norm(&x[static_cast<std::size_t>(r * (n + 3))], w.data(), 1e-5f, n,
-                             row.data());
-                    REQUIRE(compare_bits(
-                                row, {&y[static_cast<std::size_t>(r * (n + 3))], row.size()})
-                                .differ == 0);
+                    rms_norm(&at(x, r * (n + 3)), w.data(), 1e-5f, n, row.data());
+                    REQUIRE(compare_bits(row, {&at(y, r * (n + 3)), row.size()}).differ == 0);
                 }
             }
         }

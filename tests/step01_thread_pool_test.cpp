@@ -18,8 +18,8 @@ TEST_CASE("1.7 thread pool: each task runs once for any number of threads and ta
         ThreadPool pool(threads);
         CHECK(pool.threads() == threads);
         for (Index n : {0, 1, 2, 3, 10, 100, 1000}) {
-            std::vector<std::atomic<int>> count(static_cast<std::size_t>(n));
-            pool.run(n, [&](Index i) { ++count[static_cast<std::size_t>(i)]; });
+            std::vector<std::atomic<int>> count(usize(n));
+            pool.run(n, [&](Index i) { ++at(count, i); });
             for (auto& c : count) REQUIRE(c.load() == 1);
         }
         pool.run(-3, [](Index) { FAIL("a negative number of tasks runs none"); });
@@ -44,7 +44,7 @@ TEST_CASE("1.7 thread pool: what a task wrote is seen after run") {
     ThreadPool pool(3);
     std::vector<int> plain(64);  // not atomic: the thread sanitizer watches
     for (int round = 1; round <= 200; ++round) {
-        pool.run(64, [&](Index i) { plain[static_cast<std::size_t>(i)] += round; });
+        pool.run(64, [&](Index i) { at(plain, i) += round; });
         for (int& v : plain) {
             REQUIRE(v == round);
             v = 0;

@@ -39,8 +39,7 @@ struct Rig {
 double bits_of(std::span<const float> logits, Token token) {
     double total = 0;
     for (const float logit : logits) total += std::exp(static_cast<double>(logit));
-    return std::log2(total) -
-           static_cast<double>(logits[static_cast<std::size_t>(token)]) / std::log(2.0);
+    return std::log2(total) - static_cast<double>(at(logits, token)) / std::log(2.0);
 }
 
 }  // namespace
@@ -85,7 +84,7 @@ TEST_CASE("2.4 borders: sequences end each for itself and are told apart") {
     for (const Index steps : {3, 0, 5, 1}) {
         stores.push_back(rig.make_store()(20));
         CHECK(generator.add(*stores.back(), random_tokens(4 + steps, vocab, 8), steps) ==
-              static_cast<Index>(stores.size()) - 1);
+              std::ssize(stores) - 1);
     }
     std::vector<Index> order;
     generator.set_on_token(
@@ -93,7 +92,7 @@ TEST_CASE("2.4 borders: sequences end each for itself and are told apart") {
     generator.run();
     CHECK(order == std::vector<Index>{0, 2, 3, 0, 2, 0, 2, 2, 2});
     for (Index s = 0; s < 4; ++s) {
-        const Index steps = std::vector<Index>{3, 0, 5, 1}[static_cast<std::size_t>(s)];
+        const Index steps = std::vector<Index>{3, 0, 5, 1}[usize(s)];
         CHECK(static_cast<Index>(generator.generated(s).size()) == steps);
         CHECK(static_cast<Index>(generator.tokens(s).size()) == 4 + 2 * steps);
         CHECK(generator.finish(s) == Finish::length);
@@ -117,7 +116,7 @@ TEST_CASE("2.6 borders: bits per byte are of the targets, and of each of them on
             std::vector<Token> input = {0};
             for (Index i = 0; i < window; ++i) {
                 const auto store = rig.make_store()(window);
-                const Token target = text[static_cast<std::size_t>(w * window + i)];
+                const Token target = at(text, w * window + i);
                 total += bits_of(rig.decoder.forward(*store, input).flat(), target);
                 input.push_back(target);
             }
@@ -215,10 +214,11 @@ TEST_CASE("2.6 borders: the sink is a mean over queries and all heads of a group
                         for (Index s = 0; s <= t; ++s) {
                             double score = 0;
                             for (Index i = 0; i < D; ++i)
-                                score += keeper.queries[layer][static_cast<std::size_t>(
-                                             (t * config.heads + h) * D + i)] *
-                                         keeper.keys[layer][static_cast<std::size_t>(
-                                             (s * config.kv_heads + h / group) * D + i)];
+                                score +=
+                                    keeper
+                                        .queries[layer][usize((t * config.heads + h) * D + i)] *
+                                    keeper.keys[layer][usize(
+                                        (s * config.kv_heads + h / group) * D + i)];
                             total += std::exp2(score);
                             if (s == 0) first = std::exp2(score);
                         }

@@ -139,7 +139,7 @@ TEST_CASE("2.2 engine: matrices of different formats in one have the bits of eac
     // q in F32 beside k in Q8_0: files may mix formats, and the engine lays both in one matrix.
     const Index K = 64, N = 70;
     const std::vector<float> weights = normals(N * K, 7);
-    std::vector<std::byte> codes(static_cast<std::size_t>(N * bytes_for(TensorType::q8_0, K)));
+    std::vector<std::byte> codes(usize(N * bytes_for(TensorType::q8_0, K)));
     quantize(TensorType::q8_0, weights, codes);
     const TensorInfo plain{"plain", TensorType::f32, {N, K}, std::as_bytes(std::span(weights))};
     const TensorInfo coded{"coded", TensorType::q8_0, {N, K}, codes};

@@ -38,7 +38,7 @@ double worst_against_reference(const std::string& name) {
     REQUIRE(sidecar["prompts"].size() >= 3);
     for (const auto& prompt : sidecar["prompts"]) {
         const auto tokens = prompt["tokens"].get<std::vector<Token>>();
-        WholeSequence store(decoder.kv_shape(), static_cast<Index>(tokens.size()));
+        WholeSequence store(decoder.kv_shape(), std::ssize(tokens));
         const auto logits = decoder.forward(store, tokens, LogitsOf::all).flat();
         const std::size_t offset = prompt["offset"], count = prompt["count"];
         REQUIRE(logits.size() == count);

@@ -41,7 +41,7 @@ struct Collector final : ShareReader {
 
 // The definition: weights of the whole row, times the reciprocal of their sum.
 std::vector<float> plain_shares(const View<const float>& q, const View<const float>& k) {
-    std::vector<float> scores, weights(static_cast<std::size_t>(k.dim(0)));
+    std::vector<float> scores, weights(usize(k.dim(0)));
     for (Index s = 0; s < k.dim(0); ++s)
         scores.push_back(dot(&q(0), 1, &k(s, 0), k.stride(1), q.dim(0)));
     const float total = softmax_weights(scores, weights);
@@ -82,17 +82,14 @@ TEST_CASE("2.1 shares: equal the plain loop and looking at them changes no bit")
                         attend_tiles(level, *pool, q.view(), tiles, past, watched.view(),
                                      &collector);
                         REQUIRE(compare_bits(out.flat(), watched.flat()).differ == 0);
-                        REQUIRE(static_cast<Index>(collector.rows.size()) ==
-                                (T - T / 2) * c.Hq);
+                        REQUIRE(std::ssize(collector.rows) == (T - T / 2) * c.Hq);
                         for (Index t = T / 2; t < T; ++t)
                             for (Index h = 0; h < c.Hq; ++h) {
                                 const auto expected = plain_shares(
                                     q.view()[t][h],
                                     k.view().slice(0, 0, past + t + 1).transposed(0, 1)[h / G]);
                                 REQUIRE(collector.rows[{t, h}] == expected);
-                                REQUIRE(
-                                    collector.order[h][static_cast<std::size_t>(t - T / 2)] ==
-                                    t);
+                                REQUIRE(collector.order[h][usize(t - T / 2)] == t);
                             }
                     }
             }

@@ -71,7 +71,7 @@ TEST_CASE("2.4 sharing: decoders in threads share a model with an engine each") 
     for (const Index threads : {1, 2}) {
         in_threads([&](int caller) {
             const auto engine = make_cpu_engine({threads});
-            found[static_cast<std::size_t>(caller)] =
+            at(found, caller) =
                 shared.checksum(*engine, static_cast<std::uint64_t>(caller), steps);
         });
         CHECK(found == expected);
@@ -86,7 +86,7 @@ TEST_CASE("2.4 sharing: decoders in threads share an engine of one thread") {
         expected.push_back(
             shared.checksum(*shared.loader, static_cast<std::uint64_t>(caller), steps));
     in_threads([&](int caller) {
-        found[static_cast<std::size_t>(caller)] =
+        at(found, caller) =
             shared.checksum(*shared.loader, static_cast<std::uint64_t>(caller), steps);
     });
     CHECK(found == expected);
@@ -106,7 +106,7 @@ TEST_CASE("2.4 sharing: an engine of two threads refuses the second caller or is
             try {
                 const std::string found =
                     shared.checksum(*engine, static_cast<std::uint64_t>(caller), steps);
-                if (found != expected[static_cast<std::size_t>(caller)]) ++wrong;
+                if (found != at(expected, caller)) ++wrong;
             } catch (const Error& error) {
                 ++refused;
                 if (std::string(error.what()).rfind("thread pool: entered", 0) != 0) ++wrong;

@@ -167,7 +167,7 @@ TEST_CASE("3.8 diverge: one flipped bit is found where it is") {
         StepRecord bad = good;
         for (OpRecord& record : bad) {
             if (record.op != op || record.layer > 0) continue;
-            float& x = record.rows[static_cast<std::size_t>(5 * record.width + 21)];
+            float& x = at(record.rows, 5 * record.width + 21);
             x = std::bit_cast<float>(std::bit_cast<std::uint32_t>(x) ^ 1u);
         }
         Comparison comparison(16);
@@ -201,7 +201,7 @@ TEST_CASE("3.8 diverge: a token at another position is seen and both positions a
     const auto record = [&](Index shift) {  // the last token's step, so many places too far
         Recorder recorder;
         KvCache cache(subject.a.kv_shape(), 12);
-        subject.a.forward(cache, std::span(text).first(static_cast<std::size_t>(8 + shift)));
+        subject.a.forward(cache, std::span(text).first(usize(8 + shift)));
         subject.a.set_observer(&recorder);
         subject.a.forward(cache, std::span(text).subspan(8));
         subject.a.set_observer(nullptr);

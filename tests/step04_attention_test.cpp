@@ -92,10 +92,9 @@ TEST_CASE("4.4 argmax: every rung finds the lowest index among the largest") {
             std::vector<float> values = normals(n, static_cast<std::uint64_t>(n));
             std::vector<std::vector<float>> cases = {values,
                                                      std::vector<float>(values.size(), -3.0f)};
-            for (const Index at : {Index{0}, n / 2, n - 1}) {  // ties with what follows
+            for (const Index first : {Index{0}, n / 2, n - 1}) {  // ties with what follows
                 cases.push_back(values);
-                for (Index i = at; i < n; i += 7)
-                    cases.back()[static_cast<std::size_t>(i)] = 50.0f;
+                for (Index i = first; i < n; i += 7) at(cases.back(), i) = 50.0f;
             }
             cases.push_back(values);
             for (float& value : cases.back()) value = value > 0 ? 0.0f : -0.0f;  // equal, both

@@ -54,7 +54,7 @@ simt::Counters expected_counts(Index count, Index stride, Index bytes) {
         for (const auto& [bank, served] : of_bank) waves = std::max(waves, served);
         const auto up = [](std::size_t n) { return (static_cast<Index>(n) + 31) / 32; };
         ++sum.loads.requests;
-        sum.loads.sectors += static_cast<Index>(sectors.size());
+        sum.loads.sectors += std::ssize(sectors);
         sum.loads.minimal += up(touched.size());
         ++sum.shared_loads.requests;
         sum.shared_loads.wavefronts += waves;
@@ -80,8 +80,7 @@ TEST_CASE("simt borders: shuffles stay inside of segments of every width") {
                     CAPTURE(width);
                     CAPTURE(by);
                     CAPTURE(i);
-                    REQUIRE(found[static_cast<std::size_t>(i)] ==
-                            expected_source(i / 32, i % 32, by, width));
+                    REQUIRE(at(found, i) == expected_source(i / 32, i % 32, by, width));
                 }
             }
     }
@@ -114,8 +113,8 @@ TEST_CASE("simt borders: parts of words, whole ones and several are counted") {
                     const std::vector<unsigned char> found = out.to_host();
                     for (std::size_t i = 0; i < found.size(); ++i) {
                         const std::size_t element = i / size.bytes;
-                        const bool moved = element % static_cast<std::size_t>(stride) == 0 &&
-                                           element < static_cast<std::size_t>(count * stride);
+                        const bool moved =
+                            element % usize(stride) == 0 && element < usize(count * stride);
                         REQUIRE(found[i] == (moved ? bytes[i] : 0));
                     }
                     if (mode == simt::Mode::checked)
@@ -165,9 +164,9 @@ TEST_CASE("simt borders: the largest of 1023, 1024 and 1025 numbers, wherever it
                 CAPTURE(rung.name);
                 CAPTURE(n);
                 CAPTURE(best);
-                std::vector<float> values(static_cast<std::size_t>(n), -1.0f);
-                values[static_cast<std::size_t>(best)] = 2.0f;
-                values[static_cast<std::size_t>(n - 1)] = 2.0f;  // the lower index wins
+                std::vector<float> values(usize(n), -1.0f);
+                at(values, best) = 2.0f;
+                at(values, n - 1) = 2.0f;  // the lower index wins
                 const DeviceArray<float> on_device(values, "logits");
                 CHECK(rung.run({on_device.get(), n}) == best);
             }

@@ -45,8 +45,7 @@ TEST_CASE("4.2 contract: the functions have the same bits for ordinary and extre
     std::vector<float> x = extremes(100000, 31);
     for (int i = 0; i < 100000; ++i)  // all over the range of 2^x
         x.push_back(static_cast<float>(i - 50000) * 0.0027f);
-    const DeviceArray<float> in(std::span<const float>(x), "x"),
-        out(5 * static_cast<Index>(x.size()));
+    const DeviceArray<float> in(std::span<const float>(x), "x"), out(5 * std::ssize(x));
     launch(contract_functions, static_cast<unsigned>(x.size() / 128 + 1), 128, 0, in.get(),
            out.get(), static_cast<int>(x.size()));
     const std::vector<float> found = out.to_host();

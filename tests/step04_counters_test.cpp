@@ -132,7 +132,7 @@ TEST_CASE("simt counts: votes and shifts") {
     expected.ballots = 3;
     const Outcome result = check_right({votes_and_shifts, 100, 1, 32, expected});
     for (int lane = 0; lane < 32; ++lane) {
-        const auto i = static_cast<std::size_t>(lane);
+        const auto i = usize(lane);
         const int above = lane >= 3 ? lane - 3 : lane;
         const int within = lane / 8 * 8 + (lane + 1) % 8;
         CHECK(result.out[i] == static_cast<float>(above + 100 * within));

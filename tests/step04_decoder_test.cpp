@@ -47,8 +47,7 @@ std::string cuda_checksum(const WeightSource& source,
     CudaCache cache = rig.cache(128);
     const std::vector<Token> prompt = random_tokens(70, rig.decoder.config().vocab, 11);
     for (Index begin = 0; begin + chunk < 70; begin += chunk)
-        rig.decoder.forward(cache, std::span(prompt).subspan(static_cast<std::size_t>(begin),
-                                                             static_cast<std::size_t>(chunk)));
+        rig.decoder.forward(cache, std::span(prompt).subspan(usize(begin), usize(chunk)));
     Generator generator(rig.decoder);
     generator.add(cache, prompt, 24, sampling);
     generator.run();

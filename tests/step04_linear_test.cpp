@@ -132,8 +132,7 @@ TEST_CASE("4.2 norms: every rung equals the plain loop with every block size and
                 const std::vector<float> x = normals(R * C, 3, 4.0f), weight = normals(C, 4);
                 Tensor expected({R, C});
                 for (Index r = 0; r < R; ++r)
-                    rms_norm(&x[static_cast<std::size_t>(r * C)], weight.data(), 1e-5f, C,
-                             &expected(r, 0));
+                    rms_norm(&at(x, r * C), weight.data(), 1e-5f, C, &expected(r, 0));
                 const DeviceArray<float> w(std::span<const float>(weight), "weight");
                 for (const NormRung& rung : norm_rungs())
                     for (const int block : rung.blocks) {

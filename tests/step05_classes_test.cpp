@@ -65,8 +65,7 @@ TEST_CASE("5.6 classes: what is not evicted is what the store holds") {
                 REQUIRE(classes.size() == 55);
                 std::vector<Index> held;
                 for (Index p = 0; p < 55; ++p)
-                    if (classes[static_cast<std::size_t>(p)] != SlotClass::evicted)
-                        held.push_back(p);
+                    if (at(classes, p) != SlotClass::evicted) held.push_back(p);
                 CHECK(held == store->kept(layer, h));
             }
         CHECK_THROWS_AS(slot_classes(*store, 4, 0), Error);

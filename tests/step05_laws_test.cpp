@@ -190,7 +190,7 @@ TEST_CASE("5.3 laws: neighbours in a batch change nothing") {
             generator.add(*stores.back(), prompts[i], 40 + static_cast<Index>(i));
         }
         generator.set_on_token([&](Index n, Token, const View<const float>& logits) {
-            auto& to = rows[who[static_cast<std::size_t>(n)]];
+            auto& to = rows[at(who, n)];
             to.insert(to.end(), logits.flat().begin(), logits.flat().end());
         });
         generator.run();

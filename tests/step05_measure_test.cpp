@@ -39,7 +39,7 @@ TEST_CASE("5.5 retention: the oracle behind its prompt overlaps with the most wa
     for (Index query : {0, 17, 59}) {
         double sum = 0;
         const auto given = rig.future->given(0, 0, query);
-        CHECK(given.size() == static_cast<std::size_t>(query + 1));
+        CHECK(given.size() == usize(query + 1));
         for (const float share : given) sum += static_cast<double>(share);
         CHECK(sum == doctest::Approx(1.0).epsilon(1e-5));  // sums of rounded shares
     }
@@ -75,9 +75,7 @@ TEST_CASE("5.4 bytes: the closed form is what every store says at every length")
                     const Index seen = store->next_position(), piece = seen < 30   ? 30
                                                                        : seen < 50 ? 20
                                                                                    : 1;
-                    rig.logits(*store,
-                               std::span(text).subspan(static_cast<std::size_t>(seen),
-                                                       static_cast<std::size_t>(piece)));
+                    rig.logits(*store, std::span(text).subspan(usize(seen), usize(piece)));
                 }
                 const Index form =
                     policy_bytes(entry.name, options, store->shape(), 50, length);

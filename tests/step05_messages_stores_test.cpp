@@ -170,8 +170,7 @@ TEST_CASE("5.5 messages: prompts of a window and answers of a case") {
 
     Decoder decoder(model, *engine);
     const MakeForText make = [&](std::span<const Token> text, Index) {
-        return find_policy("full").make(
-            policy_context(decoder, static_cast<Index>(text.size())), {});
+        return find_policy("full").make(policy_context(decoder, std::ssize(text)), {});
     };
     RecallCase recall{"recall", 3, "ab=1;ab?1", {8}};
     CHECK_NOTHROW(recalls(decoder, make, recall, 0));

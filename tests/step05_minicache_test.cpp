@@ -80,7 +80,7 @@ TEST_CASE("5.2 minicache: what is retained is exact and what is merged keeps its
         for (Index layer = 0; layer < 5; ++layer)
             for (Index h = 0; h < 2; ++h) {
                 const std::vector<Index> retained = mini.retained(layer, h);
-                CHECK(static_cast<Index>(retained.size()) ==
+                CHECK(std::ssize(retained) ==
                       (layer == 0 ? 71 : static_cast<Index>(std::ceil(0.2 * 71))));
                 for (Index p = 0; p < 71; ++p) {
                     const bool exact =
@@ -144,12 +144,12 @@ TEST_CASE("5.2 minicache: a vector without length is retained first and harms no
     MiniCache mini(shape, 10, options);
     // Tokens whose keys and values point one way, with these lengths.
     const auto step = [&](const std::vector<float>& lower, const std::vector<float>& upper) {
-        const auto T = static_cast<Index>(lower.size());
+        const auto T = std::ssize(lower);
         mini.begin(T);
         for (const Index layer : {0, 1}) {
             Tensor rows({T, 1, 4});
             for (Index t = 0; t < T; ++t)
-                rows(t, 0, 1) = (layer == 0 ? lower : upper)[static_cast<std::size_t>(t)];
+                rows(t, 0, 1) = (layer == 0 ? lower : upper)[usize(t)];
             mini.append(layer, rows.view(), rows.view());
         }
         mini.commit();

@@ -24,11 +24,11 @@ bool holds(const std::vector<Index>& kept, Index position) {
 
 // The share of slot s in query t of a step of random rows, one query head, by the definition.
 float plain_share(const RandomRows& rows, Index t, Index head, Index s) {
-    std::vector<float> scores, weights(static_cast<std::size_t>(t + 1));
+    std::vector<float> scores, weights(usize(t + 1));
     for (Index i = 0; i <= t; ++i)
         scores.push_back(dot(&rows.q(t, head, 0), &rows.k(i, head / 2, 0), 12));
     const float total = softmax_weights(scores, weights);
-    return weights[static_cast<std::size_t>(s)] * (1.0f / total);
+    return at(weights, s) * (1.0f / total);
 }
 
 // What SnapKV keeps of n tokens, by the definition: mean over the two heads of a group, sum
@@ -38,17 +38,17 @@ std::vector<Index> plain_snapkv(const RandomRows& rows,
                                 Index kv_head,
                                 const PolicyOptions& options) {
     const Index W = options.window, prefix = n - W, half = options.kernel / 2;
-    std::vector<float> sums(static_cast<std::size_t>(prefix));
+    std::vector<float> sums(usize(prefix));
     for (Index t = prefix; t < n; ++t)
         for (Index s = 0; s < prefix; ++s)
-            sums[static_cast<std::size_t>(s)] += (plain_share(rows, t, 2 * kv_head, s) +
-                                                  plain_share(rows, t, 2 * kv_head + 1, s)) *
-                                                 0.5f;
+            at(sums, s) += (plain_share(rows, t, 2 * kv_head, s) +
+                            plain_share(rows, t, 2 * kv_head + 1, s)) *
+                           0.5f;
     std::vector<std::pair<float, Index>> pooled;
     for (Index s = 0; s < prefix; ++s) {
         float all = 0, most = 0;
         for (Index i = s - half; i <= s + half; ++i) {
-            const float x = i < 0 || i >= prefix ? 0 : sums[static_cast<std::size_t>(i)];
+            const float x = i < 0 || i >= prefix ? 0 : at(sums, i);
             all += x;
             most = std::max(most, x);
         }
@@ -57,8 +57,7 @@ std::vector<Index> plain_snapkv(const RandomRows& rows,
     }
     std::sort(pooled.begin(), pooled.end());
     std::vector<Index> kept;
-    for (Index i = 0; i < options.budget - W; ++i)
-        kept.push_back(pooled[static_cast<std::size_t>(i)].second);
+    for (Index i = 0; i < options.budget - W; ++i) kept.push_back(at(pooled, i).second);
     for (Index s = prefix; s < n; ++s) kept.push_back(s);
     std::sort(kept.begin(), kept.end());
     return kept;
@@ -161,7 +160,7 @@ TEST_CASE("5.2 random: every token has the same chance and heads draw for themse
         for (Index number = 2; number < 22; ++number) step_all({&cache}, number, 1);
         for (Index layer = 0; layer < kPairShape.layers; ++layer)
             for (const Index h : {0, 1}) {
-                for (const Index p : cache.kept(layer, h)) ++times[static_cast<std::size_t>(p)];
+                for (const Index p : cache.kept(layer, h)) ++at(times, p);
                 sets.insert(cache.kept(layer, h));
             }
     }
@@ -196,8 +195,7 @@ TEST_CASE("5.2 oracle: the future is what comes behind and nothing else") {
         for (const Index h : {0, 1}) {
             for (Index p = 0; p < 50; ++p) {
                 // The same numbers, added from the other end.
-                const double all =
-                    static_cast<double>(sums.state(layer, h, 0)[static_cast<std::size_t>(p)]);
+                const double all = static_cast<double>(sums.state(layer, h, 0)[usize(p)]);
                 CHECK(std::fabs(static_cast<double>(future.share(layer, h, p, 0)) - all) <
                       1e-4);
                 CHECK(future.share(layer, h, p, p) == future.share(layer, h, p, 0));

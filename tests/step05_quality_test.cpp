@@ -28,7 +28,7 @@ struct TrainedTiny {
         REQUIRE(in.good());
         const std::string text((std::istreambuf_iterator<char>(in)), {});
         std::vector<Token> tokens;
-        for (const char c : text.substr(static_cast<std::size_t>(skip), 2000))
+        for (const char c : text.substr(usize(skip), 2000))
             tokens.push_back(static_cast<std::uint8_t>(c));
         return {tokens, 0, 96, most};
     }
@@ -42,7 +42,7 @@ struct TrainedTiny {
 
     bool recalls_with(const std::string& name, const RecallCase& recall) {
         const MakeForText make = [&](std::span<const Token> text, Index prompt) {
-            PolicyContext context = policy_context(decoder, static_cast<Index>(text.size()));
+            PolicyContext context = policy_context(decoder, std::ssize(text));
             context.prompt = prompt;
             if (name == "oracle")
                 context.future = std::make_shared<FutureShares>(decoder, text);
@@ -58,8 +58,7 @@ RecallCase question_at(std::size_t distance) {
     while (text.size() < 24 + distance) text += "and it came to pass ";
     text.resize(24 + distance);
     text += "gf?4";
-    return {
-        "recall", static_cast<Index>(distance), text, {static_cast<Index>(text.size()) - 1}};
+    return {"recall", static_cast<Index>(distance), text, {std::ssize(text) - 1}};
 }
 
 }  // namespace
@@ -113,7 +112,7 @@ TEST_CASE("5.5 quality: a question behind the budget is answered by who kept the
     RecallCase wrong = far;
     wrong.answers = {5, 6};
     CHECK_THROWS_AS(tiny.recalls_with("full", wrong), Error);
-    wrong.answers = {static_cast<Index>(wrong.text.size())};
+    wrong.answers = {std::ssize(wrong.text)};
     CHECK_THROWS_AS(tiny.recalls_with("full", wrong), Error);
 }
 

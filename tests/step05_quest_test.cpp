@@ -52,14 +52,13 @@ std::vector<float> plain_attention(const std::vector<std::vector<float>>& keys,
                                    const View<const float>& q) {
     std::vector<std::size_t> slots;
     for (const Index page : pages)
-        for (auto s = static_cast<std::size_t>(page * 8);
-             s < std::min(static_cast<std::size_t>(page * 8 + 8), keys.size()); ++s)
+        for (auto s = usize(page * 8); s < std::min(usize(page * 8 + 8), keys.size()); ++s)
             slots.push_back(s);
-    const Index S = static_cast<Index>(slots.size());
+    const Index S = std::ssize(slots);
     Tensor k({S, 12}), v({S, 12}), out({12});
     for (Index s = 0; s < S; ++s) {
-        std::copy_n(keys[slots[static_cast<std::size_t>(s)]].data(), 12, &k(s, 0));
-        std::copy_n(values[slots[static_cast<std::size_t>(s)]].data(), 12, &v(s, 0));
+        std::copy_n(keys[at(slots, s)].data(), 12, &k(s, 0));
+        std::copy_n(values[at(slots, s)].data(), 12, &v(s, 0));
     }
     attention_plain(q, k.view(), v.view(), out.view());
     return {out.flat().begin(), out.flat().end()};

@@ -64,8 +64,7 @@ void check_slots(const SlotCache& cache, PlainCache& plain) {
             const std::vector<Index> kept = cache.kept(layer, h);
             REQUIRE(std::is_sorted(kept.begin(), kept.end()));
             REQUIRE(std::set<Index>(kept.begin(), kept.end()).size() == kept.size());
-            REQUIRE(static_cast<Index>(kept.size()) ==
-                    std::min(plain.seen, plain.rules.budget));
+            REQUIRE(std::ssize(kept) == std::min(plain.seen, plain.rules.budget));
         }
 }
 
@@ -137,8 +136,7 @@ TEST_CASE("5.1 slots: any operations in any order leave what the plain model has
         runs.emplace_back(make_cache(kind.rules, kind.capacity),
                           PlainCache(kSlotShape, kind.rules));
         for (Index number = 0; number < 120; ++number) {
-            const auto which =
-                static_cast<std::size_t>(rng.below(static_cast<Index>(runs.size())));
+            const auto which = usize(rng.below(std::ssize(runs)));
             SlotCache& cache = *runs[which].first;
             PlainCache& plain = runs[which].second;
             switch (rng.below(12)) {
@@ -230,11 +228,11 @@ TEST_CASE(
             for (Index hq = 0; hq < kSlotShape.heads; ++hq) {
                 const Index h = hq / 2, S = static_cast<Index>(before.back().size()) + 1;
                 Tensor k({S, kSlotShape.head_dim}), v({S, kSlotShape.head_dim});
-                const auto& slots = before[static_cast<std::size_t>(layer * 3 + h)];
+                const auto& slots = at(before, layer * 3 + h);
                 for (Index s = 0; s < S; ++s)
                     for (Index i = 0; i < kSlotShape.head_dim; ++i) {
                         const bool fresh = s == S - 1;
-                        const Index p = fresh ? 0 : slots[static_cast<std::size_t>(s)];
+                        const Index p = fresh ? 0 : at(slots, s);
                         k(s, i) = fresh ? rows.k(0, h, i) : full.key(layer, h, p, i);
                         v(s, i) = fresh ? rows.v(0, h, i) : full.value(layer, h, p, i);
                     }

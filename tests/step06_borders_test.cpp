@@ -108,8 +108,8 @@ TEST_CASE("6.5 weights: the last byte of codes may be begun and rows of one numb
 TEST_CASE("6.6 gptq: groups around the block of 128 columns") {
     // Channels that do not move together: no error is carried on, so the groups alone count.
     const Index K = 257;
-    std::vector<double> gram(static_cast<std::size_t>(K * K), 0.0);
-    for (Index k = 0; k < K; ++k) gram[static_cast<std::size_t>(k * K + k)] = 1.0;
+    std::vector<double> gram(usize(K * K), 0.0);
+    for (Index k = 0; k < K; ++k) at(gram, k * K + k) = 1.0;
     const Tensor w = normal_matrix(2, K, 17);
     for (const Index group : {127, 128, 129, 256, 257, 258}) {
         CAPTURE(group);

@@ -83,20 +83,17 @@ TEST_CASE("6.6 calibration: the figures are those of the rows") {
     for (Index i = 0; i < K; ++i) {
         float largest = 0.0f;
         double sum = 0;
-        std::vector<double> products(static_cast<std::size_t>(K), 0.0);
+        std::vector<double> products(usize(K), 0.0);
         for (Index r = 0; r < R; ++r) {
             const float* const row = input.inputs.data() + r * K;
             largest = std::max(largest, std::fabs(row[i]));
             sum += static_cast<double>(std::fabs(row[i]));
             for (Index j = 0; j < K; ++j)
-                products[static_cast<std::size_t>(j)] +=
-                    static_cast<double>(row[i]) * static_cast<double>(row[j]);
+                at(products, j) += static_cast<double>(row[i]) * static_cast<double>(row[j]);
         }
-        CHECK(input.max_abs[static_cast<std::size_t>(i)] == largest);
+        CHECK(at(input.max_abs, i) == largest);
         CHECK(input.mean_abs(i) == sum / static_cast<double>(R));
-        for (Index j = 0; j < K; ++j)
-            REQUIRE(input.gram[static_cast<std::size_t>(i * K + j)] ==
-                    products[static_cast<std::size_t>(j)]);
+        for (Index j = 0; j < K; ++j) REQUIRE(at(input.gram, i * K + j) == at(products, j));
     }
 }
 
@@ -109,11 +106,8 @@ TEST_CASE("6.6 calibration: recording changes no bit and pieces change no figure
         KvCache cache(decoder.kv_shape(), 60);
         std::vector<float> logits;
         for (Index begin = 0; begin < 60; begin += piece) {
-            const auto rows =
-                decoder.forward(cache,
-                                std::span(tokens).subspan(static_cast<std::size_t>(begin),
-                                                          static_cast<std::size_t>(piece)),
-                                LogitsOf::all);
+            const auto rows = decoder.forward(
+                cache, std::span(tokens).subspan(usize(begin), usize(piece)), LogitsOf::all);
             logits.insert(logits.end(), rows.flat().begin(), rows.flat().end());
         }
         return logits;

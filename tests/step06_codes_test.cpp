@@ -146,7 +146,7 @@ TEST_CASE("6.1 lloyd: the table is a fixed point of the iteration and rises and 
         std::vector<double> levels(table, table + count);
         const std::vector<double> next = lloyd_max_step(levels);
         for (Index i = 0; i < count; ++i) {
-            const auto at = static_cast<std::size_t>(i);
+            const auto at = usize(i);
             CHECK(static_cast<float>(found[at]) == table[i]);
             // A step from the rounded table moves nothing by more than the rounding did.
             CHECK(std::fabs(next[at] - levels[at]) < 3e-7);

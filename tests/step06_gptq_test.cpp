@@ -21,7 +21,7 @@ namespace {
 // X^T X of random rows whose channels move together and have different sizes.
 std::vector<double> gram_of(Index K, std::uint64_t seed) {
     Rng rng(seed);
-    std::vector<double> gram(static_cast<std::size_t>(K * K)), x(static_cast<std::size_t>(K));
+    std::vector<double> gram(usize(K * K)), x(usize(K));
     for (int row = 0; row < 300; ++row) {
         const double common = static_cast<double>(rng.normal());
         for (std::size_t k = 0; k < x.size(); ++k)
@@ -40,13 +40,11 @@ TEST_CASE("6.6 gptq: U is the upper triangle whose square is the inverse of H") 
     const std::vector<double> u = cholesky_of_inverse(h, K);
     for (Index i = 0; i < K; ++i)
         for (Index j = 0; j < K; ++j) {
-            if (j < i) REQUIRE(u[static_cast<std::size_t>(i * K + j)] == 0);
+            if (j < i) REQUIRE(at(u, i * K + j) == 0);
             double product = 0;  // (U^T U) H
             for (Index k = 0; k < K; ++k)
                 for (Index m = 0; m < K; ++m)
-                    product += u[static_cast<std::size_t>(k * K + i)] *
-                               u[static_cast<std::size_t>(k * K + m)] *
-                               h[static_cast<std::size_t>(m * K + j)];
+                    product += at(u, k * K + i) * at(u, k * K + m) * at(h, m * K + j);
             CHECK(product == doctest::Approx(i == j ? 1 : 0).epsilon(1e-8).scale(1));
         }
     h[0] = -1;
@@ -135,7 +133,7 @@ TEST_CASE("6.6 awq: a group is cut off only where that makes its products better
     const Index N = 12, K = 96, group = 32;
     const Tensor w = normal_matrix(N, K, 83);
     const std::vector<double> gram = gram_of(K, 83);
-    std::vector<float> scales(static_cast<std::size_t>(K));
+    std::vector<float> scales(usize(K));
     for (std::size_t k = 0; k < scales.size(); ++k) scales[k] = k % 2 == 0 ? 0.5f : 2.0f;
     for (const int bits : {2, 3, 4}) {
         CAPTURE(bits);
@@ -150,7 +148,7 @@ TEST_CASE("6.6 awq: a group is cut off only where that makes its products better
                         for (Index j = first; j < first + group; ++j)
                             sum +=
                                 (static_cast<double>(w(n, i)) - static_cast<double>(q(n, i))) *
-                                gram[static_cast<std::size_t>(i * K + j)] *
+                                at(gram, i * K + j) *
                                 (static_cast<double>(w(n, j)) - static_cast<double>(q(n, j)));
                     return sum;
                 };

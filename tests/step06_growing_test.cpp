@@ -85,7 +85,7 @@ TEST_CASE("6.9 tables of angles: a cache that outgrows its table keeps every bit
     keep_all.budget = kText;
     check_same("relative",
                [&] { return find_policy("sinks-relative").make(context, keep_all); });
-    const auto L = static_cast<std::size_t>(shape.layers);
+    const auto L = usize(shape.layers);
     const LatentRanks ranks{std::vector<Index>(L, 8), std::vector<Index>(L, 8)};
     const auto plan =
         std::make_shared<LatentPlan>(rig.model, find_bases(*rig.weights), ranks, &formats::f32);

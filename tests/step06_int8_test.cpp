@@ -230,9 +230,7 @@ TEST_CASE("6.7 int8: a model in bytes is cached = uncached at every level") {
                     std::vector<float> logits;
                     for (Index begin = 0; begin < 70; begin += piece) {
                         const auto rows = decoder.forward(
-                            cache,
-                            std::span(tokens).subspan(static_cast<std::size_t>(begin),
-                                                      static_cast<std::size_t>(piece)),
+                            cache, std::span(tokens).subspan(usize(begin), usize(piece)),
                             LogitsOf::all);
                         logits.insert(logits.end(), rows.flat().begin(), rows.flat().end());
                     }

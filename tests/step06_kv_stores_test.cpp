@@ -26,7 +26,7 @@ TEST_CASE("6.3 kv stores: forks and truncation and steps that fail against a fre
             CAPTURE(quant_name(options));
             const auto fresh = [&](Index length, std::span<const Token> rest) {
                 const auto cache = rig.cache(options, 200);
-                rig.cached(*cache, all.first(static_cast<std::size_t>(length)), 0);
+                rig.cached(*cache, all.first(usize(length)), 0);
                 return rig.cached(*cache, rest, 0);
             };
             const auto cache = rig.cache(options, 200);
@@ -67,10 +67,10 @@ TEST_CASE("6.3 kivi: what still waits can be taken back") {
           std::tuple{QuantOptions{&formats::kivi2, &formats::q4_0, false, false, 0, 64},
                      Index{110}, Index{64}}}) {
         const auto cache = rig.cache(options, 200);
-        rig.cached(*cache, std::span(text).first(static_cast<std::size_t>(length)), 9);
+        rig.cached(*cache, std::span(text).first(usize(length)), 9);
         cache->truncate(back);
         const auto fresh = rig.cache(options, 200);
-        rig.cached(*fresh, std::span(text).first(static_cast<std::size_t>(back)), 0);
+        rig.cached(*fresh, std::span(text).first(usize(back)), 0);
         CHECK(differing(rig.cached(*cache, other, 0), rig.cached(*fresh, other, 1)) == 0);
     }
 }

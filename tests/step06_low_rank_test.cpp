@@ -42,7 +42,7 @@ struct LowRank {
                                    Index values,
                                    Format format = &formats::f32,
                                    SimdLevel level = default_simd_level()) const {
-        const auto L = static_cast<std::size_t>(config.layers);
+        const auto L = usize(config.layers);
         const LatentRanks ranks{std::vector<Index>(L, keys), std::vector<Index>(L, values)};
         return make_latent_cache(std::make_shared<LatentPlan>(model, whitened, ranks, format),
                                  200, level);
@@ -53,11 +53,8 @@ struct LowRank {
         std::vector<float> logits;
         for (Index begin = store.next_position(); begin < 150; begin += piece) {
             const Index count = std::min(piece, 150 - begin);
-            const auto rows =
-                decoder.forward(store,
-                                std::span(tokens).subspan(static_cast<std::size_t>(begin),
-                                                          static_cast<std::size_t>(count)),
-                                LogitsOf::all);
+            const auto rows = decoder.forward(
+                store, std::span(tokens).subspan(usize(begin), usize(count)), LogitsOf::all);
             logits.insert(logits.end(), rows.flat().begin(), rows.flat().end());
         }
         return logits;
@@ -84,25 +81,19 @@ TEST_CASE("6.9 low rank: the factors are those of the matrix") {
             for (Index j = 0; j < R; ++j) {
                 double dot = 0;  // U orthonormal
                 for (Index n = 0; n < R; ++n)
-                    dot += svd.u[static_cast<std::size_t>(n * R + i)] *
-                           svd.u[static_cast<std::size_t>(n * R + j)];
+                    dot += at(svd.u, n * R + i) * at(svd.u, n * R + j);
                 CHECK(std::fabs(dot - (i == j ? 1.0 : 0.0)) < 1e-12);
             }
         for (Index j = 0; j < R; ++j) {
             double square = 0;  // |ut_j A| is the singular value
             for (Index c = 0; c < C; ++c) {
                 double sum = 0;
-                for (Index n = 0; n < R; ++n)
-                    sum += svd.u[static_cast<std::size_t>(n * R + j)] *
-                           a[static_cast<std::size_t>(n * C + c)];
+                for (Index n = 0; n < R; ++n) sum += at(svd.u, n * R + j) * at(a, n * C + c);
                 square += sum * sum;
             }
-            CHECK(std::fabs(std::sqrt(square) - svd.values[static_cast<std::size_t>(j)]) <
-                  1e-12 * svd.values[0]);
-            if (j > 0)
-                CHECK(svd.values[static_cast<std::size_t>(j)] <=
-                      svd.values[static_cast<std::size_t>(j - 1)]);
-            if (j >= C) CHECK(svd.values[static_cast<std::size_t>(j)] < 1e-12 * svd.values[0]);
+            CHECK(std::fabs(std::sqrt(square) - at(svd.values, j)) < 1e-12 * svd.values[0]);
+            if (j > 0) CHECK(at(svd.values, j) <= at(svd.values, j - 1));
+            if (j >= C) CHECK(at(svd.values, j) < 1e-12 * svd.values[0]);
         }
     }
 }
@@ -110,22 +101,18 @@ TEST_CASE("6.9 low rank: the factors are those of the matrix") {
 TEST_CASE("6.9 low rank: the triangle gives the matrix back") {
     const Index n = 9;
     const std::vector<double> x = random_doubles(30 * n, 84);
-    std::vector<double> gram(static_cast<std::size_t>(n * n), 0.0);
+    std::vector<double> gram(usize(n * n), 0.0);
     for (Index r = 0; r < 30; ++r)
         for (Index i = 0; i < n; ++i)
             for (Index j = 0; j < n; ++j)
-                gram[static_cast<std::size_t>(i * n + j)] +=
-                    x[static_cast<std::size_t>(r * n + i)] *
-                    x[static_cast<std::size_t>(r * n + j)];
+                at(gram, i * n + j) += at(x, r * n + i) * at(x, r * n + j);
     const std::vector<double> lower = cholesky(gram, n, 0);
     for (Index i = 0; i < n; ++i)
         for (Index j = 0; j < n; ++j) {
             double sum = 0;
-            for (Index k = 0; k < n; ++k)
-                sum += lower[static_cast<std::size_t>(i * n + k)] *
-                       lower[static_cast<std::size_t>(j * n + k)];
-            CHECK(std::fabs(sum - gram[static_cast<std::size_t>(i * n + j)]) < 1e-12 * 30);
-            if (j > i) CHECK(lower[static_cast<std::size_t>(i * n + j)] == 0.0);
+            for (Index k = 0; k < n; ++k) sum += at(lower, i * n + k) * at(lower, j * n + k);
+            CHECK(std::fabs(sum - at(gram, i * n + j)) < 1e-12 * 30);
+            if (j > i) CHECK(at(lower, i * n + j) == 0.0);
         }
     const std::vector<double> ones(4, 1.0), minus = {1, 2, 2, 1};
     CHECK(cholesky(ones, 2, 1e-9)[3] > 0);  // of rank 1, until it is damped
@@ -142,10 +129,9 @@ TEST_CASE("6.9 low rank: the error is the energy left out and whitening makes it
         const Basis &plain = (keys ? s.plain.keys : s.plain.values)[1],
                     &whitened = (keys ? s.whitened.keys : s.whitened.values)[1];
         std::vector<double> identity(gram.size(), 0.0);
-        for (Index i = 0; i < s.config.dim; ++i)
-            identity[static_cast<std::size_t>(i * s.config.dim + i)] = 1;
+        for (Index i = 0; i < s.config.dim; ++i) at(identity, i * s.config.dim + i) = 1;
         const auto error = [&w](const Basis& basis, Index rank, const std::vector<double>& of) {
-            return output_errors(basis, w, of)[static_cast<std::size_t>(rank)];
+            return output_errors(basis, w, of)[usize(rank)];
         };
         for (const Index rank : {1, 8, 20, 31}) {
             CAPTURE(rank);
@@ -183,8 +169,7 @@ TEST_CASE("6.9 low rank: a cache of latents is a model whose matrices have that 
     for (Index l = 0; l < s.config.layers; ++l)
         for (const bool keys : {true, false}) {
             const std::string name = concat("blk.", l, keys ? ".attn_k" : ".attn_v", ".weight");
-            const Basis& basis =
-                (keys ? s.whitened.keys : s.whitened.values)[static_cast<std::size_t>(l)];
+            const Basis& basis = (keys ? s.whitened.keys : s.whitened.values)[usize(l)];
             const Tensor w = to_f32(s.weights->tensor(name));
             Tensor low(w.shape());
             for (Index n = 0; n < s.N; ++n)
@@ -192,8 +177,7 @@ TEST_CASE("6.9 low rank: a cache of latents is a model whose matrices have that 
                     double sum = 0;
                     for (Index j = 0; j < rank; ++j)
                         for (Index m = 0; m < s.N; ++m)
-                            sum += basis.u[static_cast<std::size_t>(n * s.N + j)] *
-                                   basis.u[static_cast<std::size_t>(m * s.N + j)] *
+                            sum += at(basis.u, n * s.N + j) * at(basis.u, m * s.N + j) *
                                    static_cast<double>(w(m, k));
                     low(n, k) = static_cast<float>(sum);
                 }

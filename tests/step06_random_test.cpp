@@ -27,8 +27,7 @@ struct RowList {
 
     void cut(Index to) {
         length = to;
-        for (auto* const side : {&keys, &values})
-            side->resize(static_cast<std::size_t>(to * kListShape.head_dim));
+        for (auto* const side : {&keys, &values}) side->resize(usize(to * kListShape.head_dim));
     }
 };
 
@@ -54,7 +53,7 @@ Tensor rows_of(Index T, float most, Rng& rng) {
 }
 
 Tensor all_rows(const std::vector<float>& numbers) {
-    const auto n = static_cast<Index>(numbers.size()) / kListShape.head_dim;
+    const auto n = std::ssize(numbers) / kListShape.head_dim;
     Tensor rows({n, 1, kListShape.head_dim});
     std::copy(numbers.begin(), numbers.end(), rows.data());
     return rows;
@@ -148,8 +147,7 @@ void operate_at_random(const QuantOptions& options, Index operations, Rng& rng) 
         std::make_unique<KvCache>(kListShape, kListRoom, coded_rows(options), &rope);
     for (Index number = 0; number < operations; ++number) {
         CAPTURE(number);
-        ListRun& run =
-            runs[static_cast<std::size_t>(rng.below(static_cast<Index>(runs.size())))];
+        ListRun& run = at(runs, rng.below(std::ssize(runs)));
         const Index what = rng.below(12);
         if (what == 0) {
             ListRun copy{run.cache->fork(), run.list};

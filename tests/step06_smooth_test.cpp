@@ -101,7 +101,7 @@ TEST_CASE("6.8 smooth: at the ends of alpha one side is even") {
         float least = HUGE_VALF, most = 0;
         const Calibration after = calibrate(folded, text);
         for (Index c = 0; c < config.dim; ++c) {
-            float size = after.of(name).max_abs[static_cast<std::size_t>(c)];
+            float size = at(after.of(name).max_abs, c);
             if (!channels) {
                 size = 0;
                 for (const char* reader :

@@ -25,7 +25,7 @@ bool fits(Format code, Index D, bool keys) {
 
 void fill_tiles(CodedTiles& tiles, Index heads, Index D, Rng& rng) {
     for (Index h = 0; h < heads; ++h) {
-        Row rows(static_cast<std::size_t>(32 * D));
+        Row rows(usize(32 * D));
         if (tiles.grouped()) {
             for (Index group = 0; group < tiles.slots() / 32; ++group) {
                 for (float& x : rows) x = rng.normal();
@@ -34,7 +34,7 @@ void fill_tiles(CodedTiles& tiles, Index heads, Index D, Rng& rng) {
             continue;
         }
         for (Index slot = 0; slot < tiles.slots(); ++slot) {
-            Row row(static_cast<std::size_t>(D));
+            Row row(usize(D));
             for (float& x : row) x = rng.normal();
             tiles.write(h, slot, row);
         }
@@ -51,8 +51,8 @@ TEST_CASE("6.2 tiles: the bytes of rows made by hand") {
     // slots more.
     Row row(32);
     for (int i = 0; i < 16; ++i) {
-        row[static_cast<std::size_t>(i)] = static_cast<float>(i - 8);
-        row[static_cast<std::size_t>(i + 16)] = static_cast<float>(7 - i);
+        at(row, i) = static_cast<float>(i - 8);
+        at(row, i + 16) = static_cast<float>(7 - i);
     }
     CodedTiles q4(&formats::q4_0, CodedTiles::Side::values, 64, 1, 32);
     q4.write(0, 0, row);
@@ -123,17 +123,16 @@ TEST_CASE("6.2 tiles: a tile holds the rows that went through the format") {
             CodedTiles tiles(code, side, 100, 1, 64);
             if (tiles.grouped()) continue;
             const std::vector<Row> rows = many_rows(64, 128);
-            for (Index s = 127; s >= 0; --s)
-                tiles.write(0, s, rows[static_cast<std::size_t>(s)]);
+            for (Index s = 127; s >= 0; --s) tiles.write(0, s, at(rows, s));
             // Moved and copied rows keep their bits and leave the others alone.
             tiles.copy_slot(tiles, 0, 70, 3);
             CodedTiles copy(code, side, 200, 1, 64);
             copy.copy_from(tiles, 128);
             for (Index s = 0; s < 128; ++s) {
-                const Row kept = rounded(code, rows[static_cast<std::size_t>(s == 3 ? 70 : s)]);
+                const Row kept = rounded(code, at(rows, s == 3 ? 70 : s));
                 for (Index i = 0; i < 64; ++i) {
-                    CHECK(tiles.number(0, s, i) == kept[static_cast<std::size_t>(i)]);
-                    CHECK(copy.number(0, s, i) == kept[static_cast<std::size_t>(i)]);
+                    CHECK(tiles.number(0, s, i) == at(kept, i));
+                    CHECK(copy.number(0, s, i) == at(kept, i));
                 }
             }
         }

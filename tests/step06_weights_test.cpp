@@ -93,7 +93,7 @@ TEST_CASE("6.5 weights: bytes are those of the formulas") {
             CAPTURE(codec->name());
             CAPTURE(K);
             const auto bytes = codec->encode(normal_matrix(5, K, 62).view());
-            CHECK(static_cast<Index>(bytes.size()) == codec->bytes(5, K));
+            CHECK(std::ssize(bytes) == codec->bytes(5, K));
         }
     CHECK(make_int8_row_codec()->bytes(64, 172) == 64 * (172 + 4));
     CHECK(make_rtn_codec(4, 32)->bytes(10, 128) == 10 * (4 * 4 + 64));
@@ -223,12 +223,12 @@ TEST_CASE("6.5 weights: a model computes with the decoded numbers and lists what
         const bool fits = info.shape[1] % 32 == 0;
         kept += fits ? 0 : 1;
         CHECK(now.type == (fits ? TensorType::q4_0 : TensorType::f32));
-        bytes += static_cast<Index>(now.bytes.size());
+        bytes += std::ssize(now.bytes);
         CHECK(equal_bits(to_f32(now), fits ? there_and_back(*q4, plain) : plain.clone()));
     }
     CHECK(typed.numbers == numbers);
     CHECK(typed.bytes == bytes);
-    CHECK(static_cast<Index>(typed.kept.size()) == kept);
+    CHECK(std::ssize(typed.kept) == kept);
 
     // Every codec's model is that of its decoded numbers.
     for (const auto& codec : own_codecs()) {

@@ -25,15 +25,14 @@ constexpr TensorType kUpTo32[] = {TensorType::f32,  TensorType::f16,  TensorType
 constexpr TensorType kBlockTypes[] = {TensorType::q8_0, TensorType::q4_0, TensorType::q4_1};
 
 std::vector<std::byte> packed(TensorType type, const std::vector<float>& values) {
-    std::vector<std::byte> out(
-        static_cast<std::size_t>(bytes_for(type, static_cast<Index>(values.size()))));
+    std::vector<std::byte> out(usize(bytes_for(type, std::ssize(values))));
     quantize(type, values, out);
     return out;
 }
 
 std::vector<float> unpacked(TensorType type, const std::vector<std::byte>& bytes) {
-    const auto blocks = static_cast<Index>(bytes.size()) / block_bytes(type);
-    std::vector<float> out(static_cast<std::size_t>(blocks * block_elements(type)));
+    const auto blocks = std::ssize(bytes) / block_bytes(type);
+    std::vector<float> out(usize(blocks * block_elements(type)));
     dequantize(type, bytes, out);
     return out;
 }

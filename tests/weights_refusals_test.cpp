@@ -192,7 +192,7 @@ TEST_CASE("W.2 convert: what cannot take the type takes no more room than it has
     const std::vector<float> values(128, 0.25f);
     for (const TensorType type : {TensorType::f16, TensorType::bf16, TensorType::q4_1,
                                   TensorType::q4_0, TensorType::q8_0}) {
-        std::vector<std::byte> bytes(static_cast<std::size_t>(bytes_for(type, 128)));
+        std::vector<std::byte> bytes(usize(bytes_for(type, 128)));
         quantize(type, values, bytes);
         writer.add(type_name(type), type, {2, 64}, bytes);
     }

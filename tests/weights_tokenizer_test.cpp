@@ -204,8 +204,7 @@ TEST_SUITE("weights") {
         for (int byte = 0; byte < 256; ++byte) every.push_back(static_cast<char>(byte));
         const std::vector<Token> tokens = tokenizer->encode(every);
         REQUIRE(tokens.size() == 256);
-        for (Token token = 0; token < 256; ++token)
-            CHECK(tokens[static_cast<std::size_t>(token)] == token);
+        for (Token token = 0; token < 256; ++token) CHECK(at(tokens, token) == token);
         CHECK(tokenizer->decode(tokens) == every);
     }
 

@@ -188,7 +188,7 @@ TEST_CASE("W.2 convert: matrices change and vectors and odd rows stay F32 and ar
     CHECK(out.tensor("odd.weight").type == TensorType::f32);
     CHECK(out.tensor("stack", {2, 3, 32}).type == TensorType::q4_0);
     Index bytes = 0;
-    for (const TensorInfo& info : out.tensors()) bytes += static_cast<Index>(info.bytes.size());
+    for (const TensorInfo& info : out.tensors()) bytes += std::ssize(info.bytes);
     CHECK(report.bytes_out == bytes);
     for (const char* name : {"f32.weight", "q4_0.weight", "q4_1.weight"}) {
         const Tensor values = to_f32(in.tensor(name));
@@ -213,7 +213,7 @@ TEST_CASE("W.2 convert: the file's type is that of most of its numbers") {
     CHECK(GgufFile::open(folder / "out.gguf").metadata().get_u64("general.file_type") == 7);
     // As many numbers that cannot take the type as can: it is the wanted one's.
     const std::vector<float> values(256, 0.25f);
-    std::vector<std::byte> kept(static_cast<std::size_t>(bytes_for(TensorType::bf16, 256)));
+    std::vector<std::byte> kept(usize(bytes_for(TensorType::bf16, 256)));
     quantize(TensorType::bf16, values, kept);
     GgufWriter halves;
     halves.add("taken", {8, 32}, values);

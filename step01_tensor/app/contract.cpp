@@ -59,10 +59,10 @@ float without_fma(const float* a,
 // The contract's blocks, added in the order in which they happen to be ready: what atomicAdd
 // does on a GPU. Each call draws another order.
 float shuffled_blocks(const float* a, const float* b, Index n, Rng& rng) {
-    std::vector<Index> order(static_cast<std::size_t>((n + kSumBlock - 1) / kSumBlock));
+    std::vector<Index> order(usize((n + kSumBlock - 1) / kSumBlock));
     std::iota(order.begin(), order.end(), Index{0});
     for (std::size_t i = order.size(); i > 1; --i)
-        std::swap(order[i - 1], order[static_cast<std::size_t>(rng.below(Index(i)))]);
+        std::swap(order[i - 1], at(order, rng.below(Index(i))));
     float total = 0.0f;
     for (Index block : order)
         total += dot(a + block * kSumBlock, b + block * kSumBlock,

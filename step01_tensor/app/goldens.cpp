@@ -75,8 +75,8 @@ void tables(Printer& out) {
         const RopeTable table(positions, dim, base);
         Checksum sum;
         for (Index p = 0; p < positions; ++p) {
-            sum.add({table.cos(p), static_cast<std::size_t>(dim / 2)});
-            sum.add({table.sin(p), static_cast<std::size_t>(dim / 2)});
+            sum.add({table.cos(p), usize(dim / 2)});
+            sum.add({table.sin(p), usize(dim / 2)});
         }
         out.row(concat("rope table, ", positions, " x ", dim, ", base ", base), sum.hex());
     }

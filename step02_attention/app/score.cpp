@@ -34,12 +34,11 @@ struct Tally {
 std::vector<double> sink_of_windows(Session& session,
                                     const MakeStore& make_store,
                                     std::span<const std::uint8_t> text) {
-    const Index windows = std::min(kSinkWindows, static_cast<Index>(text.size()) / kWindow);
-    std::vector<double> mass(static_cast<std::size_t>(session.model->config.layers));
+    const Index windows = std::min(kSinkWindows, std::ssize(text) / kWindow);
+    std::vector<double> mass(usize(session.model->config.layers));
     for (Index w = 0; w < windows; ++w) {
         std::vector<Token> input = {session.tokenizer->bos()};
-        for (Index i = 0; i + 1 < kWindow; ++i)
-            input.push_back(text[static_cast<std::size_t>(w * kWindow + i)]);
+        for (Index i = 0; i + 1 < kWindow; ++i) input.push_back(at(text, w * kWindow + i));
         const auto store = make_store(kWindow);
         const std::vector<double> one = sink_mass(session.decoder, *store, input, kSinkFrom);
         for (std::size_t l = 0; l < mass.size(); ++l)
@@ -71,10 +70,10 @@ int run_score(const ScoreFlags& flags) {
 
     std::map<std::pair<std::string, Index>, Tally> tallies;
     for (const RecallCase& recall : read_recall_cases(flags.cases)) {
-        const auto store = make_store(static_cast<Index>(recall.text.size()));
+        const auto store = make_store(std::ssize(recall.text));
         Tally& tally = tallies[{recall.kind, recall.distance}];
         tally.right += right_answers(decoder, *store, recall, bos);
-        tally.asked += static_cast<Index>(recall.answers.size());
+        tally.asked += std::ssize(recall.answers);
     }
     std::printf("  %-10s  %8s  %8s  %s\n", "task", "distance", "answers", "right");
     double sum = 0, worst = 1;

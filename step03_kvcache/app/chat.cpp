@@ -67,7 +67,7 @@ bool Chat::turn(const std::string& said) {
     Finish finish = Finish::context_full;  // a message that does not fit gets no reply
     turn["reply"] = "";
     turn["tokens"] = Json::array();
-    if (static_cast<Index>(text.size()) <= session_.model->config.context) {
+    if (std::ssize(text) <= session_.model->config.context) {
         text_ = std::move(text);
         finish = reply(turn);
     }
@@ -81,10 +81,10 @@ bool Chat::turn(const std::string& said) {
 
 // The transcript's tokens that the cache has not seen go in, the reply comes out and is added.
 Finish Chat::reply(Json& turn) {
-    const auto seen = static_cast<std::size_t>(cache_.next_position());
+    const auto seen = usize(cache_.next_position());
     const std::span<const Token> unseen = std::span(text_).subspan(seen);
     // All but the last in pieces; the generator feeds what is left.
-    if (flags_.chunk > 0 && static_cast<Index>(unseen.size()) > flags_.chunk)
+    if (flags_.chunk > 0 && std::ssize(unseen) > flags_.chunk)
         prefill(session_.decoder, cache_, unseen.first(unseen.size() - 1), flags_.chunk);
     Generator generator(session_.decoder);
     generator.add(cache_, text_, flags_.steps, std::move(sampler_));

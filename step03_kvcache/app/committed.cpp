@@ -38,7 +38,7 @@ std::string content_sum(const std::filesystem::path& path) {
     Checksum sum;
     do {
         file.read(block.data(), static_cast<std::streamsize>(block.size()));
-        const auto count = static_cast<std::size_t>(file.gcount());
+        const auto count = usize(file.gcount());
         std::fill(block.begin() + file.gcount(), block.end(), '\0');
         for (std::size_t at = 0; at < count; at += 4) {
             std::uint32_t word = 0;

@@ -90,7 +90,7 @@ Run generate(Session& session,
         run.texts.emplace_back(tokens.begin(), tokens.end());
         run.finish.emplace_back(finish_name(generator.finish(i)));
         run.decoded += std::max<Index>(0, static_cast<Index>(tokens.size()) - 1);
-        const KvBytes bytes = stores[static_cast<std::size_t>(i)]->bytes();
+        const KvBytes bytes = stores[usize(i)]->bytes();
         run.bytes.logical += bytes.logical;
         run.bytes.allocated += bytes.allocated;
     }

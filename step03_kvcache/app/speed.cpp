@@ -28,7 +28,7 @@ Index file_bytes_per_token(const GgufFile& file) {
     Index bytes = 0;
     for (const TensorInfo& info : file.tensors())
         if (info.name != "position_embd.weight" && (tied || info.name != "token_embd.weight"))
-            bytes += static_cast<Index>(info.bytes.size());
+            bytes += std::ssize(info.bytes);
     return bytes;
 }
 

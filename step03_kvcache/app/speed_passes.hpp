@@ -30,7 +30,7 @@ public:
           logits_(flags.all_logits ? LogitsOf::all : LogitsOf::last),
           cache_(session.decoder.kv_shape(), flags.prefill, session.level) {}
 
-    Index tokens() const { return static_cast<Index>(text_.size()); }
+    Index tokens() const { return std::ssize(text_); }
 
     Index cache_bytes() const { return cache_.bytes().allocated; }
 

@@ -102,12 +102,12 @@ void TraceWriter::on(Op op,
     std::string bits;
     Checksum sum;
     for (Index r = 0; r < R; ++r) {
-        const std::span<const float> row(&rows(r, 0), static_cast<std::size_t>(width));
+        const std::span<const float> row(&rows(r, 0), usize(width));
         sum.add(row);
-        std::vector<float>& known = known_[{op, layer, of[static_cast<std::size_t>(r)]}];
+        std::vector<float>& known = known_[{op, layer, at(of, r)}];
         if (known.size() == row.size() && compare_bits(known, row).differ == 0) continue;
         known.assign(row.begin(), row.end());
-        fresh.push_back(of[static_cast<std::size_t>(r)]);
+        fresh.push_back(at(of, r));
         bits += to_hex(row);
     }
     if (op == Op::logits) logits_sum_ = sum.value();
@@ -221,7 +221,7 @@ private:
               "found ", record.width);
         const auto bits = from_hex(line.at("bits").get<std::string>());
         const auto fresh = line.at("fresh").get<std::vector<Index>>();
-        const auto width = static_cast<std::size_t>(record.width);
+        const auto width = usize(record.width);
         check(bits.size() == fresh.size() * width, "bits of ", bits.size(), " floats for ",
               fresh.size(), " rows of ", width);
         for (std::size_t i = 0; i < fresh.size(); ++i) {

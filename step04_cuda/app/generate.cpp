@@ -70,8 +70,8 @@ Generated generate_text(Session& session,
     text.finish();
     for (Index i = 0; i < flags.batch; ++i) {
         run.tokens += static_cast<Index>(generator.generated(i).size());
-        run.bytes.logical += stores[static_cast<std::size_t>(i)]->bytes().logical;
-        run.bytes.allocated += stores[static_cast<std::size_t>(i)]->bytes().allocated;
+        run.bytes.logical += at(stores, i)->bytes().logical;
+        run.bytes.allocated += at(stores, i)->bytes().allocated;
     }
     const auto first = generator.generated(0);
     run.first.assign(first.begin(), first.end());

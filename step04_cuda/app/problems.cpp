@@ -95,11 +95,11 @@ Ladder climb_linear(
     if (type == TensorType::f32) {
         packed.set_outputs(0, std::as_bytes(floats.flat()));
     } else {  // any bytes are weights, if their scales are small
-        std::vector<std::byte> blocks(static_cast<std::size_t>(N * bytes_for(type, K)));
+        std::vector<std::byte> blocks(usize(N * bytes_for(type, K)));
         Rng rng(3);
         for (std::size_t i = 0; i < blocks.size(); ++i)
             blocks[i] = static_cast<std::byte>(
-                i % static_cast<std::size_t>(block_bytes(type)) < 4 ? 0x20 : rng.below(256));
+                i % usize(block_bytes(type)) < 4 ? 0x20 : rng.below(256));
         packed.set_outputs(0, blocks);
     }
     Tensor w({N, K}), expected({R, N});

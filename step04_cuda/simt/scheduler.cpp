@@ -82,8 +82,7 @@ uint3 Machine::block_at(unsigned number) const {
 // Fisher and Yates.
 void Machine::shuffle_order(std::vector<unsigned>& order) {
     for (std::size_t i = order.size(); i > 1; --i)
-        std::swap(order[i - 1],
-                  order[static_cast<std::size_t>(rng_.below(static_cast<Index>(i)))]);
+        std::swap(order[i - 1], at(order, rng_.below(static_cast<Index>(i))));
 }
 
 void Machine::next_interval() {

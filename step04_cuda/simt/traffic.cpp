@@ -57,7 +57,7 @@ void Traffic::flush(Counters& counters) {
             } else {
                 GlobalTraffic& sum = site.store ? counters.stores : counters.loads;
                 ++sum.requests;
-                sum.sectors += static_cast<Index>(request.size());
+                sum.sectors += std::ssize(request);
                 sum.minimal += up(kSectorBytes);
             }
         }

@@ -23,7 +23,7 @@ void CudaCache::write_rows(Index layer,
                            const View<const float>& k,
                            const View<const float>& v) {
     kernels::AppendArgs args = kernels::append_args(k, v, shape(), pending(), capacity());
-    Layer& to = *layers_[static_cast<std::size_t>(layer)];
+    Layer& to = *at(layers_, layer);
     args.keys = to.keys.get();
     args.values = to.values.get();
     args.first = to_int(length());
@@ -34,7 +34,7 @@ AttentionWork CudaCache::attend_rows(Index layer,
                                      const View<const float>& q,
                                      const View<float>& out,
                                      ThreadPool&) {
-    const Layer& from = *layers_[static_cast<std::size_t>(layer)];
+    const Layer& from = *at(layers_, layer);
     rung_for(pending()).run({q, from.keys.get(), from.values.get(), shape().kv_heads,
                              capacity(), length(), out, scratch_});
     const Index T = pending(), slot_bytes = 2 * shape().head_dim * Index{sizeof(float)};
@@ -80,10 +80,10 @@ Tensor CudaCache::held(Index layer, const DeviceArray<float> Layer::*which) cons
     Tensor copy({shape().kv_heads, length(), shape().head_dim});
     const Index floats = length() * shape().head_dim;
     for (Index h = 0; h < shape().kv_heads; ++h)
-        copy_bytes_to_host(copy.data() + h * floats,
-                           ((*layers_[static_cast<std::size_t>(layer)]).*which).get() +
-                               h * capacity() * shape().head_dim,
-                           floats * Index{sizeof(float)});
+        copy_bytes_to_host(
+            copy.data() + h * floats,
+            ((*at(layers_, layer)).*which).get() + h * capacity() * shape().head_dim,
+            floats * Index{sizeof(float)});
     return copy;
 }
 

@@ -15,7 +15,7 @@ namespace {
 class CudaBuffer final : public Buffer {
 public:
     explicit CudaBuffer(Index floats) : floats_(floats, "buffer") {
-        floats_.copy_from(std::vector<float>(static_cast<std::size_t>(floats)));
+        floats_.copy_from(std::vector<float>(usize(floats)));
     }
 
     float* data() override { return floats_.get(); }
@@ -34,9 +34,8 @@ public:
     const T* put(std::span<const T> values) {
         if (device_ && std::equal(values.begin(), values.end(), last_.begin(), last_.end()))
             return device_->get();
-        if (!device_ || device_->size() < static_cast<Index>(values.size()))
-            device_ =
-                std::make_unique<DeviceArray<T>>(static_cast<Index>(values.size()), "staged");
+        if (!device_ || device_->size() < std::ssize(values))
+            device_ = std::make_unique<DeviceArray<T>>(std::ssize(values), "staged");
         last_.assign(values.begin(), values.end());
         copy_bytes_to_device(device_->get(), last_.data(),
                              static_cast<Index>(values.size_bytes()));
@@ -121,11 +120,10 @@ View<const float> CudaEngine::host_rows(const View<const float>& rows, Tensor& s
     const Index R = rows.dim(0), n = rows.dim(1);
     if (scratch.size() < R * n) scratch = Tensor({R * n});
     if (rows.contiguous())
-        download(rows.data(), scratch.flat().first(static_cast<std::size_t>(R * n)));
+        download(rows.data(), scratch.flat().first(usize(R * n)));
     else
         for (Index r = 0; r < R; ++r)
-            download(&rows(r, 0), scratch.flat().subspan(static_cast<std::size_t>(r * n),
-                                                         static_cast<std::size_t>(n)));
+            download(&rows(r, 0), scratch.flat().subspan(usize(r * n), usize(n)));
     return {scratch.data(), {R, n}};
 }
 

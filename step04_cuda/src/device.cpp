@@ -100,9 +100,8 @@ void* device_alloc_bytes(Index bytes, Index granule, const char* name) {
           "': expected at least one byte in granules of at least one, found ", bytes, " in ",
           granule);
     check_bytes(name, bytes);
-    const auto size = static_cast<std::size_t>(bytes);
-    void* memory = on_gpu() ? gpu_alloc(size, name)
-                            : simt::alloc(size, static_cast<std::size_t>(granule), name);
+    const auto size = usize(bytes);
+    void* memory = on_gpu() ? gpu_alloc(size, name) : simt::alloc(size, usize(granule), name);
     ++allocations();
     return memory;
 }
@@ -118,7 +117,7 @@ void device_free(void* pointer) {
 
 void copy_bytes_to_device(void* device, const void* host, Index bytes) {
     if (bytes == 0) return;
-    const auto size = static_cast<std::size_t>(bytes);
+    const auto size = usize(bytes);
     if (on_gpu())
         gpu_copy_to_device(device, host, size);
     else
@@ -127,7 +126,7 @@ void copy_bytes_to_device(void* device, const void* host, Index bytes) {
 
 void copy_bytes_to_host(void* host, const void* device, Index bytes) {
     if (bytes == 0) return;
-    const auto size = static_cast<std::size_t>(bytes);
+    const auto size = usize(bytes);
     if (on_gpu())
         gpu_copy_to_host(host, device, size);
     else

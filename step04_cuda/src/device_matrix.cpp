@@ -21,7 +21,7 @@ TensorType type_on_device(TensorType type) {
 
 PackedMatrix expanded(const PackedMatrix& packed) {
     PackedMatrix plain(packed.outputs(), packed.depth());
-    std::vector<float> row(static_cast<std::size_t>(packed.depth()));
+    std::vector<float> row(usize(packed.depth()));
     for (Index n = 0; n < packed.outputs(); ++n) {
         packed.read(n, row);
         plain.set_outputs(n, std::as_bytes(std::span(row)));
@@ -54,12 +54,11 @@ DeviceMatrix::DeviceMatrix(const PackedMatrix& packed, MatrixLayout layout)
             is_expanded(packed.type()) ? expanded(packed) : PackedMatrix();
         const PackedMatrix& source = is_expanded(packed.type()) ? plain : packed;
         const auto* words = reinterpret_cast<const unsigned*>(source.panel(0));
-        words_.copy_from({words, static_cast<std::size_t>(words_.size())});
+        words_.copy_from({words, usize(words_.size())});
     } else {
-        std::vector<float> rows(static_cast<std::size_t>(outputs_ * depth_));
+        std::vector<float> rows(usize(outputs_ * depth_));
         for (Index n = 0; n < outputs_; ++n)
-            packed.read(n, std::span(rows).subspan(static_cast<std::size_t>(n * depth_),
-                                                   static_cast<std::size_t>(depth_)));
+            packed.read(n, std::span(rows).subspan(usize(n * depth_), usize(depth_)));
         copy_bytes_to_device(words_.get(), rows.data(), words_.size() * Index{sizeof(float)});
     }
     device_freeze(words_.get());

@@ -127,7 +127,7 @@ ElementwiseArgs swiglu_args(const View<const float>& gate_up, const View<float>&
 GatherArgs gather_args(const DeviceMatrix& table,
                        std::span<const Token> tokens,
                        const View<float>& x) {
-    check_shape(x, {static_cast<Index>(tokens.size()), table.depth()}, "gather: x");
+    check_shape(x, {std::ssize(tokens), table.depth()}, "gather: x");
     for (Token token : tokens)
         check(token >= 0 && token < table.outputs(), "token ", token,
               " is outside of the vocabulary of ", table.outputs());
@@ -139,8 +139,8 @@ RotateArgs rotate_args(const View<float>& heads,
                        std::span<const Index> positions,
                        float factor) {
     const Index R = heads.dim(0), H = heads.dim(1), D = heads.dim(2);
-    check(static_cast<Index>(positions.size()) == R, "rotate: ", positions.size(),
-          " positions for ", R, " rows");
+    check(std::ssize(positions) == R, "rotate: ", positions.size(), " positions for ", R,
+          " rows");
     check(heads.stride(1) == D && heads.stride(2) == 1, "rotate: heads must lie side by side");
     for (const Index position : positions)
         check(table == nullptr || (position >= 0 && position < table->positions()),

@@ -14,8 +14,7 @@ std::vector<std::string> chosen_policies(const std::vector<std::string>& names,
 
 MakePolicy maker_of(Session& session, const std::string& name, const PolicyOptions& options) {
     return [&session, &options, name](std::span<const Token> text, Index prompt) {
-        PolicyContext context =
-            policy_context(session.decoder, static_cast<Index>(text.size()));
+        PolicyContext context = policy_context(session.decoder, std::ssize(text));
         context.level = session.level;
         context.prompt = prompt;
         if (find_policy(name).needs_future)

@@ -27,9 +27,8 @@ struct GenerateFlags {
 void feed_in_pieces(Session& session, PolicyStore& store, std::span<const Token> prompt) {
     while (static_cast<Index>(prompt.size()) - store.next_position() > store.room()) {
         if (store.room() == 0 || session.decoder.context_bounds(store)) return;
-        session.decoder.forward(store,
-                                prompt.subspan(static_cast<std::size_t>(store.next_position()),
-                                               static_cast<std::size_t>(store.room())));
+        session.decoder.forward(
+            store, prompt.subspan(usize(store.next_position()), usize(store.room())));
     }
 }
 

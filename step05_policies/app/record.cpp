@@ -43,18 +43,18 @@ Json places(Index first, Index count) {
 RecordedText text_of_case(const RecallCase& recall, const Tokenizer& tokenizer) {
     constexpr Index kAsked = 3;
     const Index answer = recall.answers.size() == 1 ? recall.answers[0] : 0;
-    check(answer > kAsked && answer < static_cast<Index>(recall.text.size()),
+    check(answer > kAsked && answer < std::ssize(recall.text),
           "record: a recall case has one answer behind a question of ", kAsked, " bytes");
-    const auto at = static_cast<std::size_t>(answer);
+    const auto at = usize(answer);
     const std::string name = recall.text.substr(at - kAsked, kAsked - 1);
     const std::size_t needle = recall.text.rfind(name + "=", at - kAsked - 1);
     check(needle != std::string::npos, "record: the case never says what ", name, " is");
     RecordedText text;
     if (tokenizer.wants_bos()) text.tokens.push_back(tokenizer.bos());
-    const Index before = static_cast<Index>(text.tokens.size());
+    const Index before = std::ssize(text.tokens);
     for (std::size_t i = 0; i <= at; ++i)
         text.tokens.push_back(static_cast<std::uint8_t>(recall.text[i]));
-    text.whole = static_cast<Index>(text.tokens.size()) / 2;
+    text.whole = std::ssize(text.tokens) / 2;
     text.recall = {{"distance", recall.distance},
                    {"needle", places(before + static_cast<Index>(needle), kAsked + 1)},
                    {"question", places(before + answer - kAsked, kAsked)}};
@@ -78,7 +78,7 @@ RecordedText prompt_text(const RecordFlags& flags, Session& session) {
     EncodeReport losses;
     text.tokens = session.encode(flags.prompt, &losses);
     cli::warn_about_losses(losses);
-    text.whole = static_cast<Index>(text.tokens.size());
+    text.whole = std::ssize(text.tokens);
     const auto store = find_policy(kFull).make(
         policy_context(session.decoder,
                        std::min(session.model->config.context, text.whole + flags.steps)),
@@ -132,7 +132,7 @@ Index record_policy(Session& session,
     const std::unique_ptr<PolicyStore> store = make(fed, text.whole);
     Index right = 0;
     for (std::size_t done = 0; done < fed.size();) {
-        const std::size_t count = done == 0 ? static_cast<std::size_t>(text.whole) : 1;
+        const std::size_t count = done == 0 ? usize(text.whole) : 1;
         const View<const float> logits =
             session.decoder.forward(*store, fed.subspan(done, count));
         done += count;
@@ -154,7 +154,7 @@ int run_record(const RecordFlags& flags) {
     RecordedText text =
         flags.prompt.empty() ? recall_text(flags, session) : prompt_text(flags, session);
     if (flags.whole > 0) text.whole = flags.whole;
-    const Index fed = static_cast<Index>(text.tokens.size()) - 1;
+    const Index fed = std::ssize(text.tokens) - 1;
     cli::check_fits("record: the text", fed, session.model->config);
     check(text.whole >= 1 && text.whole <= fed, "record: ", text.whole,
           " tokens that go in whole, of a text of ", fed);

@@ -45,7 +45,7 @@ void RecordingWriter::start(const std::string& policy) {
 
 void RecordingWriter::step(const PolicyStore& store, const Json& outcome) {
     const KvShape& shape = store.shape();
-    known_.resize(static_cast<std::size_t>(shape.layers * shape.kv_heads));
+    known_.resize(usize(shape.layers * shape.kv_heads));
     Json line{{"policy", policy_}, {"step", step_}};
     line.update(outcome);
     line["bytes"] = store.bytes().logical;
@@ -53,12 +53,11 @@ void RecordingWriter::step(const PolicyStore& store, const Json& outcome) {
     for (Index layer = 0; layer < shape.layers; ++layer)
         for (Index h = 0; h < shape.kv_heads; ++h) {
             const Index place = layer * shape.kv_heads + h;
-            std::vector<SlotClass>& known = known_[static_cast<std::size_t>(place)];
+            std::vector<SlotClass>& known = at(known_, place);
             std::vector<SlotClass> now = slot_classes(store, layer, h);
             add_changes(place, known, now, line["changes"]);
-            line["held"].push_back(now.size() -
-                                   static_cast<std::size_t>(
-                                       std::count(now.begin(), now.end(), SlotClass::evicted)));
+            line["held"].push_back(
+                now.size() - usize(std::count(now.begin(), now.end(), SlotClass::evicted)));
             known = std::move(now);
         }
     write(line);

@@ -30,8 +30,7 @@ std::vector<Token> plain_encode(const BpeTokenizer& tokenizer, const CodePoints&
     std::vector<Token> tokens;
     std::size_t begin = 0;
     for (const Index word_end : split_words(points.codes, PreTokenizer::smollm)) {
-        const auto end =
-            static_cast<std::size_t>(points.starts[static_cast<std::size_t>(word_end)]);
+        const auto end = static_cast<std::size_t>(at(points.starts, word_end));
         require(begin < end && end <= points.bytes.size());
         const std::string_view word = std::string_view(points.bytes).substr(begin, end - begin);
         const std::vector<Token> merged = tokenizer.merge_steps(word).back();

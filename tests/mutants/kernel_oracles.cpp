@@ -47,7 +47,7 @@ bool norms_hold() {
     const std::vector<float> x = test::normals(R * C, 3, 4.0f), weight = test::normals(C, 4);
     Tensor expected({R, C});
     for (Index r = 0; r < R; ++r)
-        rms_norm(&x[static_cast<std::size_t>(r * C)], weight.data(), 1e-5f, C, &expected(r, 0));
+        rms_norm(&at(x, r * C), weight.data(), 1e-5f, C, &expected(r, 0));
     const DeviceArray<float> w(std::span<const float>(weight), "weight");
     bool same = true;
     for (const NormRung& rung : norm_rungs()) {

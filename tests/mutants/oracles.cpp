@@ -92,7 +92,7 @@ Run generate_plain(const PlainDecoder& plain, std::span<const Token> prompt) {
     std::vector<Token> text(prompt.begin(), prompt.end());
     for (Index step = 0; step < kSteps; ++step) {
         const Tensor logits = plain.forward(text);
-        const auto row = logits.flat().last(static_cast<std::size_t>(plain.config().vocab));
+        const auto row = logits.flat().last(usize(plain.config().vocab));
         run.logits.insert(run.logits.end(), row.begin(), row.end());
         text.push_back(static_cast<Token>(argmax(row)));
         run.tokens.push_back(text.back());

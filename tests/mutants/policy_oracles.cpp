@@ -39,9 +39,8 @@ void write_text(const std::string& policy) {
     std::vector<Token> prompt = {0};  // BOS
     for (const char c : std::string("In the beginning God created the heaven and the earth. "))
         prompt.push_back(static_cast<std::uint8_t>(c));
-    PolicyContext context =
-        policy_context(decoder, static_cast<Index>(prompt.size()) + kGenerated);
-    context.prompt = static_cast<Index>(prompt.size());
+    PolicyContext context = policy_context(decoder, std::ssize(prompt) + kGenerated);
+    context.prompt = std::ssize(prompt);
     const auto store = find_policy(policy).make(context, short_text_options());
     Generator generator(decoder);
     generator.add(*store, prompt, kGenerated);

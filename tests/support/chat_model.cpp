@@ -26,7 +26,7 @@ void make(const std::string& path) {
     const TokenizerData words = small_bpe_data();
     Config config;
     config.name = "chat";
-    config.vocab = static_cast<Index>(words.tokens.size());
+    config.vocab = std::ssize(words.tokens);
     config.dim = 32;
     config.layers = 1;
     config.heads = 2;

@@ -21,8 +21,7 @@ public:
     DeviceRows(Index R, Index n, std::span<const float> values, Index gap = 5)
         : DeviceRows(R, n, gap) {
         for (Index r = 0; r < R; ++r)
-            copy_bytes_to_device(floats_.get() + r * stride_,
-                                 &values[static_cast<std::size_t>(r * n)],
+            copy_bytes_to_device(floats_.get() + r * stride_, &at(values, r * n),
                                  n * Index{sizeof(float)});
     }
 
@@ -35,10 +34,10 @@ public:
     }
 
     std::vector<float> values() const {
-        std::vector<float> rows(static_cast<std::size_t>(R_ * n_));
+        std::vector<float> rows(usize(R_ * n_));
         for (Index r = 0; r < R_; ++r)
-            copy_bytes_to_host(&rows[static_cast<std::size_t>(r * n_)],
-                               floats_.get() + r * stride_, n_ * Index{sizeof(float)});
+            copy_bytes_to_host(&at(rows, r * n_), floats_.get() + r * stride_,
+                               n_ * Index{sizeof(float)});
         return rows;
     }
 

@@ -46,7 +46,7 @@ inline GgufWriter sample_writer(Index rows = 3, Index columns = 64) {
     const std::vector<float> values = sample_values(rows, columns);
     for (TensorType type : {TensorType::f32, TensorType::f16, TensorType::bf16,
                             TensorType::q8_0, TensorType::q4_0, TensorType::q4_1}) {
-        std::vector<std::byte> bytes(static_cast<std::size_t>(bytes_for(type, rows * columns)));
+        std::vector<std::byte> bytes(usize(bytes_for(type, rows * columns)));
         quantize(type, values, bytes);
         std::string name = type_name(type);
         for (char& c : name) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));

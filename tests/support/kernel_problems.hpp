@@ -51,8 +51,7 @@ struct LinearProblem {
         Tensor sum = expected.clone();
         if (!bias.empty())
             for (Index r = 0; r < R; ++r)
-                for (Index n = 0; n < N; ++n)
-                    sum(r, n) = sum(r, n) + bias[static_cast<std::size_t>(n)];
+                for (Index n = 0; n < N; ++n) sum(r, n) = sum(r, n) + at(bias, n);
         return out.untouched() && is_equal(out.values(), sum.flat());
     }
 

@@ -57,7 +57,7 @@ inline Config tiny_config() {
 
 inline std::vector<Token> random_tokens(Index count, Index vocab, std::uint64_t seed) {
     Rng rng(seed);
-    std::vector<Token> tokens(static_cast<std::size_t>(count));
+    std::vector<Token> tokens(usize(count));
     for (Token& token : tokens) token = static_cast<Token>(rng.below(vocab));
     return tokens;
 }

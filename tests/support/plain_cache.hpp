@@ -39,10 +39,10 @@ struct PlainRules {
 class PlainCache {
 public:
     PlainCache(const KvShape& of, const PlainRules& by)
-        : shape(of), rules(by), lists(static_cast<std::size_t>(of.layers * of.kv_heads)) {}
+        : shape(of), rules(by), lists(usize(of.layers * of.kv_heads)) {}
 
     std::vector<PlainToken>& list(Index layer, Index h) {
-        return lists[static_cast<std::size_t>(layer * shape.kv_heads + h)];
+        return at(lists, layer * shape.kv_heads + h);
     }
 
     // One layer of a step: rows in, attention out [T, Hq, D]; then forget().
@@ -89,11 +89,11 @@ private:
     std::vector<float> attend(const std::vector<PlainToken>& tokens,
                               const float* query,
                               float* out) const {
-        const Index S = static_cast<Index>(tokens.size()), D = shape.head_dim;
+        const Index S = std::ssize(tokens), D = shape.head_dim;
         Tensor k({S, D}), v({S, D}), q({D});
         std::copy_n(query, D, q.data());
         for (Index s = 0; s < S; ++s) {
-            const PlainToken& token = tokens[static_cast<std::size_t>(s)];
+            const PlainToken& token = at(tokens, s);
             std::copy_n(token.key.data(), D, &k(s, 0));
             std::copy_n(token.value.data(), D, &v(s, 0));
             if (rules.relative != nullptr) rules.relative->rotate(&k(s, 0), rank(tokens, s));
@@ -112,17 +112,17 @@ private:
 
     static Index rank(const std::vector<PlainToken>& tokens, Index s) {
         return std::count_if(tokens.begin(), tokens.end(), [&](const PlainToken& other) {
-            return other.position < tokens[static_cast<std::size_t>(s)].position;
+            return other.position < at(tokens, s).position;
         });
     }
 
     std::vector<float> reduced(const std::vector<std::vector<float>>& rows,
                                Index first,
                                Index count) const {
-        std::vector<float> row = rows[static_cast<std::size_t>(first)];
+        std::vector<float> row = at(rows, first);
         for (Index g = 1; g < count; ++g)
             for (std::size_t s = 0; s < row.size(); ++s) {
-                const float other = rows[static_cast<std::size_t>(first + g)][s];
+                const float other = at(rows, first + g)[s];
                 row[s] = rules.reduce == "max" ? std::max(row[s], other) : row[s] + other;
             }
         if (rules.reduce == "mean" && count > 1)
@@ -152,13 +152,12 @@ private:
         const Index asked = rules.votes > 0 ? std::min(age, rules.votes) : age;
         float votes = 0;  // scissorhands
         for (Index i = 0; i < asked; ++i)
-            votes += static_cast<float>(
-                token.votes[token.votes.size() - 1 - static_cast<std::size_t>(i)]);
+            votes += static_cast<float>(token.votes[token.votes.size() - 1 - usize(i)]);
         return votes / static_cast<float>(asked);
     }
 
     void evict(std::vector<PlainToken>& tokens) const {
-        const std::size_t budget = static_cast<std::size_t>(rules.budget);
+        const std::size_t budget = usize(rules.budget);
         if (tokens.size() <= budget) return;
         std::vector<std::size_t> order(tokens.size());
         for (std::size_t s = 0; s < order.size(); ++s) order[s] = s;

@@ -34,9 +34,9 @@ struct PolicyRig {
                               const std::vector<Index>& pieces) {
         std::vector<float> all;
         for (const Index piece : pieces) {
-            const auto rows = logits(store, tokens.first(static_cast<std::size_t>(piece)));
+            const auto rows = logits(store, tokens.first(usize(piece)));
             all.insert(all.end(), rows.begin(), rows.end());
-            tokens = tokens.subspan(static_cast<std::size_t>(piece));
+            tokens = tokens.subspan(usize(piece));
         }
         return all;
     }
@@ -74,7 +74,7 @@ inline PolicyOptions small_budget(Index budget = 24) {
 
 inline std::vector<Index> one_by_one(Index first, Index rest) {
     std::vector<Index> pieces = {first};
-    pieces.resize(static_cast<std::size_t>(1 + rest), 1);
+    pieces.resize(usize(1 + rest), 1);
     return pieces;
 }
 

@@ -28,20 +28,18 @@ struct QuantRig {
 
     // All logits of a text without a cache, as rows that went through the formats.
     Tensor uncached(const QuantOptions& options, std::span<const Token> text) {
-        UncachedQuant store(shape(), static_cast<Index>(text.size()), options, &model->rope);
+        UncachedQuant store(shape(), std::ssize(text), options, &model->rope);
         return copy(decoder.forward(store, text, LogitsOf::all));
     }
 
     // The same with a cache, `piece` tokens at a time, 0: all.
     Tensor cached(KvStore& store, std::span<const Token> text, Index piece) {
-        const auto n = static_cast<Index>(text.size());
+        const auto n = std::ssize(text);
         Tensor all({n, model->config.vocab});
         for (Index begin = 0; begin < n; begin += piece == 0 ? n : piece) {
             const Index count = std::min(piece == 0 ? n : piece, n - begin);
-            const View<const float> rows = decoder.forward(
-                store,
-                text.subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(count)),
-                LogitsOf::all);
+            const View<const float> rows =
+                decoder.forward(store, text.subspan(usize(begin), usize(count)), LogitsOf::all);
             const std::span<const float> from = rows.flat();
             std::copy(from.begin(), from.end(), &all(begin, 0));
         }

@@ -15,13 +15,13 @@ inline std::vector<Row> many_rows(Index D, int count) {
     Rng rng(61);
     std::vector<Row> rows;
     for (int r = 0; r < count; ++r) {
-        Row row(static_cast<std::size_t>(D));
+        Row row(usize(D));
         for (float& x : row) {
             x = r % 5 == 1 ? 2 * rng.uniform() - 1 : rng.normal();
             if (r % 5 == 3) x *= 1e-3f;
             if (r % 5 == 4) x += 3.0f;
         }
-        if (r % 5 == 2) row[static_cast<std::size_t>(rng.below(D))] *= 20.0f;
+        if (r % 5 == 2) at(row, rng.below(D)) *= 20.0f;
         rows.push_back(std::move(row));
     }
     return rows;

@@ -23,9 +23,9 @@ inline Index whole_blocks(TensorType type, Index depth) {
 }
 
 inline std::vector<std::byte> random_rows(TensorType type, Index rows, Index depth, Rng& rng) {
-    std::vector<std::byte> bytes(static_cast<std::size_t>(rows * bytes_for(type, depth)));
+    std::vector<std::byte> bytes(usize(rows * bytes_for(type, depth)));
     for (std::byte& b : bytes) b = static_cast<std::byte>(rng.below(256));
-    const auto size = static_cast<std::size_t>(block_bytes(type));
+    const auto size = usize(block_bytes(type));
     for (std::size_t at = 0; at < bytes.size(); at += size) {
         if (type == TensorType::f32) {
             const float value = rng.normal();

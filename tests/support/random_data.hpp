@@ -11,7 +11,7 @@
 namespace kvlab::test {
 
 inline std::vector<float> normals(Index n, std::uint64_t seed, float scale = 1.0f) {
-    std::vector<float> values(static_cast<std::size_t>(n));
+    std::vector<float> values(usize(n));
     Rng rng(seed);
     for (float& x : values) x = rng.normal() * scale;
     return values;
@@ -49,7 +49,7 @@ inline std::vector<float> extremes(Index n, std::uint64_t seed) {
                              -1e30f,
                              std::numeric_limits<float>::max(),
                              std::numeric_limits<float>::lowest()};
-    std::vector<float> values(static_cast<std::size_t>(n));
+    std::vector<float> values(usize(n));
     Rng rng(seed);
     for (float& x : values) switch (rng.below(4)) {
             case 0:

@@ -40,8 +40,7 @@ public:
         const Tensor queries = changed(q, [&](Index, std::span<float> head) { turn(head); });
         const AttentionWork work = inner_->attend(layer, queries.view(), out, pool);
         for (Index t = 0; t < out.dim(0); ++t)
-            for (Index h = 0; h < out.dim(1); ++h)
-                turn({&out(t, h, 0), static_cast<std::size_t>(out.dim(2))});
+            for (Index h = 0; h < out.dim(1); ++h) turn({&out(t, h, 0), usize(out.dim(2))});
         return work;
     }
 
@@ -68,7 +67,7 @@ private:
         for (Index t = 0; t < rows.dim(0); ++t)
             for (Index h = 0; h < rows.dim(1); ++h) {
                 for (Index i = 0; i < rows.dim(2); ++i) all(t, h, i) = rows(t, h, i);
-                change(t, {&all(t, h, 0), static_cast<std::size_t>(rows.dim(2))});
+                change(t, {&all(t, h, 0), usize(rows.dim(2))});
             }
         return all;
     }

@@ -13,7 +13,7 @@ namespace kvlab::test {
 using TestKernel = Kernel<const float*, float*, int*, int>;
 
 inline std::vector<float> counting_up(Index n) {
-    std::vector<float> values(static_cast<std::size_t>(n));
+    std::vector<float> values(usize(n));
     std::iota(values.begin(), values.end(), 0.0f);
     return values;
 }

@@ -97,8 +97,8 @@ public:
 
     // How many files it holds.
     std::size_t files() const {
-        return static_cast<std::size_t>(std::distance(
-            std::filesystem::directory_iterator(path_), std::filesystem::directory_iterator()));
+        return usize(std::distance(std::filesystem::directory_iterator(path_),
+                                   std::filesystem::directory_iterator()));
     }
 
 private:

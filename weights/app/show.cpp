@@ -39,7 +39,7 @@ void show_tensors(const GgufFile& file) {
         void add(const TensorInfo& info) {
             ++tensors;
             numbers += info.shape.size();
-            bytes += static_cast<Index>(info.bytes.size());
+            bytes += std::ssize(info.bytes);
         }
     };
 

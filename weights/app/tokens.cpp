@@ -28,9 +28,8 @@ void show_words(const BpeTokenizer& tokenizer, const std::string& pre, std::stri
     Index begin = 0;
     for (const Index word_end :
          split_words(points.codes, pre_tokenizer_by_name(pre, "--steps"))) {
-        const Index end = points.starts[static_cast<std::size_t>(word_end)];
-        const std::string word = points.bytes.substr(static_cast<std::size_t>(begin),
-                                                     static_cast<std::size_t>(end - begin));
+        const Index end = at(points.starts, word_end);
+        const std::string word = points.bytes.substr(usize(begin), usize(end - begin));
         begin = end;
         std::cout << "word " << quote(word) << '\n';
         for (const auto& step : tokenizer.merge_steps(word)) {

@@ -129,8 +129,7 @@ void transpose(const std::byte* rows, Index n, Index depth, std::byte* columns) 
     for (Index k = 0; k < depth; k += kInputs) {
         const Index count = std::min(kInputs, depth - k);
         for (Index i = 0; i < n; ++i)
-            std::memcpy(buffer[i], rows + (i * depth + k) * size,
-                        static_cast<std::size_t>(count * size));
+            std::memcpy(buffer[i], rows + (i * depth + k) * size, usize(count * size));
         for (Index j = 0; j < count; ++j)
             for (Index i = 0; i < n; ++i)
                 std::memcpy(columns + ((k + j) * kPanel + i) * size, &buffer[i][j], size);
@@ -162,9 +161,9 @@ PackedMatrix::PackedMatrix(Index outputs, Index depth, TensorType type, MemoryPo
 PackedMatrix PackedMatrix::pack(const View<const float>& w) {
     check(w.rank() == 2, "packed matrix: expected a matrix [N, K], found ", w.shape());
     PackedMatrix packed(w.dim(0), w.dim(1));
-    std::vector<float> row(static_cast<std::size_t>(w.dim(1)));
+    std::vector<float> row(usize(w.dim(1)));
     for (Index n = 0; n < w.dim(0); ++n) {
-        for (Index k = 0; k < w.dim(1); ++k) row[static_cast<std::size_t>(k)] = w(n, k);
+        for (Index k = 0; k < w.dim(1); ++k) at(row, k) = w(n, k);
         packed.set_outputs(n, std::as_bytes(std::span(row)));
     }
     return packed;
@@ -173,11 +172,10 @@ PackedMatrix PackedMatrix::pack(const View<const float>& w) {
 // ANCHOR: set_outputs
 void PackedMatrix::set_outputs(Index first, std::span<const std::byte> rows) {
     const Index row_bytes = bytes_for(type_, depth_), size = block_bytes(type_);
-    const Index n = static_cast<Index>(rows.size()) / row_bytes;
-    check(
-        static_cast<Index>(rows.size()) == n * row_bytes && first >= 0 && first <= outputs_ - n,
-        "packed matrix [", outputs_, ", ", depth_, "]: cannot take ", rows.size(),
-        " bytes at output ", first);
+    const Index n = std::ssize(rows) / row_bytes;
+    check(std::ssize(rows) == n * row_bytes && first >= 0 && first <= outputs_ - n,
+          "packed matrix [", outputs_, ", ", depth_, "]: cannot take ", rows.size(),
+          " bytes at output ", first);
     for (Index begin = 0; begin < n;) {
         const Index c = (first + begin) % kPanel, end = std::min(n, begin + kPanel - c);
         std::byte* panel = data_.get() + (first + begin) / kPanel * panel_bytes_;
@@ -198,14 +196,13 @@ void PackedMatrix::set_outputs(Index first, std::span<const std::byte> rows) {
 // ANCHOR_END: set_outputs
 
 void PackedMatrix::read(Index output, std::span<float> out) const {
-    check(output >= 0 && output < outputs_ && static_cast<Index>(out.size()) == depth_,
-          "packed matrix [", outputs_, ", ", depth_, "]: cannot read output ", output, " into ",
-          out.size(), " numbers");
+    check(output >= 0 && output < outputs_ && std::ssize(out) == depth_, "packed matrix [",
+          outputs_, ", ", depth_, "]: cannot read output ", output, " into ", out.size(),
+          " numbers");
     if (type_ == TensorType::f32) {  // nothing to expand
         const auto* column =
             reinterpret_cast<const float*>(panel(output / kPanel)) + output % kPanel;
-        for (Index k = 0; k < depth_; ++k)
-            out[static_cast<std::size_t>(k)] = column[k * kPanel];
+        for (Index k = 0; k < depth_; ++k) at(out, k) = column[k * kPanel];
         return;
     }
     constexpr Index kPiece = 256;  // numbers at a time: the largest block, or several
@@ -218,10 +215,10 @@ void PackedMatrix::read(Index output, std::span<float> out) const {
             if (block_ > 1)
                 column_to_block(type_, group, c, piece + b * size);
             else
-                std::memcpy(piece + b * size, group + c * size, static_cast<std::size_t>(size));
+                std::memcpy(piece + b * size, group + c * size, usize(size));
         }
-        dequantize(type_, {piece, static_cast<std::size_t>(count / block_ * size)},
-                   out.subspan(static_cast<std::size_t>(k), static_cast<std::size_t>(count)));
+        dequantize(type_, {piece, usize(count / block_ * size)},
+                   out.subspan(usize(k), usize(count)));
     }
 }
 

@@ -35,7 +35,7 @@ void wait_while(const std::atomic<T>& value, T old) {
 ThreadPool::ThreadPool(Index threads) {
     check(threads >= 1 && threads <= 256, "thread pool: threads must be 1 to 256, found ",
           threads);
-    workers_.reserve(static_cast<std::size_t>(threads - 1));
+    workers_.reserve(usize(threads - 1));
     try {
         for (Index i = 1; i < threads; ++i) workers_.emplace_back([this] { worker_loop(); });
     } catch (const std::exception& error) {

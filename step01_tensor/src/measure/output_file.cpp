@@ -48,7 +48,7 @@ int watch(const fs::path& name) {
 
 void unwatch(int place) {
     if (place < 0) return;
-    WatchedFile& file = watched_files[static_cast<std::size_t>(place)];
+    WatchedFile& file = at(watched_files, place);
     file.ready.store(false);
     file.taken.store(false);
 }
@@ -162,7 +162,7 @@ void OutputFile::flush() {
         if (count < 0 && errno == EINTR) continue;
         if (count < 0) fail("write");
         written_ += count;
-        left.remove_prefix(static_cast<std::size_t>(count));
+        left.remove_prefix(usize(count));
     }
     buffer_.clear();
 }

@@ -6,33 +6,12 @@
 #include <latch>
 #include <numeric>
 
+#include <kvlab/tensor/kernel_levels.hpp>
 #include <kvlab/tensor/measure.hpp>
 
 namespace kvlab {
 
-// Each level's table is defined by peak.simd.cpp, compiled once per level.
-namespace portable {
-extern const PeakKernels kPeakKernels;
-}
-
-namespace avx2 {
-extern const PeakKernels kPeakKernels;
-}
-
-namespace avx512 {
-extern const PeakKernels kPeakKernels;
-}
-
-const PeakKernels& peak_kernels(SimdLevel level) {
-    check_simd_level(level);
-#ifdef KVLAB_HAS_avx512
-    if (level == SimdLevel::avx512) return avx512::kPeakKernels;
-#endif
-#ifdef KVLAB_HAS_avx2
-    if (level == SimdLevel::avx2) return avx2::kPeakKernels;
-#endif
-    return portable::kPeakKernels;
-}
+KVLAB_KERNELS_OF_LEVEL(PeakKernels, peak_kernels, kPeakKernels)
 
 namespace {
 
@@ -56,15 +35,14 @@ double best_rate(ThreadPool& pool, Index samples, Work&& work) {
     Index times = 1;
     while (times < (Index{1} << 40) && seconds(0, times) < kSampleSeconds) times *= 2;
     double best = 0;
-    std::vector<double> rates(static_cast<std::size_t>(pool.threads()));
+    std::vector<double> rates(usize(pool.threads()));
     for (Index sample = 0; sample < samples; ++sample) {
         // Every thread waits for the others: else a quick one would do a late one's task as
         // well, and the two would not share the memory that is being measured.
         std::latch start(pool.threads());
         pool.run(pool.threads(), [&](Index thread) {
             start.arrive_and_wait();
-            rates[static_cast<std::size_t>(thread)] =
-                static_cast<double>(times) / seconds(thread, times);
+            at(rates, thread) = static_cast<double>(times) / seconds(thread, times);
         });
         best = std::max(best, std::accumulate(rates.begin(), rates.end(), 0.0));
     }
@@ -88,7 +66,7 @@ double read_bandwidth(SimdLevel level, ThreadPool& pool, Index bytes, Index samp
     std::vector<Tensor> buffers;
     for (Index i = 0; i < pool.threads(); ++i) buffers.emplace_back(Shape{floats});
     const double rate = best_rate(pool, samples, [&](Index thread, Index times) {
-        keep(kernels.read(buffers[static_cast<std::size_t>(thread)].data(), floats, times));
+        keep(kernels.read(at(buffers, thread).data(), floats, times));
     });
     return rate * static_cast<double>(floats * 4) * 1e-9;
 }

@@ -17,7 +17,7 @@ float softmax_weights(std::span<const float> scores, std::span<float> weights) {
         const Exp2Parts parts = exp2_parts(scores[i]);
         weights[i] = parts.p * pow2(parts.n - M);
     }
-    return sum(weights.data(), static_cast<Index>(weights.size()));
+    return sum(weights.data(), std::ssize(weights));
 }
 
 // ANCHOR_END: softmax

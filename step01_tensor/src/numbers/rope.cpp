@@ -125,7 +125,7 @@ SinCos sin_cos(double x) {
 
 // A block is made by one thread under the mutex; the others see it whole or not at all.
 struct RopeTable::Blocks {
-    explicit Blocks(Index count) : made(static_cast<std::size_t>(count)) {}
+    explicit Blocks(Index count) : made(usize(count)) {}
 
     std::vector<double> frequencies;  // base^(-2i / rope_dim)
     std::vector<std::atomic<const float*>> made;
@@ -152,20 +152,19 @@ RopeTable::RopeTable(Index positions, Index rope_dim, double base)
 const float* RopeTable::block(Index position) const {
     KVLAB_DCHECK(position >= 0 && position < positions_);
     const Index number = position / kBlock;
-    std::atomic<const float*>& place = blocks_->made[static_cast<std::size_t>(number)];
+    std::atomic<const float*>& place = at(blocks_->made, number);
     if (const float* made = place.load(std::memory_order_acquire)) [[likely]]
         return made;
     const std::lock_guard<std::mutex> lock(blocks_->mutex);
     if (const float* made = place.load(std::memory_order_relaxed)) return made;
     const Index first = number * kBlock, count = std::min(kBlock, positions_ - first);
-    auto rows = std::make_unique<float[]>(static_cast<std::size_t>(count * rope_dim_));
+    auto rows = std::make_unique<float[]>(usize(count * rope_dim_));
     for (Index p = 0; p < count; ++p)
         for (Index i = 0; i < rope_dim_ / 2; ++i) {
-            const double frequency = blocks_->frequencies[static_cast<std::size_t>(i)];
+            const double frequency = at(blocks_->frequencies, i);
             const SinCos value = sin_cos(static_cast<double>(first + p) * frequency);
-            rows[static_cast<std::size_t>(p * rope_dim_ + i)] = static_cast<float>(value.cos);
-            rows[static_cast<std::size_t>(p * rope_dim_ + rope_dim_ / 2 + i)] =
-                static_cast<float>(value.sin);
+            at(rows, p * rope_dim_ + i) = static_cast<float>(value.cos);
+            at(rows, p * rope_dim_ + rope_dim_ / 2 + i) = static_cast<float>(value.sin);
         }
     blocks_->owned.push_back(std::move(rows));
     place.store(blocks_->owned.back().get(), std::memory_order_release);

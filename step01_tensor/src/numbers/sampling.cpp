@@ -35,11 +35,9 @@ Sampler::Sampler(const SamplingOptions& options) : options_(options), rng_(optio
 void Sampler::score_from_largest(std::span<const float> logits, float scale) {
     constexpr float kLowest = std::numeric_limits<float>::lowest();
     float largest = kLowest;
-    for (const Index i : order_)
-        largest = std::max(largest, logits[static_cast<std::size_t>(i)]);
+    for (const Index i : order_) largest = std::max(largest, at(logits, i));
     for (std::size_t i = 0; i < order_.size(); ++i)
-        scores_[i] =
-            std::max((logits[static_cast<std::size_t>(order_[i])] - largest) * scale, kLowest);
+        scores_[i] = std::max((at(logits, order_[i]) - largest) * scale, kLowest);
 }
 
 // ANCHOR: sample
@@ -51,14 +49,14 @@ Index Sampler::sample(std::span<const float> logits) {
     order_.resize(logits.size());
     std::iota(order_.begin(), order_.end(), Index{0});
     const bool sorted = options_.top_k > 0 || options_.top_p < 1;
-    const auto logit = [&](Index i) { return logits[static_cast<std::size_t>(i)]; };
+    const auto logit = [&](Index i) { return at(logits, i); };
     const auto before = [&](Index a, Index b) {
         return logit(a) > logit(b) || (logit(a) == logit(b) && a < b);
     };
-    if (options_.top_k > 0 && options_.top_k < static_cast<Index>(logits.size())) {
+    if (options_.top_k > 0 && options_.top_k < std::ssize(logits)) {
         std::partial_sort(order_.begin(), order_.begin() + options_.top_k, order_.end(),
                           before);
-        order_.resize(static_cast<std::size_t>(options_.top_k));
+        order_.resize(usize(options_.top_k));
     } else if (sorted) {
         std::sort(order_.begin(), order_.end(), before);
     }

@@ -54,7 +54,7 @@ void Difference::merge(const Difference& later) {
 Difference compare_bits(std::span<const float> a, std::span<const float> b) {
     check(a.size() == b.size(), "compare_bits: ", a.size(), " floats against ", b.size());
     Difference result;
-    result.count = static_cast<Index>(a.size());
+    result.count = std::ssize(a);
     for (std::size_t i = 0; i < a.size(); ++i) {
         const std::uint64_t ulp = ulp_distance(a[i], b[i]);
         if (ulp == 0) continue;

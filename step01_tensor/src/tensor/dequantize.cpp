@@ -88,7 +88,7 @@ void dequantize(TensorType type, std::span<const std::byte> blocks, std::span<fl
     check_sizes("dequantize", type, out.size(), blocks.size());
     using Bytes = const std::byte*;
     const auto run = [&](auto step) {
-        const auto elements = static_cast<std::size_t>(block_elements(type));
+        const auto elements = usize(block_elements(type));
         Bytes block = blocks.data();
         for (std::size_t i = 0; i < out.size(); i += elements, block += block_bytes(type))
             step(&out[i], block);

@@ -45,7 +45,7 @@ void AlignedDelete::operator()(std::byte* p) const {
 
 Memory::Memory(Index bytes, Fill fill) {
     check_bytes("memory", bytes);
-    const auto wanted = static_cast<std::size_t>(bytes);
+    const auto wanted = usize(bytes);
     const std::size_t size =
         std::max((wanted + kAlignment - 1) / kAlignment * kAlignment, kAlignment);
     const bool large = size >= 2 * kHugePage;

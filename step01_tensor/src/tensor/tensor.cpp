@@ -23,7 +23,7 @@ std::string Shape::to_string() const {
     std::string text = "[";
     for (Index axis = 0; axis < rank_; ++axis) {
         if (axis > 0) text += ", ";
-        text += std::to_string(extents_[static_cast<std::size_t>(axis)]);
+        text += std::to_string(at(extents_, axis));
     }
     return text + "]";
 }

@@ -72,9 +72,8 @@ void check_sizes(const char* verb, TensorType type, std::size_t numbers, std::si
     const auto count = static_cast<Index>(numbers);
     check(count % block_elements(type) == 0, verb, " ", type_name(type),
           ": expected a multiple of ", block_elements(type), " numbers, found ", numbers);
-    check(bytes == static_cast<std::size_t>(bytes_for(type, count)), verb, " ", type_name(type),
-          ": expected ", bytes_for(type, count), " bytes for ", numbers, " numbers, found ",
-          bytes);
+    check(bytes == usize(bytes_for(type, count)), verb, " ", type_name(type), ": expected ",
+          bytes_for(type, count), " bytes for ", numbers, " numbers, found ", bytes);
 }
 
 }  // namespace kvlab

@@ -56,9 +56,8 @@ public:
     Index attend_shared(ThreadPool& pool, const View<float>& out) {
         // As large as the cache will ever need it, so that the next tokens allocate nothing.
         thread_local std::vector<float> results;
-        results.resize(std::max(
-            results.size(), static_cast<std::size_t>(tiles_.kv_heads() * tiles_.slots() /
-                                                     kTile * kMaxKernelRows * row_floats_)));
+        results.resize(std::max(results.size(), usize(tiles_.kv_heads() * tiles_.slots() /
+                                                      kTile * kMaxKernelRows * row_floats_)));
         float* const all = results.data();
         const Index parts = (count_ + kTilesPerTask - 1) / kTilesPerTask;
         std::atomic<Index> pairs{0};
@@ -182,7 +181,7 @@ private:
     // As large as these tiles will ever need it, so that the next tokens allocate nothing.
     TileWeights* tile_weights() const {
         thread_local std::vector<TileWeights> kept;
-        kept.resize(std::max(kept.size(), static_cast<std::size_t>(tiles_.slots() / kTile)));
+        kept.resize(std::max(kept.size(), usize(tiles_.slots() / kTile)));
         return kept.data();
     }
 
@@ -194,10 +193,10 @@ private:
                   Index head,
                   ShareReader& reader) const {
         thread_local std::vector<float> shares;
-        shares.resize(std::max(shares.size(), static_cast<std::size_t>(tiles_.slots())));
+        shares.resize(std::max(shares.size(), usize(tiles_.slots())));
         for (Index tile = 0; tile * kTile < sees; ++tile)
             state.share(kept[tile], row, shares.data() + tile * kTile);
-        reader.read(token, head, {shares.data(), static_cast<std::size_t>(sees)});
+        reader.read(token, head, {shares.data(), usize(sees)});
     }
 
     SimdLevel level_;

@@ -20,9 +20,9 @@ void attention_plain(const View<const float>& q,
     check_shape(v, {S, D}, "attention: v");
     check_shape(out, {D}, "attention: out");
     check(S > 0, "attention: a query must see at least one slot");
-    std::vector<float> scores(static_cast<std::size_t>(S)), weights(scores.size());
+    std::vector<float> scores(usize(S)), weights(scores.size());
     for (Index s = 0; s < S; ++s)
-        scores[static_cast<std::size_t>(s)] = dot(&q(0), q.stride(0), &k(s, 0), k.stride(1), D);
+        at(scores, s) = dot(&q(0), q.stride(0), &k(s, 0), k.stride(1), D);
     const float total = softmax_weights(scores, weights);
     for (Index i = 0; i < D; ++i)
         out(i) = dot(weights.data(), 1, &v(0, i), v.stride(0), S) / total;

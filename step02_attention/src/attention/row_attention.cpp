@@ -30,7 +30,7 @@ View<const float> RowAttention::prepared(const View<const float>& q,
     if (!rotates() && !rows.turns()) return q;
     const Index T = q.dim(0), Hq = q.dim(1), D = q.dim(2);
     const float scale = log2e_over(std::sqrt(static_cast<double>(D)));
-    queries_.resize(std::max(queries_.size(), static_cast<std::size_t>(T * Hq * D)));
+    queries_.resize(std::max(queries_.size(), usize(T * Hq * D)));
     for (Index t = 0; t < T; ++t)
         for (Index h = 0; h < Hq; ++h) {
             float* const head = queries_.data() + (t * Hq + h) * D;
@@ -40,7 +40,7 @@ View<const float> RowAttention::prepared(const View<const float>& q,
                                                  rope_->sin(angle + t), rope_->rope_dim(), D,
                                                  scale);
             else
-                rows.turn({head, static_cast<std::size_t>(D)});
+                rows.turn({head, usize(D)});
         }
     return {queries_.data(), {T, Hq, D}};
 }
@@ -83,8 +83,7 @@ AttentionWork RowAttention::attend(ThreadPool& pool,
     }
     if (rows.turns())
         for (Index t = 0; t < T; ++t)
-            for (Index h = 0; h < q.dim(1); ++h)
-                rows.turn({&out(t, h, 0), static_cast<std::size_t>(D)});
+            for (Index h = 0; h < q.dim(1); ++h) rows.turn({&out(t, h, 0), usize(D)});
     work.bytes_read = rows.held_bytes(places.past + T);
     work.bytes_written = work.bytes_read - rows.held_bytes(places.past);
     return work;

@@ -125,12 +125,11 @@ void CpuEngine::gather(const Matrix& table,
                        const View<float>& x) {
     const PackedMatrix& rows = packed(table);
     const Index K = rows.depth();
-    check_shape(x, {static_cast<Index>(tokens.size()), K}, "gather: x");
+    check_shape(x, {std::ssize(tokens), K}, "gather: x");
     for (Token token : tokens)
         check(token >= 0 && token < rows.outputs(), "token ", token,
               " is outside of the vocabulary of ", rows.outputs());
-    for (Index r = 0; r < x.dim(0); ++r)
-        rows.read(tokens[static_cast<std::size_t>(r)], x[r].flat());
+    for (Index r = 0; r < x.dim(0); ++r) rows.read(at(tokens, r), x[r].flat());
 }
 
 void CpuEngine::linear(const Matrix& w,
@@ -172,8 +171,8 @@ void CpuEngine::rotate(const View<float>& heads,
                        std::span<const Index> positions,
                        float factor) {
     const Index R = heads.dim(0), H = heads.dim(1), D = heads.dim(2);
-    check(static_cast<Index>(positions.size()) == R, "rotate: ", positions.size(),
-          " positions for ", R, " rows");
+    check(std::ssize(positions) == R, "rotate: ", positions.size(), " positions for ", R,
+          " rows");
     check(table == nullptr || table->rope_dim() <= D, "rotate: heads of ", D,
           " numbers, a table for ", table == nullptr ? 0 : table->rope_dim());
     for (Index position : positions)
@@ -181,7 +180,7 @@ void CpuEngine::rotate(const View<float>& heads,
               "rotate: position ", position, " is outside of the model's context of ",
               table == nullptr ? 0 : table->positions());
     for_rows(R, H * D, [&](Index r) {
-        const Index position = positions[static_cast<std::size_t>(r)];
+        const Index position = at(positions, r);
         const Index rope_dim = table == nullptr ? 0 : table->rope_dim();
         const float* cos = table == nullptr ? nullptr : table->cos(position);
         const float* sin = table == nullptr ? nullptr : table->sin(position);

@@ -87,7 +87,7 @@ void Decoder::report_non_finite(std::span<const SequenceStep> batch) {
     const Observing watched(*this, finder);
     for (const SequenceStep& step : batch) {
         step.store->abandon();
-        step.store->begin(static_cast<Index>(step.tokens.size()));
+        step.store->begin(std::ssize(step.tokens));
     }
     run_layers(batch);
     throw Error(concat(model_->source, ": a number that is not finite: ", finder.where()));
@@ -109,8 +109,7 @@ void Decoder::start(std::span<const SequenceStep> batch) {
         for (std::size_t other = 0; other < s; ++other)
             check(batch[other].store != step.store, "decoder: sequences ", other, " and ", s,
                   " share one store");
-        const Index T = static_cast<Index>(step.tokens.size()),
-                    first = step.store->next_position();
+        const Index T = std::ssize(step.tokens), first = step.store->next_position();
         check(T >= 1, "decoder: sequence ", s, ": no tokens");
         check(T <= step.store->room(), "decoder: sequence ", s, ": ", T,
               " tokens do not fit: its store has room for ", step.store->room());
@@ -118,7 +117,7 @@ void Decoder::start(std::span<const SequenceStep> batch) {
               ": positions up to ", first + T - 1, " are outside of the model's context of ",
               c.context);
         for (Index t = 0; t < T; ++t) {
-            const Token token = step.tokens[static_cast<std::size_t>(t)];
+            const Token token = at(step.tokens, t);
             check(token >= 0 && token < c.vocab, "decoder: token ", token,
                   " is outside of the vocabulary of ", c.vocab);
             tokens_.push_back(token);
@@ -126,7 +125,7 @@ void Decoder::start(std::span<const SequenceStep> batch) {
         }
         wanted += step.logits == LogitsOf::all ? T : 1;
     }
-    const Index R = static_cast<Index>(tokens_.size());
+    const Index R = std::ssize(tokens_);
     reserve(R, wanted);
     if (R != R_) {
         R_ = R;
@@ -161,7 +160,7 @@ template <class Work>
 void for_sequences(std::span<const SequenceStep> batch, Work&& work) {
     Index first = 0;
     for (const SequenceStep& step : batch) {
-        const Index end = first + static_cast<Index>(step.tokens.size());
+        const Index end = first + std::ssize(step.tokens);
         work(step, first, end);
         first = end;
     }
@@ -176,8 +175,7 @@ void Decoder::append(Index layer, std::span<const SequenceStep> batch) {
     const float scale = log2e_over(std::sqrt(static_cast<double>(c.head_dim)));
     const RopeTable* rope = c.architecture == Architecture::llama ? &model_->rope : nullptr;
     for_sequences(batch, [&](const SequenceStep& step, Index first, Index end) {
-        const std::span<const Index> positions(positions_.data() + first,
-                                               static_cast<std::size_t>(end - first));
+        const std::span<const Index> positions(positions_.data() + first, usize(end - first));
         const View<float> q = queries_.slice(0, first, end), k = keys_.slice(0, first, end);
         if (step.store->key_form() == KeyForm::rotated) {
             engine_.rotate(q, rope, positions, scale);
@@ -196,11 +194,9 @@ void Decoder::attend(Index layer, std::span<const SequenceStep> batch) {
         read += work.bytes_read;
         written += work.bytes_written;
     };
-    const Index sequences = static_cast<Index>(batch.size());
+    const Index sequences = std::ssize(batch);
     if (sequences > 1 && R_ == sequences)  // one token each: the threads share the sequences
-        engine_.pool().run(sequences, [&](Index s) {
-            one(batch[static_cast<std::size_t>(s)], s, s + 1, alone_);
-        });
+        engine_.pool().run(sequences, [&](Index s) { one(at(batch, s), s, s + 1, alone_); });
     else
         for_sequences(batch, [&](const SequenceStep& step, Index first, Index end) {
             one(step, first, end, engine_.pool());
@@ -213,7 +209,7 @@ void Decoder::attend(Index layer, std::span<const SequenceStep> batch) {
 // ANCHOR: attention
 void Decoder::attention(Index layer, std::span<const SequenceStep> batch) {
     const Config& c = config();
-    const LayerWeights& w = model_->layers[static_cast<std::size_t>(layer)];
+    const LayerWeights& w = at(model_->layers, layer);
     const View<float>&x = x_rows_, &normed = normed_rows_, &qkv = qkv_rows_;
     norm(w.attention_norm, x, normed);
     observe(Op::attention_norm, layer, normed);
@@ -242,7 +238,7 @@ void Decoder::attention(Index layer, std::span<const SequenceStep> batch) {
 // ANCHOR: feed_forward
 void Decoder::feed_forward(Index layer) {
     const Config& c = config();
-    const LayerWeights& w = model_->layers[static_cast<std::size_t>(layer)];
+    const LayerWeights& w = at(model_->layers, layer);
     const View<float>&x = x_rows_, &normed = normed_rows_;
     norm(w.ffn_norm, x, normed);
     observe(Op::ffn_norm, layer, normed);
@@ -271,7 +267,7 @@ View<const float> Decoder::head(std::span<const SequenceStep> batch) {
     const View<float>& x = x_rows_;
     Index n = 0, first = 0;
     for (const SequenceStep& step : batch) {
-        const Index end = first + static_cast<Index>(step.tokens.size());
+        const Index end = first + std::ssize(step.tokens);
         const Index begin = step.logits == LogitsOf::all ? first : end - 1;
         const View<float> wanted(wanted_->data() + n * c.dim, {end - begin, c.dim});
         norm(model_->final_norm, x.slice(0, begin, end), wanted);

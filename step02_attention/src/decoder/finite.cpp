@@ -13,12 +13,11 @@ void FirstNonFinite::on(Op op,
     for (Index r = 0; r < rows.dim(0); ++r)
         for (Index i = 0; i < rows.dim(1); ++i) {
             if (is_finite(rows(r, i))) continue;
-            const bool per_token = static_cast<std::size_t>(rows.dim(0)) == positions.size();
-            where_ =
-                concat(layer < 0 ? std::string() : concat("layer ", layer, ", "), op_name(op),
-                       per_token ? concat(", position ", positions[static_cast<std::size_t>(r)])
-                                 : concat(", row ", r),
-                       ", element ", i, ": ", rows(r, i));
+            const bool per_token = usize(rows.dim(0)) == positions.size();
+            where_ = concat(
+                layer < 0 ? std::string() : concat("layer ", layer, ", "), op_name(op),
+                per_token ? concat(", position ", at(positions, r)) : concat(", row ", r),
+                ", element ", i, ": ", rows(r, i));
             return;
         }
 }

@@ -26,8 +26,7 @@ Tensor part(const Tensor& whole, Index begin, Index end) {
     const Index width = whole.size() / whole.dim(0);
     Tensor piece = whole.rank() == 1 ? Tensor({end - begin}) : Tensor({end - begin, width});
     for (Index i = 0; i < piece.size(); ++i)
-        piece.flat()[static_cast<std::size_t>(i)] =
-            whole.flat()[static_cast<std::size_t>(begin * width + i)];
+        at(piece.flat(), i) = at(whole.flat(), begin * width + i);
     return piece;
 }
 
@@ -90,18 +89,18 @@ PlainDecoder::PlainDecoder(const WeightSource& source) : config_(read_config(sou
     final_weight_ = take("output_norm.weight"), final_bias_ = take("output_norm.bias", !gpt2);
     head_ = c.tied_head ? embedding_.clone() : take("output.weight");
     if (!gpt2) rope_ = RopeTable(c.context, c.rope_dim, c.rope_base);
-    keys_.resize(static_cast<std::size_t>(c.layers));
-    values_.resize(static_cast<std::size_t>(c.layers));
+    keys_.resize(usize(c.layers));
+    values_.resize(usize(c.layers));
 }
 
 // ANCHOR: forward
 Tensor PlainDecoder::forward(std::span<const Token> tokens) const {
-    const Index T = static_cast<Index>(tokens.size());
+    const Index T = std::ssize(tokens);
     check(T >= 1 && T <= config_.context, "plain decoder: 1 to ", config_.context,
           " tokens, found ", T);
     Tensor x({T, config_.dim});  // the residual stream
     for (Index t = 0; t < T; ++t) {
-        const Token token = tokens[static_cast<std::size_t>(t)];
+        const Token token = at(tokens, t);
         check(token >= 0 && token < config_.vocab, "plain decoder: token ", token,
               " is outside of the vocabulary");
         for (Index i = 0; i < config_.dim; ++i)
@@ -109,7 +108,7 @@ Tensor PlainDecoder::forward(std::span<const Token> tokens) const {
                                             : embedding_(token, i);
     }
     for (Index l = 0; l < config_.layers; ++l) {
-        const Layer& w = layers_[static_cast<std::size_t>(l)];
+        const Layer& w = at(layers_, l);
         add_to(x, attention(l, norm(x.view(), w.attention_norm, w.attention_norm_bias).view()));
         add_to(x, feed_forward(w, norm(x.view(), w.ffn_norm, w.ffn_norm_bias).view()));
     }
@@ -121,7 +120,7 @@ Tensor PlainDecoder::forward(std::span<const Token> tokens) const {
 // ANCHOR: attention
 Tensor PlainDecoder::attention(Index layer, const View<const float>& normed) const {
     const Config& c = config_;
-    const Layer& w = layers_[static_cast<std::size_t>(layer)];
+    const Layer& w = at(layers_, layer);
     const Index T = normed.dim(0), D = c.head_dim;
     Tensor q = linear(normed, w.wq, w.bq), k = linear(normed, w.wk, w.bk),
            v = linear(normed, w.wv, w.bv);
@@ -143,8 +142,8 @@ Tensor PlainDecoder::attention(Index layer, const View<const float>& normed) con
                             keys.slice(0, 0, t + 1), values.slice(0, 0, t + 1),
                             mixed.view()[t].slice(0, h * D, (h + 1) * D));
     }
-    keys_[static_cast<std::size_t>(layer)] = std::move(k);
-    values_[static_cast<std::size_t>(layer)] = std::move(v);
+    at(keys_, layer) = std::move(k);
+    at(values_, layer) = std::move(v);
     return linear(mixed.view(), w.wo, w.bo);
 }
 

@@ -25,8 +25,8 @@ PackedMatrix pack_tensors(std::span<const TensorInfo* const> parts,
         // A panel's worth of rows at a time, so that loading needs no second copy of the model.
         pool.run((rows + kPanel - 1) / kPanel, [&](Index p) {
             const Index begin = p * kPanel, count = std::min(kPanel, rows - begin);
-            const auto bytes = part->bytes.subspan(static_cast<std::size_t>(begin * row_bytes),
-                                                   static_cast<std::size_t>(count * row_bytes));
+            const auto bytes =
+                part->bytes.subspan(usize(begin * row_bytes), usize(count * row_bytes));
             if (part->type == type) return packed.set_outputs(first + begin, bytes);
             Tensor piece({count, K});
             dequantize(part->type, bytes, piece.flat());

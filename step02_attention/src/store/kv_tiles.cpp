@@ -43,11 +43,11 @@ void KvTiles::write_slot(Index kv_head,
                          std::span<const float> value) {
     check(kv_head >= 0 && kv_head < kv_heads_ && slot >= 0 && slot < slots(),
           "kv tiles: there is no slot ", slot, " of head ", kv_head);
-    check(static_cast<Index>(key.size()) == head_dim_ && key.size() == value.size(),
-          "kv tiles: a key of ", key.size(), " and a value of ", value.size(), " numbers");
+    check(std::ssize(key) == head_dim_ && key.size() == value.size(), "kv tiles: a key of ",
+          key.size(), " and a value of ", value.size(), " numbers");
     const Index tile = kv_head * tiles_ + slot / kTile, place = slot % kTile;
     float* const to = keys_.data() + tile * head_dim_ * kTile + place;
-    for (Index i = 0; i < head_dim_; ++i) to[i * kTile] = key[static_cast<std::size_t>(i)];
+    for (Index i = 0; i < head_dim_; ++i) to[i * kTile] = at(key, i);
     std::copy(value.begin(), value.end(),
               values_.data() + (tile * kTile + place) * padded_dim_);
 }

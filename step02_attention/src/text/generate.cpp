@@ -35,8 +35,7 @@ Index Generator::add(KvStore& store,
     Sequence sequence{&store, {prompt.begin(), prompt.end()}, P, length, std::move(sampler)};
     // Beyond a million tokens the list may as well grow.
     constexpr Index kReserved = Index{1} << 20;
-    sequence.tokens.reserve(
-        static_cast<std::size_t>(std::min(length, bounded ? context + 1 : P + kReserved)));
+    sequence.tokens.reserve(usize(std::min(length, bounded ? context + 1 : P + kReserved)));
     if (steps == 0) sequence.finish = Finish::length;
     sequences_.push_back(std::move(sequence));
     batch_.reserve(sequences_.size());
@@ -49,7 +48,7 @@ bool Generator::step() {
     batch_.clear();
     numbers_.clear();
     for (Index number = 0; number < sequences(); ++number) {
-        Sequence& s = sequences_[static_cast<std::size_t>(number)];
+        Sequence& s = sequences_[usize(number)];
         if (s.finish != Finish::running) continue;
         const Index seen = s.store->next_position(),
                     length = static_cast<Index>(s.tokens.size());
@@ -59,16 +58,14 @@ bool Generator::step() {
             s.finish = Finish::context_full;
             continue;
         }
-        const std::span<const Token> unseen =
-            std::span(s.tokens).subspan(static_cast<std::size_t>(seen));
+        const std::span<const Token> unseen = std::span(s.tokens).subspan(usize(seen));
         batch_.push_back({s.store, unseen, LogitsOf::last});
         numbers_.push_back(number);
     }
     if (batch_.empty()) return false;
     const View<const float> logits = decoder_.forward(batch_);
     for (std::size_t i = 0; i < numbers_.size(); ++i)
-        take_token(sequences_[static_cast<std::size_t>(numbers_[i])], numbers_[i],
-                   logits[static_cast<Index>(i)]);
+        take_token(sequences_[usize(numbers_[i])], numbers_[i], logits[static_cast<Index>(i)]);
     return true;
 }
 
@@ -92,12 +89,12 @@ void Generator::run() {
 
 std::span<const Token> Generator::generated(Index sequence) const {
     const Sequence& s = at(sequence);
-    return std::span(s.tokens).subspan(static_cast<std::size_t>(s.prompt));
+    return std::span(s.tokens).subspan(usize(s.prompt));
 }
 
 const Generator::Sequence& Generator::at(Index sequence) const {
     check(sequence >= 0 && sequence < sequences(), "generate: there is no sequence ", sequence);
-    return sequences_[static_cast<std::size_t>(sequence)];
+    return sequences_[usize(sequence)];
 }
 
 }  // namespace kvlab

@@ -18,7 +18,7 @@ double log_sum_exp(std::span<const float> logits) {
 double surprise_bits(std::span<const float> logits, Token token) {
     check(token >= 0 && token < static_cast<Token>(logits.size()), "score: token ", token,
           " is outside of ", logits.size(), " logits");
-    const double own = static_cast<double>(logits[static_cast<std::size_t>(token)]);
+    const double own = static_cast<double>(at(logits, token));
     return (log_sum_exp(logits) - own) / std::log(2.0);
 }
 
@@ -27,7 +27,7 @@ TextWindows::TextWindows(std::span<const Token> tokens, Token bos, Index window,
     check(window >= 1, "score: a window of ", window, " tokens");
     if (bos != kNoToken) tokens_.push_back(bos);
     tokens_.insert(tokens_.end(), tokens.begin(), tokens.end());
-    count_ = (static_cast<Index>(tokens_.size()) - 1) / window;
+    count_ = (std::ssize(tokens_) - 1) / window;
     if (most > 0) count_ = std::min(count_, most);
     check(count_ >= 1, "score: a text of ", tokens.size(), " tokens; a window of ", window,
           " needs ", bos == kNoToken ? window + 1 : window);
@@ -41,8 +41,7 @@ std::vector<Token> TextWindows::input(Index w) const {
 }
 
 std::span<const Token> TextWindows::targets(Index w) const {
-    return std::span(tokens_).subspan(static_cast<std::size_t>(w * window_ + 1),
-                                      static_cast<std::size_t>(window_));
+    return std::span(tokens_).subspan(usize(w * window_ + 1), usize(window_));
 }
 
 BitsPerByte bits_per_byte(Decoder& decoder,
@@ -65,8 +64,7 @@ BitsPerByte bits_per_byte(Decoder& decoder,
         const View<const float> logits =
             decoder.forward(*store, windows.input(w), LogitsOf::all);
         for (Index i = 0; i < window; ++i)
-            result.bits += surprise_bits(logits[i].flat(),
-                                         windows.targets(w)[static_cast<std::size_t>(i)]);
+            result.bits += surprise_bits(logits[i].flat(), windows.targets(w)[usize(i)]);
     }
     result.bytes = result.windows * window;
     result.bits /= static_cast<double>(result.bytes);
@@ -78,14 +76,12 @@ Index right_answers(Decoder& decoder, KvStore& store, const RecallCase& recall, 
     for (const char c : recall.text) input.push_back(static_cast<std::uint8_t>(c));
     input.pop_back();  // nothing is asked after the last byte
     for (const Index i : recall.answers)
-        check(i >= 0 && i < static_cast<Index>(recall.text.size()), "recall: answer ", i,
+        check(i >= 0 && i < std::ssize(recall.text), "recall: answer ", i,
               " is outside of its text");
     const View<const float> logits = decoder.forward(store, input, LogitsOf::all);
     Index right = 0;
     for (const Index i : recall.answers)
-        if (argmax(logits[i].flat()) ==
-            static_cast<std::uint8_t>(recall.text[static_cast<std::size_t>(i)]))
-            ++right;
+        if (argmax(logits[i].flat()) == static_cast<std::uint8_t>(at(recall.text, i))) ++right;
     return right;
 }
 
@@ -95,7 +91,7 @@ namespace {
 class SinkObserver final : public Observer {
 public:
     SinkObserver(const Config& config, Index from)
-        : mass(static_cast<std::size_t>(config.layers)), c_(config), from_(from) {}
+        : mass(usize(config.layers)), c_(config), from_(from) {}
 
     void on(Op op,
             Index layer,
@@ -114,16 +110,14 @@ private:
         double sum = 0;
         for (Index h = 0; h < c_.heads; ++h)
             for (Index t = from_; t < T; ++t) {
-                scores.resize(static_cast<std::size_t>(t + 1));
+                scores.resize(usize(t + 1));
                 weights.resize(scores.size());
                 for (Index s = 0; s <= t; ++s)
-                    scores[static_cast<std::size_t>(s)] =
-                        dot(&queries_(t, h * D), &keys(s, h / c_.group() * D), D);
+                    at(scores, s) = dot(&queries_(t, h * D), &keys(s, h / c_.group() * D), D);
                 const float total = softmax_weights(scores, weights);
                 sum += static_cast<double>(weights[0]) / static_cast<double>(total);
             }
-        mass[static_cast<std::size_t>(layer)] =
-            sum / static_cast<double>(c_.heads * (T - from_));
+        at(mass, layer) = sum / static_cast<double>(c_.heads * (T - from_));
     }
 
     const Config& c_;
@@ -137,8 +131,8 @@ std::vector<double> sink_mass(Decoder& decoder,
                               KvStore& store,
                               std::span<const Token> tokens,
                               Index from) {
-    check(from >= 0 && from < static_cast<Index>(tokens.size()),
-          "sink mass: no queries at or after position ", from);
+    check(from >= 0 && from < std::ssize(tokens), "sink mass: no queries at or after position ",
+          from);
     SinkObserver observer(decoder.config(), from);
     const Observing watched(decoder, observer);
     decoder.forward(store, tokens);

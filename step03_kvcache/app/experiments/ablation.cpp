@@ -18,7 +18,7 @@ std::vector<Token> prompt_of_length(const Tokenizer& tokenizer,
     const std::vector<Token> end = tokenizer.encode(text), passage = tokenizer.encode(kPassage);
     std::vector<Token> tokens;
     // From the last place to the first.
-    for (std::size_t i = 0; i < static_cast<std::size_t>(length); ++i)
+    for (std::size_t i = 0; i < usize(length); ++i)
         tokens.push_back(i < end.size()
                              ? end[end.size() - 1 - i]
                              : passage[passage.size() - 1 - (i - end.size()) % passage.size()]);
@@ -34,8 +34,8 @@ void run_ablation(const Session& session, const AblationJob& job, AblationRun& r
     Generator generator(decoder);
     std::vector<std::unique_ptr<KvStore>> stores;
     for (Index i = 0; i < run.batch; ++i) {
-        const auto& prompt = job.prompts[static_cast<std::size_t>(i % kAblationPromptCount)];
-        const Index capacity = static_cast<Index>(prompt.size()) + job.output - 1;
+        const auto& prompt = at(job.prompts, i % kAblationPromptCount);
+        const Index capacity = std::ssize(prompt) + job.output - 1;
         if (run.cached)
             stores.push_back(
                 std::make_unique<KvCache>(decoder.kv_shape(), capacity, session.level));

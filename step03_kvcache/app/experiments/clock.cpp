@@ -44,7 +44,8 @@ std::unique_ptr<KvStore> make_store(const Row& row, Subject& subject, Index capa
     const KvShape shape = subject.decoder().kv_shape();
     if (row.store == "none")
         return std::make_unique<WholeSequence>(shape, capacity, subject.level());
-    return make_cache(find_kv_format(kv_formats(), row.store), shape, capacity, subject.level());
+    return make_cache(find_kv_format(kv_formats(), row.store), shape, capacity,
+                      subject.level());
 }
 
 // One generation of every sequence of the batch, from nothing. The first step holds the prompt.
@@ -62,7 +63,7 @@ void run_round(Subject& subject, const ClockFlags& flags, Row& row, bool counts)
     for (Index step = 0; step < row.steps; ++step) {
         const Stopwatch watch;
         generator.step();
-        if (counts) row.step_times[static_cast<std::size_t>(step)].push_back(watch.seconds());
+        if (counts) at(row.step_times, step).push_back(watch.seconds());
     }
     if (!counts) return;
     row.seconds.push_back(whole.seconds());
@@ -78,7 +79,7 @@ double step_percentile(const Row& row, double p) {
     for (std::size_t step = row.steps > 1 ? 1 : 0; step < row.step_times.size(); ++step)
         all.insert(all.end(), row.step_times[step].begin(), row.step_times[step].end());
     std::sort(all.begin(), all.end());
-    return all[static_cast<std::size_t>(p * static_cast<double>(all.size() - 1) + 0.5)];
+    return at(all, p * static_cast<double>(all.size() - 1) + 0.5);
 }
 
 void print_rows(const std::vector<Row>& rows) {
@@ -168,7 +169,7 @@ int run_clock(const ClockFlags& flags) {
             if (!flags.no_uncached) stores.emplace_back("none");
             for (const std::string& store : stores) {
                 rows.push_back({store, steps, batch, {}, {}, 0, 0, {}});
-                rows.back().step_times.resize(static_cast<std::size_t>(steps));
+                rows.back().step_times.resize(usize(steps));
             }
         }
     std::printf("%s, %s: a prompt of %td tokens, %td rounds\n", subject.config().name.c_str(),

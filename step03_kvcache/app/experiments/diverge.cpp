@@ -59,7 +59,7 @@ Compared run_pair(const Session& session, const DivergeFlags& flags, Switch whic
     Engine& used = which == Switch::none ? *session.engine : *engine;
     Decoder decoder_a(model, used), decoder_b(model, used);
     const auto prompt = session.encode(flags.prompt);
-    const Index capacity = static_cast<Index>(prompt.size()) + flags.steps;
+    const Index capacity = std::ssize(prompt) + flags.steps;
     const auto store = [&](const std::string& cache) {
         return diverge_store(cache, which, decoder_a.kv_shape(), capacity, session.level);
     };

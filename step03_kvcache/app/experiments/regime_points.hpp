@@ -51,7 +51,7 @@ public:
                 *std::max_element(bandwidths_.begin(), bandwidths_.end())};
     }
 
-    Index rounds() const { return static_cast<Index>(peaks_.size()); }
+    Index rounds() const { return std::ssize(peaks_); }
 
     Roof median() const { return {quartiles(peaks_).median, quartiles(bandwidths_).median}; }
 
@@ -87,7 +87,7 @@ struct StepPoint {
 
 // The closed form of a step, with the weights in the type in which they are held.
 inline Work predict_step(const Subject& subject, Index batch, Index T, Index past) {
-    const std::vector<StepShape> shapes(static_cast<std::size_t>(batch), StepShape{past, T});
+    const std::vector<StepShape> shapes(usize(batch), StepShape{past, T});
     Work work = CostModel(subject.config()).step(shapes);
     work.weight_bytes = subject.step_weight_bytes();
     return work;
@@ -110,13 +110,12 @@ public:
                         kFillChunk);
         }
         // Forks hold the same text in memory of their own, which is all that the clock sees.
-        while (static_cast<Index>(caches.size()) < batch) {
+        while (std::ssize(caches) < batch) {
             caches.front()->truncate(past);
             caches.push_back(caches.front()->fork());
         }
         std::vector<KvStore*> some;
-        for (Index i = 0; i < batch; ++i)
-            some.push_back(caches[static_cast<std::size_t>(i)].get());
+        for (Index i = 0; i < batch; ++i) some.push_back(at(caches, i).get());
         return some;
     }
 
@@ -137,9 +136,7 @@ public:
     StepPass(const StepPass&) = delete;  // the batch looks into text_
     StepPass& operator=(const StepPass&) = delete;
 
-    Index tokens() const {
-        return static_cast<Index>(batch_.size()) * static_cast<Index>(text_.size());
-    }
+    Index tokens() const { return std::ssize(batch_) * std::ssize(text_); }
 
     double seconds() {
         for (const SequenceStep& sequence : batch_) sequence.store->truncate(past_);

@@ -5,9 +5,7 @@
 namespace kvlab {
 
 NaiveCache::NaiveCache(const char* name, const KvShape& shape, Index capacity)
-    : SteppedStore(name, shape, capacity),
-      keys_(static_cast<std::size_t>(shape.layers)),
-      values_(keys_.size()) {}
+    : SteppedStore(name, shape, capacity), keys_(usize(shape.layers)), values_(keys_.size()) {}
 
 // ANCHOR: naive
 void NaiveCache::write_rows(Index layer,
@@ -57,7 +55,7 @@ void NaiveCache::attend_one(Index,
 void NaiveCache::dropped(Index to) noexcept {
     for (auto* lists : {&keys_, &values_})
         for (std::vector<float>& list : *lists)
-            list.resize(static_cast<std::size_t>(to * row()));  // shorter: allocates nothing
+            list.resize(usize(to * row()));  // shorter: allocates nothing
 }
 
 std::unique_ptr<SteppedStore> NaiveCache::copied() const {

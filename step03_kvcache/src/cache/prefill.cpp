@@ -9,7 +9,7 @@ View<const float> prefill(Decoder& decoder,
                           KvStore& store,
                           std::span<const Token> tokens,
                           Index chunk) {
-    const Index T = static_cast<Index>(tokens.size());
+    const Index T = std::ssize(tokens);
     check(T >= 1, "prefill: no tokens");
     check(chunk >= 0, "prefill: a chunk must not be negative, found ", chunk);
     check(T <= store.room(), "prefill: ", T, " tokens do not fit: the store has room for ",
@@ -20,8 +20,7 @@ View<const float> prefill(Decoder& decoder,
     View<const float> logits;
     for (Index begin = 0; begin < T; begin += piece) {
         const Index count = std::min(piece, T - begin);
-        logits = decoder.forward(store, tokens.subspan(static_cast<std::size_t>(begin),
-                                                       static_cast<std::size_t>(count)));
+        logits = decoder.forward(store, tokens.subspan(usize(begin), usize(count)));
     }
     return logits;
 }

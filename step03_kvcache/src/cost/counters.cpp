@@ -16,7 +16,7 @@ void Counters::on(Op op, Index layer, const View<const float>& rows, std::span<c
         return;
     }
     if (layer < 0) return;
-    const LayerWeights& w = model_->layers[static_cast<std::size_t>(layer)];
+    const LayerWeights& w = at(model_->layers, layer);
     switch (op) {
         case Op::query:
             product(work_.flops.projections, *w.qkv.weight, rows.dim(1));

@@ -23,7 +23,7 @@ void compare_window(Decoder& decoder,
     check(input.size() == targets.size() && input.size() == expected.size() && piece >= 0,
           "compare window: ", input.size(), " tokens, ", targets.size(), " targets, ",
           expected.size(), " rows, pieces of ", piece);
-    const std::size_t step = piece == 0 ? input.size() : static_cast<std::size_t>(piece);
+    const std::size_t step = piece == 0 ? input.size() : usize(piece);
     for (std::size_t begin = 0; begin < input.size(); begin += step) {
         const std::size_t count = std::min(step, input.size() - begin);
         const View<const float> rows =

@@ -82,13 +82,12 @@ std::string likely_cause(const Divergence& d) {
 void Comparison::note_first(
     const OpRecord& a, const OpRecord& b, Index row_a, Index row_b, Index i) {
     const auto of_a = a.row(row_a), of_b = b.row(row_b);
-    const float left = of_a[static_cast<std::size_t>(i)],
-                right = of_b[static_cast<std::size_t>(i)];
+    const float left = at(of_a, i), right = at(of_b, i);
     const bool heads = has_heads(a.op);
     first_ = Divergence{steps() - 1,
                         a.layer,
-                        a.positions[static_cast<std::size_t>(row_a)],
-                        b.positions[static_cast<std::size_t>(row_b)],
+                        at(a.positions, row_a),
+                        at(b.positions, row_b),
                         a.op,
                         heads ? i / head_dim_ : -1,
                         heads ? i % head_dim_ : i,
@@ -101,8 +100,7 @@ void Comparison::note_first(
 
 Difference Comparison::compare(const OpRecord& a, const OpRecord& b) {
     Difference total;
-    const Index rows_a = static_cast<Index>(a.positions.size()),
-                rows_b = static_cast<Index>(b.positions.size());
+    const Index rows_a = std::ssize(a.positions), rows_b = std::ssize(b.positions);
     // From the end, since the last rows are those of the same tokens, whatever their positions.
     for (Index r = std::min(rows_a, rows_b); r > 0; --r) {
         const Index row_a = rows_a - r, row_b = rows_b - r;
@@ -139,7 +137,7 @@ namespace {
 
 // Feeds what the store has not seen of the text; returns the last token's logits.
 std::span<const float> feed(const Side& side, std::span<const Token> text, Recorder& recorder) {
-    const auto seen = static_cast<std::size_t>(side.store.next_position());
+    const auto seen = usize(side.store.next_position());
     const Observing watched(side.decoder, recorder);
     return side.decoder.forward(side.store, text.subspan(seen)).flat();
 }

@@ -80,16 +80,13 @@ std::unique_ptr<Matrix> LooseEngine::load_matrix(std::span<const TensorInfo* con
     if (which_ != Switch::contraction) return matrix;
     const Index K = matrix->depth(), N = matrix->outputs();
     matrix->plain = Tensor({K, N});
-    std::vector<float> row(static_cast<std::size_t>(K));
+    std::vector<float> row(usize(K));
     Index n = 0;
     for (const TensorInfo* part : parts) {
-        const auto row_bytes = static_cast<std::size_t>(bytes_for(part->type, K));
+        const auto row_bytes = usize(bytes_for(part->type, K));
         for (Index i = 0; i < part->shape[0]; ++i, ++n) {
-            dequantize(part->type,
-                       part->bytes.subspan(static_cast<std::size_t>(i) * row_bytes, row_bytes),
-                       row);
-            for (Index k = 0; k < K; ++k)
-                matrix->plain(k, n) = row[static_cast<std::size_t>(k)];
+            dequantize(part->type, part->bytes.subspan(usize(i) * row_bytes, row_bytes), row);
+            for (Index k = 0; k < K; ++k) matrix->plain(k, n) = at(row, k);
         }
     }
     return matrix;
@@ -100,7 +97,7 @@ std::unique_ptr<Matrix> LooseEngine::load_matrix(std::span<const TensorInfo* con
 // is added: what a compiler makes of the same line without fma.
 void multiply_without_fma(const Tensor& w, const View<const float>& x, const View<float>& y) {
     const Index K = w.dim(0), N = w.dim(1);
-    std::vector<float> block(static_cast<std::size_t>(N));
+    std::vector<float> block(usize(N));
     for (Index r = 0; r < x.dim(0); ++r)
         for (Index begin = 0; begin < K; begin += kSumBlock) {
             const Index end = std::min(begin + kSumBlock, K);
@@ -110,12 +107,12 @@ void multiply_without_fma(const Tensor& w, const View<const float>& x, const Vie
                 const float* row = w.data() + k * N;
                 for (Index n = 0; n < N; ++n) {
                     const float product = xk * row[n];
-                    block[static_cast<std::size_t>(n)] += product;
+                    at(block, n) += product;
                 }
             }
             float* out = &y(r, 0);
             for (Index n = 0; n < N; ++n) {
-                const float sum = block[static_cast<std::size_t>(n)];
+                const float sum = at(block, n);
                 out[n] = begin == 0 ? sum : out[n] + sum;
             }
         }

@@ -14,7 +14,7 @@ NextToken::NextToken(std::span<const float> row)
 double NextToken::bits(Token token) const {
     check(token >= 0 && token < static_cast<Token>(logits.size()), "quality: token ", token,
           " is outside of ", logits.size(), " logits");
-    const double own = static_cast<double>(logits[static_cast<std::size_t>(token)]);
+    const double own = static_cast<double>(at(logits, token));
     return (log_sum - own) / std::log(2.0);
 }
 
@@ -52,7 +52,7 @@ double Shift::kl_quantile(double share) const {
           "quality: no positions, or no share: ", share);
     std::vector<double> sorted = kl;
     std::sort(sorted.begin(), sorted.end());
-    return sorted[static_cast<std::size_t>(share * static_cast<double>(sorted.size() - 1))];
+    return at(sorted, share * static_cast<double>(sorted.size() - 1));
 }
 
 bool QualityReport::f32_equals_uncached() const {

@@ -11,7 +11,7 @@ void Recorder::on(Op op,
     const Index R = rows.dim(0), width = rows.dim(1);
     const auto of = positions_of(R, positions);
     OpRecord record{op, layer, {of.begin(), of.end()}, width, {}};
-    record.rows.resize(static_cast<std::size_t>(R * width));
+    record.rows.resize(usize(R * width));
     for (Index r = 0; r < R; ++r)  // the rows may lie apart
         std::copy_n(&rows(r, 0), width, record.rows.begin() + r * width);
     step_.push_back(std::move(record));

@@ -18,15 +18,15 @@ void attention_in_pieces(const View<const float>& q,
     check(piece >= 1, "attention in pieces: a piece of ", piece, " slots");
     const Index D = q.dim(0), S = k.dim(0);
     float maximum = -std::numeric_limits<float>::infinity(), total = 0.0f;
-    std::vector<float> scores, weights, sums(static_cast<std::size_t>(D), 0.0f);
+    std::vector<float> scores, weights, sums(usize(D), 0.0f);
     for (Index begin = 0; begin < S; begin += piece) {
         const Index n = std::min(piece, S - begin);
-        scores.resize(static_cast<std::size_t>(n));
+        scores.resize(usize(n));
         weights.resize(scores.size());
         float own = -std::numeric_limits<float>::infinity();
         for (Index s = 0; s < n; ++s) {
             const float score = dot(&q(0), q.stride(0), &k(begin + s, 0), k.stride(1), D);
-            scores[static_cast<std::size_t>(s)] = score;
+            at(scores, s) = score;
             own = std::max(own, exp2_parts(score).n);
         }
         const float weight = softmax_weights(scores, weights);  // relative to `own`
@@ -35,13 +35,13 @@ void attention_in_pieces(const View<const float>& q,
         const float before = begin == 0 ? 0.0f : pow2(maximum - most), now = pow2(own - most);
         for (Index i = 0; i < D; ++i) {
             const float sum = dot(weights.data(), 1, &v(begin, i), v.stride(0), n);
-            float& so_far = sums[static_cast<std::size_t>(i)];
+            float& so_far = at(sums, i);
             so_far = begin == 0 ? sum : so_far * before + sum * now;
         }
         total = begin == 0 ? weight : total * before + weight * now;
         maximum = most;
     }
-    for (Index i = 0; i < D; ++i) out(i) = sums[static_cast<std::size_t>(i)] / total;
+    for (Index i = 0; i < D; ++i) out(i) = at(sums, i) / total;
 }
 
 // ANCHOR_END: in_pieces

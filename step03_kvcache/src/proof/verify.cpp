@@ -33,11 +33,11 @@ public:
 
 private:
     static void keep(std::vector<Tensor>& to, Index layer, const View<const float>& rows) {
-        to.resize(std::max(to.size(), static_cast<std::size_t>(layer) + 1));
+        to.resize(std::max(to.size(), usize(layer) + 1));
         Tensor copy(rows.shape());
         for (Index t = 0; t < rows.dim(0); ++t)
             for (Index i = 0; i < rows.dim(1); ++i) copy(t, i) = rows(t, i);
-        to[static_cast<std::size_t>(layer)] = std::move(copy);
+        at(to, layer) = std::move(copy);
     }
 };
 
@@ -52,7 +52,7 @@ void compare_prompt(Decoder& decoder,
                     Index number,
                     const VerifyOptions& options,
                     VerifyReport& report) {
-    const Index P = static_cast<Index>(prompt.size());
+    const Index P = std::ssize(prompt);
     WholeSequence none(decoder.kv_shape(), P, options.level);
     const auto whole = decoder.forward(none, prompt, LogitsOf::all).flat();
     const std::vector<float> expected(whole.begin(), whole.end());
@@ -62,12 +62,11 @@ void compare_prompt(Decoder& decoder,
         KvCache cache(decoder.kv_shape(), P, options.level);
         const Index piece = chunk == 0 ? P : chunk;
         for (Index begin = 0; begin < P; begin += piece) {
-            const auto count = static_cast<std::size_t>(std::min(piece, P - begin));
-            const auto rows = decoder.forward(
-                cache, prompt.subspan(static_cast<std::size_t>(begin), count), LogitsOf::all);
+            const auto count = usize(std::min(piece, P - begin));
+            const auto rows =
+                decoder.forward(cache, prompt.subspan(usize(begin), count), LogitsOf::all);
             const Difference difference = compare_bits(
-                rows.flat(), std::span(expected).subspan(static_cast<std::size_t>(begin * V),
-                                                         rows.flat().size()));
+                rows.flat(), std::span(expected).subspan(usize(begin * V), rows.flat().size()));
             note_first(
                 report, difference,
                 concat("prompt ", number, " in pieces of ", piece, ", piece at token ", begin));
@@ -88,19 +87,19 @@ void compare_cache(Decoder& decoder,
     WholeSequence none(decoder.kv_shape(), T, options.level);
     {
         const Observing watched(decoder, recorder);
-        decoder.forward(none, text.first(static_cast<std::size_t>(T)));
+        decoder.forward(none, text.first(usize(T)));
     }
     const KvShape shape = decoder.kv_shape();
-    std::vector<float> held(static_cast<std::size_t>(shape.kv_heads * shape.head_dim));
+    std::vector<float> held(usize(shape.kv_heads * shape.head_dim));
     for (Index layer = 0; layer < shape.layers; ++layer)
         for (Index t = 0; t < T; ++t)
             for (const bool is_key : {true, false}) {
-                for (Index i = 0; i < static_cast<Index>(held.size()); ++i)
-                    held[static_cast<std::size_t>(i)] =
+                for (Index i = 0; i < std::ssize(held); ++i)
+                    at(held, i) =
                         is_key ? cache.key(layer, i / shape.head_dim, t, i % shape.head_dim)
                                : cache.value(layer, i / shape.head_dim, t, i % shape.head_dim);
                 const Tensor& recomputed =
-                    (is_key ? recorder.keys : recorder.values)[static_cast<std::size_t>(layer)];
+                    (is_key ? recorder.keys : recorder.values)[usize(layer)];
                 const Difference difference = compare_bits(held, recomputed.view()[t].flat());
                 note_first(report, difference,
                            concat("cache of sequence ", number, ", layer ", layer,

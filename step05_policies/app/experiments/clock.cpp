@@ -74,10 +74,9 @@ void clock_round(Subject& model, const ClockFlags& flags, ClockRow& row, bool co
     const std::unique_ptr<KvStore> store = row.behind->fork();
     const std::vector<Token> text = model.random_text(flags.warm_up + flags.tokens);
     std::vector<double> seconds;
-    for (Index t = 0; t < static_cast<Index>(text.size()); ++t) {
+    for (Index t = 0; t < std::ssize(text); ++t) {
         const Stopwatch watch;
-        model.decoder().forward(*store,
-                                std::span(text).subspan(static_cast<std::size_t>(t), 1));
+        model.decoder().forward(*store, std::span(text).subspan(usize(t), 1));
         if (t >= flags.warm_up) seconds.push_back(watch.seconds());
     }
     if (!counts) return;

@@ -31,9 +31,8 @@ std::vector<Contender> weighed(const MemoryFlags& flags, const Config& config) {
     std::erase_if(names,
                   [](const std::string& name) { return find_policy(name).needs_future; });
     std::vector<Contender> all = contenders(flags.set, names, flags.policy);
-    std::erase_if(all, [&](const Contender& one) {
-        return !find_policy(one.policy).runs(config);
-    });
+    std::erase_if(all,
+                  [&](const Contender& one) { return !find_policy(one.policy).runs(config); });
     return all;
 }
 
@@ -51,9 +50,7 @@ bool weigh_policy(
         while (store->next_position() < length) {
             const Index seen = store->next_position();
             const Index piece = seen == 0 ? std::min(flags.prompt, length) : 1;
-            model.decoder().forward(*store,
-                                    std::span(text).subspan(static_cast<std::size_t>(seen),
-                                                            static_cast<std::size_t>(piece)));
+            model.decoder().forward(*store, std::span(text).subspan(usize(seen), usize(piece)));
         }
         const KvBytes bytes = store->bytes();
         const Index form = policy_bytes(one.policy, one.options, shape, flags.prompt, length),

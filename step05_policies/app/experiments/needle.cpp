@@ -47,7 +47,7 @@ constexpr Index kQuestion = 3;  // "km?": a key of two letters and the question 
 // Another pair "xx=y;" of the text than the one that is asked for: its key and answer, or "".
 std::string another_pair(const RecallCase& recall) {
     const std::string& text = recall.text;
-    const auto answer = static_cast<std::size_t>(recall.answers[0]);
+    const auto answer = usize(recall.answers[0]);
     const std::string asked = text.substr(answer - kQuestion, 2);
     for (std::size_t at = 2; at + 2 < answer - kQuestion; ++at) {
         const std::string key = text.substr(at - 2, 2);
@@ -80,7 +80,7 @@ void ask_two(Session& session,
              NeedleRow& row) {
     const std::string other = another_pair(recall);
     if (other.empty()) return;
-    const auto answer = static_cast<std::size_t>(recall.answers[0]);
+    const auto answer = usize(recall.answers[0]);
     std::vector<Token> text = bytes_of(recall.text.substr(0, answer));
     text.insert(text.begin(), session.tokenizer->bos());
     const auto prompt = text.size() - kQuestion;

@@ -69,7 +69,7 @@ std::vector<Stretch> stream_text(Session& session,
             session.decoder.forward(store, std::span(input).subspan(i, 1));
         bits += surprise_bits(logits.flat(), targets[i]);
         bytes += static_cast<Index>(session.tokenizer->piece(targets[i]).size());
-        if (next % flags.every != 0 && next != static_cast<Index>(input.size())) continue;
+        if (next % flags.every != 0 && next != std::ssize(input)) continue;
         stretches.push_back({next, store.bytes().logical, bits / static_cast<double>(bytes)});
         bits = 0;
         bytes = 0;

@@ -64,7 +64,7 @@ private:
         const std::int32_t* const before = pair_.before_tile(kv_head, tile);
         for (Index n = row + before[0]; n < row + before[1]; ++n)
             copy(pair_.retained.data() + n * 2 * head_dim_,
-                 pair_.positions[static_cast<std::size_t>(n)] - tile * kTile);
+                 at(pair_.positions, n) - tile * kTile);
     }
 
     // Calls copy(slot of `open`, place in this tile) for each token of the open step.
@@ -232,7 +232,7 @@ float MiniCache::number(Index layer, Index kv_head, Index position, Index i, boo
         return key ? tiles.key(kv_head, position, i) : tiles.value(kv_head, position, i);
     }
     const Reader reader(*this, at(pairs_, p));
-    std::vector<float> room(static_cast<std::size_t>(kTile * reader.padded_dim()));
+    std::vector<float> room(usize(kTile * reader.padded_dim()));
     const Index tile = position / kTile, s = position % kTile;
     return key ? reader.read_keys(kv_head, tile, room.data())[i * kTile + s]
                : reader.read_values(kv_head, tile, room.data())[s * reader.padded_dim() + i];

@@ -81,9 +81,8 @@ float ratio_of(double upper, double lower) {
 
 // One head's key or value of a slot as D numbers in a row.
 void copy_row(const KvTiles& tiles, Index kv_head, Index slot, bool key, std::span<float> row) {
-    for (Index i = 0; i < static_cast<Index>(row.size()); ++i)
-        row[static_cast<std::size_t>(i)] =
-            key ? tiles.key(kv_head, slot, i) : tiles.value(kv_head, slot, i);
+    for (Index i = 0; i < std::ssize(row); ++i)
+        at(row, i) = key ? tiles.key(kv_head, slot, i) : tiles.value(kv_head, slot, i);
 }
 
 }  // namespace
@@ -91,7 +90,7 @@ void copy_row(const KvTiles& tiles, Index kv_head, Index slot, bool key, std::sp
 // The tokens of the open step that each KV head retains, in order: those with the largest angle
 // between their two keys, of equal ones the earlier.
 void MiniCache::choose_retained(const Pair& pair, Index kv_head, Index count) {
-    const auto D = static_cast<std::size_t>(shape().head_dim);
+    const auto D = usize(shape().head_dim);
     float lower[256], upper[256];
     order_.clear();
     cosines_.clear();
@@ -102,11 +101,10 @@ void MiniCache::choose_retained(const Pair& pair, Index kv_head, Index count) {
         order_.push_back(t);
     }
     std::sort(order_.begin(), order_.end(), [&](Index a, Index b) {
-        const double x = cosines_[static_cast<std::size_t>(a)],
-                     y = cosines_[static_cast<std::size_t>(b)];
+        const double x = at(cosines_, a), y = at(cosines_, b);
         return x != y ? x < y : a < b;
     });
-    order_.resize(static_cast<std::size_t>(count));
+    order_.resize(usize(count));
     std::sort(order_.begin(), order_.end());
 }
 
@@ -118,7 +116,7 @@ void MiniCache::merge(Pair& pair) {
         if (more > 0) choose_retained(pair, h, more);
         Index n = 0;  // of those
         for (Index t = 0; t < pending(); ++t)
-            if (n < more && order_[static_cast<std::size_t>(n)] == t)
+            if (n < more && at(order_, n) == t)
                 retain_token(pair, h, t, pair.count + n++);
             else
                 merge_token(pair, h, t);
@@ -129,8 +127,8 @@ void MiniCache::merge(Pair& pair) {
 
 // Its lower key and value are where attention looks for them.
 void MiniCache::retain_token(Pair& pair, Index kv_head, Index t, Index place) const {
-    const auto D = static_cast<std::size_t>(shape().head_dim);
-    const auto row = static_cast<std::size_t>(kv_head * pair.most + place);
+    const auto D = usize(shape().head_dim);
+    const auto row = usize(kv_head * pair.most + place);
     pair.positions[row] = static_cast<std::int32_t>(length() + t);
     const std::span<float> own = std::span(pair.retained).subspan(row * 2 * D, 2 * D);
     copy_row(pair.open, kv_head, t, true, own.first(D));
@@ -138,7 +136,7 @@ void MiniCache::retain_token(Pair& pair, Index kv_head, Index t, Index place) co
 }
 
 void MiniCache::merge_token(Pair& pair, Index kv_head, Index t) const {
-    const auto D = static_cast<std::size_t>(shape().head_dim);
+    const auto D = usize(shape().head_dim);
     const Index slot = length() + t;
     float lower[256], upper[256], key[256], value[256];
     for (const bool is_key : {true, false}) {
@@ -148,8 +146,9 @@ void MiniCache::merge_token(Pair& pair, Index kv_head, Index t) const {
         const double of_lower = length_of({lower, D}), of_upper = length_of({upper, D});
         merged_direction({lower, D}, {upper, D}, options_.direction, merged);
         for (float& x : merged) x = static_cast<float>(static_cast<double>(x) * of_lower);
-        (is_key ? pair.key_factors : pair.value_factors)[static_cast<std::size_t>(
-            kv_head * pair.lower.slots() + slot)] = ratio_of(of_upper, of_lower);
+        (is_key ? pair.key_factors
+                : pair.value_factors)[usize(kv_head * pair.lower.slots() + slot)] =
+            ratio_of(of_upper, of_lower);
     }
     pair.lower.write_slot(kv_head, slot, {key, D}, {value, D});
 }
@@ -163,9 +162,8 @@ void MiniCache::count_before_tiles(Pair& pair) const {
         const auto first = pair.positions.begin() + h * pair.most;
         for (Index tile = length() / kTile; tile <= (length() + pending() - 1) / kTile + 1;
              ++tile)
-            pair.before[static_cast<std::size_t>(h * (tiles + 1) + tile)] =
-                static_cast<std::int32_t>(
-                    std::lower_bound(first, first + pair.count, tile * kTile) - first);
+            at(pair.before, h * (tiles + 1) + tile) = static_cast<std::int32_t>(
+                std::lower_bound(first, first + pair.count, tile * kTile) - first);
     }
 }
 

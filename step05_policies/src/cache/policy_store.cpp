@@ -14,7 +14,7 @@ double PolicyStore::mean_kept() const {
 
 std::vector<Index> PolicyStore::all_positions(Index layer, Index kv_head) const {
     check_head(layer, kv_head);
-    std::vector<Index> all(static_cast<std::size_t>(length()));
+    std::vector<Index> all(usize(length()));
     std::iota(all.begin(), all.end(), Index{0});
     return all;
 }

@@ -76,7 +76,7 @@ void QuestCache::choose(const Layer& layer,
     bounds.clear();
     pages.clear();
     // As many as there will ever be, so that the next tokens allocate nothing.
-    const auto most = static_cast<std::size_t>(layer.smallest.dim(1));
+    const auto most = usize(layer.smallest.dim(1));
     bounds.reserve(most);
     pages.reserve(most);
     for (Index page = 0; page < count; ++page) {
@@ -88,11 +88,10 @@ void QuestCache::choose(const Layer& layer,
     const Index wanted = wanted_pages(slots);
     if (wanted >= count) return;
     std::nth_element(pages.begin(), pages.begin() + wanted, pages.end(), [&](Index a, Index b) {
-        const float x = bounds[static_cast<std::size_t>(a)],
-                    y = bounds[static_cast<std::size_t>(b)];
+        const float x = at(bounds, a), y = at(bounds, b);
         return x != y ? x > y : a < b;
     });
-    pages.resize(static_cast<std::size_t>(wanted));
+    pages.resize(usize(wanted));
     std::sort(pages.begin(), pages.end());
 }
 
@@ -105,13 +104,12 @@ std::vector<Index> QuestCache::pages(Index layer,
     check(layer >= 0 && layer < shape().layers && head >= 0 && head < shape().heads,
           "quest: layer ", layer, ", head ", head, " is outside of ", shape().layers,
           " layers of ", shape().heads, " heads");
-    check(static_cast<Index>(q.size()) == shape().head_dim, "quest: a query of ", q.size(),
+    check(std::ssize(q) == shape().head_dim, "quest: a query of ", q.size(),
           " numbers for a head_dim of ", shape().head_dim);
     check(slots >= 1 && slots <= length() + pending(), "quest: pages of ", slots, " slots, of ",
           length() + pending(), " that are held");
     std::vector<Index> chosen;
-    choose(layers_.at(static_cast<std::size_t>(layer)), head * shape().kv_heads / shape().heads,
-           q, slots, chosen);
+    choose(layers_.at(usize(layer)), head * shape().kv_heads / shape().heads, q, slots, chosen);
     return chosen;
 }
 
@@ -122,20 +120,16 @@ class PageTiles {
 public:
     PageTiles(const KvTiles& tiles, Index kv_head, Index page, std::span<const Index> pages)
         : tiles_(tiles), kv_head_(kv_head), page_(page), pages_(pages) {
-        scratch.resize(std::max(
-            scratch.size(),
-            static_cast<std::size_t>(kTile * (tiles.head_dim() + tiles.padded_dim()))));
+        scratch.resize(
+            std::max(scratch.size(), usize(kTile * (tiles.head_dim() + tiles.padded_dim()))));
     }
 
     // Keys and values of the n-th tile of chosen pages.
     std::pair<const float*, const float*> tile(Index n) {
         const Index in_tile = kTile / page_, first = n * in_tile;
         const auto chosen =
-            pages_.subspan(static_cast<std::size_t>(first),
-                           static_cast<std::size_t>(
-                               std::min(in_tile, static_cast<Index>(pages_.size()) - first)));
-        if (chosen[0] % in_tile == 0 &&
-            chosen.back() == chosen[0] + static_cast<Index>(chosen.size()) - 1)
+            pages_.subspan(usize(first), usize(std::min(in_tile, std::ssize(pages_) - first)));
+        if (chosen[0] % in_tile == 0 && chosen.back() == chosen[0] + std::ssize(chosen) - 1)
             return {tiles_.key_tile(kv_head_, chosen[0] / in_tile),
                     tiles_.value_tile(kv_head_, chosen[0] / in_tile)};
         const Index D = tiles_.head_dim(), width = tiles_.padded_dim();
@@ -170,12 +164,11 @@ Index QuestCache::attend_head(const Layer& layer,
                               const View<float>& out) const {
     thread_local std::vector<Index> pages;
     const Index kv_head = head * shape().kv_heads / shape().heads, slots = length() + pending();
-    const std::span<const float> query(&q(0, head, 0),
-                                       static_cast<std::size_t>(shape().head_dim));
+    const std::span<const float> query(&q(0, head, 0), usize(shape().head_dim));
     choose(layer, kv_head, query, slots, pages);
     // Only the last page of all may be incomplete, and in slot order it is the last one chosen.
     const Index missing = std::max<Index>(0, (pages.back() + 1) * options_.page - slots);
-    const Index seen = static_cast<Index>(pages.size()) * options_.page - missing;
+    const Index seen = std::ssize(pages) * options_.page - missing;
     AttentionRows rows(level_, shape().head_dim, layer.tiles.padded_dim());
     rows.start(1);
     std::copy(query.begin(), query.end(), rows.query(0));

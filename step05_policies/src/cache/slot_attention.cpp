@@ -16,8 +16,7 @@ public:
           group_(cache.shape().heads / cache.shape().kv_heads),
           per_layer_(cache.policy_->per_layer()) {
         const Index rows = cache.shape().kv_heads * (per_layer_ ? cache.pending() - first : 1);
-        cache.shares_.resize(
-            std::max(cache.shares_.size(), static_cast<std::size_t>(rows * layer.slots())));
+        cache.shares_.resize(std::max(cache.shares_.size(), usize(rows * layer.slots())));
     }
 
     Index first_token() const override { return first_; }
@@ -25,9 +24,9 @@ public:
     void read(Index token, Index head, std::span<const float> shares) override {
         const Index kv_head = head / group_, member = head % group_;
         float* const row = row_of(kv_head, token);
-        join(shares.data(), static_cast<Index>(shares.size()), member == 0, row);
+        join(shares.data(), std::ssize(shares), member == 0, row);
         if (member == group_ - 1 && !per_layer_)
-            observe(kv_head, token, row, static_cast<Index>(shares.size()), group_);
+            observe(kv_head, token, row, std::ssize(shares), group_);
     }
 
     // The heads of a layer in order, when all have been read.

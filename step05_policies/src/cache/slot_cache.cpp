@@ -47,7 +47,7 @@ SlotCache::SlotCache(const KvShape& shape,
       policy_(std::move(policy)),
       options_(options),
       attention_("slot cache", level, rope_for(shape, options, rope)),
-      layers_(static_cast<std::size_t>(shape.layers)) {
+      layers_(usize(shape.layers)) {
     check(policy_ != nullptr, "slot cache: no policy");
     check(options.prompt >= 0, "slot cache: a prompt of ", options.prompt, " tokens");
     for (Index layer = 0; layer < shape.layers; ++layer) {
@@ -83,7 +83,7 @@ void SlotCache::resize(Layer& layer, Index slots) {
     if (layer.held > 0) {
         wide.rows->copy_from(*layer.rows, layer.held);
         const auto copy_rows = [&](const auto& from, auto& to) {
-            for (Index r = 0; r * wide.slots() < static_cast<Index>(to.size()); ++r)
+            for (Index r = 0; r * wide.slots() < std::ssize(to); ++r)
                 std::copy_n(from.begin() + r * layer.slots(), layer.held,
                             to.begin() + r * wide.slots());
         };

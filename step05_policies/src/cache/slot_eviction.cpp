@@ -52,8 +52,8 @@ void SlotCache::evict(Layer& layer, Index index, Index keep) {
     evicted_ = true;
     for (Index h = 0; h < shape().kv_heads; ++h) {
         const HeadSlots head = head_slots(layer, index, h, layer.held, layer.state);
-        ratings_.resize(std::max(ratings_.size(), static_cast<std::size_t>(layer.slots())));
-        policy_->rate(head, std::span(ratings_).first(static_cast<std::size_t>(layer.held)));
+        ratings_.resize(std::max(ratings_.size(), usize(layer.slots())));
+        policy_->rate(head, std::span(ratings_).first(usize(layer.held)));
         choose_victims(head, layer.held - keep);
         drop_victims(layer, h);
     }
@@ -63,8 +63,7 @@ void SlotCache::evict(Layer& layer, Index index, Index keep) {
 // The `count` slots with the lowest ratings; of equal ones, those of later tokens. In order.
 void SlotCache::choose_victims(const HeadSlots& head, Index count) {
     const auto goes_before = [&](Index a, Index b) {
-        const float x = ratings_[static_cast<std::size_t>(a)],
-                    y = ratings_[static_cast<std::size_t>(b)];
+        const float x = at(ratings_, a), y = at(ratings_, b);
         return x != y ? x < y : head.position(a) > head.position(b);
     };
     victims_.clear();
@@ -72,7 +71,7 @@ void SlotCache::choose_victims(const HeadSlots& head, Index count) {
         const float lowest = lowest_rating(ratings_.data(), head.slots());
         Index victim = -1;
         for (Index s = 0; s < head.slots(); ++s)
-            if (ratings_[static_cast<std::size_t>(s)] == lowest &&
+            if (at(ratings_, s) == lowest &&
                 (victim < 0 || head.position(s) > head.position(victim)))
                 victim = s;
         victims_.push_back(victim);
@@ -81,14 +80,14 @@ void SlotCache::choose_victims(const HeadSlots& head, Index count) {
     for (Index s = 0; s < head.slots(); ++s) victims_.push_back(s);
     std::nth_element(victims_.begin(), victims_.begin() + (count - 1), victims_.end(),
                      goes_before);
-    victims_.resize(static_cast<std::size_t>(count));
+    victims_.resize(usize(count));
     std::sort(victims_.begin(), victims_.end());
 }
 
 // The holes, from the lowest on, are filled with the survivors behind them, from the lowest on.
 void SlotCache::drop_victims(Layer& layer, Index kv_head) {
     if (!layer.ranks.empty()) update_ranks(layer, kv_head);
-    const Index left = layer.held - static_cast<Index>(victims_.size());
+    const Index left = layer.held - std::ssize(victims_);
     std::size_t next = 0;
     while (next < victims_.size() && victims_[next] < left) ++next;
     std::size_t hole = 0;
@@ -122,8 +121,8 @@ void SlotCache::update_ranks(Layer& layer, Index kv_head) {
         return;
     }
     // By their old ranks; then those that stay are counted.
-    by_position_.assign(static_cast<std::size_t>(layer.held), 0);
-    for (Index s = 0; s < layer.held; ++s) by_position_[static_cast<std::size_t>(ranks[s])] = s;
+    by_position_.assign(usize(layer.held), 0);
+    for (Index s = 0; s < layer.held; ++s) at(by_position_, ranks[s]) = s;
     std::int32_t rank = 0;
     for (const Index s : by_position_)
         if (!std::binary_search(victims_.begin(), victims_.end(), s)) ranks[s] = rank++;
@@ -154,7 +153,7 @@ SlotCache::SlotCache(const SlotCache& other, Index layers)
       prompt_(other.prompt_),
       evicted_(other.evicted_),
       done_(other.done_),
-      layers_(static_cast<std::size_t>(layers)) {
+      layers_(usize(layers)) {
     for (Index layer = 0; layer < layers; ++layer) {
         const Layer& from = at(other.layers_, layer);
         Layer& to = at(layers_, layer);

@@ -18,8 +18,7 @@ public:
     void observe(const HeadSlots& head,
                  Index query,
                  std::span<const float> shares) const override {
-        auto& given = future_.given_[static_cast<std::size_t>(head.layer * future_.kv_heads_ +
-                                                              head.kv_head)];
+        auto& given = at(future_.given_, head.layer * future_.kv_heads_ + head.kv_head);
         std::copy(shares.begin(), shares.end(), given.begin() + query * future_.length_);
     }
 
@@ -32,10 +31,10 @@ private:
 };
 
 FutureShares::FutureShares(Decoder& decoder, std::span<const Token> text)
-    : length_(static_cast<Index>(text.size())), kv_heads_(decoder.config().kv_heads) {
+    : length_(std::ssize(text)), kv_heads_(decoder.config().kv_heads) {
     check(length_ >= 1, "future: no tokens");
-    given_.resize(static_cast<std::size_t>(decoder.config().layers * kv_heads_));
-    for (auto& given : given_) given.resize(static_cast<std::size_t>(length_ * length_));
+    given_.resize(usize(decoder.config().layers * kv_heads_));
+    for (auto& given : given_) given.resize(usize(length_ * length_));
     SlotCache cache(decoder.kv_shape(), length_, std::make_shared<Recorder>(*this));
     decoder.forward(cache, text);
     // From the end on: what query q and all later ones give.
@@ -43,22 +42,20 @@ FutureShares::FutureShares(Decoder& decoder, std::span<const Token> text)
     for (auto& sums : sums_)
         for (Index q = length_ - 2; q >= 0; --q)
             for (Index p = 0; p < length_; ++p)
-                sums[static_cast<std::size_t>(q * length_ + p)] +=
-                    sums[static_cast<std::size_t>((q + 1) * length_ + p)];
+                at(sums, q * length_ + p) += at(sums, (q + 1) * length_ + p);
 }
 
 float FutureShares::share(Index layer, Index kv_head, Index position, Index next) const {
     check(position >= 0 && next >= 0, "future: no position ", position, " or query ", next);
     if (position >= length_ || next >= length_) return 0.0f;
-    const auto& sums = sums_.at(static_cast<std::size_t>(layer * kv_heads_ + kv_head));
-    return sums[static_cast<std::size_t>(next * length_ + position)];
+    const auto& sums = sums_.at(usize(layer * kv_heads_ + kv_head));
+    return at(sums, next * length_ + position);
 }
 
 std::span<const float> FutureShares::given(Index layer, Index kv_head, Index query) const {
     check(query >= 0 && query < length_, "future: no query ", query, " of ", length_);
-    const auto& rows = given_.at(static_cast<std::size_t>(layer * kv_heads_ + kv_head));
-    return std::span(rows).subspan(static_cast<std::size_t>(query * length_),
-                                   static_cast<std::size_t>(query + 1));
+    const auto& rows = given_.at(usize(layer * kv_heads_ + kv_head));
+    return std::span(rows).subspan(usize(query * length_), usize(query + 1));
 }
 
 }  // namespace kvlab

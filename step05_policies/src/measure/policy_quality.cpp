@@ -19,7 +19,7 @@ void run_window(Decoder& decoder,
                 Index prompt,
                 const FutureShares* future,  // to be judged by, or null
                 PolicyQuality& quality) {
-    const auto P = static_cast<std::size_t>(prompt);
+    const auto P = usize(prompt);
     decoder.forward(store, input.first(P));
     quality.kept_behind_prompt = store.mean_kept();
     for (std::size_t i = P; i < input.size(); ++i) {
@@ -63,7 +63,7 @@ PolicyReport measure_policies(const std::shared_ptr<const Model>& model,
         const std::vector<Token> input = text.input(w);
         const std::span<const Token> targets = text.targets(w);
         const std::vector<NextToken> expected = read_window(whole, everything, input);
-        for (auto i = static_cast<std::size_t>(prompt); i < input.size(); ++i)
+        for (auto i = usize(prompt); i < input.size(); ++i)
             report.full_bits += expected[i].bits(targets[i]);
         if (asks_future || retention)
             context.future = std::make_shared<FutureShares>(pieces, input);
@@ -84,19 +84,17 @@ bool recalls(Decoder& decoder,
     check(recall.answers.size() == 1, "recall: a case of one answer, found ",
           recall.answers.size());
     const Index answer = recall.answers[0];
-    check(answer >= question && answer < static_cast<Index>(recall.text.size()),
-          "recall: answer ", answer, " is outside of its text");
+    check(answer >= question && answer < std::ssize(recall.text), "recall: answer ", answer,
+          " is outside of its text");
     std::vector<Token> text = {bos};
     for (Index i = 0; i < answer; ++i)
-        text.push_back(static_cast<std::uint8_t>(recall.text[static_cast<std::size_t>(i)]));
+        text.push_back(static_cast<std::uint8_t>(at(recall.text, i)));
     const Index prompt = answer + 1 - question;  // with the BOS
     const auto store = make_store(text, prompt);
-    View<const float> logits =
-        decoder.forward(*store, std::span(text).first(static_cast<std::size_t>(prompt)));
-    for (std::size_t i = static_cast<std::size_t>(prompt); i < text.size(); ++i)
+    View<const float> logits = decoder.forward(*store, std::span(text).first(usize(prompt)));
+    for (std::size_t i = usize(prompt); i < text.size(); ++i)
         logits = decoder.forward(*store, std::span(text).subspan(i, 1));
-    return argmax(logits.flat()) ==
-           static_cast<std::uint8_t>(recall.text[static_cast<std::size_t>(answer)]);
+    return argmax(logits.flat()) == static_cast<std::uint8_t>(at(recall.text, answer));
 }
 
 }  // namespace kvlab

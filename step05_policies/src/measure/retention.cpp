@@ -6,13 +6,12 @@
 namespace kvlab {
 
 double retained_mass(std::span<const float> shares, std::span<const Index> kept) {
-    const auto query = static_cast<Index>(shares.size()) - 1;
+    const auto query = std::ssize(shares) - 1;
     check(query >= 0 && (kept.empty() || (kept.front() >= 0 && kept.back() < query)),
           "retained mass: positions kept must lie before the query at ", query);
     double all = 0, held = 0;
     for (const float share : shares) all += static_cast<double>(share);
-    for (const Index position : kept)
-        held += static_cast<double>(shares[static_cast<std::size_t>(position)]);
+    for (const Index position : kept) held += static_cast<double>(at(shares, position));
     held += static_cast<double>(shares.back());
     return held / all;
 }
@@ -30,15 +29,14 @@ std::vector<Index> most_wanted(
     check(count >= 0 && count <= next, "most wanted: ", count, " of ", next, " positions");
     std::vector<float> shares;
     for (Index p = 0; p < next; ++p) shares.push_back(future.share(layer, kv_head, p, next));
-    std::vector<Index> positions(static_cast<std::size_t>(next));
+    std::vector<Index> positions(usize(next));
     std::iota(positions.begin(), positions.end(), Index{0});
     std::nth_element(positions.begin(), positions.begin() + count, positions.end(),
                      [&](Index a, Index b) {
-                         const float x = shares[static_cast<std::size_t>(a)],
-                                     y = shares[static_cast<std::size_t>(b)];
+                         const float x = at(shares, a), y = at(shares, b);
                          return x != y ? x > y : a < b;
                      });
-    positions.resize(static_cast<std::size_t>(count));
+    positions.resize(usize(count));
     std::sort(positions.begin(), positions.end());
     return positions;
 }
@@ -50,8 +48,8 @@ void Retention::add(const FutureShares& future, const PolicyStore& store) {
         for (Index h = 0; h < shape.kv_heads; ++h) {
             const std::vector<Index> kept = store.kept(layer, h);
             mass += retained_mass(future.given(layer, h, next), kept);
-            overlap += kvlab::overlap(
-                kept, most_wanted(future, layer, h, next, static_cast<Index>(kept.size())));
+            overlap +=
+                kvlab::overlap(kept, most_wanted(future, layer, h, next, std::ssize(kept)));
             ++samples;
         }
 }

@@ -13,7 +13,7 @@ namespace {
 using Classes = std::vector<SlotClass>;
 
 SlotClass& class_at(Classes& classes, Index position) {
-    return classes[static_cast<std::size_t>(position)];
+    return at(classes, position);
 }
 
 void mark_merged(const MiniCache& store, Index layer, Index kv_head, Classes& classes) {
@@ -48,7 +48,7 @@ std::vector<float> ratings_now(const SlotCache& store, Index layer, Index kv_hea
     head.positions = store.slot_positions(layer, kv_head);
     head.state = state.data();
     head.stride = held;
-    std::vector<float> ratings(static_cast<std::size_t>(held));
+    std::vector<float> ratings(usize(held));
     policy.rate(head, ratings);
     return ratings;
 }
@@ -66,7 +66,7 @@ void mark_reasons(const SlotCache& store, Index layer, Index kv_head, Classes& c
     // The protected run at the start. Something is evicted, so it does not reach the end.
     std::vector<bool> is_protected(classes.size());
     for (std::size_t s = 0; s < ratings.size(); ++s)
-        is_protected[static_cast<std::size_t>(positions[s])] = ratings[s] == kProtected;
+        at(is_protected, positions[s]) = ratings[s] == kProtected;
     for (std::size_t p = 0; p < classes.size() && is_protected[p]; ++p)
         classes[p] = SlotClass::sink;
 }
@@ -84,7 +84,7 @@ std::vector<SlotClass> slot_classes(const PolicyStore& store, Index layer, Index
     check(layer >= 0 && layer < shape.layers && kv_head >= 0 && kv_head < shape.kv_heads,
           "classes: there is no layer ", layer, ", KV head ", kv_head);
     const std::vector<Index> held = store.kept(layer, kv_head);
-    Classes classes(static_cast<std::size_t>(store.next_position()), SlotClass::evicted);
+    Classes classes(usize(store.next_position()), SlotClass::evicted);
     for (const Index position : held) class_at(classes, position) = SlotClass::kept;
     if (const auto* const mini = dynamic_cast<const MiniCache*>(&store))
         mark_merged(*mini, layer, kv_head, classes);

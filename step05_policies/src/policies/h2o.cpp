@@ -28,10 +28,10 @@ public:
     // ANCHOR: h2o
     void observe(const HeadSlots& head, Index, std::span<const float> shares) const override {
         float* const sums = head.row(0);
-        const Index n = static_cast<Index>(shares.size());
+        const Index n = std::ssize(shares);
         if (forget_ != 1.0f)
             for (Index s = 0; s < n; ++s) sums[s] *= forget_;
-        for (Index s = 0; s < n; ++s) sums[s] += shares[static_cast<std::size_t>(s)];
+        for (Index s = 0; s < n; ++s) sums[s] += at(shares, s);
     }
 
     void rate(const HeadSlots& head, std::span<float> ratings) const override {

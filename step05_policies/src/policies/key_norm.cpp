@@ -23,13 +23,12 @@ public:
     Index state_rows() const override { return 1; }
 
     void arrive(const HeadSlots& head, Index slot, std::span<const float> key) const override {
-        const Index D = static_cast<Index>(key.size());
+        const Index D = std::ssize(key);
         head.row(0)[slot] = dot(key.data(), key.data(), D);  // squared: the order is the same
     }
 
     void rate(const HeadSlots& head, std::span<float> ratings) const override {
-        for (Index s = 0; s < head.slots(); ++s)
-            ratings[static_cast<std::size_t>(s)] = -head.row(0)[s];
+        for (Index s = 0; s < head.slots(); ++s) at(ratings, s) = -head.row(0)[s];
         if (options_.recent > 0) protect_last(head, options_.recent, ratings);
     }
 

@@ -47,17 +47,17 @@ public:
     void observe(const HeadSlots& head,
                  Index query,
                  std::span<const float> shares) const override {
-        const Index n = static_cast<Index>(shares.size());
+        const Index n = std::ssize(shares);
         const Index generated = std::max<Index>(0, query - head.prompt + 1);
         const double tau =
             options_.temperature + options_.temperature_step * static_cast<double>(generated);
         if (!options_.noise && tau == 1.0) {  // the shares themselves: H2O
-            for (Index s = 0; s < n; ++s) head.row(0)[s] += shares[static_cast<std::size_t>(s)];
+            for (Index s = 0; s < n; ++s) head.row(0)[s] += at(shares, s);
             return;
         }
         double total = 0;
         for (Index s = 0; s < n; ++s) {
-            const float share = shares[static_cast<std::size_t>(s)];
+            const float share = at(shares, s);
             const double noise = options_.noise ? log2_noise(head, query, head.position(s)) : 0;
             const float weight = share > 0
                                      ? exp2(static_cast<float>(

@@ -18,7 +18,7 @@ public:
 
     void rate(const HeadSlots& head, std::span<float> ratings) const override {
         for (Index s = 0; s < head.slots(); ++s)
-            ratings[static_cast<std::size_t>(s)] =
+            at(ratings, s) =
                 future_->share(head.layer, head.kv_head, head.position(s), head.next);
     }
 

@@ -31,9 +31,8 @@ public:
     Index keep(Index layer, Index n) const override {
         const Index W = options_.window;
         if (!options_.ratios.empty()) {
-            const auto ratios = static_cast<Index>(options_.ratios.size());
-            const double ratio =
-                options_.ratios[static_cast<std::size_t>(layer * ratios / layers_)];
+            const auto ratios = std::ssize(options_.ratios);
+            const double ratio = at(options_.ratios, layer * ratios / layers_);
             return std::max(W, static_cast<Index>(std::ceil(ratio * static_cast<double>(n))));
         }
         const Index C = SnapKv::keep(layer, n), c = C - W;

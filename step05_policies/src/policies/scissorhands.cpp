@@ -31,10 +31,10 @@ public:
     Index state_rows() const override { return options_.votes > 0 ? 2 : 1; }
 
     void observe(const HeadSlots& head, Index, std::span<const float> shares) const override {
-        const Index n = static_cast<Index>(shares.size());
+        const Index n = std::ssize(shares);
         const float even = 1.0f / static_cast<float>(n);
         for (Index s = 0; s < n; ++s) {
-            const bool vote = shares[static_cast<std::size_t>(s)] >= even;
+            const bool vote = at(shares, s) >= even;
             if (options_.votes == 0)
                 head.row(0)[s] += vote ? 1.0f : 0.0f;
             else
@@ -51,9 +51,9 @@ public:
             const float votes = options_.votes > 0
                                     ? static_cast<float>(std::popcount(history(head, s)))
                                     : head.row(0)[s];
-            ratings[static_cast<std::size_t>(s)] = age <= std::min(recent, budget)
-                                                       ? kProtected
-                                                       : votes / static_cast<float>(asked);
+            at(ratings, s) = age <= std::min(recent, budget)
+                                 ? kProtected
+                                 : votes / static_cast<float>(asked);
         }
     }
 

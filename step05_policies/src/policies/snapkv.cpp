@@ -23,8 +23,7 @@ Index SnapKv::keep(Index, Index seen) const {
 
 // ANCHOR: snapkv
 void SnapKv::observe(const HeadSlots& head, Index, std::span<const float> shares) const {
-    for (Index s = 0; s < static_cast<Index>(shares.size()); ++s)
-        head.row(0)[s] += shares[static_cast<std::size_t>(s)];
+    for (Index s = 0; s < std::ssize(shares); ++s) head.row(0)[s] += at(shares, s);
 }
 
 // Nothing was evicted before, so slots are positions and neighbours in memory are neighbours in
@@ -39,7 +38,7 @@ void SnapKv::rate(const HeadSlots& head, std::span<float> ratings) const {
                 options_.max_pool ? std::max(pooled, head.row(0)[n]) : pooled + head.row(0)[n];
         if (!options_.max_pool) pooled /= static_cast<float>(options_.kernel);
         if (s >= prefix) pooled = kProtected;
-        ratings[static_cast<std::size_t>(s)] = pooled;
+        at(ratings, s) = pooled;
     }
 }
 

@@ -60,7 +60,7 @@ void study_group(Tensor& keys, Index bits, Index first, Index stride, GroupStudy
             range == 0
                 ? 0
                 : (static_cast<double>(x[i * stride]) - static_cast<double>(low)) / range;
-        ++study.counts[std::min(kBins - 1, static_cast<std::size_t>(place * kBins))];
+        ++study.counts[std::min(kBins - 1, usize(place * kBins))];
         study.kept.data()[first + i * stride] = decode_number(code, codes[i], d, m);
     }
 }
@@ -98,8 +98,7 @@ double relative_error(const Tensor& kept, const Tensor& keys, Index D) {
 }
 
 void rotate_rows(Tensor& rows) {
-    for (Index s = 0; s < rows.dim(0); ++s)
-        hadamard({&rows(s, 0), static_cast<std::size_t>(rows.dim(1))});
+    for (Index s = 0; s < rows.dim(0); ++s) hadamard({&rows(s, 0), usize(rows.dim(1))});
 }
 
 // The keys of one head behind RoPE, [T, D].
@@ -108,7 +107,7 @@ Tensor keys_of(const std::shared_ptr<const Model>& model,
                const HistogramFlags& flags,
                std::span<const Token> text) {
     Decoder decoder(model, engine);
-    const auto T = static_cast<Index>(text.size());
+    const auto T = std::ssize(text);
     KvCache cache(decoder.kv_shape(), T, coded_rows({}));
     decoder.forward(cache, text);
     Tensor keys({T, model->config.head_dim});

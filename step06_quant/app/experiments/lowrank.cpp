@@ -149,8 +149,8 @@ private:
         std::printf("  %-6s %14s %14s %14s %14s\n", "rank", "keys plain", "whitened",
                     "values plain", "whitened");
         for (const double share : flags_.shares) {
-            const auto rank = static_cast<std::size_t>(
-                std::max<Index>(1, std::lround(share * static_cast<double>(N_))));
+            const auto rank =
+                usize(std::max<Index>(1, std::lround(share * static_cast<double>(N_))));
             double sums[4] = {};
             for (const Curve& curve : curves_) {
                 sums[curve.keys ? 0 : 2] += curve.plain_error[rank];

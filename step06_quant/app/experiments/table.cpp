@@ -21,15 +21,13 @@ struct TableFlags {
 
 // Logits of all rows of a text, `piece` tokens in a step; 0: all.
 Tensor all_logits(Decoder& decoder, KvStore& store, std::span<const Token> text, Index piece) {
-    const auto n = static_cast<Index>(text.size());
+    const auto n = std::ssize(text);
     if (piece == 0) piece = n;
     Tensor all({n, decoder.config().vocab});
     for (Index begin = 0; begin < n; begin += piece) {
         const Index count = std::min(piece, n - begin);
-        const View<const float> rows = decoder.forward(
-            store,
-            text.subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(count)),
-            LogitsOf::all);
+        const View<const float> rows =
+            decoder.forward(store, text.subspan(usize(begin), usize(count)), LogitsOf::all);
         const std::span<const float> from = rows.flat();
         std::copy(from.begin(), from.end(), &all(begin, 0));
     }
@@ -82,7 +80,7 @@ private:
         return compare_bits(a.flat(), b.flat()).differ;
     }
 
-    Index size() const { return static_cast<Index>(text_.size()); }
+    Index size() const { return std::ssize(text_); }
 
     Session& session_;
     std::span<const Token> text_;
@@ -113,7 +111,7 @@ int run_table(const TableFlags& flags) {
     const Index window = trial.text.window();
     const std::vector<Token> text = trial.text.input(0);
     const std::span<const Token> tried =
-        std::span(text).first(static_cast<std::size_t>(std::min(flags.law, window)));
+        std::span(text).first(usize(std::min(flags.law, window)));
     const LawCourt court(session, tried);
     const KvRows table = kv_rows(shape, {}, {}, {"both"});
     std::printf("%s, %s: %td windows of %td tokens; the law on %zu\n",

@@ -22,9 +22,9 @@ std::optional<TextWindows> windows_behind(const Session& session,
                                           Index skip) {
     if (flags.calibration == 0) return std::nullopt;
     std::vector<Token> tokens = tokens_of_file(*session.tokenizer, flags.text);
-    check(skip + flags.window < static_cast<Index>(tokens.size()), flags.text, ": ",
-          tokens.size(), " tokens hold no window of ", flags.window,
-          " to calibrate on behind the ", skip, " to judge by");
+    check(skip + flags.window < std::ssize(tokens), flags.text, ": ", tokens.size(),
+          " tokens hold no window of ", flags.window, " to calibrate on behind the ", skip,
+          " to judge by");
     tokens.erase(tokens.begin(), tokens.begin() + skip);
     return TextWindows(tokens, first_token(*session.tokenizer), flags.window,
                        std::max<Index>(1, flags.calibration / flags.window));
@@ -72,12 +72,12 @@ void Trial::run(std::span<const Variant> variants, std::span<const Json> labels)
         TrialRow row{labels[v], std::move(judged.variants[v])};
         Decoder decoder(variants[v].model, *variants[v].engine);
         for (const RecallCase& recall : cases_) {
-            const Index room = static_cast<Index>(recall.text.size()) + 1;
+            const Index room = std::ssize(recall.text) + 1;
             const auto store = variants[v].make_store
                                    ? variants[v].make_store(room)
                                    : std::make_unique<KvCache>(decoder.kv_shape(), room);
             row.right += right_answers(decoder, *store, recall, session.tokenizer->bos());
-            row.asked += static_cast<Index>(recall.answers.size());
+            row.asked += std::ssize(recall.answers);
         }
         print(row);
         rows_.push_back(std::move(row));

@@ -102,7 +102,7 @@ void encode_lloyd(Format format, std::span<const float> row, CodedRow& coded) {
     float shrunk[CodedRow::kMost];
     for (std::size_t i = 0; i < row.size(); ++i)
         shrunk[i] = largest == 0.0f ? 0.0f : row[i] / largest;
-    const auto n = static_cast<Index>(row.size());
+    const auto n = std::ssize(row);
     const float rms = std::sqrt(dot(shrunk, shrunk, n) / static_cast<float>(n));
     coded.d[0] = rms * largest;
     check(is_finite(coded.d[0] * format->levels[count - 1]), format->name, " cache: ", largest,
@@ -125,7 +125,7 @@ void encode_blocks(Format format, std::span<const float> row, CodedRow& coded) {
                             : format == &formats::q4_0 ? TensorType::q4_0
                                                        : TensorType::q4_1;
     std::byte block[2 + 2 + kScaleBlock];
-    const auto bytes = static_cast<std::size_t>(block_bytes(type));
+    const auto bytes = usize(block_bytes(type));
     for (std::size_t b = 0; b < row.size() / kScaleBlock; ++b) {
         quantize(type, row.subspan(b * kScaleBlock, kScaleBlock), {block, bytes});
         coded.d[b] = load_plain(&formats::f16, block);
@@ -163,7 +163,7 @@ void encode_group(
 // ANCHOR_END: kivi_group
 
 void encode_row(Format format, std::span<const float> row, CodedRow& coded) {
-    check_row_format(format, static_cast<Index>(row.size()), false);
+    check_row_format(format, std::ssize(row), false);
     check_finite(format, row);
 
     if (format->waits) {

@@ -23,13 +23,13 @@ CodedSide::CodedSide(const Options& options,
     check(options.sinks >= 0, "coded rows: ", options.sinks, " sinks");
     if (float_slots_ > 0) {
         floats_ = Tensor({kv_heads, float_slots_, head_dim});
-        is_sink_.resize(static_cast<std::size_t>(kv_heads * float_slots_));
+        is_sink_.resize(usize(kv_heads * float_slots_));
     }
     if (!waits()) return;
     check(options.residual >= kScaleBlock && options.residual % kScaleBlock == 0,
           "kivi: a residual of ", options.residual, " tokens is no multiple of ", kScaleBlock);
     recent_ = RecentRows(checked_sum("kivi", {options.residual, 1}), kv_heads, head_dim);
-    group_.resize(static_cast<std::size_t>(kScaleBlock * head_dim));
+    group_.resize(usize(kScaleBlock * head_dim));
 }
 
 // ANCHOR: coded_until

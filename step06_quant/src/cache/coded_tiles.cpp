@@ -51,7 +51,7 @@ std::byte* CodedTiles::tile(Index kv_head, Index tile) {
 
 std::span<const std::byte> CodedTiles::tile_bytes(Index kv_head, Index index) const {
     check_slot(kv_head, std::clamp<Index>(index, -1, tiles_) * kTile);
-    return {tile(kv_head, index), static_cast<std::size_t>(tile_bytes_)};
+    return {tile(kv_head, index), usize(tile_bytes_)};
 }
 
 void CodedTiles::check_slot(Index kv_head, Index slot) const {
@@ -103,23 +103,22 @@ void CodedTiles::set_code(std::byte* tile, Index flat, std::uint8_t code) {
 // ANCHOR: write
 void CodedTiles::write(Index kv_head, Index slot, std::span<const float> row) {
     check_slot(kv_head, slot);
-    check(static_cast<Index>(row.size()) == head_dim_ && !grouped(), "coded tiles: a row of ",
-          row.size(), " numbers in ", format_->name);
+    check(std::ssize(row) == head_dim_ && !grouped(), "coded tiles: a row of ", row.size(),
+          " numbers in ", format_->name);
     std::byte* const to = tile(kv_head, slot / kTile);
     const KvFormat& traits = *format_;
     if (traits.scales == Scales::none) {
         for (Index i = 0; i < head_dim_; ++i)
-            store_plain(format_, row[static_cast<std::size_t>(i)],
-                        to + flat(slot, i) * traits.bits / 8);
+            store_plain(format_, at(row, i), to + flat(slot, i) * traits.bits / 8);
         return;
     }
     CodedRow coded;
     encode_row(format_, row, coded);
     const Index block = traits.scales == Scales::of_row ? head_dim_ : kScaleBlock;
     for (Index i = 0; i < head_dim_; ++i) {
-        const auto b = static_cast<std::size_t>(i / block);
+        const auto b = usize(i / block);
         if (i % block == 0) set_scale(to, scale_index(slot, i), coded.d[b], coded.m[b]);
-        set_code(to, flat(slot, i), coded.codes[static_cast<std::size_t>(i)]);
+        set_code(to, flat(slot, i), at(coded.codes, i));
     }
 }
 
@@ -129,8 +128,8 @@ void CodedTiles::write(Index kv_head, Index slot, std::span<const float> row) {
 void CodedTiles::write_group(Index kv_head, Index group, std::span<const float> rows) {
     const Index first = std::clamp<Index>(group, -1, slots() / kScaleBlock) * kScaleBlock;
     check_slot(kv_head, first);
-    check(static_cast<Index>(rows.size()) == kScaleBlock * head_dim_ && grouped(),
-          "coded tiles: a group of ", rows.size(), " numbers in ", format_->name);
+    check(std::ssize(rows) == kScaleBlock * head_dim_ && grouped(), "coded tiles: a group of ",
+          rows.size(), " numbers in ", format_->name);
     std::byte* const to = tile(kv_head, first / kTile);
     std::uint8_t codes[kScaleBlock];
     for (Index i = 0; i < head_dim_; ++i) {  // a channel
@@ -157,8 +156,7 @@ void CodedTiles::copy_slot(const CodedTiles& other, Index kv_head, Index from, I
     for (Index i = 0; i < head_dim_; ++i) {
         if (traits.scales == Scales::none) {
             std::memcpy(target + flat(to, i) * number_bytes,
-                        source + flat(from, i) * number_bytes,
-                        static_cast<std::size_t>(number_bytes));
+                        source + flat(from, i) * number_bytes, usize(number_bytes));
             continue;
         }
         if (i % block == 0)
@@ -216,7 +214,7 @@ void CodedTiles::expand(const std::byte* from, Index ahead, float* scratch) cons
     if (scale_bytes_ == 2)
         kernels_->f16(scales_ / kChunk, from, ahead, d);
     else
-        std::memcpy(d, from, static_cast<std::size_t>(scales_) * sizeof(float));
+        std::memcpy(d, from, usize(scales_) * sizeof(float));
     if (traits.offset) kernels_->f16(scales_ / kChunk, from + codes_at_ / 2, ahead, m);
 
     const ExpandKernels::ByBits& ways = is_across() ? kernels_->across : kernels_->along;
@@ -238,7 +236,7 @@ void CodedTiles::expand(const std::byte* from, Index ahead, float* scratch) cons
         return;
     }
     if (!is_across() && traits.scales == Scales::of_row) {
-        const auto wide = static_cast<std::size_t>(padded_dim_ / kChunk);  // chunks of a row
+        const auto wide = usize(padded_dim_ / kChunk);  // chunks of a row
         if (std::has_single_bit(wide)) {
             tile.shift = std::countr_zero(wide);
         } else {  // a scale for each chunk, from the last on, in place

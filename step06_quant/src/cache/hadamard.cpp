@@ -6,8 +6,8 @@
 namespace kvlab {
 
 void check_hadamard(Index head_dim) {
-    check(head_dim > 0 && std::has_single_bit(static_cast<std::size_t>(head_dim)),
-          "hadamard: a head_dim of ", head_dim, " is no power of two");
+    check(head_dim > 0 && std::has_single_bit(usize(head_dim)), "hadamard: a head_dim of ",
+          head_dim, " is no power of two");
 }
 
 // ANCHOR: hadamard

@@ -42,9 +42,7 @@ Tensor rows_of(const Tensor& all, Index t, Index kv_head) {
 Tensor seen_rows(const Tensor& rows, Format format, bool keys, Index sinks, Index residual) {
     const Index S = rows.dim(0), D = rows.dim(1), p = S - 1;
     Tensor seen = rows.clone();
-    const auto row = [&](Index s) {
-        return std::span<float>(&seen(s, 0), static_cast<std::size_t>(D));
-    };
+    const auto row = [&](Index s) { return std::span<float>(&seen(s, 0), usize(D)); };
     const bool kivi = format->waits;
     check(!kivi || residual >= 1, "seen rows: a residual of ", residual, " tokens");
     if (kivi)
@@ -93,8 +91,7 @@ Tensor UncachedQuant::copy(const View<const float>& rows) const {
     for (Index t = 0; t < rows.dim(0); ++t)
         for (Index h = 0; h < rows.dim(1); ++h) {
             for (Index i = 0; i < rows.dim(2); ++i) all(t, h, i) = rows(t, h, i);
-            if (options_.rotate)
-                hadamard({&all(t, h, 0), static_cast<std::size_t>(rows.dim(2))});
+            if (options_.rotate) hadamard({&all(t, h, 0), usize(rows.dim(2))});
         }
     return all;
 }

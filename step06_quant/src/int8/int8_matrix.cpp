@@ -19,15 +19,13 @@ Int8Matrix::Int8Matrix(std::span<const TensorInfo* const> parts, ThreadPool& poo
     check(depth_ <= kInt8Depth, parts[0]->name, ": sums of ", depth_,
           " products of bytes may not fit into 32 bits; at most ", kInt8Depth);
     codes_ = Memory(panels() * groups() * kInt8Panel * kInt8Group, Memory::Fill::zeros);
-    scales_.assign(static_cast<std::size_t>(panels() * kInt8Panel), 0.0f);
+    scales_.assign(usize(panels() * kInt8Panel), 0.0f);
     Index first = 0;
     for (const TensorInfo* part : parts) {
         const Index row_bytes = bytes_for(part->type, depth_);
         pool.run(part->shape[0], [&](Index i) {
-            std::vector<float> row(static_cast<std::size_t>(depth_));
-            dequantize(part->type,
-                       part->bytes.subspan(static_cast<std::size_t>(i * row_bytes),
-                                           static_cast<std::size_t>(row_bytes)),
+            std::vector<float> row(usize(depth_));
+            dequantize(part->type, part->bytes.subspan(usize(i * row_bytes), usize(row_bytes)),
                        row);
             set_output(first + i, row);
         });
@@ -37,13 +35,11 @@ Int8Matrix::Int8Matrix(std::span<const TensorInfo* const> parts, ThreadPool& poo
 
 void Int8Matrix::set_output(Index n, std::span<const float> row) {
     std::vector<std::int8_t> codes(row.size());
-    scales_[static_cast<std::size_t>(n)] =
-        quantize_int8(row.data(), 1, depth_, codes.data(), 1);
+    at(scales_, n) = quantize_int8(row.data(), 1, depth_, codes.data(), 1);
     auto* const panel = reinterpret_cast<std::uint8_t*>(codes_.data()) +
                         n / kInt8Panel * groups() * kInt8Panel * kInt8Group;
     for (Index k = 0; k < depth_; ++k)
-        panel[place(n % kInt8Panel, k)] =
-            static_cast<std::uint8_t>(codes[static_cast<std::size_t>(k)] + 128);
+        panel[place(n % kInt8Panel, k)] = static_cast<std::uint8_t>(at(codes, k) + 128);
 }
 
 Index Int8Matrix::bytes() const {
@@ -54,7 +50,7 @@ void Int8Rows::set_row(const Int8Kernels& kernels,
                        const View<const float>& x,
                        Index r,
                        float threshold) {
-    Row& row = rows_[static_cast<std::size_t>(r)];
+    Row& row = at(rows_, r);
     row.outliers = 0;
     const float* from = &x(r, 0);
     if (threshold > 0) {
@@ -63,7 +59,7 @@ void Int8Rows::set_row(const Int8Kernels& kernels,
             const bool outlier = std::fabs(from[k]) >= threshold;
             rest[k] = outlier ? 0.0f : from[k];
             if (!outlier) continue;
-            const auto at = static_cast<std::size_t>(r * K_ + row.outliers++);
+            const auto at = usize(r * K_ + row.outliers++);
             inputs_[at] = static_cast<std::int32_t>(k);
             values_[at] = from[k];
         }
@@ -82,8 +78,7 @@ void Int8Rows::set(const Int8Kernels& kernels,
     R_ = x.dim(0), K_ = x.dim(1);
     stride_ = (K_ + kInt8Group - 1) / kInt8Group * kInt8Group;
     const auto grow = [](auto& memory, Index size) {
-        if (static_cast<Index>(memory.size()) < size)
-            memory.resize(static_cast<std::size_t>(size));
+        if (std::ssize(memory) < size) memory.resize(usize(size));
     };
     grow(codes_, R_ * stride_);
     grow(rows_, R_);
@@ -98,7 +93,7 @@ void Int8Rows::set(const Int8Kernels& kernels,
 
 Index Int8Rows::outliers() const {
     Index count = 0;
-    for (Index r = 0; r < R_; ++r) count += rows_[static_cast<std::size_t>(r)].outliers;
+    for (Index r = 0; r < R_; ++r) count += at(rows_, r).outliers;
     return count;
 }
 
@@ -112,12 +107,11 @@ void Int8Rows::multiply_rows(const Int8Kernels& kernels,
                              const View<float>& y) const {
     const Index width = std::min(kInt8Panel, w.outputs() - p * kInt8Panel);
     std::int32_t starts[kInt8Rows] = {}, sums[kInt8Rows * kInt8Panel];
-    for (Index i = 0; i < rows; ++i)
-        starts[i] = rows_[static_cast<std::size_t>(first + i)].start;
+    for (Index i = 0; i < rows; ++i) starts[i] = at(rows_, first + i).start;
     kernels.multiply(rows, w.groups(), codes_.data() + first * stride_, stride_, starts,
                      w.panel(p), sums);
     for (Index i = 0; i < rows; ++i) {
-        const Row& row = rows_[static_cast<std::size_t>(first + i)];
+        const Row& row = at(rows_, first + i);
         float* const out = &y(first + i, p * kInt8Panel);
         kernels.scale(width, row.scale, w.scales(p), sums + i * kInt8Panel, out);
         if (row.outliers > 0)
@@ -170,15 +164,14 @@ void int8_linear_plain(const Int8Matrix& w,
         const float scale = quantize_int8(rest.data(), 1, K, codes.data(), 1);
         for (Index n = 0; n < w.outputs(); ++n) {
             std::int32_t sum = 0;  // at most 127 * 127 * kInt8Depth < 2^31
-            for (Index k = 0; k < K; ++k)
-                sum += codes[static_cast<std::size_t>(k)] * w.code(n, k);
+            for (Index k = 0; k < K; ++k) sum += at(codes, k) * w.code(n, k);
             y(r, n) = (scale * w.scale(n)) * static_cast<float>(sum);
             std::vector<float> column;
             column.reserve(places.size());
             for (const Index k : places) column.push_back(static_cast<float>(w.code(n, k)));
             if (!places.empty())
-                y(r, n) = y(r, n) + w.scale(n) * dot(outliers.data(), column.data(),
-                                                     static_cast<Index>(column.size()));
+                y(r, n) = y(r, n) +
+                          w.scale(n) * dot(outliers.data(), column.data(), std::ssize(column));
         }
     }
 }

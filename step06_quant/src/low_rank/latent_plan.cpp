@@ -11,8 +11,7 @@ PackedMatrix transposed(const Basis& basis, Index rank) {
     Tensor rows({rank, basis.size});
     for (Index j = 0; j < rank; ++j)
         for (Index n = 0; n < basis.size; ++n)
-            rows(j, n) =
-                static_cast<float>(basis.u[static_cast<std::size_t>(n * basis.size + j)]);
+            rows(j, n) = static_cast<float>(at(basis.u, n * basis.size + j));
     return PackedMatrix::pack(rows.view());
 }
 
@@ -39,10 +38,9 @@ LatentLayer::LatentLayer(const KvShape& shape,
     values = Tensor({shape.kv_heads, of_values, padded(D)});
     for (Index n = 0; n < N; ++n) {
         for (Index j = 0; j < of_keys; ++j)
-            keys(n, j) = static_cast<float>(key_basis.u[static_cast<std::size_t>(n * N + j)]);
+            keys(n, j) = static_cast<float>(at(key_basis.u, n * N + j));
         for (Index j = 0; j < of_values; ++j)
-            values(n / D, j, n % D) =
-                static_cast<float>(value_basis.u[static_cast<std::size_t>(n * N + j)]);
+            values(n / D, j, n % D) = static_cast<float>(at(value_basis.u, n * N + j));
     }
 }
 
@@ -57,7 +55,7 @@ LatentPlan::LatentPlan(std::shared_ptr<const Model> of,
           "latents: kept as f32 or int8, not as ", format->name);
     check(model->rope.positions() > 0, "latents: expected a model with RoPE, found ",
           architecture_name(model->config.architecture));
-    const auto L = static_cast<std::size_t>(shape.layers);
+    const auto L = usize(shape.layers);
     check(bases.keys.size() == L && bases.values.size() == L && ranks.keys.size() == L &&
               ranks.values.size() == L,
           "latents: bases or ranks of another number of layers than ", L);

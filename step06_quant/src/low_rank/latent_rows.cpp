@@ -55,26 +55,22 @@ Index Latents::allocated_bytes() const {
 
 void Latents::write(Index slot, const float* row) {
     check(slot >= 0 && slot < slots(), "latents: there is no slot ", slot, " of ", slots());
-    check(all_finite({row, static_cast<std::size_t>(rank_)}), "latents: slot ", slot,
+    check(all_finite({row, usize(rank_)}), "latents: slot ", slot,
           " would hold a number that is not finite");
     const Index from = place(slot, 0), stride = across_ ? kTile : 1;
     if (format_ == &formats::int8)
-        scales_[static_cast<std::size_t>(slot)] =
-            quantize_int8(row, 1, rank_, codes_.data() + from, stride);
+        at(scales_, slot) = quantize_int8(row, 1, rank_, codes_.data() + from, stride);
     else
-        for (Index j = 0; j < rank_; ++j)
-            floats_[static_cast<std::size_t>(from + j * stride)] = row[j];
+        for (Index j = 0; j < rank_; ++j) at(floats_, from + j * stride) = row[j];
 }
 
 const float* Latents::tile(Index tile, std::vector<float>& scratch) const {
     const Index first = tile * kTile * rank_;
     if (format_ == &formats::f32) return floats_.data() + first;
-    scratch.resize(std::max(scratch.size(), static_cast<std::size_t>(kTile * rank_)));
+    scratch.resize(std::max(scratch.size(), usize(kTile * rank_)));
     for (Index i = 0; i < kTile * rank_; ++i) {
         const Index slot = tile * kTile + (across_ ? i % kTile : i / rank_);
-        scratch[static_cast<std::size_t>(i)] =
-            static_cast<float>(codes_[static_cast<std::size_t>(first + i)]) *
-            scales_[static_cast<std::size_t>(slot)];
+        at(scratch, i) = static_cast<float>(at(codes_, first + i)) * at(scales_, slot);
     }
     return scratch.data();
 }
@@ -99,7 +95,7 @@ LatentRows::LatentRows(std::shared_ptr<const LatentPlan> plan,
     : LayerRows(slots, plan->shape.kv_heads, plan->shape.head_dim),
       plan_(std::move(plan)),
       layer_(layer),
-      matrices_(plan_->layers.at(static_cast<std::size_t>(layer))),
+      matrices_(plan_->layers.at(usize(layer))),
       level_(level),
       kernels_(tensor_kernels(level)),
       keys_(slots, matrices_.key_rank, true, plan_->format),
@@ -134,7 +130,7 @@ void LatentRows::project(const PackedMatrix& matrix,
                          Latents& to) {
     const Index T = rows.dim(0), H = rows.dim(1), D = rows.dim(2);
     const auto scratch = [](std::vector<float>& list, const Shape& shape) {
-        list.resize(std::max(list.size(), static_cast<std::size_t>(shape.size())));
+        list.resize(std::max(list.size(), usize(shape.size())));
         return View<float>(list.data(), shape);
     };
     const View<float> together = scratch(together_, {T, H * D}),
@@ -165,12 +161,12 @@ const float* LatentRows::read_values(Index kv_head, Index tile, float* scratch) 
 // ANCHOR_END: again
 
 float LatentRows::key(Index kv_head, Index slot, Index i) const {
-    std::vector<float> tile(static_cast<std::size_t>(kTile * padded_dim_));
+    std::vector<float> tile(usize(kTile * padded_dim_));
     return read_keys(kv_head, slot / kTile, tile.data())[i * kTile + slot % kTile];
 }
 
 float LatentRows::value(Index kv_head, Index slot, Index i) const {
-    std::vector<float> tile(static_cast<std::size_t>(kTile * padded_dim_));
+    std::vector<float> tile(usize(kTile * padded_dim_));
     return read_values(kv_head, slot / kTile, tile.data())[slot % kTile * padded_dim_ + i];
 }
 

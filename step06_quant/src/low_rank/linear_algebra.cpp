@@ -54,10 +54,10 @@ bool sweep(std::vector<double>& a, std::vector<double>& turns, Index rows, Index
 }  // namespace
 
 LeftSvd left_svd(std::vector<double> a, Index rows, Index columns) {
-    check(rows > 0 && columns > 0 && static_cast<Index>(a.size()) == rows * columns,
-          "svd: ", a.size(), " numbers are not [", rows, ", ", columns, "]");
-    std::vector<double> turns(static_cast<std::size_t>(rows * rows), 0.0);
-    for (Index i = 0; i < rows; ++i) turns[static_cast<std::size_t>(i * rows + i)] = 1.0;
+    check(rows > 0 && columns > 0 && std::ssize(a) == rows * columns, "svd: ", a.size(),
+          " numbers are not [", rows, ", ", columns, "]");
+    std::vector<double> turns(usize(rows * rows), 0.0);
+    for (Index i = 0; i < rows; ++i) at(turns, i * rows + i) = 1.0;
     for (int i = 0; i < 60 && sweep(a, turns, rows, columns); ++i) {
     }
     // a = turns * original, with orthogonal rows: original = turns transposed * a.
@@ -66,34 +66,31 @@ LeftSvd left_svd(std::vector<double> a, Index rows, Index columns) {
         const double* const row = a.data() + i * columns;
         lengths.push_back(std::sqrt(dot_double(row, row, columns)));
     }
-    std::vector<Index> order(static_cast<std::size_t>(rows));
+    std::vector<Index> order(usize(rows));
     std::iota(order.begin(), order.end(), Index{0});
-    std::stable_sort(order.begin(), order.end(), [&](Index i, Index j) {
-        return lengths[static_cast<std::size_t>(i)] > lengths[static_cast<std::size_t>(j)];
-    });
+    std::stable_sort(order.begin(), order.end(),
+                     [&](Index i, Index j) { return at(lengths, i) > at(lengths, j); });
     LeftSvd svd{rows, std::vector<double>(turns.size()), {}};
     for (Index j = 0; j < rows; ++j) {
-        const Index from = order[static_cast<std::size_t>(j)];
-        svd.values.push_back(lengths[static_cast<std::size_t>(from)]);
-        for (Index i = 0; i < rows; ++i)
-            svd.u[static_cast<std::size_t>(i * rows + j)] =
-                turns[static_cast<std::size_t>(from * rows + i)];
+        const Index from = at(order, j);
+        svd.values.push_back(at(lengths, from));
+        for (Index i = 0; i < rows; ++i) at(svd.u, i * rows + j) = at(turns, from * rows + i);
     }
     return svd;
 }
 
 std::vector<double> cholesky(std::span<const double> a, Index n, double damping) {
-    check(n > 0 && static_cast<Index>(a.size()) == n * n, "cholesky: ", a.size(),
-          " numbers are not [", n, ", ", n, "]");
+    check(n > 0 && std::ssize(a) == n * n, "cholesky: ", a.size(), " numbers are not [", n,
+          ", ", n, "]");
     double mean = 0;
-    for (Index i = 0; i < n; ++i) mean += a[static_cast<std::size_t>(i * n + i)];
+    for (Index i = 0; i < n; ++i) mean += at(a, i * n + i);
     mean /= static_cast<double>(n);
     std::vector<double> lower(a.size(), 0.0);
     for (Index i = 0; i < n; ++i)
         for (Index j = 0; j <= i; ++j) {
             double *const row = lower.data() + i * n, *const column = lower.data() + j * n;
-            const double left = a[static_cast<std::size_t>(i * n + j)] +
-                                (i == j ? damping * mean : 0.0) - dot_double(row, column, j);
+            const double left =
+                at(a, i * n + j) + (i == j ? damping * mean : 0.0) - dot_double(row, column, j);
             check(i != j || left > 0, "cholesky: the matrix is not positive definite at row ",
                   i);
             row[j] = i == j ? std::sqrt(left) : left / column[j];

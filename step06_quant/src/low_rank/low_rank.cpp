@@ -17,13 +17,12 @@ std::vector<double> as_doubles(const Tensor& w) {
 // w [N, C] times the lower triangle [C, C].
 std::vector<double> times_lower(const Tensor& w, const std::vector<double>& lower) {
     const Index N = w.dim(0), C = w.dim(1);
-    std::vector<double> product(static_cast<std::size_t>(N * C), 0.0);
+    std::vector<double> product(usize(N * C), 0.0);
     for (Index n = 0; n < N; ++n)
         for (Index i = 0; i < C; ++i) {
             const double weight = static_cast<double>(w(n, i));
             for (Index j = 0; j <= i; ++j)
-                product[static_cast<std::size_t>(n * C + j)] +=
-                    weight * lower[static_cast<std::size_t>(i * C + j)];
+                at(product, n * C + j) += weight * at(lower, i * C + j);
         }
     return product;
 }
@@ -84,24 +83,22 @@ std::vector<double> output_errors(const Basis& basis,
                                   const Tensor& w,
                                   std::span<const double> gram) {
     const Index N = w.dim(0), C = w.dim(1);
-    check(N == basis.size && static_cast<Index>(gram.size()) == C * C,
-          "low rank: an error of another matrix");
-    std::vector<double> left(static_cast<std::size_t>(N + 1), 0.0);  // from rank j on
-    std::vector<double> row(static_cast<std::size_t>(C));
+    check(N == basis.size && std::ssize(gram) == C * C, "low rank: an error of another matrix");
+    std::vector<double> left(usize(N + 1), 0.0);  // from rank j on
+    std::vector<double> row(usize(C));
     for (Index j = N; j-- > 0;) {
         std::fill(row.begin(), row.end(), 0.0);
         for (Index n = 0; n < N; ++n)
             for (Index k = 0; k < C; ++k)
-                row[static_cast<std::size_t>(k)] +=
-                    basis.u[static_cast<std::size_t>(n * N + j)] * static_cast<double>(w(n, k));
+                at(row, k) += at(basis.u, n * N + j) * static_cast<double>(w(n, k));
         double square = 0;
         for (Index i = 0; i < C; ++i) {
             const double* const products = gram.data() + i * C;
             double sum = 0;
-            for (Index k = 0; k < C; ++k) sum += products[k] * row[static_cast<std::size_t>(k)];
-            square += row[static_cast<std::size_t>(i)] * sum;
+            for (Index k = 0; k < C; ++k) sum += products[k] * at(row, k);
+            square += at(row, i) * sum;
         }
-        const auto at = static_cast<std::size_t>(j);
+        const auto at = usize(j);
         left[at] = left[at + 1] + std::max(square, 0.0);
     }
     const double all = left[0];

@@ -20,8 +20,8 @@ std::shared_ptr<InputStatistics> Calibration::open(std::vector<std::string> tens
     auto seen = std::make_shared<InputStatistics>();
     seen->tensors = std::move(tensors);
     seen->channels = channels;
-    seen->max_abs.assign(static_cast<std::size_t>(channels), 0.0f);
-    seen->sum_abs.assign(static_cast<std::size_t>(channels), 0.0);
+    seen->max_abs.assign(usize(channels), 0.0f);
+    seen->sum_abs.assign(usize(channels), 0.0);
     for (const std::string& tensor : seen->tensors) by_tensor_[tensor] = seen;
     all_.push_back(seen);
     return seen;
@@ -54,10 +54,9 @@ const RecordedMatrix& recorded(const Matrix& matrix) {
 // gram += x transposed times x. Each number is one chain over the rows; threads share channels.
 void add_gram(const View<const float>& x, ThreadPool& pool, std::vector<double>& gram) {
     const Index R = x.dim(0), K = x.dim(1);
-    std::vector<double> rows(static_cast<std::size_t>(R * K));
+    std::vector<double> rows(usize(R * K));
     for (Index r = 0; r < R; ++r)
-        for (Index k = 0; k < K; ++k)
-            rows[static_cast<std::size_t>(r * K + k)] = static_cast<double>(x(r, k));
+        for (Index k = 0; k < K; ++k) at(rows, r * K + k) = static_cast<double>(x(r, k));
     pool.run(K, [&](Index i) {
         double* const out = gram.data() + i * K;
         for (Index r = 0; r < R; ++r) {
@@ -111,7 +110,7 @@ std::unique_ptr<Matrix> RecordingEngine::load_matrix(std::span<const TensorInfo*
     auto matrix = std::make_unique<RecordedMatrix>(std::move(exact),
                                                    calibration_.open(std::move(names), K));
     matrix->keeps_inputs = inputs;
-    if (gram) matrix->seen->gram.assign(static_cast<std::size_t>(K * K), 0.0);
+    if (gram) matrix->seen->gram.assign(usize(K * K), 0.0);
     return matrix;
 }
 
@@ -126,9 +125,9 @@ void RecordingEngine::linear(const Matrix& w,
     for (Index r = 0; r < rows.dim(0); ++r)
         for (Index k = 0; k < seen.channels; ++k) {
             const float size = std::fabs(rows(r, k));
-            float& largest = seen.max_abs[static_cast<std::size_t>(k)];
+            float& largest = at(seen.max_abs, k);
             largest = size > largest ? size : largest;
-            seen.sum_abs[static_cast<std::size_t>(k)] += static_cast<double>(size);
+            at(seen.sum_abs, k) += static_cast<double>(size);
             if (matrix.keeps_inputs) seen.inputs.push_back(rows(r, k));
         }
     if (!seen.gram.empty()) add_gram(rows, pool(), seen.gram);

@@ -19,7 +19,7 @@ T load(const std::byte* from) {
 
 class Writer {
 public:
-    explicit Writer(Index bytes) { bytes_.reserve(static_cast<std::size_t>(bytes)); }
+    explicit Writer(Index bytes) { bytes_.reserve(usize(bytes)); }
 
     template <class T>
     void put(T value) {
@@ -47,8 +47,8 @@ inline void check_bytes(const WeightCodec& codec,
     check(w.rank() == 2 && codec.takes(w.dim(1)), codec.name(), ": cannot decode into ",
           w.shape());
     const Index expected = codec.bytes(w.dim(0), w.dim(1));
-    check(static_cast<Index>(bytes.size()) == expected, codec.name(), ": expected ", expected,
-          " bytes for ", w.shape(), ", found ", bytes.size());
+    check(std::ssize(bytes) == expected, codec.name(), ": expected ", expected, " bytes for ",
+          w.shape(), ", found ", bytes.size());
 }
 
 }  // namespace kvlab::codec

@@ -20,7 +20,7 @@ void EditedWeights::release(const TensorInfo& tensor) const {
 
 TensorInfo& EditedWeights::editable(std::string_view tensor_name) {
     const TensorInfo& info = tensor(tensor_name);
-    return tensors_[static_cast<std::size_t>(&info - tensors_.data())];
+    return at(tensors_, &info - tensors_.data());
 }
 
 void EditedWeights::replace(std::string_view tensor_name, Tensor numbers) {
@@ -36,9 +36,8 @@ void EditedWeights::replace(std::string_view tensor_name,
                             TensorType type,
                             std::vector<std::byte> bytes) {
     TensorInfo& info = editable(tensor_name);
-    check(static_cast<Index>(bytes.size()) == bytes_for(type, info.shape.size()), name(), ": ",
-          tensor_name, ": ", bytes.size(), " bytes are not ", info.shape, " in ",
-          type_name(type));
+    check(std::ssize(bytes) == bytes_for(type, info.shape.size()), name(), ": ", tensor_name,
+          ": ", bytes.size(), " bytes are not ", info.shape, " in ", type_name(type));
     bytes_.push_back(std::move(bytes));
     info.type = type;
     info.bytes = bytes_.back();

@@ -17,21 +17,17 @@ constexpr Index kColumnBlock = 128;  // the paper's B: columns after which the r
 // A square matrix in double, [K, K], row-major.
 class Square {
 public:
-    explicit Square(Index K) : K_(K), numbers_(static_cast<std::size_t>(K * K)) {}
+    explicit Square(Index K) : K_(K), numbers_(usize(K * K)) {}
 
     Square(std::span<const double> numbers, Index K)
         : K_(K), numbers_(numbers.begin(), numbers.end()) {
-        check(static_cast<Index>(numbers.size()) == K * K, "gptq: expected ", K, " x ", K,
-              " numbers, found ", numbers.size());
+        check(std::ssize(numbers) == K * K, "gptq: expected ", K, " x ", K, " numbers, found ",
+              numbers.size());
     }
 
-    double& operator()(Index i, Index j) {
-        return numbers_[static_cast<std::size_t>(i * K_ + j)];
-    }
+    double& operator()(Index i, Index j) { return at(numbers_, i * K_ + j); }
 
-    double operator()(Index i, Index j) const {
-        return numbers_[static_cast<std::size_t>(i * K_ + j)];
-    }
+    double operator()(Index i, Index j) const { return at(numbers_, i * K_ + j); }
 
     Index size() const { return K_; }
 
@@ -98,8 +94,7 @@ double group_error(std::span<const float> w,
     };
     double total = 0;
     for (std::size_t i = 0; i < w.size(); ++i) {
-        const double* const row =
-            &gram[static_cast<std::size_t>((first + static_cast<Index>(i)) * K + first)];
+        const double* const row = &at(gram, (first + static_cast<Index>(i)) * K + first);
         double sum = 0;
         for (std::size_t j = 0; j < w.size(); ++j) sum += row[j] * off(j);
         total += off(i) * sum;
@@ -109,7 +104,7 @@ double group_error(std::span<const float> w,
 
 Grid grid_of_group(std::span<const double> row, Index first, Index group, int bits) {
     const auto begin = row.begin() + first;
-    const auto end = row.begin() + std::min(first + group, static_cast<Index>(row.size()));
+    const auto end = row.begin() + std::min(first + group, std::ssize(row));
     const auto [least, most] = std::minmax_element(begin, end);
     return grid_of(static_cast<float>(*least), static_cast<float>(*most), bits);
 }
@@ -122,7 +117,7 @@ void gptq_row(std::span<double> row,  // [K], changed on the way
               int bits,
               Index group,
               float* out) {
-    const auto K = static_cast<Index>(row.size());
+    const auto K = std::ssize(row);
     Grid grid;
     std::vector<double> block, errors;
     for (Index first = 0; first < K; first += kColumnBlock) {
@@ -132,18 +127,16 @@ void gptq_row(std::span<double> row,  // [K], changed on the way
         for (Index i = first; i < last; ++i) {
             if (i % group == 0) grid = grid_of_group(row, i, group, bits);
             const double* line = u.data() + i * K;
-            const double w = block[static_cast<std::size_t>(i - first)];
+            const double w = at(block, i - first);
             out[i] = grid.nearest(static_cast<float>(w));
             const double error = (w - static_cast<double>(out[i])) / line[i];
-            for (Index j = i + 1; j < last; ++j)
-                block[static_cast<std::size_t>(j - first)] -= error * line[j];
+            for (Index j = i + 1; j < last; ++j) at(block, j - first) -= error * line[j];
             errors.push_back(error);
         }
         for (Index i = first; i < last; ++i) {
-            const double error = errors[static_cast<std::size_t>(i - first)];
+            const double error = at(errors, i - first);
             const double* line = u.data() + i * K;
-            for (Index j = last; j < K; ++j)
-                row[static_cast<std::size_t>(j)] -= error * line[j];
+            for (Index j = last; j < K; ++j) at(row, j) -= error * line[j];
         }
     }
 }
@@ -170,20 +163,17 @@ double product_error(const View<const float>& w,
                      std::span<const double> gram) {
     const Index K = w.dim(1);
     check_shape(q, w.shape(), "product error: q");
-    check(static_cast<Index>(gram.size()) == K * K, "product error: ", gram.size(),
-          " products for ", K, " columns");
-    std::vector<double> off(static_cast<std::size_t>(K));
+    check(std::ssize(gram) == K * K, "product error: ", gram.size(), " products for ", K,
+          " columns");
+    std::vector<double> off(usize(K));
     double total = 0;
     for (Index n = 0; n < w.dim(0); ++n) {
         for (Index k = 0; k < K; ++k)
-            off[static_cast<std::size_t>(k)] =
-                static_cast<double>(w(n, k)) - static_cast<double>(q(n, k));
+            at(off, k) = static_cast<double>(w(n, k)) - static_cast<double>(q(n, k));
         for (Index i = 0; i < K; ++i) {
             double sum = 0;
-            for (Index j = 0; j < K; ++j)
-                sum += gram[static_cast<std::size_t>(i * K + j)] *
-                       off[static_cast<std::size_t>(j)];
-            total += off[static_cast<std::size_t>(i)] * sum;
+            for (Index j = 0; j < K; ++j) sum += at(gram, i * K + j) * at(off, j);
+            total += at(off, i) * sum;
         }
     }
     return total;
@@ -198,11 +188,11 @@ Tensor gptq_round(const View<const float>& w,
     const Square h = damped(gram, K, damping);
     const std::vector<double> u = cholesky_of_inverse(h.numbers(), K);
     Tensor out({N, K});
-    std::vector<double> row(static_cast<std::size_t>(K));
+    std::vector<double> row(usize(K));
     for (Index n = 0; n < N; ++n) {
         for (Index k = 0; k < K; ++k) {
-            const bool dead = gram[static_cast<std::size_t>(k * K + k)] == 0;
-            row[static_cast<std::size_t>(k)] = dead ? 0 : static_cast<double>(w(n, k));
+            const bool dead = at(gram, k * K + k) == 0;
+            at(row, k) = dead ? 0 : static_cast<double>(w(n, k));
         }
         gptq_row(row, u, bits, group, &out(n, 0));
     }
@@ -222,11 +212,10 @@ Tensor scaled_round(const View<const float>& w,
                     Index group) {
     Tensor scaled(w.shape());
     for (Index n = 0; n < w.dim(0); ++n)
-        for (Index k = 0; k < w.dim(1); ++k)
-            scaled(n, k) = w(n, k) * s[static_cast<std::size_t>(k)];
+        for (Index k = 0; k < w.dim(1); ++k) scaled(n, k) = w(n, k) * at(s, k);
     Tensor out = rtn_round(scaled.view(), bits, group);
     for (Index n = 0; n < w.dim(0); ++n)
-        for (Index k = 0; k < w.dim(1); ++k) out(n, k) /= s[static_cast<std::size_t>(k)];
+        for (Index k = 0; k < w.dim(1); ++k) out(n, k) /= at(s, k);
     return out;
 }
 
@@ -237,17 +226,15 @@ Tensor clipped_round(const View<const float>& w,
                      int bits,
                      Index group) {
     const Index N = w.dim(0), K = w.dim(1);
-    check(static_cast<Index>(s.size()) == K && static_cast<Index>(gram.size()) == K * K &&
-              group > 0,
-          "awq: ", s.size(), " scales, ", gram.size(), " products and groups of ", group,
-          " for ", K, " columns");
+    check(std::ssize(s) == K && std::ssize(gram) == K * K && group > 0, "awq: ", s.size(),
+          " scales, ", gram.size(), " products and groups of ", group, " for ", K, " columns");
     Tensor out({N, K});
     std::vector<float> rounded;
     for (Index n = 0; n < N; ++n) {
         check(all_finite(w[n].flat()), "awq: row ", n, " has a number that is not finite");
         for (Index first = 0; first < K; first += group) {
-            const auto begin = static_cast<std::size_t>(first);
-            const auto size = static_cast<std::size_t>(std::min(group, K - first));
+            const auto begin = usize(first);
+            const auto size = usize(std::min(group, K - first));
             const std::span<const float> part = w[n].flat().subspan(begin, size);
             double least = std::numeric_limits<double>::infinity();
             for (int percent = 100; percent >= 50; percent -= 5) {

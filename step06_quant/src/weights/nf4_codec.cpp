@@ -109,12 +109,12 @@ public:
     void decode(std::span<const std::byte> in, const View<float>& w) const override {
         codec::check_bytes(*this, in, w);
         const std::span<float> x = w.flat();
-        const auto numbers = static_cast<Index>(x.size());
+        const auto numbers = std::ssize(x);
         const std::byte* codes = in.data() + header_bytes(numbers);
         for (Index i = 0; i < numbers; ++i) {
             const int pair = std::to_integer<int>(codes[i / 2]);
-            x[static_cast<std::size_t>(i)] = magnitude(in.data(), numbers, i / kBlock) *
-                                             kLevels[i % 2 == 0 ? pair >> 4 : pair & 15];
+            at(x, i) = magnitude(in.data(), numbers, i / kBlock) *
+                       kLevels[i % 2 == 0 ? pair >> 4 : pair & 15];
         }
     }
 

@@ -160,7 +160,7 @@ QuantizedWeights awq_weights(const WeightSource& base,
     const Config config = Config::from_metadata(base.metadata());
     return calibrated(
         base, text, options, false, [&](const InputStatistics& input, EditedWeights& to) {
-            std::vector<float> scales(static_cast<std::size_t>(input.channels), 1.0f);
+            std::vector<float> scales(usize(input.channels), 1.0f);
             const bool absorbed = !ends_with(input.tensors.front(), "attn_output.weight") ||
                                   config.heads == config.kv_heads;
             if (absorbed) scales = best_scales(input, to, options);

@@ -28,7 +28,7 @@ public:
 
     std::vector<std::byte> encode(const View<const float>& w) const override {
         codec::check_matrix(*this, w);
-        std::vector<std::byte> out(static_cast<std::size_t>(bytes(w.dim(0), w.dim(1))));
+        std::vector<std::byte> out(usize(bytes(w.dim(0), w.dim(1))));
         quantize(type_, w.flat(), out);
         return out;
     }
@@ -55,7 +55,7 @@ public:
     std::vector<std::byte> encode(const View<const float>& w) const override {
         codec::check_matrix(*this, w);
         const Index N = w.dim(0), K = w.dim(1);
-        std::vector<std::byte> out(static_cast<std::size_t>(bytes(N, K)));
+        std::vector<std::byte> out(usize(bytes(N, K)));
         auto* codes = reinterpret_cast<std::int8_t*>(out.data() + N * kFloat);
         for (Index n = 0; n < N; ++n, codes += K) {
             const float scale = quantize_int8(&w(n, 0), 1, K, codes, 1);
@@ -117,7 +117,7 @@ public:
     std::vector<std::byte> encode(const View<const float>& w) const override {
         codec::check_matrix(*this, w);
         const Index K = w.dim(1);
-        std::vector<std::byte> out(static_cast<std::size_t>(bytes(w.dim(0), K)));
+        std::vector<std::byte> out(usize(bytes(w.dim(0), K)));
         for (Index n = 0; n < w.dim(0); ++n) {
             std::byte* row = out.data() + n * row_bytes(K);
             BitStream codes(row + groups(K) * kHeader);
@@ -137,7 +137,7 @@ public:
     void decode(std::span<const std::byte> in, const View<float>& w) const override {
         codec::check_bytes(*this, in, w);
         const Index K = w.dim(1);
-        std::vector<std::byte> row(static_cast<std::size_t>(row_bytes(K)));
+        std::vector<std::byte> row(usize(row_bytes(K)));
         for (Index n = 0; n < w.dim(0); ++n) {
             std::copy_n(in.data() + n * row_bytes(K), row_bytes(K), row.data());
             BitStream codes(row.data() + groups(K) * kHeader);
@@ -161,9 +161,8 @@ private:
 
     template <class Number>
     std::span<Number> group_of(std::span<Number> row, Index g) const {
-        const auto first = static_cast<std::size_t>(g * group_);
-        return row.subspan(first,
-                           std::min(static_cast<std::size_t>(group_), row.size() - first));
+        const auto first = usize(g * group_);
+        return row.subspan(first, std::min(usize(group_), row.size() - first));
     }
 
     int bits_;

@@ -44,7 +44,7 @@ using ChannelScales = std::vector<float>;
 void scale_columns(EditedWeights& weights, const std::string& name, const ChannelScales& by) {
     Tensor w = to_f32(weights.tensor(name));
     for (Index n = 0; n < w.dim(0); ++n)
-        for (Index k = 0; k < w.dim(1); ++k) w(n, k) *= by[static_cast<std::size_t>(k)];
+        for (Index k = 0; k < w.dim(1); ++k) w(n, k) *= at(by, k);
     weights.replace(name, std::move(w));
 }
 
@@ -52,7 +52,7 @@ void scale_columns(EditedWeights& weights, const std::string& name, const Channe
 void divide_rows(EditedWeights& weights, const std::string& name, const ChannelScales& by) {
     Tensor w = to_f32(weights.tensor(name));
     const Index width = w.size() / w.dim(0);
-    for (Index i = 0; i < w.size(); ++i) w.data()[i] /= by[static_cast<std::size_t>(i / width)];
+    for (Index i = 0; i < w.size(); ++i) w.data()[i] /= at(by, i / width);
     weights.replace(name, std::move(w));
 }
 
@@ -62,10 +62,10 @@ ChannelScales column_maxima(const EditedWeights& weights,
     ChannelScales maxima;
     for (const std::string& name : readers) {
         const Tensor w = to_f32(weights.tensor(name));
-        maxima.resize(static_cast<std::size_t>(w.dim(1)), 0.0f);
+        maxima.resize(usize(w.dim(1)), 0.0f);
         for (Index n = 0; n < w.dim(0); ++n)
             for (Index k = 0; k < w.dim(1); ++k) {
-                float& most = maxima[static_cast<std::size_t>(k)];
+                float& most = at(maxima, k);
                 most = std::max(most, std::fabs(w(n, k)));
             }
     }
@@ -112,10 +112,9 @@ void smooth_out(EditedWeights& weights,
     const ChannelScales columns = column_maxima(weights, {blk + "attn_output.weight"});
     const auto place = [&](std::size_t channel) {
         const Index h = static_cast<Index>(channel) / c.head_dim;
-        return static_cast<std::size_t>(h / c.group() * c.head_dim +
-                                        static_cast<Index>(channel) % c.head_dim);
+        return usize(h / c.group() * c.head_dim + static_cast<Index>(channel) % c.head_dim);
     };
-    const auto values = static_cast<std::size_t>(c.kv_heads * c.head_dim);
+    const auto values = usize(c.kv_heads * c.head_dim);
     ChannelScales x(values, 0.0f), w(values, 0.0f);
     for (std::size_t channel = 0; channel < inputs.size(); ++channel) {
         x[place(channel)] = std::max(x[place(channel)], inputs[channel]);
@@ -162,8 +161,8 @@ void inject_outlier(EditedWeights& weights, Index channel, float factor) {
           " is outside of a width of ", c.dim);
     check(is_finite(factor) && factor > 0, "outlier: a factor of ", factor);
     // The folding of smooth(), with a scale below 1.
-    ChannelScales scales(static_cast<std::size_t>(c.dim), 1.0f);
-    scales[static_cast<std::size_t>(channel)] = 1.0f / factor;
+    ChannelScales scales(usize(c.dim), 1.0f);
+    at(scales, channel) = 1.0f / factor;
     for (const NormSite& site : norm_sites(c)) {
         for (const std::string& vector : site.vectors) divide_rows(weights, vector, scales);
         for (const std::string& reader : site.readers) scale_columns(weights, reader, scales);

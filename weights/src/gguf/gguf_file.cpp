@@ -20,7 +20,7 @@ public:
     GgufParser(std::span<const std::byte> bytes, std::string name) : bytes_(bytes) {
         file_.name_ = std::move(name);
         file_.metadata_ = Metadata(file_.name_);
-        file_.file_bytes_ = static_cast<Index>(bytes.size());
+        file_.file_bytes_ = std::ssize(bytes);
     }
 
     GgufFile parse() {
@@ -60,7 +60,7 @@ private:
     std::string_view read_string(const char* field) {
         const auto length = read<std::uint64_t>(field);
         check_fits(length, 1, field);
-        const auto text = take(static_cast<std::size_t>(length), field);
+        const auto text = take(usize(length), field);
         return {reinterpret_cast<const char*>(text.data()), text.size()};
     }
 
@@ -166,7 +166,7 @@ MetaArray GgufParser::array(std::uint32_t type, std::uint64_t count) {
         if (type == Type) {
             check_fits(count, std::is_same_v<T, std::string> ? 8 : sizeof(T), " element count");
             Array result;
-            result.reserve(static_cast<std::size_t>(count));
+            result.reserve(usize(count));
             for (std::uint64_t i = 0; i < count; ++i) result.push_back(element<T>());
             return result;
         }
@@ -218,8 +218,7 @@ void GgufParser::tensor_info(std::uint64_t number) {
 void GgufParser::place_tensors() {
     if (file_.tensors_.empty()) return;
     where_ = "";
-    const auto start = static_cast<std::size_t>(
-        gguf::align_up(static_cast<Index>(position_), file_.alignment_));
+    const auto start = usize(gguf::align_up(static_cast<Index>(position_), file_.alignment_));
     for (std::byte byte : take(start - position_, "padding before the tensor data"))
         check(byte == std::byte{0}, at("padding before the tensor data"),
               ": expected zeros (is a count in the header too small?), found ",
@@ -230,11 +229,11 @@ void GgufParser::place_tensors() {
         const std::uint64_t offset = offsets_[i];
         check(offset % static_cast<std::uint64_t>(file_.alignment_) == 0, at(" offset"),
               ": expected a multiple of ", file_.alignment_, ", found ", offset);
-        const auto size = static_cast<std::size_t>(bytes_for(info.type, info.shape.size()));
+        const auto size = usize(bytes_for(info.type, info.shape.size()));
         check(offset <= left() && size <= left() - offset, at(""), ": expected ", size,
               " bytes of data at offset ", offset, ", found ", left(),
               " bytes of tensor data in the file");
-        info.bytes = bytes_.subspan(start + static_cast<std::size_t>(offset), size);
+        info.bytes = bytes_.subspan(start + usize(offset), size);
     }
     check_overlaps();
 }

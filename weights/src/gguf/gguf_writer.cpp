@@ -99,7 +99,7 @@ void GgufWriter::add(const std::string& name,
         [copy = std::vector<std::byte>(bytes.begin(), bytes.end())](const Put& put) {
             put(copy);
         });
-    const auto expected = static_cast<std::size_t>(tensors_.back().size);
+    const auto expected = usize(tensors_.back().size);
     if (bytes.size() == expected) return;
     tensors_.pop_back();
     throw Error(concat("gguf writer: tensor ", quote(name), ": expected ", expected,
@@ -142,21 +142,20 @@ std::vector<std::byte> GgufWriter::header(const std::string& target, Index align
 void GgufWriter::emit(const std::string& target, const Put& put) const {
     const Index alignment = gguf::alignment_of(metadata_, target);
     std::vector<std::byte> head = header(target, alignment);
-    head.resize(
-        static_cast<std::size_t>(gguf::align_up(static_cast<Index>(head.size()), alignment)));
+    head.resize(usize(gguf::align_up(std::ssize(head), alignment)));
     put(head);
     for (const Pending& tensor : tensors_) {
         const std::string where = target + ": tensor " + quote(tensor.info.name);
         Index done = 0;
         tensor.produce([&](std::span<const std::byte> piece) {
-            done += static_cast<Index>(piece.size());
+            done += std::ssize(piece);
             check(done <= tensor.size, where, ": expected ", tensor.size, " bytes, found more");
             put(piece);
         });
         check(done == tensor.size, where, ": expected ", tensor.size, " bytes, found ", done);
         // The last tensor is padded as well: llama.cpp reads the data in whole alignments.
         const Index padding = gguf::align_up(done, alignment) - done;
-        put(std::vector<std::byte>(static_cast<std::size_t>(padding)));  // zeros
+        put(std::vector<std::byte>(usize(padding)));  // zeros
     }
 }
 

@@ -21,8 +21,8 @@ const TensorInfo& WeightSource::tensor(std::string_view tensor_name,
 }
 
 Tensor to_f32(const TensorInfo& info) {
-    check(static_cast<Index>(info.bytes.size()) == bytes_for(info.type, info.shape.size()),
-          "tensor ", quote(info.name), ": expected ", bytes_for(info.type, info.shape.size()),
+    check(std::ssize(info.bytes) == bytes_for(info.type, info.shape.size()), "tensor ",
+          quote(info.name), ": expected ", bytes_for(info.type, info.shape.size()),
           " bytes, found ", info.bytes.size());
     Tensor values(info.shape);
     dequantize(info.type, info.bytes, values.flat());

@@ -41,11 +41,11 @@ void recode(const std::string& file,
     std::vector<std::byte> out;
     for (Index begin = 0; begin < info.shape.size(); begin += chunk) {
         const Index count = std::min(chunk, info.shape.size() - begin);
-        values.resize(static_cast<std::size_t>(count));
-        out.resize(static_cast<std::size_t>(bytes_for(type, count)));
+        values.resize(usize(count));
+        out.resize(usize(bytes_for(type, count)));
         dequantize(info.type,
-                   info.bytes.subspan(static_cast<std::size_t>(bytes_for(info.type, begin)),
-                                      static_cast<std::size_t>(bytes_for(info.type, count))),
+                   info.bytes.subspan(usize(bytes_for(info.type, begin)),
+                                      usize(bytes_for(info.type, count))),
                    values);
         try {
             quantize(type, values, out);
@@ -110,7 +110,7 @@ ConvertReport convert(const GgufFile& in, const std::filesystem::path& path, Ten
             ++report.converted;
         }
         const Index bytes = bytes_for(target, info.shape.size());
-        report.bytes_in += static_cast<Index>(info.bytes.size());
+        report.bytes_in += std::ssize(info.bytes);
         report.bytes_out += bytes;
         ++report.by_type[target].tensors;
         report.by_type[target].bytes += bytes;

@@ -97,7 +97,7 @@ void quantize_q4_1(const float* x, std::byte* out) {
 // Calls step(number, block) for each block: `elements` numbers apart, `bytes` bytes apart.
 template <class Number, class Byte, class Step>
 void for_blocks(TensorType type, std::span<Number> numbers, Byte* block, Step step) {
-    const auto elements = static_cast<std::size_t>(block_elements(type));
+    const auto elements = usize(block_elements(type));
     const Index bytes = block_bytes(type);
     for (std::size_t i = 0; i < numbers.size(); i += elements, block += bytes)
         step(&numbers[i], block);

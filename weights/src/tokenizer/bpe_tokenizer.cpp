@@ -20,7 +20,7 @@ std::array<int, 0x144> byte_alphabet() {
     for (int b = 0; b < 256; ++b) {
         const bool printable =
             (0x21 <= b && b <= 0x7e) || (0xa1 <= b && b <= 0xac) || b >= 0xae;
-        byte_of[printable ? static_cast<std::size_t>(b) : next++] = b;
+        byte_of[printable ? usize(b) : next++] = b;
     }
     return byte_of;
 }
@@ -56,7 +56,7 @@ struct BpeTokenizer::Workspace {
         }
     };
 
-    Symbol& symbol(Index i) { return symbols[static_cast<std::size_t>(i)]; }
+    Symbol& symbol(Index i) { return at(symbols, i); }
 
     std::vector<Symbol> symbols;
     std::vector<Candidate> queue;
@@ -157,11 +157,11 @@ std::vector<std::vector<Token>> BpeTokenizer::merge_steps(std::string_view word)
 // ANCHOR_END: merge_steps
 
 void BpeTokenizer::merge_word(std::string_view word, Workspace& work) const {
-    const auto size = static_cast<Index>(word.size());
+    const auto size = std::ssize(word);
     work.symbols.clear();
     work.queue.clear();
     for (Index i = 0; i < size; ++i) {
-        const auto byte = static_cast<unsigned char>(word[static_cast<std::size_t>(i)]);
+        const auto byte = static_cast<unsigned char>(at(word, i));
         work.symbols.push_back(
             {byte_tokens_[byte], i - 1, i + 1 < size ? i + 1 : Workspace::kNone});
     }
@@ -206,10 +206,8 @@ void BpeTokenizer::encode_text(std::string_view text,
     Workspace work;
     Index begin = 0;
     for (const Index word_end : split_words(points.codes, pre_)) {
-        const Index end = points.starts[static_cast<std::size_t>(word_end)];
-        merge_word(bytes.substr(static_cast<std::size_t>(begin),
-                                static_cast<std::size_t>(end - begin)),
-                   work);
+        const Index end = at(points.starts, word_end);
+        merge_word(bytes.substr(usize(begin), usize(end - begin)), work);
         begin = end;
         for (const auto& symbol : work.symbols) {
             if (symbol.token >= 0) tokens.push_back(symbol.token);

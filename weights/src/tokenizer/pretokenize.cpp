@@ -24,7 +24,7 @@ public:
 private:
     char32_t code(Index ahead) const {
         const Index i = at_ + ahead;
-        return i < end_ ? codes_[static_cast<std::size_t>(i)] : kNothing;
+        return i < end_ ? at(codes_, i) : kNothing;
     }
 
     bool is(Index ahead, CharClass kind) const {
@@ -76,14 +76,14 @@ PreTokenizer pre_tokenizer_by_name(const std::string& name, const std::string& s
 
 std::vector<Index> split_words(const std::vector<char32_t>& codes, PreTokenizer kind) {
     std::vector<Index> ends;
-    const auto size = static_cast<Index>(codes.size());
+    const auto size = std::ssize(codes);
     const auto split_part = [&](Index begin, Index end) {
         for (Part part(codes, begin, end); !part.done();) ends.push_back(part.next());
     };
     Index begin = 0;
     if (kind == PreTokenizer::smollm) {
         for (Index i = 0; i < size; ++i) {
-            if (char_class(codes[static_cast<std::size_t>(i)]) != CharClass::number) continue;
+            if (char_class(at(codes, i)) != CharClass::number) continue;
             split_part(begin, i);
             ends.push_back(i + 1);
             begin = i + 1;

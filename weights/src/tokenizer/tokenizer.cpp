@@ -120,7 +120,7 @@ std::vector<Token> Tokenizer::encode(std::string_view text,
 
 std::string_view Tokenizer::piece(Token token) const {
     check_index(token, "piece", false);
-    return pieces_[static_cast<std::size_t>(token)];
+    return at(pieces_, token);
 }
 
 std::string Tokenizer::decode(std::span<const Token> tokens) const {

@@ -86,11 +86,11 @@ CodePoints read_code_points(std::string_view text) {
         const Reading one = read_one(text, at);
         if (!one.kept) result.invalid_bytes += static_cast<Index>(one.length);
         result.codes.push_back(one.code);
-        result.starts.push_back(static_cast<Index>(result.bytes.size()));
+        result.starts.push_back(std::ssize(result.bytes));
         append_utf8(result.bytes, one.code);
         at += one.length;
     }
-    result.starts.push_back(static_cast<Index>(result.bytes.size()));
+    result.starts.push_back(std::ssize(result.bytes));
     return result;
 }
 

@@ -18,16 +18,20 @@ namespace kvlab {
 using Index = std::ptrdiff_t;
 
 // Containers of the standard library count in std::size_t, and everything here in Index. So
-// that no loop is full of casts: list[i], which has to be inside of it, and the n things from
-// `first` on.
+// that no line is full of casts: list[i], which has to be inside of it; the n things from
+// `first` on; and a size, n >= 0, as the library takes it.
 template <class List>
 constexpr decltype(auto) at(List&& list, Index i) {
     return list[static_cast<std::size_t>(i)];
 }
 
+constexpr std::size_t usize(Index n) {
+    return static_cast<std::size_t>(n);
+}
+
 template <class T>
 constexpr std::span<T> span_of(T* first, Index n) {
-    return {first, static_cast<std::size_t>(n)};
+    return {first, usize(n)};
 }
 
 // More than any process can address; who asks for more has not meant it.

@@ -33,7 +33,7 @@ public:
     Shape(std::initializer_list<Index> extents)
         : Shape(std::span<const Index>(extents.begin(), extents.size())) {}
 
-    explicit Shape(std::span<const Index> extents) : rank_(static_cast<Index>(extents.size())) {
+    explicit Shape(std::span<const Index> extents) : rank_(std::ssize(extents)) {
         bool wrong = rank_ > kMaxRank, empty = false;
         for (std::size_t axis = 0; axis < extents.size() && !wrong; ++axis) {
             extents_[axis] = extents[axis];
@@ -48,7 +48,7 @@ public:
 
     Index rank() const { return rank_; }
 
-    Index operator[](Index axis) const { return extents_[static_cast<std::size_t>(axis)]; }
+    Index operator[](Index axis) const { return at(extents_, axis); }
 
     Index size() const { return size_; }  // product of the extents; 1 for rank 0
 
@@ -90,7 +90,7 @@ public:
     View(const T* data, Shape shape) : data_(data), shape_(shape) {
         Index stride = 1;
         for (Index axis = shape_.rank() - 1; axis >= 0; --axis) {
-            strides_[static_cast<std::size_t>(axis)] = stride;
+            at(strides_, axis) = stride;
             stride *= shape_[axis];
         }
     }
@@ -108,7 +108,7 @@ public:
 
     Index dim(Index axis) const { return shape_[axis]; }
 
-    Index stride(Index axis) const { return strides_[static_cast<std::size_t>(axis)]; }
+    Index stride(Index axis) const { return at(strides_, axis); }
 
     Index size() const { return shape_.size(); }
 
@@ -117,8 +117,7 @@ public:
     const T& operator()(Indices... indices) const {
         KVLAB_DCHECK(static_cast<Index>(sizeof...(indices)) == rank());
         Index offset = 0, axis = 0;
-        ((offset += checked(indices, axis) * strides_[static_cast<std::size_t>(axis)], ++axis),
-         ...);
+        ((offset += checked(indices, axis) * at(strides_, axis), ++axis), ...);
         return data_[offset];
     }
 
@@ -127,13 +126,11 @@ public:
         check(rank() >= 1 && i >= 0 && i < dim(0), "view: index ", i, " outside of ", shape_);
         std::array<Index, kMaxRank> extents{}, strides{};
         for (Index axis = 1; axis < rank(); ++axis) {
-            extents[static_cast<std::size_t>(axis - 1)] = dim(axis);
-            strides[static_cast<std::size_t>(axis - 1)] = stride(axis);
+            at(extents, axis - 1) = dim(axis);
+            at(strides, axis - 1) = stride(axis);
         }
-        return {
-            data_ + i * stride(0),
-            Shape(std::span<const Index>(extents.data(), static_cast<std::size_t>(rank() - 1))),
-            strides};
+        return {data_ + i * stride(0),
+                Shape(std::span<const Index>(extents.data(), usize(rank() - 1))), strides};
     }
 
     // View of the indices [begin, end) along `axis`: same rank.
@@ -142,11 +139,10 @@ public:
         check(0 <= begin && begin <= end && end <= dim(axis), "view: slice [", begin, ", ", end,
               ") of axis ", axis, " outside of ", shape_);
         std::array<Index, kMaxRank> extents{};
-        for (Index a = 0; a < rank(); ++a) extents[static_cast<std::size_t>(a)] = dim(a);
-        extents[static_cast<std::size_t>(axis)] = end - begin;
+        for (Index a = 0; a < rank(); ++a) at(extents, a) = dim(a);
+        at(extents, axis) = end - begin;
         return {data_ + begin * stride(axis),
-                Shape(std::span<const Index>(extents.data(), static_cast<std::size_t>(rank()))),
-                strides_};
+                Shape(std::span<const Index>(extents.data(), usize(rank()))), strides_};
     }
 
     // Axes a and b exchanged: a transposed look, nothing moves.
@@ -154,13 +150,10 @@ public:
         check(a >= 0 && a < rank() && b >= 0 && b < rank(), "view: axes ", a, ", ", b,
               " outside of ", shape_);
         std::array<Index, kMaxRank> extents{}, strides = strides_;
-        for (Index axis = 0; axis < rank(); ++axis)
-            extents[static_cast<std::size_t>(axis)] = dim(axis);
-        std::swap(extents[static_cast<std::size_t>(a)], extents[static_cast<std::size_t>(b)]);
-        std::swap(strides[static_cast<std::size_t>(a)], strides[static_cast<std::size_t>(b)]);
-        return {data_,
-                Shape(std::span<const Index>(extents.data(), static_cast<std::size_t>(rank()))),
-                strides};
+        for (Index axis = 0; axis < rank(); ++axis) at(extents, axis) = dim(axis);
+        std::swap(at(extents, a), at(extents, b));
+        std::swap(at(strides, a), at(strides, b));
+        return {data_, Shape(std::span<const Index>(extents.data(), usize(rank()))), strides};
     }
 
     // True if the elements lie row-major without gaps.
@@ -176,7 +169,7 @@ public:
     // The elements as a span. Throws Error unless contiguous().
     std::span<const T> flat() const {
         check(contiguous(), "view: flat() of a strided view ", shape_);
-        return {data_, static_cast<std::size_t>(size())};
+        return {data_, usize(size())};
     }
 
 private:
@@ -254,9 +247,9 @@ public:
 
     const float* data() const { return reinterpret_cast<const float*>(data_.data()); }
 
-    std::span<float> flat() { return {data(), static_cast<std::size_t>(size())}; }
+    std::span<float> flat() { return {data(), usize(size())}; }
 
-    std::span<const float> flat() const { return {data(), static_cast<std::size_t>(size())}; }
+    std::span<const float> flat() const { return {data(), usize(size())}; }
 
     View<float> view() { return {data(), shape_}; }
 
@@ -289,7 +282,7 @@ void check_shape(const View<T>& view, const Shape& expected, const char* what) {
 // The same for extents written on the spot, which need not become a Shape to be compared.
 template <class T>
 void check_shape(const View<T>& view, std::initializer_list<Index> expected, const char* what) {
-    bool same = view.rank() == static_cast<Index>(expected.size());
+    bool same = view.rank() == std::ssize(expected);
     for (Index axis = 0; const Index extent : expected)
         same = same && view.dim(axis++) == extent;
     if (!same) [[unlikely]]

@@ -31,7 +31,7 @@ public:
     ThreadPool(const ThreadPool&) = delete;
     ThreadPool& operator=(const ThreadPool&) = delete;
 
-    Index threads() const { return static_cast<Index>(workers_.size()) + 1; }
+    Index threads() const { return std::ssize(workers_) + 1; }
 
     // Calls task(i) for every i in [0, n), returns when all are done, and rethrows the first
     // exception of a task. Throws Error, and runs nothing, while another call is inside.

@@ -28,9 +28,9 @@ public:
 
     // Keys (after RoPE) and values of a layer as the last forward() computed them, both
     // [T, Hkv * D].
-    const Tensor& keys(Index layer) const { return keys_[static_cast<std::size_t>(layer)]; }
+    const Tensor& keys(Index layer) const { return at(keys_, layer); }
 
-    const Tensor& values(Index layer) const { return values_[static_cast<std::size_t>(layer)]; }
+    const Tensor& values(Index layer) const { return at(values_, layer); }
 
 private:
     struct Layer;

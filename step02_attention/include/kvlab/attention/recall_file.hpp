@@ -35,8 +35,7 @@ public:
         if (!answers.is_array() || answers.empty())
             wrong("answer", "an array of places in the text, one at least", answers);
         for (const Json& answer : answers)
-            recall.answers.push_back(
-                index(answer, "answer", static_cast<Index>(recall.text.size()) - 1));
+            recall.answers.push_back(index(answer, "answer", std::ssize(recall.text) - 1));
         return recall;
     }
 

@@ -40,7 +40,7 @@ inline Index bytes_behind_prompt(const Tokenizer& tokenizer,
                                  Index prompt) {
     Index bytes = 0;
     for (Index w = 0; w < windows.count(); ++w)
-        for (const Token token : windows.targets(w).subspan(static_cast<std::size_t>(prompt)))
+        for (const Token token : windows.targets(w).subspan(usize(prompt)))
             bytes += static_cast<Index>(tokenizer.piece(token).size());
     return bytes;
 }

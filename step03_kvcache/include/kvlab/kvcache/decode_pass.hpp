@@ -51,7 +51,7 @@ public:
         : session_(session), context_(context), steps_(steps), stores_(std::move(stores)) {
         const Index vocab = session.model->config.vocab;
         for (const auto& store : stores_) {
-            const auto s = static_cast<Index>(first_.size());
+            const auto s = std::ssize(first_);
             // The first token fed is the text's next one: the same with any engine.
             const std::vector<Token> text = race_text(s, context_ + 1, vocab);
             if (context_ > 0)
@@ -64,7 +64,7 @@ public:
             batch_.push_back({stores_[s].get(), {&next_[s], 1}});
     }
 
-    Index tokens() const { return steps_ * static_cast<Index>(stores_.size()); }
+    Index tokens() const { return steps_ * std::ssize(stores_); }
 
     Index cache_bytes() const {
         Index bytes = 0;
@@ -76,7 +76,7 @@ public:
         for (const auto& store : stores_) store->truncate(context_);
         std::copy(first_.begin(), first_.end(), next_.begin());  // the batch points into next_
         chosen_.clear();
-        chosen_.reserve(static_cast<std::size_t>(steps_));
+        chosen_.reserve(usize(steps_));
         const Stopwatch watch;
         for (Index step = 0; step < steps_; ++step) {
             const View<const float> logits = session_.decoder.forward(batch_);

@@ -59,7 +59,7 @@ public:
     // [steps] the largest |a - b| of a logit.
     const std::vector<double>& max_abs_logits() const { return max_abs_logits_; }
 
-    Index steps() const { return static_cast<Index>(max_ulp_.size()); }
+    Index steps() const { return std::ssize(max_ulp_); }
 
 private:
     Difference compare(const OpRecord& a, const OpRecord& b);

@@ -18,8 +18,7 @@ struct OpRecord {
     std::vector<float> rows;  // [R, width]
 
     std::span<const float> row(Index r) const {
-        return std::span(rows).subspan(static_cast<std::size_t>(r * width),
-                                       static_cast<std::size_t>(width));
+        return std::span(rows).subspan(usize(r * width), usize(width));
     }
 };
 
@@ -44,7 +43,7 @@ private:
 
 // The positions of `rows` rows: all of them, or, of the rows that want logits, the last.
 inline std::span<const Index> positions_of(Index rows, std::span<const Index> positions) {
-    return positions.last(static_cast<std::size_t>(rows));
+    return positions.last(usize(rows));
 }
 
 }  // namespace kvlab

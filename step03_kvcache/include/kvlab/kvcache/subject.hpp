@@ -17,7 +17,7 @@ namespace kvlab {
 // Tokens that any run can make again: for what does not depend on the text.
 inline std::vector<Token> random_text(Index vocab, Index length) {
     Rng rng(42);
-    std::vector<Token> text(static_cast<std::size_t>(length));
+    std::vector<Token> text(usize(length));
     for (Token& token : text) token = static_cast<Token>(rng.below(vocab));
     return text;
 }

@@ -44,7 +44,7 @@ public:
                                  name))) {}
 
     explicit DeviceArray(std::span<const T> values, const char* name = "unnamed")
-        : DeviceArray(static_cast<Index>(values.size()), name) {
+        : DeviceArray(std::ssize(values), name) {
         copy_from(values);
     }
 
@@ -59,13 +59,13 @@ public:
 
     // Throws Error unless there are size() values.
     void copy_from(std::span<const T> values) {
-        check(static_cast<Index>(values.size()) == count_, "device array: expected ", count_,
+        check(std::ssize(values) == count_, "device array: expected ", count_,
               " values, found ", values.size());
         copy_bytes_to_device(data_, values.data(), count_ * kSize);
     }
 
     std::vector<T> to_host() const {
-        std::vector<T> values(static_cast<std::size_t>(count_));
+        std::vector<T> values(usize(count_));
         copy_bytes_to_host(values.data(), data_, count_ * kSize);
         return values;
     }

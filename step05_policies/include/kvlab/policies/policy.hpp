@@ -27,9 +27,9 @@ struct HeadSlots {
     float* state = nullptr;                   // [state_rows, stride]
     Index stride = 0;
 
-    Index slots() const { return static_cast<Index>(positions.size()); }
+    Index slots() const { return std::ssize(positions); }
 
-    Index position(Index slot) const { return positions[static_cast<std::size_t>(slot)]; }
+    Index position(Index slot) const { return at(positions, slot); }
 
     float* row(Index r) const { return state + r * stride; }
 };

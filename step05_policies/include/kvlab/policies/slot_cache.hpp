@@ -69,7 +69,7 @@ public:
 
     std::vector<Index> kept(Index layer, Index kv_head) const override;
 
-    Index held(Index layer) const { return layers_.at(static_cast<std::size_t>(layer)).held; }
+    Index held(Index layer) const { return layers_.at(usize(layer)).held; }
 
     const Policy& policy() const { return *policy_; }
 

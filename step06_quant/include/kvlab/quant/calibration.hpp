@@ -30,7 +30,7 @@ struct InputStatistics {
     std::vector<float> inputs;         // [R, K] the rows themselves; empty unless asked for
 
     double mean_abs(Index channel) const {
-        return sum_abs[static_cast<std::size_t>(channel)] / static_cast<double>(rows);
+        return at(sum_abs, channel) / static_cast<double>(rows);
     }
 };
 

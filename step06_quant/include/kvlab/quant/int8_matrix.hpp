@@ -47,7 +47,7 @@ public:
         return panel(n / kInt8Panel)[place(n % kInt8Panel, k)] - 128;
     }
 
-    float scale(Index n) const { return scales_[static_cast<std::size_t>(n)]; }
+    float scale(Index n) const { return at(scales_, n); }
 
     Index bytes() const;  // codes and scales, as allocated
 

@@ -102,7 +102,7 @@ public:
     // The pieces in a row.
     std::string decode(std::span<const Token> tokens) const;
 
-    Index vocab_size() const { return static_cast<Index>(pieces_.size()); }
+    Index vocab_size() const { return std::ssize(pieces_); }
 
     Token bos() const { return bos_; }  // kNoToken if there is none
 
@@ -135,7 +135,7 @@ protected:
                              std::vector<Token>& tokens,
                              EncodeReport& report) const = 0;
 
-    TokenType type(Token token) const { return types_[static_cast<std::size_t>(token)]; }
+    TokenType type(Token token) const { return at(types_, token); }
 
     // Set by the derived constructor.
     std::vector<std::string> pieces_;  // [V]
