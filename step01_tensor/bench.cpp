@@ -1,6 +1,6 @@
 // bench.cpp - chapter 1: the kernels by themselves, one thread. GFLOP/s counts an fma as two;
-// of_peak is the share of the fma peak, of_DRAM that of the bandwidth, measured by this
-// program.
+// of_peak is the share of the fma peak, of_DRAM that of the bandwidth, measured
+// by this program.
 //
 //   step01_tensor_bench --benchmark_filter=matmul --benchmark_repetitions=5
 #include <benchmark/benchmark.h>

@@ -1,6 +1,6 @@
 // Golden checksums: the same bits from every compiler, optimisation level, SIMD level, thread
-// count and processor. tests/data/golden.txt holds them; this program built any other way must
-// agree.
+// count and processor. tests/data/golden.txt holds them; this program built any other
+// way must agree.
 #include <doctest/doctest.h>
 
 #include <kvlab/attention/cpu_engine.hpp>

@@ -154,8 +154,8 @@ TEST_CASE("1.6 borders: one candidate left is drawn and still uses a random numb
         const std::vector<float> alone = {-3.0f};
         for (int i = 0; i < 5; ++i) CHECK(sampler.sample(alone) == 0);
     }
-    // A choice of one took a number, so that what follows does not depend on how many there
-    // were.
+    // A choice of one took a number, so that what follows does not depend on how
+    // many there were.
     Sampler first({.temperature = 1.0f, .seed = 2}), second({.temperature = 1.0f, .seed = 2});
     first.sample(std::vector<float>{1.0f});
     second.sample(logits);

@@ -49,8 +49,8 @@ void check_row(const std::vector<float>& expected, Write&& write) {
     const Difference d = compare_bits(row, expected);
     CAPTURE(d.first);
     CAPTURE(d.max_ulp);
-    // NaN has many bit patterns and is outside of the contract: it must only be NaN on both
-    // sides.
+    // NaN has many bit patterns and is outside of the contract: it must only be NaN
+    // on both sides.
     for (std::size_t i = 0; i < expected.size(); ++i) {
         if (expected[i] != expected[i])
             REQUIRE(row[i] != row[i]);
@@ -189,8 +189,8 @@ TEST_CASE("1.4 kernels: the measuring loops do what they say") {
         CAPTURE(simd_level_name(level));
         const PeakKernels& peak = peak_kernels(level);
         CHECK(peak.read(ones.data(), 512, 3) == 3 * 512.0f);  // every float, every time
-        // Each chain goes half the way to 1 per step: after many steps the sum counts the
-        // chains.
+        // Each chain goes half the way to 1 per step: after many steps the sum
+        // counts the chains.
         CHECK(peak.fma_chains(100, 5.0f) == static_cast<float>(peak.flops_per_step / 2));
         CHECK(peak.fma_chains(1, 1.0f) > static_cast<float>(peak.flops_per_step / 2));
     }

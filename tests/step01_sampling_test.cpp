@@ -160,8 +160,8 @@ TEST_CASE("1.6 sampling: frequencies follow the softmax") {
 }
 
 TEST_CASE("1.6 sampling: a token of weight 0 is never drawn") {
-    // Many small weights whose plain chain and block sums round differently, then hopeless
-    // tokens.
+    // Many small weights whose plain chain and block sums round differently,
+    // then hopeless tokens.
     std::vector<float> logits(5000);
     Rng rng(3);
     for (std::size_t i = 0; i < 5000; ++i) logits[i] = i < 4990 ? rng.normal() : -1000.0f;

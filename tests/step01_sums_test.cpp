@@ -81,8 +81,8 @@ TEST_CASE("1.2 sums: one rounding per term because fma is not multiply and add")
 }
 
 TEST_CASE("1.2 sums: blocks are 64 terms and not one long chain") {
-    // 2^24 swallows each following 1 in a long chain; in blocks the ones of block 2 add up
-    // first.
+    // 2^24 swallows each following 1 in a long chain; in blocks the ones of block 2
+    // add up first.
     std::vector<float> ones(128, 1.0f), x(128, 1.0f);
     x[0] = 0x1p24f;
     CHECK(sum(x.data(), 128) == 0x1p24f + 64.0f);

@@ -93,8 +93,8 @@ TEST_CASE(
 TEST_CASE(
     "2.1 attention: a large spread of scores agrees online and in two passes up to the stated "
     "limit") {
-    // Rule 3 promises equality for ordinary values; scores up to +-100 in base 2 are far beyond
-    // them.
+    // Rule 3 promises equality for ordinary values; scores up to +-100 in base 2 are
+    // far beyond them.
     ThreadPool pool(1);
     const Index S = 300, D = 16;
     const Tensor q = random_tensor({1, 1, D}, 5, 8.0f), k = random_tensor({S, 1, D}, 6, 4.0f);
@@ -180,8 +180,8 @@ TEST_CASE("2.2 decoder: errors name what is wrong and change nothing") {
 TEST_CASE("2.2 decoder: a number that is not finite is reported where it first appears") {
     const auto source = make_synthetic(small_config(), 1);
     auto engine = make_cpu_engine();
-    // One weight of layer 1's value projection is infinite: its first trace is that layer's
-    // values.
+    // One weight of layer 1's value projection is infinite: its first trace is
+    // that layer's values.
     const TensorInfo& poisoned = source->tensor("blk.1.attn_v.weight");
     const_cast<float*>(reinterpret_cast<const float*>(poisoned.bytes.data()))[5 * 72 + 3] =
         std::numeric_limits<float>::infinity();

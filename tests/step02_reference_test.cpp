@@ -1,5 +1,5 @@
-// Step 2 against PyTorch and transformers: logits that other people's software computed in
-// float64.
+// Step 2 against PyTorch and transformers: logits that other people's software
+// computed in float64.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -23,8 +23,8 @@ using namespace kvlab::test;
 namespace {
 
 // The largest difference to tests/data/reference/<name>_logits.*, which
-// weights/reference_logits.py wrote, over all prompts; and the largest logit, to see it in
-// proportion.
+// weights/reference_logits.py wrote, over all prompts; and the largest logit, to see
+// it in proportion.
 double worst_against_reference(const std::string& name) {
     const std::string base = std::string(KVLAB_TEST_DATA) + "/reference/" + name + "_logits";
     std::ifstream file(base + ".json");

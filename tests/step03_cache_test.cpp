@@ -1,5 +1,5 @@
-// Step 3: the contiguous cache. What it holds, what it refuses, and that nothing else can be
-// seen.
+// Step 3: the contiguous cache. What it holds, what it refuses, and that nothing else
+// can be seen.
 #include <doctest/doctest.h>
 
 #include <vector>

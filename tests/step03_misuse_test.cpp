@@ -1,5 +1,5 @@
-// Steps 2 and 3: stores and tiles in wrong hands. Each misuse is an Error, and the store goes
-// on.
+// Steps 2 and 3: stores and tiles in wrong hands. Each misuse is an Error, and the
+// store goes on.
 #include <doctest/doctest.h>
 
 #include <limits>

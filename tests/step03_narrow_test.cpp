@@ -1,6 +1,6 @@
 // Step 3: caches of fewer bits. Attention over them is attention over the numbers that they
-// hold, bit for bit; what they hold is the input, rounded once; and their bytes count the
-// scales.
+// hold, bit for bit; what they hold is the input, rounded once; and their bytes
+// count the scales.
 #include <doctest/doctest.h>
 
 #include <algorithm>

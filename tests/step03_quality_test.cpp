@@ -1,7 +1,7 @@
 // Step 3: what a cache of fewer bits changes in the next-token distribution. Mistakes in mind:
 // KL the wrong way round or without log-sum-exp, a cache that goes on with the last window,
-// rows compared with their neighbours, a narrow cache that keeps floats, scales left out of the
-// bytes.
+// rows compared with their neighbours, a narrow cache that keeps floats, scales left out
+// of the bytes.
 #include <doctest/doctest.h>
 
 #include <algorithm>

@@ -84,8 +84,8 @@ TEST_CASE("3.5 work: counted equals predicted for long contexts shared over thre
     const auto text = random_tokens(390, 96, 5);
     run.decoder.forward(cache, text);
     run.counters.reset();
-    // From 512 slots on, one token's tiles are shared out; a longer context takes another
-    // model.
+    // From 512 slots on, one token's tiles are shared out; a longer context
+    // takes another model.
     run.decoder.forward(cache, std::span(text).first(1));
     check_equal(run.counters.work(), run.predicted.step({390, 1}));
 

@@ -1,6 +1,6 @@
 // step04_counters_test.cpp - the executor runs right kernels without a report, with the same
-// bits raw and checked in every order of threads, and counts exactly what was worked out by
-// hand.
+// bits raw and checked in every order of threads, and counts exactly what was worked
+// out by hand.
 #include <doctest/doctest.h>
 
 #include <kvlab/tensor/checksum.hpp>
@@ -102,8 +102,8 @@ TEST_CASE("simt counts: float4 is one access") {
 
 TEST_CASE("simt counts: a reduction with barriers") {
     // Halving 128 numbers: 2 warps are active at stride 64, one at each of the other six: 8
-    // times two loads and a store. Before it each of 4 warps stores once; behind it one load
-    // more.
+    // times two loads and a store. Before it each of 4 warps stores once; behind it
+    // one load more.
     Counters expected = global_traffic({4, 16, 16}, {1, 1, 1});
     expected.shared_loads = {17, 17, 17};
     expected.shared_stores = {12, 12, 12};

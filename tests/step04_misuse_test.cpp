@@ -1,5 +1,5 @@
-// Step 4: device memory and the device's cache in wrong hands, and two threads with an engine
-// each.
+// Step 4: device memory and the device's cache in wrong hands, and two threads with
+// an engine each.
 #include <doctest/doctest.h>
 
 #include <limits>

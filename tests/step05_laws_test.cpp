@@ -1,5 +1,5 @@
-// Step 5: what must hold for every policy of the registry, or between two of them, in every
-// bit.
+// Step 5: what must hold for every policy of the registry, or between two of them,
+// in every bit.
 #include <doctest/doctest.h>
 
 #include <set>

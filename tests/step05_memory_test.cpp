@@ -1,5 +1,5 @@
-// Step 5: what forgetting saves, in bytes: closed forms, and that a stream's memory stands
-// still.
+// Step 5: what forgetting saves, in bytes: closed forms, and that a stream's
+// memory stands still.
 #include <doctest/doctest.h>
 
 #include <cmath>

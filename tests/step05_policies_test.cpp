@@ -1,6 +1,6 @@
 // Step 5: what single policies promise. Mistakes in mind: protected tokens that go, a pooled
-// score over the window's own tokens, a floor that is not even, a future that includes the
-// past.
+// score over the window's own tokens, a floor that is not even, a future that
+// includes the past.
 #include <doctest/doctest.h>
 
 #include <algorithm>

@@ -1,6 +1,6 @@
 // Step 5: Quest, which keeps everything and reads a part. Mistakes in mind: a bound that is
-// none, a stale summary of a page, the missing slots of the last page, pages of the wrong KV
-// head.
+// none, a stale summary of a page, the missing slots of the last page, pages of the
+// wrong KV head.
 #include <doctest/doctest.h>
 
 #include <algorithm>

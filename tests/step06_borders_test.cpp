@@ -21,8 +21,8 @@ namespace kvlab::test {
 TEST_SUITE_BEGIN("step06");
 
 TEST_CASE("6.3 bytes: sinks beside what waits") {
-    // One layer, one KV head of 32: a row is 128 bytes in f32, 64 in f16, 20 as codes of 4
-    // bits.
+    // One layer, one KV head of 32: a row is 128 bytes in f32, 64 in f16, 20 as codes
+    // of 4 bits.
     const KvShape shape{1, 2, 1, 32};
     const auto held = [&](Index sinks, Index length) {
         QuantOptions options = kivi(&formats::kivi4, 32);

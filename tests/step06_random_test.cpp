@@ -36,8 +36,8 @@ struct ListRun {
     RowList list;
 };
 
-// Ordinary rows, zeros, rows that are subnormal in f32 or in f16, and some `most` times as
-// large.
+// Ordinary rows, zeros, rows that are subnormal in f32 or in f16, and some `most`
+// times as large.
 Tensor rows_of(Index T, float most, Rng& rng) {
     Tensor rows({T, 1, kListShape.head_dim});
     for (Index t = 0; t < T; ++t) {
@@ -59,8 +59,8 @@ Tensor all_rows(const std::vector<float>& numbers) {
     return rows;
 }
 
-// Scores may not spread farther than the contract's rule 3 allows for, values may have any
-// size.
+// Scores may not spread farther than the contract's rule 3 allows for, values may
+// have any size.
 constexpr float kLargeKey = 10.0f, kLargeValue = 5000.0f;
 
 Tensor queries_of(Index T, Rng& rng) {

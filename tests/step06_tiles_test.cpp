@@ -173,8 +173,8 @@ TEST_CASE("6.3 bytes: what 1024 tokens take is the closed form and scales are co
             cache.commit();
         }
         CHECK(cache.bytes().logical == e.bytes);
-        // Tiles lie without gaps; KIVI keeps a slot for every code and its residual beside
-        // them.
+        // Tiles lie without gaps; KIVI keeps a slot for every code and its
+        // residual beside them.
         if (e.code->waits)
             CHECK(cache.bytes().allocated ==
                   4 * 2 * 2 * (1024 * e.code->row_bytes(32) + (e.residual + 1) * 32 * 2));

@@ -1,7 +1,7 @@
 // Q4_K: blocks of 256 whose scales and minima are codes themselves. Mistakes in mind: minima
 // read from the wrong half, the upper two bits of a scale lost, nibbles of neighbouring groups
-// taken for each other, a search that forgets where it was, mistakes for tiny and for huge
-// numbers.
+// taken for each other, a search that forgets where it was, mistakes for tiny and
+// for huge numbers.
 #include <doctest/doctest.h>
 
 #include <algorithm>

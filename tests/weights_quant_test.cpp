@@ -94,8 +94,8 @@ TEST_CASE("W.3 quant: every code by hand") {
     CHECK(hex(packed(TensorType::q8_0, ramp)) ==
           "d033"
           "0004080c1014191d2125292d3135393d42464a4e52565a5e62666b6f73777b7f");
-    // Q4_0: d = 31/-8 = -3.875 -> 0xc3c0; code of x: x/d + 8.5, cut off. Byte j: j low, j+16
-    // high.
+    // Q4_0: d = 31/-8 = -3.875 -> 0xc3c0; code of x: x/d + 8.5, cut off. Byte j: j
+    // low, j+16 high.
     CHECK(hex(packed(TensorType::q4_0, ramp)) ==
           "c0c3"
           "48483737373726262626151515150404");
@@ -154,8 +154,8 @@ TEST_CASE("W.3 quant: blocks of zeros and of one value and of tiny values") {
             for (float x : unpacked(type, packed(type, block({tiny, -tiny, tiny / 2}))))
                 CHECK(x == 0.0f);
     }
-    // d is -0 for a block of zeros: 0 / -8. ggml-quants.c begins with +0, so -0 changes
-    // nothing.
+    // d is -0 for a block of zeros: 0 / -8. ggml-quants.c begins with +0, so
+    // -0 changes nothing.
     for (float zero : {0.0f, -0.0f})
         CHECK(hex(packed(TensorType::q4_0, std::vector<float>(32, zero))) ==
               "0080"

@@ -1,5 +1,5 @@
-// score.cpp - chapter 2: bits per byte, recall by distance and the mass on position 0 of a byte
-// model.
+// score.cpp - chapter 2: bits per byte, recall by distance and the mass on position 0 of
+// a byte model.
 #include <algorithm>
 #include <cstdio>
 #include <map>

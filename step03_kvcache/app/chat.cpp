@@ -1,5 +1,5 @@
-// chat.cpp - chapter 3: a conversation. The cache keeps what was said: each turn feeds only the
-// new.
+// chat.cpp - chapter 3: a conversation. The cache keeps what was said: each turn feeds
+// only the new.
 #include <cstdio>
 #include <optional>
 

@@ -18,8 +18,8 @@ struct Gpu {
 };
 
 // NVIDIA: A100 Tensor Core GPU Architecture (2020), table 4; H100 Tensor Core GPU Architecture
-// (2022), table of the SXM5 board; RTX Blackwell GPU Architecture (2025), table of the RTX
-// 5090.
+// (2022), table of the SXM5 board; RTX Blackwell GPU Architecture (2025), table of
+// the RTX 5090.
 inline constexpr Gpu kGpus[] = {
     {"A100", "sm_80", 108, 1.41, 1555, 64},
     {"H100", "sm_90", 132, 1.98, 3350, 128},

@@ -1,5 +1,5 @@
-// step04_cuda - chapter 4: kernels in ladders, and the decoder on them; on a GPU or without
-// one.
+// step04_cuda - chapter 4: kernels in ladders, and the decoder on them; on a GPU
+// or without one.
 #include <kvlab/tensor/subcommand.hpp>
 
 int main(int argc, char** argv) {

@@ -1,5 +1,5 @@
-// cuda_runtime.cu - chapter 4: launches and memory where there is a GPU. Compiled by nvcc
-// alone.
+// cuda_runtime.cu - chapter 4: launches and memory where there is a GPU. Compiled
+// by nvcc alone.
 //
 // One stream for everything. All calls are checked. A kernel's fault is found by whichever call
 // comes next, and stays: the program has to be started again.

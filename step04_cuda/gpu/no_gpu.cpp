@@ -1,5 +1,5 @@
-// no_gpu.cpp - chapter 4: the place of cuda_runtime.cu in a program that was built without
-// nvcc.
+// no_gpu.cpp - chapter 4: the place of cuda_runtime.cu in a program that was
+// built without nvcc.
 #include <kvlab/tensor/error.hpp>
 
 #include "gpu_runtime.hpp"

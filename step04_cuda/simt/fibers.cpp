@@ -32,8 +32,8 @@ using boost::context::detail::jump_fcontext;
 using boost::context::detail::make_fcontext;
 using boost::context::detail::transfer_t;
 
-// Pages are taken when they are touched. The address sanitizer makes frames several times
-// larger.
+// Pages are taken when they are touched. The address sanitizer makes frames
+// several times larger.
 constexpr std::size_t kStackBytes = std::size_t{KVLAB_ASAN ? 256 : 64} << 10;
 constexpr std::size_t kGuardBytes =
     4096;  // at the lower end, so that an overflow stops at once

@@ -20,8 +20,8 @@ public:
     Fibers(const Fibers&) = delete;
     Fibers& operator=(const Fibers&) = delete;
 
-    // From the host's stack: runs fiber i until it yields; starts the body if it is new or
-    // done.
+    // From the host's stack: runs fiber i until it yields; starts the body if it is
+    // new or done.
     void resume(unsigned i);
 
     // From fiber `i` itself: back to resume().

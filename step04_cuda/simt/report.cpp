@@ -57,8 +57,8 @@ void Machine::halt() {
     for (;;) fibers_.yield(current);
 }
 
-// The place is the innermost line outside of our own headers, whose functions may be real
-// calls.
+// The place is the innermost line outside of our own headers, whose functions may
+// be real calls.
 void Machine::throw_finding(const Finding& finding) {
     std::vector<const void*> addresses = {finding.pc};
     addresses.insert(addresses.end(), finding.calls.rbegin(), finding.calls.rend());

@@ -1,6 +1,6 @@
 // source_lines.cpp - chapter 4: from addresses of instructions to lines of source, by
-// addr2line, which comes with the compiler. Only a fault asks, so one process for it is cheap
-// enough.
+// addr2line, which comes with the compiler. Only a fault asks, so one process for it
+// is cheap enough.
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>

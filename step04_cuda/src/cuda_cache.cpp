@@ -44,8 +44,8 @@ AttentionWork CudaCache::attend_rows(Index layer,
 
 // ANCHOR_END: append
 
-// Few rows over a long cache: a block of threads per tile. Everything else: one per piece of
-// rows.
+// Few rows over a long cache: a block of threads per tile. Everything else: one per
+// piece of rows.
 const AttentionRung& CudaCache::rung_for(Index tokens) const {
     const Index group = shape().heads / shape().kv_heads;
     if (attention_ != nullptr && attention_->accepts(tokens, group)) return *attention_;

@@ -1,6 +1,6 @@
 // gguf_fuzz.cpp - any bytes at all go to the GGUF reader. It either throws Error with a message
-// of one line, or gives a file whose every weight can be read, and that the writer can write
-// again.
+// of one line, or gives a file whose every weight can be read, and that the writer
+// can write again.
 //
 //   cmake -S . -B build/fuzz -G Ninja -DCMAKE_CXX_COMPILER=clang++ -DCMAKE_BUILD_TYPE=Release \
 //         -DKVLAB_FUZZ=ON

@@ -2,8 +2,8 @@
 // back as the contract says; any vocabulary is either refused in one line or works. Build and
 // run it as gguf_fuzz.cpp says.
 //
-// The first byte of an input chooses: even, the rest is text; odd, the rest changes the
-// vocabulary.
+// The first byte of an input chooses: even, the rest is text; odd, the rest
+// changes the vocabulary.
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>

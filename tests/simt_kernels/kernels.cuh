@@ -1,6 +1,6 @@
 // kernels.cuh - the kernels that test the executor, for host code. All have one signature:
-// in and out hold n floats; out has not been written, unless the test says so; counts holds 64
-// zeros.
+// in and out hold n floats; out has not been written, unless the test says so; counts
+// holds 64 zeros.
 #pragma once
 
 #include <kvlab/cuda/launch.hpp>

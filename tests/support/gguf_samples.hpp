@@ -56,8 +56,8 @@ inline GgufWriter sample_writer(Index rows = 3, Index columns = 64) {
     return writer;
 }
 
-// A GGUF file put together field by field, without GgufWriter, so that every field can be
-// wrong.
+// A GGUF file put together field by field, without GgufWriter, so that every field
+// can be wrong.
 class RawGguf {
 public:
     template <class T>

@@ -1,5 +1,5 @@
-// golden.hpp - the checksums of tests/data/golden.txt, which every build and engine must agree
-// with.
+// golden.hpp - the checksums of tests/data/golden.txt, which every build and engine
+// must agree with.
 #pragma once
 
 #include <doctest/doctest.h>

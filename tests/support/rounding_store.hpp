@@ -11,8 +11,8 @@
 namespace kvlab::test {
 
 // Rounds every row to the formats and hands it to a store of floats: what a policy with
-// quantised slots has to equal. Rotated rows stay rotated there; queries follow, outputs
-// return.
+// quantised slots has to equal. Rotated rows stay rotated there; queries
+// follow, outputs return.
 class RoundingStore final : public KvStore {
 public:
     RoundingStore(std::unique_ptr<KvStore> inner, const QuantOptions& options)

@@ -7,8 +7,8 @@
 
 namespace kvlab::test {
 
-// The file's path, looked for in $KVLAB_WEIGHTS and in weights/downloads; "" if it is not
-// there.
+// The file's path, looked for in $KVLAB_WEIGHTS and in weights/downloads; "" if it
+// is not there.
 inline std::string smollm2_path() {
     try {
         return find_model("SmolLM2-135M-Instruct-Q4_1.gguf", KVLAB_SOURCE_DIR "/weights")

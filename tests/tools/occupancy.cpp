@@ -4,8 +4,8 @@
 //   occupancy ptxas.txt launches.txt     prints the table
 //
 // ptxas.txt: kernel, architecture, registers, static_shared_bytes, barriers (ptx_check.py
-// writes it). launches.txt: kernel, threads of a block, dynamic_shared_bytes. "#" begins a
-// comment.
+// writes it). launches.txt: kernel, threads of a block, dynamic_shared_bytes. "#"
+// begins a comment.
 #include <cuda_occupancy.h>
 
 #include <cstdio>

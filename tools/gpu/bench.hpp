@@ -1,5 +1,5 @@
-// bench.hpp - what the parts of kvlab_gpu_bench share: where figures go, and how a call is
-// timed.
+// bench.hpp - what the parts of kvlab_gpu_bench share: where figures go, and how a
+// call is timed.
 #pragma once
 
 #include <algorithm>

@@ -6,8 +6,8 @@
 namespace kvlab::KVLAB_SIMD {
 
 // rows x columns accumulators stay in registers while k runs: each load of b serves all rows,
-// each broadcast of x all columns. 6 x 4 of AVX-512's 32 registers, 6 x 2 of the 16 that AVX2
-// has.
+// each broadcast of x all columns. 6 x 4 of AVX-512's 32 registers, 6 x 2 of the 16
+// that AVX2 has.
 template <int Rows, int Columns, bool Asks>
 KVLAB_INLINE void block_tile(Index depth,
                              const float* x,

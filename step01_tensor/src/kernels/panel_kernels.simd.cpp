@@ -19,8 +19,8 @@ inline constexpr Index kPart = kVecs * kLanes;  // columns at a time
 inline constexpr Index kScales = kPanel * 2;    // bytes of one f16 per column
 
 // Each format's weights(n, panel, g, c, use) calls use(k, v, weights) for k < n inputs of group
-// g of the panel and v < kVecs registers of columns, from column c on. kBytes are those of one
-// group.
+// g of the panel and v < kVecs registers of columns, from column c on. kBytes are those
+// of one group.
 
 template <Vec (*Load)(const std::byte*)>
 struct Halves {

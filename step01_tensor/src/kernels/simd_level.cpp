@@ -34,8 +34,8 @@ bool has_f16c() {
 
 std::vector<SimdLevel> detect_simd_levels() {
     std::vector<SimdLevel> levels = {SimdLevel::portable};
-    // Every processor with AVX2 converts f16 as well (F16C); not every compiler can ask for
-    // that.
+    // Every processor with AVX2 converts f16 as well (F16C); not every compiler can
+    // ask for that.
 #ifdef KVLAB_HAS_avx2
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c())
         levels.push_back(SimdLevel::avx2);

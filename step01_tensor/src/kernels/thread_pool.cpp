@@ -8,8 +8,8 @@ namespace kvlab {
 namespace {
 
 // A decoder calls the pool hundreds of times per token, so a waiting thread first spins for
-// some microseconds; then it sleeps in the kernel, because a spinning pool collapses on a busy
-// machine.
+// some microseconds; then it sleeps in the kernel, because a spinning pool collapses on
+// a busy machine.
 constexpr int kSpins = 1000;
 
 void pause_briefly() {

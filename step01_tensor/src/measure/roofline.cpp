@@ -22,8 +22,8 @@ void keep(float value) {
 
 // The largest sum, over `samples` runs, of the rates at which the threads of the pool work side
 // by side. work(thread, times) does `times` units. Each thread is timed by its own processor
-// time: what other programs take of the machine makes a thread wait, but does not count against
-// it.
+// time: what other programs take of the machine makes a thread wait, but does not
+// count against it.
 template <class Work>
 double best_rate(ThreadPool& pool, Index samples, Work&& work) {
     constexpr double kSampleSeconds = 2e-3;

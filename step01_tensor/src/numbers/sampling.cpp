@@ -30,8 +30,8 @@ Sampler::Sampler(const SamplingOptions& options) : options_(options), rng_(optio
 }
 
 // Scores of logits so large that a product with the scale leaves the range of a float: the
-// softmax is that of the distances from the largest, and what lies too far below it weighs
-// nothing.
+// softmax is that of the distances from the largest, and what lies too far below
+// it weighs nothing.
 void Sampler::score_from_largest(std::span<const float> logits, float scale) {
     constexpr float kLowest = std::numeric_limits<float>::lowest();
     float largest = kLowest;

@@ -98,8 +98,8 @@ public:
     void gelu(const View<const float>& x, const View<float>& y) override;
 
 private:
-    // Calls task(r) for R rows of `work` floats each; small work is not worth waking threads
-    // for.
+    // Calls task(r) for R rows of `work` floats each; small work is not worth
+    // waking threads for.
     template <class Task>
     void for_rows(Index R, Index work, Task&& task) {
         constexpr Index kWorthSharing = 1 << 15;

@@ -80,8 +80,8 @@ View<const float> Decoder::forward(KvStore& store,
     return forward({&step, 1});
 }
 
-// Runs the uncommitted step once more, watching, to say where the first NaN or infinity came
-// up.
+// Runs the uncommitted step once more, watching, to say where the first NaN or
+// infinity came up.
 void Decoder::report_non_finite(std::span<const SequenceStep> batch) {
     FirstNonFinite finder;
     const Observing watched(*this, finder);

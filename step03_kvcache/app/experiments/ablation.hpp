@@ -1,5 +1,5 @@
-// ablation.hpp - chapter 3: the four prompts of `ablate`, and runs that differ in the cache
-// alone.
+// ablation.hpp - chapter 3: the four prompts of `ablate`, and runs that differ in
+// the cache alone.
 #pragma once
 
 #include <iterator>

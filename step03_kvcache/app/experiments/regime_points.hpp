@@ -1,5 +1,5 @@
-// regime_points.hpp - chapter 3: steps of any shape, counted and timed, under this machine's
-// roof.
+// regime_points.hpp - chapter 3: steps of any shape, counted and timed, under
+// this machine's roof.
 //
 // A prefill is a step of one sequence with many tokens, a decode a step of many sequences with
 // one token each: one kind of point serves both.

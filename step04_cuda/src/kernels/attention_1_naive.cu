@@ -1,5 +1,5 @@
-// attention_1_naive.cu - chapter 4: attention in three kernels: scores, softmax, weighted
-// values.
+// attention_1_naive.cu - chapter 4: attention in three kernels: scores,
+// softmax, weighted values.
 //
 // was           the plain loop of chapter 2, one query after another
 // change        a thread for each score, for each row's softmax, for each component of the

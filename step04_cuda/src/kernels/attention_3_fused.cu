@@ -1,5 +1,5 @@
-// attention_3_fused.cu - chapter 4: attention in one kernel; a KV head is read once for its
-// group.
+// attention_3_fused.cu - chapter 4: attention in one kernel; a KV head is read once
+// for its group.
 //
 // was           three kernels, and scores in global memory
 // change        a block of threads takes up to 16 rows that share a KV head and goes over the

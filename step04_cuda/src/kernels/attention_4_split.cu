@@ -1,5 +1,5 @@
-// attention_4_split.cu - chapter 4: decoding over a long cache: a block of threads for each
-// tile.
+// attention_4_split.cu - chapter 4: decoding over a long cache: a block of threads
+// for each tile.
 //
 // was           one block of threads per KV head walks over all tiles
 // change        each tile has a block of its own, which leaves its maximum, its weights' sum
@@ -10,8 +10,8 @@
 //               against 128 D of the tile itself. A short cache has nothing to share out
 //
 // How the work is split never depends on the length: a part is a tile, always. Parts of
-// another size would be other sums (rule 2), and a token's bits would change when the cache
-// grows.
+// another size would be other sums (rule 2), and a token's bits would change when
+// the cache grows.
 #include "attention_tile.cuh"
 
 namespace kvlab::KVLAB_KERNELS {

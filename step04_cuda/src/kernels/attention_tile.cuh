@@ -34,8 +34,8 @@ struct TileRows {
 
     __device__ __forceinline__ int fours() const { return (count + kFour - 1) / kFour; }
 
-    // Slots of a tile that row r sees: 64, all; 0 or less, none. A row behind the last sees
-    // none.
+    // Slots of a tile that row r sees: 64, all; 0 or less, none. A row behind the
+    // last sees none.
     __device__ __forceinline__ int visible(int r, int tile) const {
         return r >= count ? 0 : smaller(kTile, past + (first + r) / group + 1 - tile * kTile);
     }
@@ -134,8 +134,8 @@ __device__ __forceinline__ float total_of(const TileScratch& scratch, int r, int
 }
 
 // Calls use(r, i, sum) with the weighted sum over the tile for each row r and component i;
-// `values` is the tile's first slot's. There is a barrier before the first use, and one at the
-// end.
+// `values` is the tile's first slot's. There is a barrier before the first use, and one
+// at the end.
 template <class Use>
 __device__ inline void sum_values(const TileScratch& scratch,
                                   const TileRows& rows,

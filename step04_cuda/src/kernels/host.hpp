@@ -1,5 +1,5 @@
-// host.hpp - chapter 4: what the host's part of a kernel file needs; nothing where there is
-// none.
+// host.hpp - chapter 4: what the host's part of a kernel file needs; nothing where
+// there is none.
 #pragma once
 
 #include <kvlab/cuda/kernel.hpp>

@@ -1,5 +1,5 @@
-// layer_norm.cu - chapter 4: GPT-2's norm, a block of threads for each row, as
-// rms_norm_2_block.
+// layer_norm.cu - chapter 4: GPT-2's norm, a block of threads for each
+// row, as rms_norm_2_block.
 #include "row_sums.cuh"
 
 namespace kvlab::KVLAB_KERNELS {

@@ -1,5 +1,5 @@
-// linear_4_shared.cu - chapter 4: y = x w^T for many rows: a tile of w is read once for 16
-// rows.
+// linear_4_shared.cu - chapter 4: y = x w^T for many rows: a tile of w is read once
+// for 16 rows.
 //
 // was           each row of x reads all of w, and expands its format, again
 // change        a block of threads computes 16 rows x 64 outputs. For each block of 64 inputs

@@ -1,5 +1,5 @@
-// linear_5_registers.cu - chapter 4: y = x w^T for many rows: each thread computes 4 x 4
-// outputs.
+// linear_5_registers.cu - chapter 4: y = x w^T for many rows: each thread computes 4
+// x 4 outputs.
 //
 // was           two reads of shared memory for each fma
 // change        a block of 256 threads computes 64 rows x 64 outputs, each thread 4 rows x 4

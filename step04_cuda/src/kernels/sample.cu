@@ -1,5 +1,5 @@
-// sample.cu - chapter 4: a token drawn with a temperature, the one that the host's Sampler
-// draws.
+// sample.cu - chapter 4: a token drawn with a temperature, the one that the
+// host's Sampler draws.
 #include "contract.cuh"
 
 namespace kvlab::KVLAB_KERNELS {

@@ -1,6 +1,6 @@
 // weights.cuh - chapter 4: one thread's view of a weight matrix: eight inputs of one output at
-// a time, in registers, whatever the format. The layouts are those of chapter 1's
-// packed_matrix.hpp.
+// a time, in registers, whatever the format. The layouts are those of
+// chapter 1's packed_matrix.hpp.
 //
 //   rows     w[n][k], floats                    neighbours in n lie a whole row apart
 //   panels   [n / 64][k][n % 64], any format    neighbours in n lie side by side: the 32 lanes

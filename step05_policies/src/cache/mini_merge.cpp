@@ -28,8 +28,8 @@ double cosine(std::span<const float> a, std::span<const float> b) {
 }
 
 // The angle in [0, pi] with this cosine: sqrt(1 - x) times a polynomial (Abramowitz and Stegun,
-// 4.4.46, to 2e-8), and one step of Newton's. Written out, since libm's is not defined to the
-// bit.
+// 4.4.46, to 2e-8), and one step of Newton's. Written out, since libm's is not defined
+// to the bit.
 double angle_of(double c) {
     const double x = std::min(std::fabs(c), 1.0);
     double polynomial = -0.0012624911;

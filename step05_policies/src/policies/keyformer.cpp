@@ -79,8 +79,8 @@ public:
     }
 
 private:
-    // log2 of -log(u), of a number u that belongs to this pair of tokens wherever their slots
-    // are.
+    // log2 of -log(u), of a number u that belongs to this pair of tokens wherever
+    // their slots are.
     double log2_noise(const HeadSlots& head, Index query, Index position) const {
         Rng rng = generator_for({head.layer, head.kv_head, query, position}, options_.seed);
         const double u = (static_cast<double>(rng.next() >> 8) + 0.5) * 0x1p-24;

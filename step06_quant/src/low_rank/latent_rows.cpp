@@ -26,8 +26,8 @@ void multiply_tile(const TensorKernels& kernels,
                           y + r * width, width, k == 0 ? BlockMode::first : BlockMode::add);
 }
 
-// A thread's own: latents that lie as bytes, as floats. Kept, so that reading allocates
-// nothing.
+// A thread's own: latents that lie as bytes, as floats. Kept, so that
+// reading allocates nothing.
 std::vector<float>& floats_of_a_tile() {
     thread_local std::vector<float> floats;
     return floats;

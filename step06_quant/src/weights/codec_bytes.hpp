@@ -1,5 +1,5 @@
-// codec_bytes.hpp - what the codecs share: numbers to bytes and back, and the checks at the
-// door.
+// codec_bytes.hpp - what the codecs share: numbers to bytes and back, and the checks
+// at the door.
 #pragma once
 
 #include <cmath>

@@ -13,8 +13,8 @@
 namespace kvlab {
 
 // Walks the file once, front to back. Nothing is believed: every count is compared with the
-// bytes that are left before anything is allocated for it, so memory stays proportional to the
-// file.
+// bytes that are left before anything is allocated for it, so memory stays proportional
+// to the file.
 class GgufParser {
 public:
     GgufParser(std::span<const std::byte> bytes, std::string name) : bytes_(bytes) {
@@ -147,8 +147,8 @@ T GgufParser::element() {
     }
 }
 
-// The variants list GGUF's types in the order of their numbers: alternative `Type` is type
-// `Type`.
+// The variants list GGUF's types in the order of their numbers: alternative `Type`
+// is type `Type`.
 template <std::size_t Type>
 MetaValue GgufParser::scalar(std::uint32_t type) {
     using T = std::variant_alternative_t<Type, MetaValue>;

@@ -1,5 +1,5 @@
-// checksum.hpp - chapter 1: how to compare two runs. One number for many bits, and where they
-// differ.
+// checksum.hpp - chapter 1: how to compare two runs. One number for many bits, and
+// where they differ.
 #pragma once
 
 #include <bit>

@@ -1,8 +1,8 @@
 // compiler.hpp - chapter 1: refuses compilers and flags under which a float is not what the
 // contract says. Every public header includes it, so a program that uses kvlab is asked, too.
 //
-// What no macro shows (-ffp-contract=fast, some flags of clang) cmake/KvlabPlatform.cmake
-// finds.
+// What no macro shows (-ffp-contract=fast, some flags of
+// clang) cmake/KvlabPlatform.cmake finds.
 #pragma once
 
 #if defined(__FAST_MATH__) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__ != 0) || \

@@ -1,5 +1,5 @@
-// half.hpp - chapter 1: 16-bit floats, converted by integer arithmetic so that every machine
-// agrees.
+// half.hpp - chapter 1: 16-bit floats, converted by integer arithmetic so that
+// every machine agrees.
 #pragma once
 
 #include <bit>

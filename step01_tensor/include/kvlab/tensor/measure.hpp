@@ -80,8 +80,8 @@ std::string processor_name();
 std::string compiler_name();
 std::string compiler_flags();
 
-// A figure with this many significant digits and no trailing noise: "0.0123", "118",
-// "4.25e+09".
+// A figure with this many significant digits and no trailing noise:
+// "0.0123", "118", "4.25e+09".
 std::string format_number(double value, int digits = 3);
 
 }  // namespace kvlab

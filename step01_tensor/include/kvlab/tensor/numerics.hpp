@@ -112,8 +112,8 @@ float softmax_weights(std::span<const float> scores, std::span<float> weights);
 // y = (x * r) * weight with r = 1 / sqrt(mean(x^2) + eps). All of length n; y may be x.
 void rms_norm(const float* x, const float* weight, float eps, Index n, float* y);
 
-// y = fma((x - mean) * r, weight, bias) with r = 1 / sqrt(mean((x - mean)^2) + eps); y may be
-// x.
+// y = fma((x - mean) * r, weight, bias) with r = 1 / sqrt(mean((x - mean)^2) + eps); y
+// may be x.
 void layer_norm(
     const float* x, const float* weight, const float* bias, float eps, Index n, float* y);
 

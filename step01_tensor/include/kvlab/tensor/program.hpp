@@ -95,8 +95,8 @@ inline void keep_to_the_letter(CLI::App& app) {
     for (CLI::App* sub : app.get_subcommands({})) keep_to_the_letter(*sub);
 }
 
-// What a flag that counts takes at least and at most: 16 million tokens are more than any
-// context.
+// What a flag that counts takes at least and at most: 16 million tokens are more
+// than any context.
 struct Count {
     Index least, most;
 

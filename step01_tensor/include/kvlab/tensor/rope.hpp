@@ -1,5 +1,5 @@
-// rope.hpp - chapter 1: rotary position embedding (Su et al. 2021), its tables and its
-// rotation.
+// rope.hpp - chapter 1: rotary position embedding (Su et al. 2021), its tables
+// and its rotation.
 #pragma once
 
 #include <memory>

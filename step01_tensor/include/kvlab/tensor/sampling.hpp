@@ -1,5 +1,5 @@
-// sampling.hpp - chapter 1: from a row of logits to one token, the same token for the same
-// seed.
+// sampling.hpp - chapter 1: from a row of logits to one token, the same token for
+// the same seed.
 #pragma once
 
 #include <span>

@@ -239,8 +239,8 @@ KVLAB_INLINE Vec nibble(Words words, int j) {
 #else
 
 // Four lanes as a plain loop: what the intrinsics above mean. The compiler turns it into the
-// registers of any processor (NEON on ARM); on x86-64 without FMA, each fma is a call, slow but
-// exact.
+// registers of any processor (NEON on ARM); on x86-64 without FMA, each fma is a call,
+// slow but exact.
 inline constexpr Index kLanes = 4;
 
 struct Vec {

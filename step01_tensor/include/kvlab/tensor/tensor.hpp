@@ -184,8 +184,8 @@ private:
 };
 
 // A look that may write. It IS one that reads, so it goes wherever that is asked for without
-// being copied; the numbers were not const when it was made, so const is cast away only in
-// name.
+// being copied; the numbers were not const when it was made, so const is cast away
+// only in name.
 template <class T>
 class View : public View<const T> {
     using Reads = View<const T>;

@@ -35,8 +35,8 @@ inline constexpr TensorType kTensorTypes[] = {
 
 // The type with this number in a file; nothing if kvlab does not read it.
 std::optional<TensorType> tensor_type_from_number(std::uint32_t number);
-// The type called "f32", "Q4_0" ...; nothing if there is none. Upper and lower case are the
-// same.
+// The type called "f32", "Q4_0" ...; nothing if there is none. Upper and lower case
+// are the same.
 std::optional<TensorType> tensor_type_from_name(std::string_view name);
 
 // "F32", "Q4_0" ...

@@ -1,5 +1,5 @@
-// attention_kernels.hpp - chapter 2: what attention needs beyond chapter 1's kernels, per SIMD
-// level.
+// attention_kernels.hpp - chapter 2: what attention needs beyond chapter 1's kernels,
+// per SIMD level.
 #pragma once
 
 #include <cstddef>
@@ -52,8 +52,8 @@ struct AttentionKernels {
 
     // RoPE on a tile of keys [head_dim][64]. The slots' angles come in runs, the first of which
     // begins at slot 0; cos and sin are [rope_dim / 2] rows of positions, `stride` floats
-    // apart, with 64 floats behind the last position. Rows of keys at and beyond rope_dim are
-    // copied.
+    // apart, with 64 floats behind the last position. Rows of keys at and beyond
+    // rope_dim are copied.
     void (*rotate_tile)(const float* keys,
                         const float* cos,
                         const float* sin,

@@ -22,8 +22,8 @@ struct SequenceStep {
     LogitsOf logits = LogitsOf::last;
 };
 
-// Owns the activations of one step and reuses them; a second step of the same size allocates
-// nothing.
+// Owns the activations of one step and reuses them; a second step of the same
+// size allocates nothing.
 //
 // One thread at a time: a forward() that comes while another is inside throws Error. Several
 // decoders may share one Model in as many threads, each with an engine of its own; or one

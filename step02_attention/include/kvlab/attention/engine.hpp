@@ -1,5 +1,5 @@
-// engine.hpp - chapter 2: where the numbers are computed. The decoder says what, an Engine does
-// it.
+// engine.hpp - chapter 2: where the numbers are computed. The decoder says what, an
+// Engine does it.
 //
 // All engines give the same bits (contract): a CPU at any SIMD level and thread count, or
 // another device. Every View that an engine takes points into memory that this engine
@@ -56,8 +56,8 @@ public:
     // False if this engine's memory is not the caller's to read: a GPU's.
     virtual bool host_memory() const { return true; }
 
-    // The rows [R, n] as the caller can read them: themselves, or a copy in `room`, which
-    // grows.
+    // The rows [R, n] as the caller can read them: themselves, or a copy in
+    // `room`, which grows.
     virtual View<const float> host_rows(const View<const float>& rows, Tensor& room) {
         static_cast<void>(room);
         return rows;

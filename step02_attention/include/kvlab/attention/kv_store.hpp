@@ -1,5 +1,5 @@
-// kv_store.hpp - chapter 2: the seam between the decoder and whatever remembers keys and
-// values.
+// kv_store.hpp - chapter 2: the seam between the decoder and whatever remembers
+// keys and values.
 //
 // The decoder hands over each layer's new keys and values and asks for attention over
 // everything that this store still holds; it never learns how, or whether, they are kept. One

@@ -1,5 +1,5 @@
-// model.hpp - chapter 2: a configuration and the weights that belong to it, loaded into an
-// engine.
+// model.hpp - chapter 2: a configuration and the weights that belong to it, loaded
+// into an engine.
 #pragma once
 
 #include <memory>

@@ -1,5 +1,5 @@
-// observer.hpp - chapter 2: one hook through which counters, tracers and recordings watch the
-// decoder.
+// observer.hpp - chapter 2: one hook through which counters, tracers and recordings
+// watch the decoder.
 #pragma once
 
 #include <span>
@@ -29,8 +29,8 @@ enum class Op {
 
 const char* op_name(Op op);
 
-// Attach one with Decoder::set_observer(). Costs one comparison per operator when there is
-// none.
+// Attach one with Decoder::set_observer(). Costs one comparison per operator when
+// there is none.
 class Observer {
 public:
     virtual ~Observer() = default;

@@ -1,5 +1,5 @@
-// recall_file.hpp - chapter 2: the cases of weights/recall_cases.jsonl, one object in each
-// line.
+// recall_file.hpp - chapter 2: the cases of weights/recall_cases.jsonl, one object
+// in each line.
 //
 // Header only, and included by programs alone: the libraries do not need a JSON parser.
 #pragma once

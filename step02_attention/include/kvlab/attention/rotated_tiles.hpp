@@ -1,5 +1,5 @@
-// rotated_tiles.hpp - chapter 2: keys that are kept before RoPE, rotated while attention reads
-// them.
+// rotated_tiles.hpp - chapter 2: keys that are kept before RoPE, rotated while
+// attention reads them.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
-// row_attention.hpp - chapter 2: attention over one layer's rows, in whatever form they are
-// kept.
+// row_attention.hpp - chapter 2: attention over one layer's rows, in whatever form
+// they are kept.
 //
 //   keys and values are kept   the queries before     a tile of keys, when read   the output
 //   after RoPE                 as they come           as it lies                  as it is

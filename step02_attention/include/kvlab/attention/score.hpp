@@ -1,8 +1,8 @@
 // score.hpp - chapter 2: how good a model is, and later: how good it still is with less memory.
 //
 // Every measure takes the store to measure with, so that the same figures can be had for any
-// way of keeping keys and values. weights/evaluate.py measures the same in PyTorch, by the same
-// definitions.
+// way of keeping keys and values. weights/evaluate.py measures the same in PyTorch, by
+// the same definitions.
 #pragma once
 
 #include <filesystem>
@@ -77,8 +77,8 @@ struct RecallCase {
 Index right_answers(Decoder& decoder, KvStore& store, const RecallCase& recall, Token bos);
 
 // Mean attention weight on position 0 of the queries at positions `from` and later, per layer:
-// the attention sink (Xiao et al. 2023). One forward pass over `tokens` with a store of its
-// own.
+// the attention sink (Xiao et al. 2023). One forward pass over `tokens` with a store
+// of its own.
 std::vector<double> sink_mass(Decoder& decoder,
                               KvStore& store,
                               std::span<const Token> tokens,

@@ -1,5 +1,5 @@
-// session.hpp - chapter 2: a model file, opened and ready to run: what every program begins
-// with.
+// session.hpp - chapter 2: a model file, opened and ready to run: what every
+// program begins with.
 #pragma once
 
 #include <filesystem>
@@ -30,8 +30,8 @@ struct Session {
     // Throws Error for a file that cannot be found, read or run.
     explicit Session(const SessionOptions& options);
 
-    // The tokens of a prompt, with BOS where the model wants one. Adds to *report what was
-    // lost.
+    // The tokens of a prompt, with BOS where the model wants one. Adds to *report
+    // what was lost.
     std::vector<Token> encode(const std::string& text, EncodeReport* report = nullptr) const;
 
     SimdLevel level;

@@ -1,5 +1,5 @@
-// whole_sequence.hpp - chapter 2: attention WITHOUT a cache. Every step must bring the whole
-// text.
+// whole_sequence.hpp - chapter 2: attention WITHOUT a cache. Every step must bring
+// the whole text.
 #pragma once
 
 #include <kvlab/attention/kv_tiles.hpp>

@@ -22,8 +22,8 @@ struct CacheShape {
     // Of `batch` sequences of `context` tokens each.
     Index total(Index context, Index batch = 1) const;
 
-    // The shortest context at which the caches of `batch` sequences are as large as the
-    // weights.
+    // The shortest context at which the caches of `batch` sequences are as large
+    // as the weights.
     Index crossover(Index weight_bytes, Index batch = 1) const;
 };
 

@@ -9,8 +9,8 @@
 //   slot = position, because nothing is ever dropped from the middle
 // ANCHOR_END: layout
 //
-// Keys are kept after RoPE: the angle of a key depends on its own position alone, so it never
-// changes.
+// Keys are kept after RoPE: the angle of a key depends on its own position alone, so
+// it never changes.
 #pragma once
 
 #include <vector>

@@ -46,8 +46,8 @@ struct Shift {
     }
 
     double mean_kl() const;
-    // 0.99: of a hundred positions one is worse. 1: the largest. Throws Error without
-    // positions.
+    // 0.99: of a hundred positions one is worse. 1: the largest. Throws
+    // Error without positions.
     double kl_quantile(double share) const;
 
     double max_kl() const { return kl_quantile(1); }

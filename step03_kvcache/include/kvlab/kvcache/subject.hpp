@@ -76,8 +76,8 @@ inline std::optional<Config> find_shape(const SessionOptions& options) {
 
 class Subject {
 public:
-    // options.model is a name of find_shape() or a file, as in Session. Throws Error as that
-    // does.
+    // options.model is a name of find_shape() or a file, as in Session. Throws Error
+    // as that does.
     explicit Subject(const SessionOptions& options) {
         if (const std::optional<Config> shape = find_shape(options)) {
             level_ =

@@ -1,5 +1,5 @@
-// verify.hpp - chapter 3: the proof. The same texts with and without a cache, compared bit by
-// bit.
+// verify.hpp - chapter 3: the proof. The same texts with and without a cache, compared
+// bit by bit.
 #pragma once
 
 #include <string>

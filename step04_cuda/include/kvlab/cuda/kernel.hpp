@@ -54,8 +54,8 @@
 // executor where shared memory is; each declaration has one of its own, since GCC 14 lets no
 // variable of a template into the section of an ordinary one. An array has at most 48 KiB:
 // aligned to 64 KiB, each is followed by a gap, and an index that is too large never falls into
-// the next array. "used": an optimiser would shorten an array of which it sees a part alone in
-// use.
+// the next array. "used": an optimiser would shorten an array of which it sees a part
+// alone in use.
 #if KVLAB_IS_CHECKED
 #define KVLAB_SHARED_ALIGNMENT 65536
 #else

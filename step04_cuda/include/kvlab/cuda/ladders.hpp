@@ -41,8 +41,8 @@ struct Rung {
     int multiple = 1;           // that a block size has to be of
     bool power_of_two = false;  // that it has to be
 
-    // The block size asked for, 0: the first. Throws Error, for `operation`, unless it is
-    // accepted.
+    // The block size asked for, 0: the first. Throws Error, for `operation`, unless
+    // it is accepted.
     unsigned threads(int asked, const char* operation) const;
 };
 

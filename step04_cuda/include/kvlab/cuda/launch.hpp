@@ -1,5 +1,5 @@
-// launch.hpp - chapter 4: how host code names a kernel and launches it: one spelling for both
-// worlds.
+// launch.hpp - chapter 4: how host code names a kernel and launches it: one spelling
+// for both worlds.
 //
 //   struct ScaleArgs { float* x; float by; int n; };
 //   namespace kvlab { KVLAB_KERNEL(scale, (ScaleArgs args)); }
@@ -12,8 +12,8 @@
 // To nvcc a kernel is a function of the host as well (a stub), by whose address CUDA finds it.
 // We declare that function with our own headers. So that both sides give it one name for the
 // linker, a kernel takes numbers, pointers to numbers, and plain structures of our own, and
-// nothing else: CUDA's float4 is not our float4. Inside of the kernel a pointer may be cast to
-// one.
+// nothing else: CUDA's float4 is not our float4. Inside of the kernel a pointer may be
+// cast to one.
 #pragma once
 
 #ifdef __CUDACC__

@@ -5,8 +5,8 @@
 //   angle O between the unit vectors a (lower layer) and b (upper layer), e of length 1:
 //   e = (sin((1 - t) O) a + sin(t O) b) / sin(O)      restored: |x_lower| e  and  |x_upper| e
 //
-// Tokens whose keys differ most in direction are retained: they stay as they are, in both
-// layers.
+// Tokens whose keys differ most in direction are retained: they stay as they are,
+// in both layers.
 //
 // The paper keeps e and both lengths. Here x = |x_lower| e is kept, with the one factor
 // f = |x_upper| / |x_lower|: the lower layer is read as it lies, the upper one as f x, a tile
@@ -65,8 +65,8 @@ private:
         std::vector<float> retained;  // [Hkv, most, 2 D]
         // Positions that are retained, ascending; the n-th has row n of `retained`.
         std::vector<std::int32_t> positions;  // [Hkv, most]
-        // How many of these lie before each tile: a search for it would take longer than the
-        // copy.
+        // How many of these lie before each tile: a search for it would take longer
+        // than the copy.
         std::vector<std::int32_t> before;  // [Hkv, tiles + 1]
         Index most = 0, count = 0;         // rows there is room for; retained, of each KV head
 

@@ -1,5 +1,5 @@
-// policy_kernels.hpp - chapter 5: what evicting needs beyond chapter 2's kernels, per SIMD
-// level.
+// policy_kernels.hpp - chapter 5: what evicting needs beyond chapter 2's kernels,
+// per SIMD level.
 #pragma once
 
 #include <cstddef>

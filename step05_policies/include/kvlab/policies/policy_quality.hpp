@@ -33,8 +33,8 @@ struct PolicyReport {
 };
 
 // Throws Error unless 1 <= prompt < window <= the context, and for an unknown name. With
-// `retention` every position is also judged by the full run's attention, which takes memory for
-// it.
+// `retention` every position is also judged by the full run's attention, which takes
+// memory for it.
 PolicyReport measure_policies(const std::shared_ptr<const Model>& model,
                               Engine& engine,
                               const TextWindows& text,

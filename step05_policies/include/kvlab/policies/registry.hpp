@@ -23,8 +23,8 @@ struct PolicyContext {
     std::shared_ptr<const FutureShares> future;  // for those that need it
     Reduce reduce = Reduce::mean;
     Index prompt = 0;  // SlotCacheOptions::prompt
-    // How a policy's slots are kept. Stores that are no SlotCache keep floats and refuse
-    // another.
+    // How a policy's slots are kept. Stores that are no SlotCache keep floats
+    // and refuse another.
     MakeRows make_rows = nullptr;  // null: as floats
 };
 

@@ -1,5 +1,5 @@
-// retention.hpp - chapter 5: what was kept, judged by the attention of the run that kept
-// everything.
+// retention.hpp - chapter 5: what was kept, judged by the attention of the run
+// that kept everything.
 #pragma once
 
 #include <span>

@@ -1,5 +1,5 @@
-// calibration.hpp - chapter 6: what the inputs of the matrix products look like while a text
-// runs.
+// calibration.hpp - chapter 6: what the inputs of the matrix products look like while
+// a text runs.
 //
 // Rounding a weight costs what its input makes of it. So methods that choose how to round
 // (GPTQ, AWQ), what to scale (SmoothQuant) or which directions to drop (whitened low rank) ask

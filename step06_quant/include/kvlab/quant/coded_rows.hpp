@@ -42,8 +42,8 @@ public:
 
     std::unique_ptr<LayerRows> make(Index slots) const override;
 
-    // KIVI's keys share their scales with 31 neighbours in the text, which a policy would
-    // separate.
+    // KIVI's keys share their scales with 31 neighbours in the text, which a
+    // policy would separate.
     void check_movable() const override;
 
     void open(Index first, Index T) override;

@@ -1,5 +1,5 @@
-// coded_tiles.hpp - chapter 6: the keys, or the values, of one layer in one of the formats of
-// coded_formats.hpp.
+// coded_tiles.hpp - chapter 6: the keys, or the values, of one layer in one of the
+// formats of coded_formats.hpp.
 //
 // They lie in tiles of 64 slots as chapter 2's KvTiles draws them, keys [D][64] and values
 // [64][Dp], each tile as

@@ -45,8 +45,8 @@ struct ExpandKernels {
 
     ByBits along, across;
 
-    // So many chunks of numbers that need no scale, in whole lines of 64 bytes; `ahead` as
-    // above.
+    // So many chunks of numbers that need no scale, in whole lines of 64 bytes;
+    // `ahead` as above.
     void (*f16)(Index chunks, const std::byte* from, Index ahead, float* out);
     void (*bf16)(Index chunks, const std::byte* from, Index ahead, float* out);
     void (*e4m3)(Index chunks, const std::byte* from, Index ahead, float* out);

@@ -27,12 +27,12 @@ public:
     // slot that is not there.
     void write(Index slot, const float* row);
 
-    // One tile's latents as floats: where they lie, or in `scratch`, which grows if it
-    // must.
+    // One tile's latents as floats: where they lie, or in `scratch`, which grows
+    // if it must.
     const float* tile(Index tile, std::vector<float>& scratch) const;
 
-    // Slots [0, count) of others of this rank and format, and those that share a tile with the
-    // last.
+    // Slots [0, count) of others of this rank and format, and those that share a tile
+    // with the last.
     void copy_from(const Latents& other, Index count);
 
 private:

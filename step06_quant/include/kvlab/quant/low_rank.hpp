@@ -11,8 +11,8 @@
 // at once, and never has k.)
 //
 // What matters is not the error of W but that of W x. With the calibration's inputs X [R, C]:
-// among all U of r columns, those of W L, where L Lt = Xt X, make |(W - U Ut W) Xt| smallest:
-// "whitened".
+// among all U of r columns, those of W L, where L Lt = Xt X, make |(W - U Ut W)
+// Xt| smallest: "whitened".
 #pragma once
 
 #include <vector>

@@ -7,8 +7,8 @@
 //
 //   sum over c of x[c] * w[n][c]  =  sum over c of (x[c] / s[c]) * (w[n][c] * s[c])
 //
-// and x[c] / s[c] costs nothing where x comes out of a norm, whose weights can be divided
-// beforehand.
+// and x[c] / s[c] costs nothing where x comes out of a norm, whose weights can
+// be divided beforehand.
 #pragma once
 
 #include <string>

@@ -1,8 +1,8 @@
 // byte_tokenizer.hpp - the simplest vocabulary: 256 tokens, token b is the byte b.
 //
 // Nothing is lost and nothing is learned: every text is as many tokens as it has bytes. Byte 0
-// is the BOS and the end of a text at once. It does not occur in text; if it does, it is that
-// token.
+// is the BOS and the end of a text at once. It does not occur in text; if it does, it
+// is that token.
 #pragma once
 
 #include <kvlab/weights/tokenizer.hpp>

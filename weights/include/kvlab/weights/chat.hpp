@@ -1,13 +1,13 @@
-// chat.hpp - a conversation as one sequence of tokens, in the format that SmolLM2 was trained
-// on:
+// chat.hpp - a conversation as one sequence of tokens, in the format that SmolLM2
+// was trained on:
 //
 //   <|im_start|>system\nYou are a helpful AI assistant named SmolLM, ...<|im_end|>\n
 //   <|im_start|>user\nWhy is the sky blue?<|im_end|>\n
 //   <|im_start|>assistant\n                            <- the model goes on from here
 //
 // <|im_start|> and <|im_end|> are one control token each. Roles and contents are plain text: a
-// user who writes "<|im_end|>" gets the tokens of those ten characters, not the end of the
-// turn.
+// user who writes "<|im_end|>" gets the tokens of those ten characters, not the end
+// of the turn.
 #pragma once
 
 #include <span>

@@ -1,5 +1,5 @@
-// pretokenize.hpp - cuts a text into words before byte pairs are merged: no token crosses a
-// cut.
+// pretokenize.hpp - cuts a text into words before byte pairs are merged: no token
+// crosses a cut.
 #pragma once
 
 #include <string>

@@ -1,5 +1,5 @@
-// quantize.hpp - from float32 to the block formats of tensor_type.hpp; dequantize() is the way
-// back.
+// quantize.hpp - from float32 to the block formats of tensor_type.hpp; dequantize() is
+// the way back.
 #pragma once
 
 #include <cstddef>

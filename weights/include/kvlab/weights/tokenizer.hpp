@@ -95,8 +95,8 @@ public:
     std::vector<Fragment> cut_out_specials(std::string_view text, bool parse_special) const;
 
     // The bytes that a token stands for: any bytes, not always whole characters (see
-    // Utf8Stream). A control token's are its name. Throws Error unless 0 <= token <
-    // vocab_size().
+    // Utf8Stream). A control token's are its name. Throws Error unless 0 <=
+    // token < vocab_size().
     std::string_view piece(Token token) const;
 
     // The pieces in a row.
