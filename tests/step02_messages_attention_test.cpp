@@ -13,11 +13,11 @@
 #include <kvlab/attention/attention.hpp>
 #include <kvlab/attention/cpu_engine.hpp>
 #include <kvlab/attention/generate.hpp>
+#include <kvlab/attention/opened_model.hpp>
 #include <kvlab/attention/pack_tensors.hpp>
 #include <kvlab/attention/plain_decoder.hpp>
 #include <kvlab/attention/recall_file.hpp>
 #include <kvlab/attention/score.hpp>
-#include <kvlab/attention/session.hpp>
 #include <kvlab/attention/synthetic.hpp>
 #include <kvlab/attention/whole_sequence.hpp>
 #include <kvlab/attention/wrapped_engine.hpp>

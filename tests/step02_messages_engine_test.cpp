@@ -13,11 +13,11 @@
 #include <kvlab/attention/attention.hpp>
 #include <kvlab/attention/cpu_engine.hpp>
 #include <kvlab/attention/generate.hpp>
+#include <kvlab/attention/opened_model.hpp>
 #include <kvlab/attention/pack_tensors.hpp>
 #include <kvlab/attention/plain_decoder.hpp>
 #include <kvlab/attention/recall_file.hpp>
 #include <kvlab/attention/score.hpp>
-#include <kvlab/attention/session.hpp>
 #include <kvlab/attention/synthetic.hpp>
 #include <kvlab/attention/whole_sequence.hpp>
 #include <kvlab/attention/wrapped_engine.hpp>
@@ -211,9 +211,9 @@ TEST_CASE("2.7 messages: a tokenizer of another size than the embedding") {
         for (const TensorInfo& info : sample.tensors())
             writer.add(info.name, info.type, info.shape, info.bytes);
         writer.write(path);
-        SessionOptions options;
+        OpenOptions options;
         options.model = path.string();
-        return Session(options).encode("a");
+        return OpenedModel(options).encode("a");
     };
     CHECK(open(256) == std::vector<Token>{'a'});
     for (const Index vocab : {255, 257})

@@ -91,14 +91,14 @@ TEST_CASE("2.7 model file: every required tensor is asked for before anything is
 
 TEST_CASE("2.7 model file: the tables list what the loaders read and nothing else") {
     Config of_both[] = {small_config(), small_config(), small_gpt2(), small_gpt2()};
-    for (std::size_t i = 0; i < 4; ++i) of_both[i].tied_head = i % 2 == 0;
+    for (std::size_t i = 0; i < 4; ++i) of_both[i].tied_output = i % 2 == 0;
     for (const Config& config : of_both) {
         const Sample sample(config);
         std::map<std::string, int> once;
         for (const TensorInfo& info : sample.tensors()) once[info.name] = 1;
-        CHECK(once.count("output.weight") == (config.tied_head ? 0 : 1));
+        CHECK(once.count("output.weight") == (config.tied_output ? 0 : 1));
         auto engine = make_cpu_engine();
-        CHECK(load_model(sample, *engine)->config.tied_head == config.tied_head);
+        CHECK(load_model(sample, *engine)->config.tied_output == config.tied_output);
         CHECK(sample.released == once);
         sample.released.clear();
         PlainDecoder plain(sample);

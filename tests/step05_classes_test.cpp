@@ -103,7 +103,7 @@ TEST_CASE("5.6 classes: sinks and last tokens are as many as each method says") 
         CHECK(of_class(classes, SlotClass::sink) == range(0, 4));
         CHECK(of_class(classes, SlotClass::recent) == range(35, 55));
     }
-    // Once, behind the prompt: its last 8 tokens, and all that came since.
+    // Once, after the prompt: its last 8 tokens, and all that came since.
     for (const char* name : {"snapkv", "pyramidkv"}) {
         const auto store = rig.filled(name, small_budget());
         const auto classes = slot_classes(*store, 3, 0);

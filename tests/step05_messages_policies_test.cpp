@@ -247,7 +247,7 @@ TEST_CASE("5.1 messages: steps of a slot cache and the rows of its state") {
                          "slot cache: a step of 4 tokens goes beyond the prompt of 8", Error);
     step_all({&once}, 2, 3);
     CHECK(once.next_position() == 8);
-    CHECK_NOTHROW(once.begin(8));  // behind the prompt only the room counts
+    CHECK_NOTHROW(once.begin(8));  // after the prompt only the room counts
 
     SlotCache cache(kPairShape, 8, h2o_policy(options));
     step_all({&cache}, 1, 3);

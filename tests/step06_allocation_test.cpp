@@ -19,7 +19,7 @@ TEST_SUITE_BEGIN("step06");
 
 namespace {
 
-// In 140 tokens behind a prompt of 40.
+// In 140 tokens after a prompt of 40.
 long allocations_per_text(Decoder& decoder, KvStore& cache) {
     Generator generator(decoder);
     generator.add(cache, random_tokens(40, 96, 2), 150);

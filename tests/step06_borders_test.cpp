@@ -137,7 +137,7 @@ TEST_CASE("6.9 low rank: energies and errors at no direction and at all and beyo
 TEST_CASE("6 options: what is not asked for is off") {
     const QuantOptions cache;
     CHECK((cache.keys == &formats::f32 && cache.values == &formats::f32));
-    CHECK(!(cache.rotate || cache.before_rope));
+    CHECK(!(cache.turn || cache.before_rope));
     CHECK(cache.sinks == 0);
     CHECK(cache.residual == 128);
     const Int8Options bytes;

@@ -135,7 +135,7 @@ TEST_CASE("6.3 kv stores: what does not fit is refused by name") {
                          "kivi4: a head_dim of 16 is no multiple of 32", Error);
     CHECK_NOTHROW(make(tiny, {&formats::kivi4, &formats::f32}));
     QuantOptions rotated = both(&formats::int8);
-    rotated.rotate = true;
+    rotated.turn = true;
     CHECK_NOTHROW(make(tiny, rotated));
     CHECK_THROWS_WITH_AS(make(odd, rotated), doctest::Contains("24 is no power of two"), Error);
     rotated.before_rope = true;

@@ -54,7 +54,7 @@ TEST_CASE("6.4 kv law: rotated by Hadamard") {
     for (const Format code :
          {&formats::q4_0, &formats::lloyd4, &formats::kivi4, &formats::f16}) {
         QuantOptions options = both(code);
-        options.rotate = true;
+        options.turn = true;
         options.residual = 32;
         check_law(rig, options, 70);
     }

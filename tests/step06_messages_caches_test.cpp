@@ -51,7 +51,7 @@ TEST_CASE("6.3 messages: a quantised cache's shape, options, steps and numbers")
     CHECK_THROWS_WITH_AS(make({2, 4, 0, 32}, 8, q8_0),
                          "kv cache: KV heads: expected 1 to 4096, found 0", Error);
     QuantOptions rotated = both(&formats::f16);
-    rotated.rotate = true;
+    rotated.turn = true;
     CHECK_NOTHROW(make(kHeadsOf32, 8, rotated));
     CHECK_THROWS_WITH_AS(make({2, 4, 2, 24}, 8, rotated),
                          "hadamard: a head_dim of 24 is no power of two", Error);
@@ -59,7 +59,7 @@ TEST_CASE("6.3 messages: a quantised cache's shape, options, steps and numbers")
     const auto before_rope = [&](bool rotate, Index capacity) {
         QuantOptions options = both(&formats::f16);
         options.before_rope = true;
-        options.rotate = rotate;
+        options.turn = rotate;
         return std::make_unique<KvCache>(kHeadsOf32, capacity, coded_rows(options), &rope);
     };
     CHECK_NOTHROW(before_rope(false, 8));
@@ -137,7 +137,7 @@ TEST_CASE("6.3 messages: sinks are numbers and lie in the first slots") {
     changed.sinks = 2;
     CHECK_THROWS_WITH_AS(copy(CodedRows(changed, 64, 2, 32)), other, Error);
     changed = options;
-    changed.rotate = true;
+    changed.turn = true;
     CHECK_THROWS_WITH_AS(copy(CodedRows(changed, 64, 2, 32)), other, Error);
 }
 

@@ -29,7 +29,7 @@ std::vector<KindOfRows> all_kinds_of_rows() {
             {concat("chapter 3's ", format->name), {format, format}, rows_in(format)});
     for (const Format format : coded_formats()) {
         QuantOptions plain{format, format}, turned = plain, before_rope = plain, sinks = plain;
-        turned.rotate = true;
+        turned.turn = true;
         before_rope.before_rope = true;
         sinks.sinks = 5;
         for (const QuantOptions& options : {plain, turned, before_rope, sinks})
@@ -64,7 +64,7 @@ TEST_CASE("6.3 pairs: each policy with each kind of rows is the policy fed with 
                 CHECK_THROWS_WITH_AS(make(), doctest::Contains(kind.options.keys->name), Error);
                 continue;
             }
-            if (kind.options.rotate && entry.scheme == PositionScheme::relative) {
+            if (kind.options.turn && entry.scheme == PositionScheme::relative) {
                 CHECK_THROWS_WITH_AS(make(), doctest::Contains("cannot be kept turned"), Error);
                 continue;
             }

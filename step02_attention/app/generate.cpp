@@ -15,7 +15,7 @@ namespace kvlab::app {
 namespace {
 
 struct GenerateFlags {
-    SessionOptions session = cli::session_options();
+    OpenOptions opened = cli::open_options();
     SamplingOptions sampling;
     std::string prompt = "In the beginning God created the heaven and the earth. And ";
     Index steps = 96;
@@ -39,12 +39,12 @@ void print_costs(const std::vector<TokenCost>& costs) {
 }
 
 void write_report(const GenerateFlags& flags,
-                  const Session& session,
+                  const OpenedModel& opened,
                   const std::vector<TokenCost>& costs,
                   const Generator& generator) {
     Json report = new_report("step02_attention", flags.sampling.seed);
-    report["model"] = session.model->config.name;
-    report["engine"] = session.engine->name();
+    report["model"] = opened.model->config.name;
+    report["engine"] = opened.engine->name();
     report["checksum"] = generator.checksum().hex();
     for (const TokenCost& cost : costs)
         report["tokens"].push_back(
@@ -53,21 +53,21 @@ void write_report(const GenerateFlags& flags,
 }
 
 int run_generate(const GenerateFlags& flags) {
-    Session session(flags.session);
-    std::cout << describe_model(*session.model) << "  "
-              << "engine                    " << session.engine->name() << "\n\n";
+    OpenedModel opened(flags.opened);
+    std::cout << describe_model(*opened.model) << "  "
+              << "engine                    " << opened.engine->name() << "\n\n";
     EncodeReport losses;
-    const std::vector<Token> prompt = session.encode(flags.prompt, &losses);
+    const std::vector<Token> prompt = opened.encode(flags.prompt, &losses);
     cli::warn_about_losses(losses);
 
-    const Config& config = session.model->config;
+    const Config& config = opened.model->config;
     const Index longest =
         std::min(config.context, static_cast<Index>(prompt.size()) + flags.steps);
-    WholeSequence store(session.decoder.kv_shape(), longest, session.level);
-    Generator generator(session.decoder);
+    WholeSequence store(opened.decoder.kv_shape(), longest, opened.level);
+    Generator generator(opened.decoder);
     generator.add(store, prompt, flags.steps, flags.sampling);
-    generator.set_is_end([&](Token token) { return session.tokenizer->is_end(token); });
-    cli::TextStream text(*session.tokenizer);
+    generator.set_is_end([&](Token token) { return opened.tokenizer->is_end(token); });
+    cli::TextStream text(*opened.tokenizer);
     std::vector<TokenCost> costs;
     Stopwatch watch;
     generator.set_on_token([&](Index, Token token, View<const float>) {
@@ -87,7 +87,7 @@ int run_generate(const GenerateFlags& flags) {
     std::printf(
         "\n  every token runs the whole text again: %zu tokens, %.3f s, %.3f GFLOP in all\n",
         costs.size(), seconds, flops * 1e-9);
-    if (flags.json) write_report(flags, session, costs, generator);
+    if (flags.json) write_report(flags, opened, costs, generator);
     std::cout << "RESULT tokens=" << costs.size() << " seconds=" << seconds << " finish='"
               << finish_name(generator.finish(0)) << "' checksum=" << generator.checksum().hex()
               << std::endl;
@@ -95,7 +95,7 @@ int run_generate(const GenerateFlags& flags) {
 }
 
 void add_generate_flags(CLI::App& app, GenerateFlags& flags) {
-    cli::add_model_flags(app, flags.session);
+    cli::add_model_flags(app, flags.opened);
     cli::add_sampling_flags(app, flags.sampling);
     cli::add_prompt_flags(app, flags.prompt, "text to go on with");
     cli::add_count(app, "-n,--steps", flags.steps, 0, "tokens to generate");

@@ -15,7 +15,7 @@ namespace kvlab::app {
 namespace {
 
 struct ScoreFlags {
-    SessionOptions session = cli::session_options();
+    OpenOptions opened = cli::open_options();
     std::string text = cli::default_text("heldout.txt");
     std::string cases = cli::default_text("recall_cases.jsonl");
     Index windows = 0;  // of the text; 0: all
@@ -31,16 +31,16 @@ struct Tally {
 };
 
 // Mean over the first windows of a text, as many as it has, at most kSinkWindows.
-std::vector<double> sink_of_windows(Session& session,
+std::vector<double> sink_of_windows(OpenedModel& opened,
                                     const MakeStore& make_store,
                                     std::span<const std::uint8_t> text) {
     const Index windows = std::min(kSinkWindows, std::ssize(text) / kWindow);
-    std::vector<double> mass(usize(session.model->config.layers));
+    std::vector<double> mass(usize(opened.model->config.layers));
     for (Index w = 0; w < windows; ++w) {
-        std::vector<Token> input = {session.tokenizer->bos()};
+        std::vector<Token> input = {opened.tokenizer->bos()};
         for (Index i = 0; i + 1 < kWindow; ++i) input.push_back(at(text, w * kWindow + i));
         const auto store = make_store(kWindow);
-        const std::vector<double> one = sink_mass(session.decoder, *store, input, kSinkFrom);
+        const std::vector<double> one = sink_mass(opened.decoder, *store, input, kSinkFrom);
         for (std::size_t l = 0; l < mass.size(); ++l)
             mass[l] += one[l] / static_cast<double>(windows);
     }
@@ -48,18 +48,18 @@ std::vector<double> sink_of_windows(Session& session,
 }
 
 int run_score(const ScoreFlags& flags) {
-    Session session(flags.session);
-    Decoder& decoder = session.decoder;
-    const Token bos = session.tokenizer->bos();
-    check(decoder.config().vocab == 256 && bos != kNoToken, session.file.name(),
+    OpenedModel opened(flags.opened);
+    Decoder& decoder = opened.decoder;
+    const Token bos = opened.tokenizer->bos();
+    check(decoder.config().vocab == 256 && bos != kNoToken, opened.file.name(),
           ": not a byte model with a BOS");
     const MakeStore make_store = [&](Index capacity) {
-        return std::make_unique<WholeSequence>(decoder.kv_shape(), capacity, session.level);
+        return std::make_unique<WholeSequence>(decoder.kv_shape(), capacity, opened.level);
     };
     Json report = new_report("step02_attention score", 0);
-    report["model"] = session.model->config.name;
-    std::cout << std::filesystem::path(session.file.name()).filename().string() << ", "
-              << session.engine->name() << "\n";
+    report["model"] = opened.model->config.name;
+    std::cout << std::filesystem::path(opened.file.name()).filename().string() << ", "
+              << opened.engine->name() << "\n";
 
     const std::vector<std::uint8_t> text = cli::read_bytes(flags.text);
     const BitsPerByte bits =
@@ -88,7 +88,7 @@ int run_score(const ScoreFlags& flags) {
     const double mean = distances > 0 ? sum / static_cast<double>(distances) : 0;
     report["recall_mean"] = mean;
 
-    const std::vector<double> mass = sink_of_windows(session, make_store, text);
+    const std::vector<double> mass = sink_of_windows(opened, make_store, text);
     std::printf("\n  attention on position 0 by layer (even attention: 0.0046):");
     for (const double m : mass) std::printf(" %.6f", m);
     report["sink_mass"] = mass;
@@ -100,7 +100,7 @@ int run_score(const ScoreFlags& flags) {
 }
 
 void add_score_flags(CLI::App& app, ScoreFlags& flags) {
-    cli::add_model_flags(app, flags.session);
+    cli::add_model_flags(app, flags.opened);
     app.add_option("--text", flags.text, "text to score")->transform(cli::text_file());
     app.add_option("--cases", flags.cases, "recall cases, one JSON object per line")
         ->transform(cli::text_file());

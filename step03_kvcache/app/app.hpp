@@ -43,7 +43,7 @@ inline constexpr const char* kFloatModel = "SmolLM2-135M-Instruct-F32";
 
 // Throws Error if options.model is the model in floats and its file is not there. The file that
 // can be fetched is Q4_1, so the message also says how to make floats of it.
-inline void check_float_model(const SessionOptions& options) {
+inline void check_float_model(const OpenOptions& options) {
     if (options.model != kFloatModel) return;
     try {
         find_model(options.model, options.source_weights);

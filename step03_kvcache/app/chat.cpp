@@ -19,13 +19,13 @@ class Chat {
 public:
     explicit Chat(const GenerateFlags& flags)
         : flags_(flags),
-          session_(flags.session),
-          format_(*session_.tokenizer),
-          cache_(session_.decoder.kv_shape(), session_.model->config.context, session_.level),
+          opened_(flags.opened),
+          format_(*opened_.tokenizer),
+          cache_(opened_.decoder.kv_shape(), opened_.model->config.context, opened_.level),
           sampler_(flags.sampling) {
         report_ = new_report("step03_kvcache chat", flags.sampling.seed);
-        report_["model"] = session_.model->config.name;
-        report_["engine"] = session_.engine->name();
+        report_["model"] = opened_.model->config.name;
+        report_["engine"] = opened_.engine->name();
         report_["system"] = flags.system_given ? flags.system : format_.default_system();
         report_["turns"] = Json::array();
     }
@@ -39,7 +39,7 @@ private:
     Finish reply(Json& turn);
 
     const GenerateFlags& flags_;
-    Session session_;
+    OpenedModel opened_;
     ChatFormat format_;
     KvCache cache_;
     Sampler sampler_;  // one for all replies: the second does not repeat the first's dice
@@ -67,14 +67,14 @@ bool Chat::turn(const std::string& said) {
     Finish finish = Finish::context_full;  // a message that does not fit gets no reply
     turn["reply"] = "";
     turn["tokens"] = Json::array();
-    if (std::ssize(text) <= session_.model->config.context) {
+    if (std::ssize(text) <= opened_.model->config.context) {
         text_ = std::move(text);
         finish = reply(turn);
     }
     turn["finish"] = finish_name(finish);
     report_["turns"].push_back(turn);
     if (finish != Finish::context_full) return true;
-    std::cerr << "note: the context of " << session_.model->config.context
+    std::cerr << "note: the context of " << opened_.model->config.context
               << " tokens is full\n";
     return false;
 }
@@ -85,11 +85,11 @@ Finish Chat::reply(Json& turn) {
     const std::span<const Token> unseen = std::span(text_).subspan(seen);
     // All but the last in pieces; the generator feeds what is left.
     if (flags_.chunk > 0 && std::ssize(unseen) > flags_.chunk)
-        prefill(session_.decoder, cache_, unseen.first(unseen.size() - 1), flags_.chunk);
-    Generator generator(session_.decoder);
+        prefill(opened_.decoder, cache_, unseen.first(unseen.size() - 1), flags_.chunk);
+    Generator generator(opened_.decoder);
     generator.add(cache_, text_, flags_.steps, std::move(sampler_));
-    generator.set_is_end([&](Token token) { return session_.tokenizer->is_end(token); });
-    cli::TextStream stream(*session_.tokenizer);
+    generator.set_is_end([&](Token token) { return opened_.tokenizer->is_end(token); });
+    cli::TextStream stream(*opened_.tokenizer);
     generator.set_on_token([&](Index, Token token, View<const float>) { stream.push(token); });
     generator.run();
     stream.finish();
@@ -99,7 +99,7 @@ Finish Chat::reply(Json& turn) {
     checksum_.add_bits(static_cast<std::uint32_t>(generator.checksum().value() >> 32));
     std::string reply;
     for (const Token token : generator.generated(0))
-        if (!session_.tokenizer->is_end(token)) reply += session_.tokenizer->piece(token);
+        if (!opened_.tokenizer->is_end(token)) reply += opened_.tokenizer->piece(token);
     turn["reply"] = reply;
     turn["tokens"] = generator.generated(0);
     return generator.finish(0);

@@ -43,47 +43,47 @@ struct Run {
 
 using MakeStore = std::function<std::unique_ptr<KvStore>(Index capacity)>;
 
-Run generate(Session& session,
+Run generate(OpenedModel& opened,
              const std::vector<Token>& prompt,
              const GenerateFlags& flags,
              const MakeStore& make_store,
              TraceWriter* trace) {
     const Index P = static_cast<Index>(prompt.size());
-    const Index capacity = std::min(session.model->config.context, P + flags.steps);
-    cli::check_fits("the prompt", P, session.model->config);
+    const Index capacity = std::min(opened.model->config.context, P + flags.steps);
+    cli::check_fits("the prompt", P, opened.model->config);
     Run run;
     std::vector<std::unique_ptr<KvStore>> stores;
-    Generator generator(session.decoder);
+    Generator generator(opened.decoder);
     Stopwatch watch;
     for (Index i = 0; i < flags.batch; ++i) {
         stores.push_back(make_store(capacity));
         // All but the prompt's last token in pieces; the generator feeds what is left.
         if (flags.chunk > 0 && P > flags.chunk && stores.back()->remembers() &&
             trace == nullptr)
-            prefill(session.decoder, *stores.back(), std::span(prompt).first(prompt.size() - 1),
+            prefill(opened.decoder, *stores.back(), std::span(prompt).first(prompt.size() - 1),
                     flags.chunk);
         SamplingOptions sampling = flags.sampling;
         sampling.seed += static_cast<std::uint64_t>(i);
         generator.add(*stores.back(), prompt, flags.steps, sampling);
     }
     if (!flags.ignore_end)
-        generator.set_is_end([&](Token token) { return session.tokenizer->is_end(token); });
-    cli::TextStream text(*session.tokenizer);
+        generator.set_is_end([&](Token token) { return opened.tokenizer->is_end(token); });
+    cli::TextStream text(*opened.tokenizer);
     Stopwatch step_watch;
     generator.set_on_token([&](Index sequence, Token token, View<const float>) {
         if (sequence == 0) text.push(token);
         if (trace == nullptr) return;
-        trace->end_step(token, std::string(session.tokenizer->piece(token)),
+        trace->end_step(token, std::string(opened.tokenizer->piece(token)),
                         stores[0]->bytes().logical, step_watch.seconds());
         step_watch.restart();
     });
-    session.decoder.set_observer(trace);
+    opened.decoder.set_observer(trace);
     if (!generator.step()) check(flags.steps == 0, "nothing was generated");
     run.prefill_seconds = watch.seconds();
     watch.restart();
     generator.run();
     run.decode_seconds = watch.seconds();
-    session.decoder.set_observer(nullptr);
+    opened.decoder.set_observer(nullptr);
     text.finish();
     for (Index i = 0; i < flags.batch; ++i) {
         const auto tokens = generator.generated(i);
@@ -128,43 +128,43 @@ Json to_json(const Run& run) {
 }
 
 // The recorder of --trace, or null.
-std::unique_ptr<TraceWriter> open_trace(const Session& session,
+std::unique_ptr<TraceWriter> open_trace(const OpenedModel& opened,
                                         std::span<const Token> prompt,
                                         const GenerateFlags& flags) {
     if (!flags.trace) return nullptr;
     std::vector<std::pair<std::string, std::string>> runs;
     if (!flags.no_cache) runs.emplace_back("cached", "f32");
     if (flags.no_cache || flags.compare) runs.emplace_back("uncached", "none");
-    return std::make_unique<TraceWriter>(flags.trace, session, prompt, runs);
+    return std::make_unique<TraceWriter>(flags.trace, opened, prompt, runs);
 }
 
 int run_generate(const GenerateFlags& flags) {
     if (flags.chat) return run_chat(flags);
-    Session session(flags.session);
+    OpenedModel opened(flags.opened);
     const std::string prompt_text = flags.prompt_given ? flags.prompt : kDefaultPrompt;
     EncodeReport losses;
-    const std::vector<Token> prompt = session.encode(prompt_text, &losses);
+    const std::vector<Token> prompt = opened.encode(prompt_text, &losses);
     cli::warn_about_losses(losses);
     check(!prompt.empty(), "the prompt is empty");
-    std::printf("%s, %s\n", session.model->config.name.c_str(), session.engine->name().c_str());
+    std::printf("%s, %s\n", opened.model->config.name.c_str(), opened.engine->name().c_str());
 
     const MakeStore with_cache = [&](Index capacity) {
-        return std::make_unique<KvCache>(session.decoder.kv_shape(), capacity, session.level);
+        return std::make_unique<KvCache>(opened.decoder.kv_shape(), capacity, opened.level);
     };
     const MakeStore without_cache = [&](Index capacity) {
-        return std::make_unique<WholeSequence>(session.decoder.kv_shape(), capacity,
-                                               session.level);
+        return std::make_unique<WholeSequence>(opened.decoder.kv_shape(), capacity,
+                                               opened.level);
     };
     Json report = new_report("step03_kvcache generate", flags.sampling.seed);
-    report["model"] = session.model->config.name;
-    report["engine"] = session.engine->name();
-    const std::unique_ptr<TraceWriter> trace = open_trace(session, prompt, flags);
+    report["model"] = opened.model->config.name;
+    report["engine"] = opened.engine->name();
+    const std::unique_ptr<TraceWriter> trace = open_trace(opened, prompt, flags);
     const auto one = [&](bool cached) {
         if (trace) trace->start(cached ? "cached" : "uncached");
         std::cout << (cached ? "\nwith the cache\n" : "\nwithout a cache\n") << prompt_text
                   << std::flush;
         Run run =
-            generate(session, prompt, flags, cached ? with_cache : without_cache, trace.get());
+            generate(opened, prompt, flags, cached ? with_cache : without_cache, trace.get());
         print_run(run, static_cast<Index>(prompt.size()), cached);
         report[cached ? "cached" : "uncached"] = to_json(run);
         return run;
@@ -193,7 +193,7 @@ int run_generate(const GenerateFlags& flags) {
 }
 
 void add_generate_flags(CLI::App& app, GenerateFlags& flags) {
-    cli::add_model_flags(app, flags.session);
+    cli::add_model_flags(app, flags.opened);
     cli::add_sampling_flags(app, flags.sampling);
     cli::add_prompt_flags(app, flags.prompt,
                           "text to go on with (with --chat: what the user says)");

@@ -8,7 +8,7 @@
 namespace kvlab::app {
 
 struct GenerateFlags {
-    SessionOptions session = cli::session_options();
+    OpenOptions opened = cli::open_options();
     SamplingOptions sampling;
     std::string prompt;
     bool prompt_given = false;

@@ -64,23 +64,23 @@ class Speed {
 public:
     Speed(const SpeedFlags& flags, std::FILE* out) : flags_(flags), out_(out) {
         const Stopwatch watch;
-        session_ = std::make_unique<Session>(flags.session);
+        opened_ = std::make_unique<OpenedModel>(flags.opened);
         load_seconds_ = watch.seconds();
         check_lengths();
-        KvCache cache(session_->decoder.kv_shape(), 1, session_->level);
+        KvCache cache(opened_->decoder.kv_shape(), 1, opened_->level);
         const Token token = 0;
-        session_->decoder.forward(cache, {&token, 1});
+        opened_->decoder.forward(cache, {&token, 1});
         first_token_seconds_ = watch.seconds();
-        if (flags.prefill > 0) prefill_.emplace(*session_, flags);
+        if (flags.prefill > 0) prefill_.emplace(*opened_, flags);
         if (flags.tokens > 0)
-            decode_.emplace(*session_, flags.context, flags.tokens,
-                            plain_caches(*session_, flags));
+            decode_.emplace(*opened_, flags.context, flags.tokens,
+                            plain_caches(*opened_, flags));
     }
 
     void run() {
-        const Model& model = *session_->model;
+        const Model& model = *opened_->model;
         std::fprintf(out_, "%s, %s\n", model.config.name.c_str(),
-                     session_->engine->name().c_str());
+                     opened_->engine->name().c_str());
         for (Index i = 0; i < flags_.warm_up; ++i) round(nullptr, nullptr);
         Measured prompt = describe_prefill(), text = describe_decode();
         if (flags_.wait) say("READY");
@@ -96,7 +96,7 @@ public:
 
 private:
     void check_lengths() const {
-        const Config& config = session_->model->config;
+        const Config& config = opened_->model->config;
         cli::check_fits("--prefill", flags_.prefill, config);
         cli::check_fits("--context and --tokens", flags_.context + flags_.tokens, config);
     }
@@ -141,25 +141,25 @@ private:
 
     const SpeedFlags& flags_;
     std::FILE* out_;
-    std::unique_ptr<Session> session_;
+    std::unique_ptr<OpenedModel> opened_;
     std::optional<PrefillPass> prefill_;
     std::optional<DecodePass> decode_;
     double load_seconds_ = 0, first_token_seconds_ = 0;
 };
 
 void Speed::finish(Measured& prompt, Measured& text) {
-    const Model& model = *session_->model;
+    const Model& model = *opened_->model;
     const Index peak = resident_peak_bytes();
     Json report = new_report("step03_kvcache speed", 0);
     report["model"] = model.config.name;
-    report["engine"] = session_->engine->name();
-    report["threads"] = session_->engine->pool().threads();
+    report["engine"] = opened_->engine->name();
+    report["threads"] = opened_->engine->pool().threads();
     report["load_seconds"] = load_seconds_;
     report["first_token_seconds"] = first_token_seconds_;
     report["weight_bytes"] = model.weight_bytes();
     report["bytes_per_token"] = bytes_per_token(model);
-    report["file_bytes"] = session_->file.file_bytes();
-    report["file_bytes_per_token"] = file_bytes_per_token(session_->file);
+    report["file_bytes"] = opened_->file.file_bytes();
+    report["file_bytes_per_token"] = file_bytes_per_token(opened_->file);
     report["peak_memory_bytes"] = peak;
     std::fprintf(out_, "  %-40s %10s %10s %10s\n", "tokens per second", "median", "quarter",
                  "3 quarters");
@@ -181,7 +181,7 @@ void Speed::finish(Measured& prompt, Measured& text) {
                  "  loaded in %.3f s, first token after %.3f s\n"
                  "  weights %.1f MB (file %.1f MB), caches %.1f MB, peak memory %.1f MB\n",
                  load_seconds_, first_token_seconds_, megabytes(model.weight_bytes()),
-                 megabytes(session_->file.file_bytes()),
+                 megabytes(opened_->file.file_bytes()),
                  megabytes(prompt.cache_bytes + text.cache_bytes), megabytes(peak));
     write_json(flags_.json, report);
     if (flags_.json_on_standard_output) std::cout << report.dump(2) << '\n';
@@ -197,7 +197,7 @@ int run_speed(const SpeedFlags& flags) {
 }
 
 void add_speed_flags(CLI::App& app, SpeedFlags& flags) {
-    cli::add_model_flags(app, flags.session);
+    cli::add_model_flags(app, flags.opened);
     cli::add_count(app, "--prefill", flags.prefill, 0,
                    "tokens of the prompt, fed in one step; 0: none");
     app.add_flag("--all-logits", flags.all_logits,

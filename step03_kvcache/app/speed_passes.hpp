@@ -12,7 +12,7 @@
 namespace kvlab::app {
 
 struct SpeedFlags {
-    SessionOptions session = cli::session_options();
+    OpenOptions opened = cli::open_options();
     Index prefill = 128, context = 0, tokens = 128, batch = 1;
     Index rounds = 5, warm_up = 1;
     double seconds = 0.2;  // that a round lasts at least
@@ -24,11 +24,11 @@ struct SpeedFlags {
 // A whole prompt in one step.
 class PrefillPass {
 public:
-    PrefillPass(Session& session, const SpeedFlags& flags)
-        : session_(session),
-          text_(race_text(0, flags.prefill, session.model->config.vocab)),
+    PrefillPass(OpenedModel& opened, const SpeedFlags& flags)
+        : opened_(opened),
+          text_(race_text(0, flags.prefill, opened.model->config.vocab)),
           logits_(flags.all_logits ? LogitsOf::all : LogitsOf::last),
-          cache_(session.decoder.kv_shape(), flags.prefill, session.level) {}
+          cache_(opened.decoder.kv_shape(), flags.prefill, opened.level) {}
 
     Index tokens() const { return std::ssize(text_); }
 
@@ -37,7 +37,7 @@ public:
     double seconds() {
         cache_.reset();
         const Stopwatch watch;
-        const View<const float> logits = session_.decoder.forward(cache_, text_, logits_);
+        const View<const float> logits = opened_.decoder.forward(cache_, text_, logits_);
         chosen_.assign(1, static_cast<Token>(argmax(logits[logits.dim(0) - 1].flat())));
         return watch.seconds();
     }
@@ -45,7 +45,7 @@ public:
     const std::vector<Token>& chosen() const { return chosen_; }
 
 private:
-    Session& session_;
+    OpenedModel& opened_;
     std::vector<Token> text_;
     LogitsOf logits_;
     KvCache cache_;
@@ -53,12 +53,12 @@ private:
 };
 
 // A plain cache for each sequence of a generation.
-inline std::vector<std::unique_ptr<KvStore>> plain_caches(const Session& session,
+inline std::vector<std::unique_ptr<KvStore>> plain_caches(const OpenedModel& opened,
                                                           const SpeedFlags& flags) {
     std::vector<std::unique_ptr<KvStore>> caches;
     for (Index s = 0; s < flags.batch; ++s)
-        caches.push_back(std::make_unique<KvCache>(
-            session.decoder.kv_shape(), flags.context + flags.tokens, session.level));
+        caches.push_back(std::make_unique<KvCache>(opened.decoder.kv_shape(),
+                                                   flags.context + flags.tokens, opened.level));
     return caches;
 }
 

@@ -61,21 +61,21 @@ Json trace_config(const Config& c) {
 }  // namespace
 
 TraceWriter::TraceWriter(std::shared_ptr<OutputFile> file,
-                         const Session& session,
+                         const OpenedModel& opened,
                          std::span<const Token> prompt,
                          const std::vector<std::pair<std::string, std::string>>& runs)
-    : file_(std::move(file)), counters_(session.model) {
+    : file_(std::move(file)), counters_(opened.model) {
     Json header;
     header["kvlab_trace"] = 1;
-    header["model"] = session.model->config.name;
-    header["config"] = trace_config(session.model->config);
-    header["engine"] = session.engine->name();
+    header["model"] = opened.model->config.name;
+    header["config"] = trace_config(opened.model->config);
+    header["engine"] = opened.engine->name();
     for (const auto& run : runs)
         header["runs"].push_back({{"name", run.first}, {"cache", run.second}});
     header["prompt"] = prompt;
     header["prompt_pieces"] = Json::array();
     for (const Token token : prompt)
-        header["prompt_pieces"].push_back(session.tokenizer->piece(token));
+        header["prompt_pieces"].push_back(opened.tokenizer->piece(token));
     write(header);
 }
 

@@ -18,7 +18,7 @@
 #include <tuple>
 #include <vector>
 
-#include <kvlab/attention/session.hpp>
+#include <kvlab/attention/opened_model.hpp>
 #include <kvlab/kvcache/counters.hpp>
 #include <kvlab/kvcache/recorder.hpp>
 #include <kvlab/tensor/report.hpp>
@@ -32,7 +32,7 @@ class TraceWriter final : public Observer {
 public:
     // The file gets its name when finish() is called; before, nothing is there.
     TraceWriter(std::shared_ptr<OutputFile> file,
-                const Session& session,
+                const OpenedModel& opened,
                 std::span<const Token> prompt,
                 const std::vector<std::pair<std::string, std::string>>& runs);  // name, cache
 

@@ -16,7 +16,7 @@ namespace kvlab::app {
 namespace {
 
 struct VerifyFlags {
-    SessionOptions session = cli::session_options();
+    OpenOptions opened = cli::open_options();
     SamplingOptions sampling;
     std::vector<std::string> models;   // empty: all that are there
     std::vector<std::string> prompts;  // empty: the default three
@@ -26,9 +26,9 @@ struct VerifyFlags {
 
 // Prompts of exactly 1, 5 and 8 tokens, cut from a text that every tokenizer here can write;
 // the batch of three has unequal lengths.
-std::vector<std::vector<Token>> default_prompts(const Session& session) {
+std::vector<std::vector<Token>> default_prompts(const OpenedModel& opened) {
     const std::vector<Token> text =
-        session.encode("In the beginning God created the heaven and the earth.");
+        opened.encode("In the beginning God created the heaven and the earth.");
     std::vector<std::vector<Token>> prompts;
     for (const std::size_t length : {1u, 5u, 8u})
         prompts.emplace_back(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(length));
@@ -110,31 +110,31 @@ struct Verdict {
 };
 
 Verdict verify_model(const std::string& name, const VerifyFlags& flags, Json& report) {
-    SessionOptions options = flags.session;
+    OpenOptions options = flags.opened;
     options.model = name;
-    Session session(options);
+    OpenedModel opened(options);
     std::vector<std::vector<Token>> prompts;
-    for (const std::string& prompt : flags.prompts) prompts.push_back(session.encode(prompt));
-    if (prompts.empty()) prompts = default_prompts(session);
+    for (const std::string& prompt : flags.prompts) prompts.push_back(opened.encode(prompt));
+    if (prompts.empty()) prompts = default_prompts(opened);
     VerifyOptions verify_options;
     verify_options.steps = flags.steps;
     verify_options.sampling = flags.sampling;
-    verify_options.level = session.level;
-    std::printf("%s (%s): prompts of", session.model->config.name.c_str(),
-                session.engine->name().c_str());
+    verify_options.level = opened.level;
+    std::printf("%s (%s): prompts of", opened.model->config.name.c_str(),
+                opened.engine->name().c_str());
     for (const auto& prompt : prompts) std::printf(" %zu", prompt.size());
     std::printf(" tokens in one batch, %td steps\n", flags.steps);
     std::cout.flush();
 
-    const VerifyReport result = verify(session.decoder, prompts, verify_options);
+    const VerifyReport result = verify(opened.decoder, prompts, verify_options);
     const VerifySums sums = sums_of(result);
     print_result(result, sums);
-    const AsCommitted as_committed = compare_with_committed(flags, session.model->source, sums);
+    const AsCommitted as_committed = compare_with_committed(flags, opened.model->source, sums);
     std::cout << "\n" << std::flush;
 
     Json entry = to_json(result, sums);
-    entry["model"] = session.model->config.name;
-    entry["engine"] = session.engine->name();
+    entry["model"] = opened.model->config.name;
+    entry["engine"] = opened.engine->name();
     entry["as_committed"] = as_committed ? Json(*as_committed) : Json();
     report["models"].push_back(entry);
     return {result.identical(), as_committed};
@@ -171,7 +171,7 @@ int run_verify(const VerifyFlags& flags) {
 void add_verify_flags(CLI::App& app, VerifyFlags& flags) {
     app.add_option("-m,--model", flags.models,
                    "GGUF file or name, may be repeated; default: every model that is there");
-    cli::add_engine_flags(app, flags.session);
+    cli::add_engine_flags(app, flags.opened);
     cli::add_sampling_flags(app, flags.sampling);
     cli::add_prompt_flags(
         app, flags.prompts,

@@ -20,7 +20,7 @@ namespace kvlab::app {
 namespace {
 
 struct GenerateFlags {
-    SessionOptions session = cli::session_options();
+    OpenOptions opened = cli::open_options();
     SamplingOptions sampling;
     std::string prompt = "The meaning of life is";
     Index steps = 128;
@@ -41,15 +41,15 @@ struct Generated {
 
 // `make_store(capacity)` gives a sequence its cache.
 template <class MakeStore>
-Generated generate_text(Session& session,
+Generated generate_text(OpenedModel& opened,
                         const std::vector<Token>& prompt,
                         const GenerateFlags& flags,
                         MakeStore make_store) {
     const Index P = static_cast<Index>(prompt.size());
-    const Index capacity = std::min(session.model->config.context, P + flags.steps);
-    cli::check_fits("the prompt", P, session.model->config);
+    const Index capacity = std::min(opened.model->config.context, P + flags.steps);
+    cli::check_fits("the prompt", P, opened.model->config);
     std::vector<std::unique_ptr<KvStore>> stores;
-    Generator generator(session.decoder);
+    Generator generator(opened.decoder);
     for (Index i = 0; i < flags.batch; ++i) {
         stores.push_back(make_store(capacity));
         SamplingOptions sampling = flags.sampling;
@@ -57,8 +57,8 @@ Generated generate_text(Session& session,
         generator.add(*stores.back(), prompt, flags.steps, sampling);
     }
     if (!flags.ignore_end)
-        generator.set_is_end([&](Token token) { return session.tokenizer->is_end(token); });
-    cli::TextStream text(*session.tokenizer);
+        generator.set_is_end([&](Token token) { return opened.tokenizer->is_end(token); });
+    cli::TextStream text(*opened.tokenizer);
     generator.set_on_token([&](Index sequence, Token token, View<const float>) {
         if (sequence == 0) text.push(token);
     });
@@ -114,23 +114,23 @@ int run_generate(const GenerateFlags& flags) {
     simt::Options options;
     if (flags.checked) options.mode = simt::Mode::checked;
     const simt::Use use(options);
-    SessionOptions on_kernels = flags.session;
+    OpenOptions on_kernels = flags.opened;
     on_kernels.make_engine = [choice] { return make_cuda_engine(choice); };
-    Session session(on_kernels);
+    OpenedModel opened(on_kernels);
     EncodeReport losses;
-    const std::vector<Token> prompt = session.encode(flags.prompt, &losses);
+    const std::vector<Token> prompt = opened.encode(flags.prompt, &losses);
     cli::warn_about_losses(losses);
     check(!prompt.empty(), "the prompt is empty");
-    std::printf("%s, %s%s\n\n", session.model->config.name.c_str(),
-                session.engine->name().c_str(), flags.checked ? ", every access checked" : "");
-    const Generated run = generate_text(session, prompt, flags, [&](Index capacity) {
-        return std::make_unique<CudaCache>(session.decoder.kv_shape(), capacity,
+    std::printf("%s, %s%s\n\n", opened.model->config.name.c_str(),
+                opened.engine->name().c_str(), flags.checked ? ", every access checked" : "");
+    const Generated run = generate_text(opened, prompt, flags, [&](Index capacity) {
+        return std::make_unique<CudaCache>(opened.decoder.kv_shape(), capacity,
                                            choice.attention);
     });
     print_run(run);
     Json report = new_report("step04_cuda generate", flags.sampling.seed);
-    report["model"] = session.model->config.name;
-    report["engine"] = session.engine->name();
+    report["model"] = opened.model->config.name;
+    report["engine"] = opened.engine->name();
     report["tokens"] = run.first;
     report["checksum"] = run.checksum;
     report["seconds"] = run.seconds;
@@ -138,7 +138,7 @@ int run_generate(const GenerateFlags& flags) {
     report["cache_bytes_allocated"] = run.bytes.allocated;
     bool identical = true;
     if (flags.compare) {
-        Session cpu(flags.session);
+        OpenedModel cpu(flags.opened);
         std::printf("\n%s\n\n", cpu.engine->name().c_str());
         const Generated same = generate_text(cpu, prompt, flags, [&](Index capacity) {
             return std::make_unique<KvCache>(cpu.decoder.kv_shape(), capacity, cpu.level);
@@ -156,7 +156,7 @@ int run_generate(const GenerateFlags& flags) {
 }
 
 void add_generate_flags(CLI::App& app, GenerateFlags& flags) {
-    cli::add_model_flags(app, flags.session);
+    cli::add_model_flags(app, flags.opened);
     cli::add_sampling_flags(app, flags.sampling);
     cli::add_prompt_flags(app, flags.prompt, "text to go on with");
     cli::add_count(app, "-n,--steps", flags.steps, 0, "tokens to generate at most");

@@ -67,21 +67,21 @@ std::string generated_checksum(Decoder& decoder,
 }
 
 // The tiny model with each rung in turn. First: the CPU engine, which chapter 3 used.
-std::vector<DecoderRun> run_decoders(SessionOptions options) {
+std::vector<DecoderRun> run_decoders(OpenOptions options) {
     const char* const prompt = "In the beginning";
     std::vector<DecoderRun> runs;
     {
-        Session session(options);
-        KvCache cache(session.decoder.kv_shape(), 64, session.level);
+        OpenedModel opened(options);
+        KvCache cache(opened.decoder.kv_shape(), 64, opened.level);
         runs.push_back(
-            {"CPU engine", generated_checksum(session.decoder, cache, session.encode(prompt))});
+            {"CPU engine", generated_checksum(opened.decoder, cache, opened.encode(prompt))});
     }
     const auto add = [&](const std::string& kernels, const KernelChoice& choice) {
         options.make_engine = [choice] { return make_cuda_engine(choice); };
-        Session session(options);
-        CudaCache cache(session.decoder.kv_shape(), 64, choice.attention);
+        OpenedModel opened(options);
+        CudaCache cache(opened.decoder.kv_shape(), 64, choice.attention);
         runs.push_back(
-            {kernels, generated_checksum(session.decoder, cache, session.encode(prompt))});
+            {kernels, generated_checksum(opened.decoder, cache, opened.encode(prompt))});
     };
     add("what suits", {});
     for (const LinearRung& rung : linear_rungs())
@@ -95,7 +95,7 @@ std::vector<DecoderRun> run_decoders(SessionOptions options) {
 
 // Whether a GPU, if there is one, gives the same checksums. Its products are whole ones, so
 // each is compared with the CPU's of its own size.
-bool same_on_gpu(const SessionOptions& options, const std::vector<DecoderRun>& decoders) {
+bool same_on_gpu(const OpenOptions& options, const std::vector<DecoderRun>& decoders) {
     if (const std::string why = why_no_gpu(); !why.empty()) {
         std::cout << "\nGPU: " << why << "\n";
         return true;
@@ -169,7 +169,7 @@ int run_ladders_command(const LadderFlags& flags) {
     for (const Ladder& ladder : ladders)
         for (const RungRun& run : ladder.runs)
             launches.insert(launches.end(), run.launches.begin(), run.launches.end());
-    const SessionOptions options = cli::session_options(flags.model);
+    const OpenOptions options = cli::open_options(flags.model);
     std::vector<DecoderRun> runs;
     {
         simt::Options noted;

@@ -43,14 +43,15 @@ std::vector<Contender> contenders(const std::string& set,
 // Characters of a table's first column.
 int label_width(const std::vector<Contender>& all);
 
-// These names, or, if there are none, those of all policies that can run the session's model.
+// These names, or, if there are none, those of all policies that can run the opened model's
+// model.
 std::vector<std::string> chosen_policies(const std::vector<std::string>& names,
-                                         const Session& session);
+                                         const OpenedModel& opened);
 
 // Makes a policy's stores for texts that are known, so that the oracle can look ahead. Keeps
-// references to the session and the options.
+// references to the opened model and the options.
 using MakePolicy =
     std::function<std::unique_ptr<PolicyStore>(std::span<const Token> text, Index prompt)>;
-MakePolicy maker_of(Session& session, const std::string& name, const PolicyOptions& options);
+MakePolicy maker_of(OpenedModel& opened, const std::string& name, const PolicyOptions& options);
 
 }  // namespace kvlab::app

@@ -4,21 +4,23 @@
 namespace kvlab::app {
 
 std::vector<std::string> chosen_policies(const std::vector<std::string>& names,
-                                         const Session& session) {
+                                         const OpenedModel& opened) {
     if (!names.empty()) return names;
     std::vector<std::string> all;
     for (const PolicyEntry& entry : all_policies())
-        if (entry.runs(session.model->config)) all.push_back(entry.name);
+        if (entry.runs(opened.model->config)) all.push_back(entry.name);
     return all;
 }
 
-MakePolicy maker_of(Session& session, const std::string& name, const PolicyOptions& options) {
-    return [&session, &options, name](std::span<const Token> text, Index prompt) {
-        PolicyContext context = policy_context(session.decoder, std::ssize(text));
-        context.level = session.level;
+MakePolicy maker_of(OpenedModel& opened,
+                    const std::string& name,
+                    const PolicyOptions& options) {
+    return [&opened, &options, name](std::span<const Token> text, Index prompt) {
+        PolicyContext context = policy_context(opened.decoder, std::ssize(text));
+        context.level = opened.level;
         context.prompt = prompt;
         if (find_policy(name).needs_future)
-            context.future = std::make_shared<FutureShares>(session.decoder, text);
+            context.future = std::make_shared<FutureShares>(opened.decoder, text);
         return find_policy(name).make(context, options);
     };
 }

@@ -14,7 +14,7 @@ namespace kvlab::app {
 namespace {
 
 struct CompareFlags {
-    SessionOptions session = cli::session_options();
+    OpenOptions opened = cli::open_options();
     PolicyOptions policy = with_budget(64);
     std::vector<std::string> names;  // empty: all
     std::string set;                 // if not empty, instead of names
@@ -26,12 +26,12 @@ struct CompareFlags {
 
 using Recall = std::map<Index, double>;  // share of right answers by distance
 
-Recall ask(Session& session, const Contender& one, const std::vector<RecallCase>& cases) {
-    const MakePolicy make = maker_of(session, one.policy, one.options);
+Recall ask(OpenedModel& opened, const Contender& one, const std::vector<RecallCase>& cases) {
+    const MakePolicy make = maker_of(opened, one.policy, one.options);
     std::map<Index, std::pair<Index, Index>> tallies;  // right, asked
     for (const RecallCase& recall : cases) {
         auto& tally = tallies[recall.distance];
-        tally.first += recalls(session.decoder, make, recall, session.tokenizer->bos()) ? 1 : 0;
+        tally.first += recalls(opened.decoder, make, recall, opened.tokenizer->bos()) ? 1 : 0;
         ++tally.second;
     }
     Recall shares;
@@ -91,14 +91,14 @@ Json to_json(const PolicyQuality& quality,
 }
 
 // Rows with the same options share the run with everything kept.
-PolicyReport measure(Session& session,
+PolicyReport measure(OpenedModel& opened,
                      const CompareFlags& flags,
                      const TextWindows& windows,
                      const std::vector<Contender>& all) {
     PolicyReport report;
     const auto run = [&](std::span<const std::string> names, const PolicyOptions& options) {
-        PolicyReport part = measure_policies(session.model, *session.engine, windows, names,
-                                             options, flags.prompt, session.level);
+        PolicyReport part = measure_policies(opened.model, *opened.engine, windows, names,
+                                             options, flags.prompt, opened.level);
         part.policies.insert(part.policies.begin(),
                              std::make_move_iterator(report.policies.begin()),
                              std::make_move_iterator(report.policies.end()));
@@ -114,12 +114,12 @@ PolicyReport measure(Session& session,
     return report;
 }
 
-std::vector<Contender> compared(const CompareFlags& flags, const Session& session) {
+std::vector<Contender> compared(const CompareFlags& flags, const OpenedModel& opened) {
     std::vector<Contender> all =
-        contenders(flags.set, chosen_policies(flags.names, session), flags.policy);
+        contenders(flags.set, chosen_policies(flags.names, opened), flags.policy);
     if (!flags.set.empty())
         std::erase_if(all, [&](const Contender& one) {
-            return !find_policy(one.policy).runs(session.model->config);
+            return !find_policy(one.policy).runs(opened.model->config);
         });
     return all;
 }
@@ -135,23 +135,23 @@ void print_budget(const CompareFlags& flags) {
 }
 
 int run_compare(const CompareFlags& flags) {
-    Session session(flags.session);
-    const std::vector<Contender> all = compared(flags, session);
-    const TextWindows windows = windows_of(session, flags.text, flags.window, flags.tokens);
-    const std::vector<RecallCase> cases = recall_cases(session, flags.cases, flags.recall);
+    OpenedModel opened(flags.opened);
+    const std::vector<Contender> all = compared(flags, opened);
+    const TextWindows windows = windows_of(opened, flags.text, flags.window, flags.tokens);
+    const std::vector<RecallCase> cases = recall_cases(opened, flags.cases, flags.recall);
     const std::string text = std::filesystem::path(flags.text).filename().string();
     std::printf("%s, %s: %s, %td windows of %td tokens, of which %td go in whole\n",
-                session.model->config.name.c_str(), session.engine->name().c_str(),
-                text.c_str(), windows.count(), flags.window, flags.prompt);
-    const PolicyReport report = measure(session, flags, windows, all);
-    const Index bytes = bytes_behind_prompt(*session.tokenizer, windows, flags.prompt);
+                opened.model->config.name.c_str(), opened.engine->name().c_str(), text.c_str(),
+                windows.count(), flags.window, flags.prompt);
+    const PolicyReport report = measure(opened, flags, windows, all);
+    const Index bytes = bytes_behind_prompt(*opened.tokenizer, windows, flags.prompt);
     print_budget(flags);
     std::printf("; everything kept: %.4f bits per byte, %td bytes\n\n",
                 report.full_bits / static_cast<double>(bytes), report.full_bytes);
 
     Json json = new_report("step05_policies compare", flags.policy.seed);
-    json["model"] = session.model->config.name;
-    json["engine"] = session.engine->name();
+    json["model"] = opened.model->config.name;
+    json["engine"] = opened.engine->name();
     json["text"] = text;
     json["windows"] = windows.count();
     json["window"] = flags.window;
@@ -165,7 +165,7 @@ int run_compare(const CompareFlags& flags) {
     const int width = label_width(all);
     for (std::size_t i = 0; i < all.size(); ++i) {
         const PolicyQuality& quality = report.policies[i];
-        const Recall recall = ask(session, all[i], cases);
+        const Recall recall = ask(opened, all[i], cases);
         if (i == 0) print_header(recall, width);
         print_row(quality, recall, all[i].label, width, report.full_bytes, bytes);
         std::fflush(stdout);
@@ -185,7 +185,7 @@ int run_compare(const CompareFlags& flags) {
 }
 
 void add_compare_flags(CLI::App& app, CompareFlags& flags) {
-    cli::add_model_flags(app, flags.session);
+    cli::add_model_flags(app, flags.opened);
     add_policy_flags(app, flags.policy);
     add_choice(app, flags.names, flags.set);
     app.add_option("--text", flags.text, "text to run")->transform(cli::text_file());

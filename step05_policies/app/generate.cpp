@@ -13,7 +13,7 @@ namespace kvlab::app {
 namespace {
 
 struct GenerateFlags {
-    SessionOptions session = cli::session_options();
+    OpenOptions opened = cli::open_options();
     PolicyOptions policy;
     SamplingOptions sampling;
     std::string name = "sinks", prompt = "In the beginning";
@@ -24,39 +24,39 @@ struct GenerateFlags {
 // A store that forgets takes a prompt of any length, but not more at once than it has memory
 // for: then all but the last token go in pieces, each followed by an eviction. What does not
 // fit in pieces either is left to the generator, which says that the context is full.
-void feed_in_pieces(Session& session, PolicyStore& store, std::span<const Token> prompt) {
+void feed_in_pieces(OpenedModel& opened, PolicyStore& store, std::span<const Token> prompt) {
     while (static_cast<Index>(prompt.size()) - store.next_position() > store.room()) {
-        if (store.room() == 0 || session.decoder.context_bounds(store)) return;
-        session.decoder.forward(
+        if (store.room() == 0 || opened.decoder.context_bounds(store)) return;
+        opened.decoder.forward(
             store, prompt.subspan(usize(store.next_position()), usize(store.room())));
     }
 }
 
 int run_generate(const GenerateFlags& flags) {
-    Session session(flags.session);
+    OpenedModel opened(flags.opened);
     const PolicyEntry& entry = find_policy(flags.name);
     EncodeReport losses;
-    const std::vector<Token> prompt = session.encode(flags.prompt, &losses);
+    const std::vector<Token> prompt = opened.encode(flags.prompt, &losses);
     cli::warn_about_losses(losses);
     check(!entry.needs_future,
           "generate: nobody knows the future of a text that is not written yet; the ",
           entry.name, " can only be compared");
     const Index P = static_cast<Index>(prompt.size());
-    PolicyContext context = policy_context(
-        session.decoder, std::min(session.model->config.context, P + flags.steps));
-    context.level = session.level;
+    PolicyContext context =
+        policy_context(opened.decoder, std::min(opened.model->config.context, P + flags.steps));
+    context.level = opened.level;
     context.prompt = P;
     const std::unique_ptr<PolicyStore> store = entry.make(context, flags.policy);
-    std::printf("%s, %s, %s: %s\n\n%s", session.model->config.name.c_str(),
-                session.engine->name().c_str(), entry.name, entry.idea, flags.prompt.c_str());
+    std::printf("%s, %s, %s: %s\n\n%s", opened.model->config.name.c_str(),
+                opened.engine->name().c_str(), entry.name, entry.idea, flags.prompt.c_str());
     std::fflush(stdout);
 
     Stopwatch watch;
-    feed_in_pieces(session, *store, prompt);
-    Generator generator(session.decoder);
+    feed_in_pieces(opened, *store, prompt);
+    Generator generator(opened.decoder);
     generator.add(*store, prompt, flags.steps, flags.sampling);
-    generator.set_is_end([&](Token token) { return session.tokenizer->is_end(token); });
-    cli::TextStream text(*session.tokenizer);
+    generator.set_is_end([&](Token token) { return opened.tokenizer->is_end(token); });
+    cli::TextStream text(*opened.tokenizer);
     generator.set_on_token([&](Index, Token token, View<const float>) { text.push(token); });
     generator.run();
     const double seconds = watch.seconds();
@@ -72,7 +72,7 @@ int run_generate(const GenerateFlags& flags) {
         store->mean_kept(), store->next_position(), bytes.logical, bytes.allocated,
         generator.checksum().hex().c_str());
     Json json = new_report("step05_policies generate", flags.sampling.seed);
-    json["model"] = session.model->config.name;
+    json["model"] = opened.model->config.name;
     json["policy"] = flags.name;
     json["tokens"] = std::vector<Token>(tokens.begin(), tokens.end());
     json["seen"] = store->next_position();
@@ -89,7 +89,7 @@ int run_generate(const GenerateFlags& flags) {
 }
 
 void add_generate_flags(CLI::App& app, GenerateFlags& flags) {
-    cli::add_model_flags(app, flags.session);
+    cli::add_model_flags(app, flags.opened);
     cli::add_sampling_flags(app, flags.sampling);
     add_policy_flags(app, flags.policy);
     app.add_option("--policy", flags.name, "one of them")

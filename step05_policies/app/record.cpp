@@ -15,13 +15,13 @@ namespace {
 
 // A recall case, or a prompt that the full cache goes on with, is run with every policy.
 struct RecordFlags {
-    SessionOptions session = cli::session_options();
+    OpenOptions opened = cli::open_options();
     PolicyOptions policy = with_budget(24);  // of a text of some 90 tokens
     std::vector<std::string> names;          // empty: all
     std::string cases = cli::default_text("recall_cases.jsonl");
     Index distance = 64, number = 1;  // the case: the first of this distance
     std::string prompt;               // if not empty, instead of a case
-    Index steps = 48;                 // tokens behind the prompt
+    Index steps = 48;                 // tokens after the prompt
     Index whole = 0;                  // tokens that go in whole; 0: half of a case, the prompt
     std::shared_ptr<OutputFile> out;
 };
@@ -61,31 +61,31 @@ RecordedText text_of_case(const RecallCase& recall, const Tokenizer& tokenizer) 
     return text;
 }
 
-RecordedText recall_text(const RecordFlags& flags, const Session& session) {
-    check(session.model->config.vocab == 256,
+RecordedText recall_text(const RecordFlags& flags, const OpenedModel& opened) {
+    check(opened.model->config.vocab == 256,
           "record: recall cases are for models whose tokens are bytes; give a --prompt");
     Index left = flags.number;
     for (const RecallCase& recall : read_recall_cases(flags.cases))
         if (recall.kind == "recall" && recall.distance == flags.distance && --left == 0)
-            return text_of_case(recall, *session.tokenizer);
+            return text_of_case(recall, *opened.tokenizer);
     throw Error(concat("record: there are ", flags.number - left,
                        " recall cases of the distance ", flags.distance, " in ", flags.cases));
 }
 
 // The prompt, and what everything kept writes behind it: the same text for all.
-RecordedText prompt_text(const RecordFlags& flags, Session& session) {
+RecordedText prompt_text(const RecordFlags& flags, OpenedModel& opened) {
     RecordedText text;
     EncodeReport losses;
-    text.tokens = session.encode(flags.prompt, &losses);
+    text.tokens = opened.encode(flags.prompt, &losses);
     cli::warn_about_losses(losses);
     text.whole = std::ssize(text.tokens);
     const auto store = find_policy(kFull).make(
-        policy_context(session.decoder,
-                       std::min(session.model->config.context, text.whole + flags.steps)),
+        policy_context(opened.decoder,
+                       std::min(opened.model->config.context, text.whole + flags.steps)),
         flags.policy);
-    Generator generator(session.decoder);
+    Generator generator(opened.decoder);
     generator.add(*store, text.tokens, flags.steps);
-    generator.set_is_end([&](Token token) { return session.tokenizer->is_end(token); });
+    generator.set_is_end([&](Token token) { return opened.tokenizer->is_end(token); });
     generator.run();
     const auto tokens = generator.tokens(0);
     text.tokens.assign(tokens.begin(), tokens.end());
@@ -94,12 +94,12 @@ RecordedText prompt_text(const RecordFlags& flags, Session& session) {
 
 Json header_of(const RecordFlags& flags,
                const std::vector<std::string>& names,
-               const Session& session,
+               const OpenedModel& opened,
                const RecordedText& text) {
-    const Config& c = session.model->config;
+    const Config& c = opened.model->config;
     Json header{{"kvlab_policies", 1},
                 {"model", c.name},
-                {"engine", session.engine->name()},
+                {"engine", opened.engine->name()},
                 {"config",
                  {{"layers", c.layers},
                   {"heads", c.heads},
@@ -111,7 +111,7 @@ Json header_of(const RecordFlags& flags,
                 {"ratio", flags.policy.ratio},
                 {"seed", flags.policy.seed}};
     for (const Token token : text.tokens)
-        header["pieces"].push_back(session.tokenizer->piece(token));
+        header["pieces"].push_back(opened.tokenizer->piece(token));
     for (int i = 0; i < kSlotClasses; ++i)
         header["classes"].push_back(class_name(static_cast<SlotClass>(i)));
     for (const std::string& name : names) {
@@ -123,7 +123,7 @@ Json header_of(const RecordFlags& flags,
 }
 
 // Right predictions; *answers: whether the last one is.
-Index record_policy(Session& session,
+Index record_policy(OpenedModel& opened,
                     const MakePolicy& make,
                     const RecordedText& text,
                     RecordingWriter& writer,
@@ -134,12 +134,12 @@ Index record_policy(Session& session,
     for (std::size_t done = 0; done < fed.size();) {
         const std::size_t count = done == 0 ? usize(text.whole) : 1;
         const View<const float> logits =
-            session.decoder.forward(*store, fed.subspan(done, count));
+            opened.decoder.forward(*store, fed.subspan(done, count));
         done += count;
         const auto likeliest = static_cast<Token>(argmax(logits.flat()));
         *answers = likeliest == text.tokens[done];
         right += *answers ? 1 : 0;
-        writer.step(*store, {{"likeliest", session.tokenizer->piece(likeliest)},
+        writer.step(*store, {{"likeliest", opened.tokenizer->piece(likeliest)},
                              {"right", *answers},
                              {"bits", surprise_bits(logits.flat(), text.tokens[done])}});
     }
@@ -147,28 +147,28 @@ Index record_policy(Session& session,
 }
 
 int run_record(const RecordFlags& flags) {
-    Session session(flags.session);
+    OpenedModel opened(flags.opened);
     std::vector<std::string> names;
-    for (const std::string& name : chosen_policies(flags.names, session))
+    for (const std::string& name : chosen_policies(flags.names, opened))
         if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
     RecordedText text =
-        flags.prompt.empty() ? recall_text(flags, session) : prompt_text(flags, session);
+        flags.prompt.empty() ? recall_text(flags, opened) : prompt_text(flags, opened);
     if (flags.whole > 0) text.whole = flags.whole;
     const Index fed = std::ssize(text.tokens) - 1;
-    cli::check_fits("record: the text", fed, session.model->config);
+    cli::check_fits("record: the text", fed, opened.model->config);
     check(text.whole >= 1 && text.whole <= fed, "record: ", text.whole,
           " tokens that go in whole, of a text of ", fed);
-    RecordingWriter writer(flags.out, header_of(flags, names, session, text));
+    RecordingWriter writer(flags.out, header_of(flags, names, opened, text));
     const Index steps = fed - text.whole + 1;
     std::printf("%s, %s: %td tokens, of which %td go in whole, then %td steps\n",
-                session.model->config.name.c_str(), session.engine->name().c_str(), fed,
+                opened.model->config.name.c_str(), opened.engine->name().c_str(), fed,
                 text.whole, steps - 1);
     Index answered = 0;
     for (const std::string& name : names) {
         writer.start(name);
         bool answers = false;
-        const Index right = record_policy(session, maker_of(session, name, flags.policy), text,
-                                          writer, &answers);
+        const Index right =
+            record_policy(opened, maker_of(opened, name, flags.policy), text, writer, &answers);
         answered += answers ? 1 : 0;
         std::printf("  %-17s %td of %td next tokens right, the last one: %s\n", name.c_str(),
                     right, steps, answers ? "yes" : "no");
@@ -181,7 +181,7 @@ int run_record(const RecordFlags& flags) {
 }
 
 void add_record_flags(CLI::App& app, RecordFlags& flags) {
-    cli::add_model_flags(app, flags.session);
+    cli::add_model_flags(app, flags.opened);
     add_policy_flags(app, flags.policy);
     app.add_option("--policy", flags.names, "these alone, a list; default: all")
         ->delimiter(',')

@@ -21,7 +21,7 @@
 #include <string>
 #include <vector>
 
-#include <kvlab/attention/session.hpp>
+#include <kvlab/attention/opened_model.hpp>
 #include <kvlab/policies/slot_classes.hpp>
 #include <kvlab/tensor/report.hpp>
 

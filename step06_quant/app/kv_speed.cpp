@@ -13,7 +13,7 @@ namespace kvlab::app {
 namespace {
 
 struct KvSpeedFlags {
-    SessionOptions session = cli::session_options("SmolLM2-135M-Instruct-Q4_1");
+    OpenOptions opened = cli::open_options("SmolLM2-135M-Instruct-Q4_1");
     std::string code = "q8_0";
     Index context = 2048, tokens = 32, rounds = 5, warm_up = 1;
     double seconds = 0.2;  // that a round lasts at least
@@ -21,12 +21,13 @@ struct KvSpeedFlags {
     std::shared_ptr<OutputFile> json;
 };
 
-std::vector<std::unique_ptr<KvStore>> coded_cache(const Session& session,
+std::vector<std::unique_ptr<KvStore>> coded_cache(const OpenedModel& opened,
                                                   const KvSpeedFlags& flags) {
     const Format code = find_kv_format(coded_formats(), flags.code);
     std::vector<std::unique_ptr<KvStore>> stores;
-    stores.push_back(
-        std::make_unique<KvCache>(session.decoder.kv_shape(), flags.context + flags.tokens, coded_rows(QuantOptions{code, code}, session.level), nullptr, session.level));
+    stores.push_back(std::make_unique<KvCache>(
+        opened.decoder.kv_shape(), flags.context + flags.tokens,
+        coded_rows(QuantOptions{code, code}, opened.level), nullptr, opened.level));
     return stores;
 }
 
@@ -50,12 +51,12 @@ std::vector<double> kv_speed_rounds(DecodePass& pass, const KvSpeedFlags& flags)
 }
 
 int run_kv_speed(const KvSpeedFlags& flags) {
-    Session session(flags.session);
-    const Config& config = session.model->config;
+    OpenedModel opened(flags.opened);
+    const Config& config = opened.model->config;
     cli::check_fits("--context and --tokens", flags.context + flags.tokens, config);
-    std::cout << config.name << ", " << session.engine->name() << ", cache " << flags.code
+    std::cout << config.name << ", " << opened.engine->name() << ", cache " << flags.code
               << '\n';
-    DecodePass pass(session, flags.context, flags.tokens, coded_cache(session, flags));
+    DecodePass pass(opened, flags.context, flags.tokens, coded_cache(opened, flags));
     const std::vector<double> rates = kv_speed_rounds(pass, flags);
     const Quartiles rate = quartiles(rates);
     std::printf("  %td tokens behind %td: %s tokens per second (%s - %s), cache %td bytes\n",
@@ -66,8 +67,8 @@ int run_kv_speed(const KvSpeedFlags& flags) {
     if (flags.json) {
         Json report = new_report("step06_quant kv-speed", 0);
         report["model"] = config.name;
-        report["engine"] = session.engine->name();
-        report["weight_bytes"] = session.model->weight_bytes();
+        report["engine"] = opened.engine->name();
+        report["weight_bytes"] = opened.model->weight_bytes();
         report["decode"] = {{"cache", flags.code},
                             {"cache_bytes", pass.cache_bytes()},
                             {"rounds", rates},
@@ -79,7 +80,7 @@ int run_kv_speed(const KvSpeedFlags& flags) {
 }
 
 void add_kv_speed_flags(CLI::App& app, KvSpeedFlags& flags) {
-    cli::add_model_flags(app, flags.session);
+    cli::add_model_flags(app, flags.opened);
     std::vector<std::string> names;
     for (const Format code : coded_formats())
         if (!code->waits)  // those cannot go back to the context's end

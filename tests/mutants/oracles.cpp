@@ -100,7 +100,7 @@ Run generate_plain(const PlainDecoder& plain, std::span<const Token> prompt) {
     return run;
 }
 
-// The rows of logits behind the prompt and behind each token of `text` but the last, one row
+// The rows of logits after the prompt and behind each token of `text` but the last, one row
 // per step. Both sides are fed the same tokens, so a row differs because of the bug, and not
 // because another token was chosen before.
 std::vector<float> forced_logits(Decoder& decoder,

@@ -1,7 +1,7 @@
 // mutant_policy_oracles - the text that a wrong policy writes: what a look at the output sees
 // of it. tests/tools/mutants.py runs the right program and each mutant of step 5, and compares:
 //   mutant_policy_oracles POLICY    ->    24 tokens, in one line
-// The trained tiny model, greedy, behind a prompt that is twice the budget, so that tokens go
+// The trained tiny model, greedy, after a prompt that is twice the budget, so that tokens go
 // before the first one is written. No fork, no reset, no second text: people who look at a text
 // do none of these.
 #include <cstdio>

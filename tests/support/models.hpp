@@ -46,7 +46,7 @@ inline Config small_gpt2() {
     c.layers = 2;
     c.context = 300;
     c.rope_dim = 0;
-    c.tied_head = true;
+    c.tied_output = true;
     return c;
 }
 

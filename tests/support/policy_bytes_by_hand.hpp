@@ -50,7 +50,8 @@ inline Index quest_bytes(const PolicyOptions& options, const KvShape& shape, Ind
     return full_bytes(shape, length) + full_bytes(shape, pages);  // a page: min and max
 }
 
-// A pair of layers has one direction, four lengths and, of retained tokens, all and a position.
+// A pair of layers has one vector and one factor for keys and for values and, of retained
+// tokens, all and a position.
 inline Index minicache_bytes(const PolicyOptions& options, const KvShape& shape, Index length) {
     // The deeper half, and of few layers at least a pair.
     const Index middle = std::max<Index>(0, std::min(shape.layers / 2, shape.layers - 2));

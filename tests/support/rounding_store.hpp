@@ -58,7 +58,7 @@ public:
 
 private:
     void turn(std::span<float> head) const {
-        if (options_.rotate) hadamard(head);
+        if (options_.turn) hadamard(head);
     }
 
     template <class Change>  // change(t, head)

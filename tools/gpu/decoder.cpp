@@ -26,7 +26,7 @@ Config smollm2_shape(bool small) {
     config.ffn = 1536;
     config.context = 8192;
     config.rope_base = 100000;
-    config.tied_head = true;
+    config.tied_output = true;
     return config;
 }
 
@@ -37,7 +37,7 @@ std::vector<Token> prompt_of(Index length, const Config& config) {
     return prompt;
 }
 
-// Tokens behind a prompt, chosen by the sampler, with the checksum of all logits: as
+// Tokens after a prompt, chosen by the sampler, with the checksum of all logits: as
 // step04_cuda generates. The first pass, in which the driver compiles, is not measured.
 std::string generated(const Setting& setting, Decoder& decoder, Index past, Index steps) {
     const std::vector<Token> prompt = prompt_of(past, decoder.config());

@@ -54,7 +54,7 @@ KVLAB_INLINE void one_stream(Index depth, const float* x, const float* b, Vec* a
     }
 }
 
-inline constexpr Index kBlock = 64;
+inline constexpr Index kBlock = kPanel;  // terms of a chain: as many as a panel has columns
 
 // One panel (or half of one, where registers are few): blocks two at a time, added in order.
 template <Source From>

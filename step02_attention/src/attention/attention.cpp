@@ -8,6 +8,9 @@
 
 namespace kvlab {
 
+static_assert(kTile == kSumBlock, "the weights of a tile are summed in one chain (rule 3)");
+static_assert(kTile == kPanel, "a tile of f16 is expanded as a panel of weights is");
+
 // ANCHOR: attention_plain
 void attention_plain(const View<const float>& q,
                      const View<const float>& k,

@@ -68,7 +68,7 @@ View<const float> Decoder::run_layers(std::span<const SequenceStep> batch) {
         attention(layer, batch);
         feed_forward(layer);
     }
-    return head(batch);
+    return output(batch);
 }
 
 // ANCHOR_END: forward
@@ -261,8 +261,8 @@ void Decoder::feed_forward(Index layer) {
 
 // ANCHOR_END: feed_forward
 
-// The final norm and the head, for the rows that want logits only.
-View<const float> Decoder::head(std::span<const SequenceStep> batch) {
+// The final norm and the output matrix, for the rows that want logits only.
+View<const float> Decoder::output(std::span<const SequenceStep> batch) {
     const Config& c = config();
     const View<float>& x = x_rows_;
     Index n = 0, first = 0;
@@ -277,7 +277,7 @@ View<const float> Decoder::head(std::span<const SequenceStep> batch) {
     const View<float> wanted(wanted_->data(), {n, c.dim}),
         logits(logits_->data(), {n, c.vocab});
     observe(Op::final_norm, -1, wanted);
-    engine_.linear(model_->head_matrix(), nullptr, wanted, logits);
+    engine_.linear(model_->output_matrix(), nullptr, wanted, logits);
     observe(Op::logits, -1, logits);
     return logits;
 }

@@ -87,7 +87,7 @@ PlainDecoder::PlainDecoder(const WeightSource& source) : config_(read_config(sou
         layers_.push_back(std::move(w));
     }
     final_weight_ = take("output_norm.weight"), final_bias_ = take("output_norm.bias", !gpt2);
-    head_ = c.tied_head ? embedding_.clone() : take("output.weight");
+    head_ = c.tied_output ? embedding_.clone() : take("output.weight");
     if (!gpt2) rope_ = RopeTable(c.context, c.rope_dim, c.rope_base);
     keys_.resize(usize(c.layers));
     values_.resize(usize(c.layers));

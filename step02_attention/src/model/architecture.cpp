@@ -242,7 +242,7 @@ Config read_config(const WeightSource& source) {
     check(embedding.shape.rank() == 2, source.name(),
           ": tensor 'token_embd.weight': expected a matrix, found ", embedding.shape);
     config.vocab = embedding.shape[0];
-    config.tied_head = source.find("output.weight") == nullptr;
+    config.tied_output = source.find("output.weight") == nullptr;
     check_keys(config, source.metadata());
     config.validate(source.name());
     check_tensors(config, source);

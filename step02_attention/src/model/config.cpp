@@ -36,7 +36,7 @@ Index Config::parameters() const {
                 matrices = qkv_width() * dim + dim * q + (gpt2 ? 2 : 3) * ffn * dim;
     const Index norms = 2 * dim, biases = gpt2 ? 2 * dim + qkv_width() + dim + ffn + dim : 0;
     const Index ends =
-        vocab * dim * (tied_head ? 1 : 2) + dim + (gpt2 ? dim + context * dim : 0);
+        vocab * dim * (tied_output ? 1 : 2) + dim + (gpt2 ? dim + context * dim : 0);
     return layers * (matrices + norms + biases) + ends;
 }
 

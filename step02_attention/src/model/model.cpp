@@ -24,7 +24,7 @@ public:
         return load({&source_.tensor(name, {outputs, depth})});
     }
 
-    // Several matrices of the same depth, one behind the other.
+    // Several matrices of the same depth, one after the other.
     std::unique_ptr<Matrix> stacked(const std::string& prefix,
                                     const std::vector<std::pair<std::string, Index>>& parts,
                                     Index depth) {
@@ -122,7 +122,7 @@ std::shared_ptr<const Model> load_model(const WeightSource& source, Engine& engi
                                      : load_llama_layer(load, c, prefix));
     }
     model->final_norm = load.norm("output_norm", c.dim, gpt2);
-    if (!c.tied_head) model->head = load.matrix("output.weight", c.vocab, c.dim);
+    if (!c.tied_output) model->head = load.matrix("output.weight", c.vocab, c.dim);
     if (!gpt2) model->rope = RopeTable(c.context, c.rope_dim, c.rope_base);
     return model;
 }

@@ -93,7 +93,7 @@ std::unique_ptr<WeightSource> make_synthetic(const Config& config, std::uint64_t
     }
     w->add("output_norm.weight", {config.dim}, 0.1f, 1.0f);
     if (gpt2) w->add("output_norm.bias", {config.dim}, 0.1f);
-    if (!config.tied_head) w->add_matrix("output.weight", config.vocab, config.dim);
+    if (!config.tied_output) w->add_matrix("output.weight", config.vocab, config.dim);
     return w;
 }
 

@@ -17,7 +17,7 @@ namespace kvlab::app {
 namespace {
 
 struct AblateFlags {
-    SessionOptions session = cli::session_options(kFloatModel);
+    OpenOptions opened = cli::open_options(kFloatModel);
     SamplingOptions sampling = {.temperature = 0.8f, .top_p = 0.95f};
     Index input = 256, output = 32, rounds = 1;
     std::vector<Index> batch = {1, 8, 16};
@@ -48,9 +48,9 @@ AblationPair ablation_pair(const AblateFlags& flags, Index batch, bool sampled) 
 }
 
 // Says on standard error how far it is: a large batch without the cache takes minutes.
-void run_pair(const Session& session, const AblationJob& job, AblationPair& pair) {
+void run_pair(const OpenedModel& opened, const AblationJob& job, AblationPair& pair) {
     for (AblationRun& run : pair.runs) {
-        run_ablation(session, job, run);
+        run_ablation(opened, job, run);
         std::fprintf(stderr, "batch %td, %s, cache %s: %.2f s\n", run.batch,
                      run.sampled ? "sampled" : "greedy", run.cached ? "on" : "off",
                      run.seconds.back());
@@ -63,14 +63,14 @@ struct Ablation {
     AblationPair greedy, sampled;  // with every prompt, for the texts
 };
 
-Ablation run_all(const Session& session, const AblateFlags& flags, const AblationJob& job) {
+Ablation run_all(const OpenedModel& opened, const AblateFlags& flags, const AblationJob& job) {
     Ablation all;
     for (const Index batch : flags.batch)
         all.timed.push_back(ablation_pair(flags, batch, false));
     AblationRun warm_up;  // counts for nothing: the first run finds no page of memory in place
-    run_ablation(session, job, warm_up);
+    run_ablation(opened, job, warm_up);
     for (Index round = 0; round < flags.rounds; ++round)
-        for (AblationPair& pair : all.timed) run_pair(session, job, pair);
+        for (AblationPair& pair : all.timed) run_pair(opened, job, pair);
     const auto complete =
         std::find_if(all.timed.begin(), all.timed.end(), [](const AblationPair& pair) {
             return pair.runs.front().batch >= kAblationPromptCount;
@@ -79,9 +79,9 @@ Ablation run_all(const Session& session, const AblateFlags& flags, const Ablatio
     if (complete != all.timed.end())
         all.greedy = *complete;  // its first four sequences are the four prompts
     else
-        run_pair(session, job, all.greedy);
+        run_pair(opened, job, all.greedy);
     all.sampled = ablation_pair(flags, kAblationPromptCount, true);
-    run_pair(session, job, all.sampled);
+    run_pair(opened, job, all.sampled);
     return all;
 }
 
@@ -109,11 +109,11 @@ void print_ablation(const Ablation& all, Index output) {
 }
 
 // Prints the texts of one way of choosing, and adds them to the report.
-void print_texts(const Session& session, const AblationPair& pair, Json& report) {
+void print_texts(const OpenedModel& opened, const AblationPair& pair, Json& report) {
     const char* way = pair.runs.front().sampled ? "sampled" : "greedy";
     for (std::size_t i = 0; i < std::size(kAblationPrompts); ++i) {
         const auto& tokens = pair.runs.front().texts[i];
-        const std::string text = ablation_text(*session.tokenizer, tokens);
+        const std::string text = ablation_text(*opened.tokenizer, tokens);
         const bool same = tokens == pair.runs.back().texts[i];
         std::cout << "  " << kAblationPrompts[i].name << ", " << way << ": " << quote(text)
                   << "\n    text the same: "
@@ -139,37 +139,37 @@ Json ablation_json(const AblationRun& run, Index output) {
             {"checksum", run.checksum}};
 }
 
-AblationJob make_job(const Session& session, const AblateFlags& flags) {
+AblationJob make_job(const OpenedModel& opened, const AblateFlags& flags) {
     // The last token is never fed.
     cli::check_fits("--input and --output", flags.input + flags.output - 1,
-                    session.model->config);
+                    opened.model->config);
     AblationJob job;
     for (const AblationPrompt& prompt : kAblationPrompts)
-        job.prompts.push_back(prompt_of_length(*session.tokenizer, prompt.text, flags.input));
+        job.prompts.push_back(prompt_of_length(*opened.tokenizer, prompt.text, flags.input));
     job.output = flags.output;
     job.sampling = flags.sampling;
     return job;
 }
 
 int run_ablate(const AblateFlags& flags) {
-    check_float_model(flags.session);
-    const Session session(flags.session);
-    const AblationJob job = make_job(session, flags);
+    check_float_model(flags.opened);
+    const OpenedModel opened(flags.opened);
+    const AblationJob job = make_job(opened, flags);
     std::printf(
         "%s, %s: input %td tokens, output %td\n"
         "  (four prompts in turn, each at the end of a passage about a harbour)\n",
-        session.model->config.name.c_str(), session.engine->name().c_str(), flags.input,
+        opened.model->config.name.c_str(), opened.engine->name().c_str(), flags.input,
         flags.output);
     std::fflush(stdout);
-    const Ablation all = run_all(session, flags, job);
+    const Ablation all = run_all(opened, flags, job);
     const bool compared = all.sampled.comparable();
     bool identical = all.greedy.same() && all.sampled.same();
     Json report = new_report("step03_kvcache ablate", flags.sampling.seed);
-    report["model"] = session.model->config.name;
-    report["engine"] = session.engine->name();
+    report["model"] = opened.model->config.name;
+    report["engine"] = opened.engine->name();
     report["input"] = flags.input;
     report["output"] = flags.output;
-    report["weight_bytes"] = session.model->weight_bytes();
+    report["weight_bytes"] = opened.model->weight_bytes();
     Index rows = 0;
     for (const AblationPair& pair : all.timed) {
         identical = identical && pair.same();
@@ -180,8 +180,8 @@ int run_ablate(const AblateFlags& flags) {
     }
     print_ablation(all, flags.output);
     std::cout << std::endl;
-    print_texts(session, all.greedy, report);
-    print_texts(session, all.sampled, report);
+    print_texts(opened, all.greedy, report);
+    print_texts(opened, all.sampled, report);
     report["identical"] = compared ? Json(identical) : Json(nullptr);
     write_json(flags.json, report);
     // Not the same from run to run, so not among the figures.
@@ -196,7 +196,7 @@ int run_ablate(const AblateFlags& flags) {
 }
 
 void add_ablate_flags(CLI::App& app, AblateFlags& flags) {
-    cli::add_model_flags(app, flags.session);
+    cli::add_model_flags(app, flags.opened);
     cli::add_sampling_flags(app, flags.sampling);
     const CLI::Option* input =
         cli::add_count(app, "--input", flags.input, 1, "tokens of each prompt, cut or padded");

@@ -27,10 +27,10 @@ std::vector<Token> prompt_of_length(const Tokenizer& tokenizer,
     return tokens;
 }
 
-void run_ablation(const Session& session, const AblationJob& job, AblationRun& run) {
+void run_ablation(const OpenedModel& opened, const AblationJob& job, AblationRun& run) {
     const Index before = memory_use().bytes;
     reset_memory_peak();
-    Decoder decoder(session.model, *session.engine);  // its activations belong to the run
+    Decoder decoder(opened.model, *opened.engine);  // its activations belong to the run
     Generator generator(decoder);
     std::vector<std::unique_ptr<KvStore>> stores;
     for (Index i = 0; i < run.batch; ++i) {
@@ -38,10 +38,10 @@ void run_ablation(const Session& session, const AblationJob& job, AblationRun& r
         const Index capacity = std::ssize(prompt) + job.output - 1;
         if (run.cached)
             stores.push_back(
-                std::make_unique<KvCache>(decoder.kv_shape(), capacity, session.level));
+                std::make_unique<KvCache>(decoder.kv_shape(), capacity, opened.level));
         else
             stores.push_back(
-                std::make_unique<WholeSequence>(decoder.kv_shape(), capacity, session.level));
+                std::make_unique<WholeSequence>(decoder.kv_shape(), capacity, opened.level));
         SamplingOptions sampling = run.sampled ? job.sampling : SamplingOptions{};
         sampling.seed = job.sampling.seed + static_cast<std::uint64_t>(i);
         generator.add(*stores.back(), prompt, job.output, sampling);

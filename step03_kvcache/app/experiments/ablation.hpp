@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include <kvlab/attention/session.hpp>
+#include <kvlab/attention/opened_model.hpp>
 #include <kvlab/tensor/sampling.hpp>
 
 namespace kvlab::app {
@@ -78,7 +78,7 @@ struct AblationJob {
 // One generation of the whole batch from nothing, measured as one round of `run`. Sequence i
 // takes prompt i mod 4 and the seed plus i. The end of a text does not end the run, so that
 // all of them do the same work.
-void run_ablation(const Session& session, const AblationJob& job, AblationRun& run);
+void run_ablation(const OpenedModel& opened, const AblationJob& job, AblationRun& run);
 
 // The text up to the model's end of it, as UTF-8.
 std::string ablation_text(const Tokenizer& tokenizer, const std::vector<Token>& tokens);

@@ -19,7 +19,7 @@ namespace kvlab::app {
 namespace {
 
 struct ClockFlags {
-    SessionOptions session = cli::session_options();
+    OpenOptions opened = cli::open_options();
     Index prompt = 4, rounds = 5, warm_up = 1;
     std::vector<Index> steps = {32, 64, 128, 256};
     std::vector<Index> batch = {1};
@@ -160,7 +160,7 @@ void print_fits(const ClockFlags& flags, const std::vector<Row>& rows, Json& rep
 }
 
 int run_clock(const ClockFlags& flags) {
-    Subject subject(flags.session);
+    Subject subject(flags.opened);
     std::vector<Row> rows;
     for (const Index batch : flags.batch)
         for (const Index steps : flags.steps) {
@@ -194,7 +194,7 @@ int run_clock(const ClockFlags& flags) {
 }
 
 void add_clock_flags(CLI::App& app, ClockFlags& flags) {
-    cli::add_model_flags(app, flags.session);
+    cli::add_model_flags(app, flags.opened);
     cli::add_count(app, "--prompt", flags.prompt, 1, "tokens of the prompt");
     cli::add_count(app, "--rounds", flags.rounds, 1,
                    "measurements of each, of which medians are shown");

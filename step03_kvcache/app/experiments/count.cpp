@@ -18,7 +18,7 @@ namespace kvlab::app {
 namespace {
 
 struct CountFlags {
-    SessionOptions session = cli::session_options();
+    OpenOptions opened = cli::open_options();
     Index prompt = 60, steps = 100;
     std::shared_ptr<OutputFile> json;
 };
@@ -104,7 +104,7 @@ void work_at_7b(Json& report) {
 }
 
 int run_count(const CountFlags& flags) {
-    Subject subject(flags.session);
+    Subject subject(flags.opened);
     cli::check_fits("--prompt and --steps", flags.prompt + flags.steps - 1, subject.config());
     std::printf("%s, %s: %td tokens behind a prompt of %td\n", subject.config().name.c_str(),
                 subject.engine_name().c_str(), flags.steps, flags.prompt);
@@ -138,7 +138,7 @@ int run_count(const CountFlags& flags) {
 }
 
 void add_count_flags(CLI::App& app, CountFlags& flags) {
-    cli::add_model_flags(app, flags.session);
+    cli::add_model_flags(app, flags.opened);
     cli::add_count(app, "--prompt", flags.prompt, 1, "tokens of the prompt");
     cli::add_count(app, "-n,--steps", flags.steps, 1, "tokens to generate");
     cli::add_json_flag(app, flags.json);

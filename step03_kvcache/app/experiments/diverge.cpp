@@ -20,7 +20,7 @@ namespace kvlab::app {
 namespace {
 
 struct DivergeFlags {
-    SessionOptions session = cli::session_options();
+    OpenOptions opened = cli::open_options();
     SamplingOptions sampling;
     std::string prompt = "In the beginning God created the heaven and the earth.";
     Index steps = 24;
@@ -50,18 +50,18 @@ std::unique_ptr<KvStore> diverge_store(const std::string& cache,
     return make_cache(find_kv_format(kv_formats(), cache), shape, capacity, level);
 }
 
-Compared run_pair(const Session& session, const DivergeFlags& flags, Switch which) {
+Compared run_pair(const OpenedModel& opened, const DivergeFlags& flags, Switch which) {
     const auto engine = make_loose_engine(
-        make_cpu_engine({session.engine->pool().threads(), session.level}), which);
-    // With the contract kept, the session's own model will do; a loose engine wants its own.
-    const auto model =
-        which == Switch::none ? session.model : load_model(session.file, *engine);
-    Engine& used = which == Switch::none ? *session.engine : *engine;
+        make_cpu_engine({opened.engine->pool().threads(), opened.level}), which);
+    // With the contract kept, the opened model's own model will do; a loose engine wants its
+    // own.
+    const auto model = which == Switch::none ? opened.model : load_model(opened.file, *engine);
+    Engine& used = which == Switch::none ? *opened.engine : *engine;
     Decoder decoder_a(model, used), decoder_b(model, used);
-    const auto prompt = session.encode(flags.prompt);
+    const auto prompt = opened.encode(flags.prompt);
     const Index capacity = std::ssize(prompt) + flags.steps;
     const auto store = [&](const std::string& cache) {
-        return diverge_store(cache, which, decoder_a.kv_shape(), capacity, session.level);
+        return diverge_store(cache, which, decoder_a.kv_shape(), capacity, opened.level);
     };
     const auto a = store(flags.a), b = store(flags.b);
     DivergeReport report =
@@ -178,22 +178,21 @@ int run_diverge(const DivergeFlags& flags) {
         all.push_back(compare_traces(flags));
         std::printf("%s and %s\n", all[0].a.c_str(), all[0].b.c_str());
     } else {
-        const Session session(flags.session);
+        const OpenedModel opened(flags.opened);
         cli::check_fits(
             "--prompt and --steps",
-            static_cast<Index>(session.encode(flags.prompt).size()) + flags.steps - 1,
-            session.model->config);
-        report["model"] = session.model->config.name;
-        report["engine"] = session.engine->name();
+            static_cast<Index>(opened.encode(flags.prompt).size()) + flags.steps - 1,
+            opened.model->config);
+        report["model"] = opened.model->config.name;
+        report["engine"] = opened.engine->name();
         // Without the engine: with the contract, and with each switch, all give the same bits.
-        std::printf("%s: cache %s and cache %s, %td steps\n",
-                    session.model->config.name.c_str(), flags.a.c_str(), flags.b.c_str(),
-                    flags.steps);
+        std::printf("%s: cache %s and cache %s, %td steps\n", opened.model->config.name.c_str(),
+                    flags.a.c_str(), flags.b.c_str(), flags.steps);
         std::fflush(stdout);
         if (flags.which == "all")
-            for (const Switch which : kSwitches) all.push_back(run_pair(session, flags, which));
+            for (const Switch which : kSwitches) all.push_back(run_pair(opened, flags, which));
         else
-            all.push_back(run_pair(session, flags, parse_switch(flags.which)));
+            all.push_back(run_pair(opened, flags, parse_switch(flags.which)));
     }
     print_compared(all);
     Difference total;
@@ -212,7 +211,7 @@ int run_diverge(const DivergeFlags& flags) {
 }
 
 void add_diverge_flags(CLI::App& app, DivergeFlags& flags) {
-    cli::add_model_flags(app, flags.session);
+    cli::add_model_flags(app, flags.opened);
     cli::add_sampling_flags(app, flags.sampling);
     cli::add_prompt_flags(app, flags.prompt, "text to go on with");
     cli::add_count(app, "-n,--steps", flags.steps, 1, "tokens to generate");

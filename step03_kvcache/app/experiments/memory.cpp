@@ -21,7 +21,7 @@ namespace {
 constexpr Index kMB = Index{1} << 20;
 
 struct MemoryFlags {
-    SessionOptions session = cli::session_options("distilgpt2");
+    OpenOptions opened = cli::open_options("distilgpt2");
     Index prompt = 4;
     std::vector<Index> steps = {32, 64, 128, 256};
     std::string cache = "f32";
@@ -114,7 +114,7 @@ Json to_json(const Line& line) {
 }
 
 int run_memory(const MemoryFlags& flags) {
-    Subject subject(flags.session);
+    Subject subject(flags.opened);
     for (const Index steps : flags.steps)
         cli::check_fits("--prompt and --steps", flags.prompt + steps - 1, subject.config());
     std::printf("%s", describe_model(*subject.model()).c_str());
@@ -152,7 +152,7 @@ int run_memory(const MemoryFlags& flags) {
 }
 
 void add_memory_flags(CLI::App& app, MemoryFlags& flags) {
-    cli::add_model_flags(app, flags.session);
+    cli::add_model_flags(app, flags.opened);
     cli::add_count(app, "--prompt", flags.prompt, 1, "tokens of the prompt");
     cli::add_count(app, "-n,--steps", flags.steps, 1, "tokens to generate, a list");
     app.add_option("--cache", flags.cache, "f32, f16 or int8")

@@ -19,7 +19,7 @@ namespace {
 constexpr Index kLongestDefaultWindow = 1024;
 
 struct QualityFlags {
-    SessionOptions session = cli::session_options();
+    OpenOptions opened = cli::open_options();
     std::vector<std::string> models;  // empty: all that are there
     std::string text = cli::default_text("heldout.txt");
     Index window = 0, tokens = 8192, piece = 64;
@@ -36,10 +36,10 @@ std::vector<std::string> trained_models() {
 }
 
 // The text as tokens, without a BOS: each window brings its own.
-std::vector<Token> read_text(const Session& session, const std::string& path) {
+std::vector<Token> read_text(const OpenedModel& opened, const std::string& path) {
     const std::vector<std::uint8_t> bytes = cli::read_bytes(path);
     EncodeReport losses;
-    std::vector<Token> tokens = session.tokenizer->encode(
+    std::vector<Token> tokens = opened.tokenizer->encode(
         {reinterpret_cast<const char*>(bytes.data()), bytes.size()}, {}, &losses);
     cli::warn_about_losses(losses);
     return tokens;
@@ -86,25 +86,25 @@ Json to_json(const CacheQuality& cache, const KvShape& shape, Index bytes) {
 }
 
 bool judge_model(const std::string& name, const QualityFlags& flags, Json& report) {
-    SessionOptions options = flags.session;
+    OpenOptions options = flags.opened;
     options.model = name;
-    Session session(options);
-    const Config& config = session.model->config;
-    const Tokenizer& tokenizer = *session.tokenizer;
+    OpenedModel opened(options);
+    const Config& config = opened.model->config;
+    const Tokenizer& tokenizer = *opened.tokenizer;
     const Index window =
         flags.window > 0 ? flags.window : std::min(config.context, kLongestDefaultWindow);
     const Index most = flags.tokens == 0 ? 0 : std::max<Index>(1, flags.tokens / window);
-    const TextWindows windows(read_text(session, flags.text),
+    const TextWindows windows(read_text(opened, flags.text),
                               tokenizer.wants_bos() ? tokenizer.bos() : kNoToken, window, most);
     const Index bytes = scored_bytes(tokenizer, windows);
     const std::string text = std::filesystem::path(flags.text).filename().string();
     std::printf("%s, %s: %s, %td windows of %td tokens, %td bytes, in pieces of %td\n",
-                config.name.c_str(), session.engine->name().c_str(), text.c_str(),
+                config.name.c_str(), opened.engine->name().c_str(), text.c_str(),
                 windows.count(), window, bytes, flags.piece == 0 ? window : flags.piece);
     std::fflush(stdout);
-    const QualityReport result = measure_quality(session.model, *session.engine, windows,
-                                                 kv_formats(), flags.piece, session.level);
-    const KvShape shape = session.decoder.kv_shape();
+    const QualityReport result = measure_quality(opened.model, *opened.engine, windows,
+                                                 kv_formats(), flags.piece, opened.level);
+    const KvShape shape = opened.decoder.kv_shape();
     print_formats(result, shape, bytes);
     const bool equal = result.f32_equals_uncached();
     std::cout << "  the float cache gives every bit of the run without a cache: "
@@ -112,7 +112,7 @@ bool judge_model(const std::string& name, const QualityFlags& flags, Json& repor
               << std::flush;
     Json entry;
     entry["model"] = config.name;
-    entry["engine"] = session.engine->name();
+    entry["engine"] = opened.engine->name();
     entry["text"] = text;
     entry["bytes"] = bytes;
     entry["tokens"] = result.positions;
@@ -144,7 +144,7 @@ void add_quality_flags(CLI::App& app, QualityFlags& flags) {
     app.add_option("-m,--model", flags.models,
                    "GGUF files or names, a list; default: every trained model that is there")
         ->delimiter(',');
-    cli::add_engine_flags(app, flags.session);
+    cli::add_engine_flags(app, flags.opened);
     app.add_option("--text", flags.text, "text to run")->transform(cli::text_file());
     cli::add_count(app, "--window", flags.window, 0,
                    "tokens of a window; 0: the model's context, at most 1024");

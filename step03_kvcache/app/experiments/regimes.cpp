@@ -17,7 +17,7 @@ namespace kvlab::app {
 namespace {
 
 struct RegimesFlags {
-    SessionOptions session = cli::session_options(kFloatModel);
+    OpenOptions opened = cli::open_options(kFloatModel);
     std::vector<Index> prefill = {16, 128, 512};
     std::vector<Index> batch = {1, 2, 4, 8, 16, 32, 64};
     std::vector<Index> contexts = {0, 128, 512, 1024, 2048};
@@ -91,8 +91,8 @@ bool measure_regimes(Subject& subject,
 }
 
 int run_regimes(const RegimesFlags& flags) {
-    check_float_model(flags.session);
-    Subject subject(flags.session);
+    check_float_model(flags.opened);
+    Subject subject(flags.opened);
     std::printf("%s, %s\n", subject.config().name.c_str(), subject.engine_name().c_str());
     RegimesPlan plan = make_plan(flags, subject.config().context);
     std::fflush(stdout);
@@ -112,7 +112,7 @@ int run_regimes(const RegimesFlags& flags) {
 }
 
 void add_regimes_flags(CLI::App& app, RegimesFlags& flags) {
-    cli::add_model_flags(app, flags.session);
+    cli::add_model_flags(app, flags.opened);
     const CLI::Option* prefill =
         cli::add_count(app, "--prefill", flags.prefill, 1, "tokens of the prompts, a list");
     cli::add_count(app, "--batch", flags.batch, {1, 256},

@@ -10,8 +10,8 @@ void Counters::on(Op op, Index layer, const View<const float>& rows, std::span<c
         flops += 2 * rows.dim(0) * outputs * matrix.depth();
     };
     if (op == Op::logits) {
-        product(work_.flops.head, model_->head_matrix(), rows.dim(1));
-        work_.weight_bytes += model_->head_matrix().bytes();
+        product(work_.flops.head, model_->output_matrix(), rows.dim(1));
+        work_.weight_bytes += model_->output_matrix().bytes();
         ++work_.steps;
         return;
     }

@@ -14,7 +14,7 @@ namespace kvlab::app {
 namespace {
 
 struct ClockFlags {
-    SessionOptions session = cli::session_options("tiny-shape");
+    OpenOptions opened = cli::open_options("tiny-shape");
     PolicyOptions policy = with_budget(256);
     std::vector<std::string> names;
     std::string set;
@@ -180,7 +180,7 @@ int run_policy_clock(const ClockFlags& flags) {
     for (const std::string& name : flags.names)
         check(!find_policy(name).needs_future, "clock: the ", name,
               " looks its answers up; its time says nothing");
-    Subject model(flags.session);
+    Subject model(flags.opened);
     check_lengths(flags, model.config());
     std::printf(
         "%s, %s: a token behind so many others; %s, %td rounds\n", model.config().name.c_str(),
@@ -224,7 +224,7 @@ int run_policy_clock(const ClockFlags& flags) {
 }
 
 void add_clock_flags(CLI::App& app, ClockFlags& flags) {
-    cli::add_model_flags(app, flags.session);
+    cli::add_model_flags(app, flags.opened);
     app.get_option("--model")->description(
         "tiny-shape, deep-shape, SmolLM2-shape: random weights, context 8192; or a model");
     add_policy_flags(app, flags.policy);

@@ -14,7 +14,7 @@ namespace kvlab::app {
 namespace {
 
 struct MemoryFlags {
-    SessionOptions session = cli::session_options("tiny-shape");
+    OpenOptions opened = cli::open_options("tiny-shape");
     PolicyOptions policy;
     std::vector<std::string> names;
     std::string set;
@@ -74,7 +74,7 @@ bool weigh_policy(
 }
 
 int run_policy_memory(const MemoryFlags& flags) {
-    Subject model(flags.session);
+    Subject model(flags.opened);
     for (std::size_t i = 0; i < flags.lengths.size(); ++i)
         check(i == 0 || flags.lengths[i] > flags.lengths[i - 1],
               "--lengths: expected a list that rises, found ", flags.lengths[i]);
@@ -105,7 +105,7 @@ int run_policy_memory(const MemoryFlags& flags) {
 }
 
 void add_memory_flags(CLI::App& app, MemoryFlags& flags) {
-    cli::add_model_flags(app, flags.session);
+    cli::add_model_flags(app, flags.opened);
     add_policy_flags(app, flags.policy);
     add_choice(app, flags.names, flags.set);
     cli::add_count(app, "--lengths", flags.lengths, {1, 1 << 20},

@@ -16,7 +16,7 @@ namespace kvlab::app {
 namespace {
 
 struct NeedleFlags {
-    SessionOptions session = cli::session_options();
+    OpenOptions opened = cli::open_options();
     PolicyOptions policy = with_budget(64);
     std::vector<std::string> names;
     std::string cases = cli::default_text("recall_cases.jsonl");
@@ -74,7 +74,7 @@ bool answers(Decoder& decoder, KvStore& store, const std::string& question, char
 }
 
 // The text before the question is compressed once; each question gets a fork of it.
-void ask_two(Session& session,
+void ask_two(OpenedModel& opened,
              const MakePolicy& make,
              const RecallCase& recall,
              NeedleRow& row) {
@@ -82,30 +82,29 @@ void ask_two(Session& session,
     if (other.empty()) return;
     const auto answer = usize(recall.answers[0]);
     std::vector<Token> text = bytes_of(recall.text.substr(0, answer));
-    text.insert(text.begin(), session.tokenizer->bos());
+    text.insert(text.begin(), opened.tokenizer->bos());
     const auto prompt = text.size() - kQuestion;
     const auto store = make(text, static_cast<Index>(prompt));
-    session.decoder.forward(*store, std::span(text).first(prompt));
+    opened.decoder.forward(*store, std::span(text).first(prompt));
     const auto fork = store->fork();
-    row.first.add(answers(session.decoder, *store,
+    row.first.add(answers(opened.decoder, *store,
                           recall.text.substr(answer - kQuestion, kQuestion),
                           recall.text[answer]));
-    row.second.add(answers(session.decoder, *fork, other.substr(0, 2) + "?", other[2]));
+    row.second.add(answers(opened.decoder, *fork, other.substr(0, 2) + "?", other[2]));
 }
 
-NeedleRow needle_row(Session& session,
+NeedleRow needle_row(OpenedModel& opened,
                      const NeedleFlags& flags,
                      const std::string& name,
                      const std::vector<RecallCase>& cases) {
-    const MakePolicy make = maker_of(session, name, flags.policy);
-    const Token bos = session.tokenizer->bos();
+    const MakePolicy make = maker_of(opened, name, flags.policy);
+    const Token bos = opened.tokenizer->bos();
     NeedleRow row;
     for (const RecallCase& recall : cases) {
-        row.outside[recall.distance].add(
-            recalls(session.decoder, make, recall, bos, kQuestion));
-        row.inside[recall.distance].add(recalls(session.decoder, make, recall, bos, 1));
+        row.outside[recall.distance].add(recalls(opened.decoder, make, recall, bos, kQuestion));
+        row.inside[recall.distance].add(recalls(opened.decoder, make, recall, bos, 1));
         // The future is that of one text; two questions are two.
-        if (!find_policy(name).needs_future) ask_two(session, make, recall, row);
+        if (!find_policy(name).needs_future) ask_two(opened, make, recall, row);
     }
     return row;
 }
@@ -139,25 +138,25 @@ Json needle_json(const std::string& name, const NeedleRow& row) {
 }
 
 int run_needle(const NeedleFlags& flags) {
-    Session session(flags.session);
-    const std::vector<RecallCase> cases = recall_cases(session, flags.cases, flags.each);
-    check(!cases.empty(), "needle: no recall cases, or ", session.model->config.name,
+    OpenedModel opened(flags.opened);
+    const std::vector<RecallCase> cases = recall_cases(opened, flags.cases, flags.each);
+    check(!cases.empty(), "needle: no recall cases, or ", opened.model->config.name,
           " does not read bytes");
     std::vector<std::string> names = flags.names.empty() ? names_of_policies() : flags.names;
     std::map<Index, Index> distances;
     for (const RecallCase& recall : cases) ++distances[recall.distance];
     std::printf("%s, %s: %zu cases, budget %td; share of right answers by distance\n",
-                session.model->config.name.c_str(), session.engine->name().c_str(),
-                cases.size(), flags.policy.budget);
+                opened.model->config.name.c_str(), opened.engine->name().c_str(), cases.size(),
+                flags.policy.budget);
     std::printf("  %-17s %-8s", "policy", "question");
     for (const auto& one : distances) std::printf(" %4td", one.first);
     std::printf("   first second\n");
     Json json = new_report("step05_policies needle", flags.policy.seed);
-    json["model"] = session.model->config.name;
+    json["model"] = opened.model->config.name;
     json["budget"] = flags.policy.budget;
     json["cases"] = cases.size();
     for (const std::string& name : names) {
-        const NeedleRow row = needle_row(session, flags, name, cases);
+        const NeedleRow row = needle_row(opened, flags, name, cases);
         print_needle(name, row);
         json["policies"].push_back(needle_json(name, row));
     }
@@ -171,7 +170,7 @@ int run_needle(const NeedleFlags& flags) {
 }
 
 void add_needle_flags(CLI::App& app, NeedleFlags& flags) {
-    cli::add_model_flags(app, flags.session);
+    cli::add_model_flags(app, flags.opened);
     add_policy_flags(app, flags.policy);
     app.add_option("--policy", flags.names, "these alone, a list; default: all")
         ->delimiter(',')

@@ -17,7 +17,7 @@ namespace kvlab::app {
 namespace {
 
 struct QualityFlags {
-    SessionOptions session = cli::session_options();
+    OpenOptions opened = cli::open_options();
     PolicyOptions policy;
     std::vector<std::string> names;
     std::string text = cli::default_text("heldout.txt");
@@ -46,7 +46,7 @@ PolicyOptions fitted(PolicyOptions options, Index budget) {
 
 struct QualityRun {
     const QualityFlags& flags;
-    Session& session;
+    OpenedModel& opened;
     const TextWindows& windows;
     Index bytes;  // scored
     double full_bits = 0;
@@ -54,8 +54,8 @@ struct QualityRun {
 
     PolicyQuality measure(const std::string& name, const PolicyOptions& options) {
         const std::vector<std::string> names = {name};
-        PolicyReport report = measure_policies(session.model, *session.engine, windows, names,
-                                               options, flags.prompt, session.level, true);
+        PolicyReport report = measure_policies(opened.model, *opened.engine, windows, names,
+                                               options, flags.prompt, opened.level, true);
         full_bits = report.full_bits;
         PolicyQuality& quality = report.policies.front();
         if (name == kFull)
@@ -128,10 +128,10 @@ void print_quality_head() {
 }
 
 // Before anything is said about sinks: what the first token gets.
-void print_sinks(Session& session, const TextWindows& windows, Json& json) {
-    WholeSequence store(session.decoder.kv_shape(), windows.window(), session.level);
+void print_sinks(OpenedModel& opened, const TextWindows& windows, Json& json) {
+    WholeSequence store(opened.decoder.kv_shape(), windows.window(), opened.level);
     const std::vector<double> mass =
-        sink_mass(session.decoder, store, windows.input(0), windows.window() / 2);
+        sink_mass(opened.decoder, store, windows.input(0), windows.window() / 2);
     std::printf("  attention on the first token, per layer, second half of a window:");
     for (const double one : mass) std::printf(" %.3f", one);
     double even = 0;
@@ -143,25 +143,25 @@ void print_sinks(Session& session, const TextWindows& windows, Json& json) {
     json["sink_mass"] = mass;
 }
 
-std::vector<std::string> measured_names(const QualityFlags& flags, const Session& session) {
-    return chosen_policies(flags.names, session);
+std::vector<std::string> measured_names(const QualityFlags& flags, const OpenedModel& opened) {
+    return chosen_policies(flags.names, opened);
 }
 
 int run_quality(const QualityFlags& flags) {
-    Session session(flags.session);
-    const TextWindows windows = windows_of(session, flags.text, flags.window, flags.tokens);
-    QualityRun run{flags, session, windows,
-                   bytes_behind_prompt(*session.tokenizer, windows, flags.prompt)};
-    const KvShape shape = session.decoder.kv_shape();
+    OpenedModel opened(flags.opened);
+    const TextWindows windows = windows_of(opened, flags.text, flags.window, flags.tokens);
+    QualityRun run{flags, opened, windows,
+                   bytes_behind_prompt(*opened.tokenizer, windows, flags.prompt)};
+    const KvShape shape = opened.decoder.kv_shape();
     Json json = new_report("step05_policies quality", flags.policy.seed);
-    json["model"] = session.model->config.name;
+    json["model"] = opened.model->config.name;
     json["window"] = flags.window;
     json["prompt"] = flags.prompt;
     json["windows"] = windows.count();
     std::printf("%s, %s: %td windows of %td tokens, of which %td go in whole\n",
-                session.model->config.name.c_str(), session.engine->name().c_str(),
+                opened.model->config.name.c_str(), opened.engine->name().c_str(),
                 windows.count(), flags.window, flags.prompt);
-    print_sinks(session, windows, json);
+    print_sinks(opened, windows, json);
     Index rows = 0;
     for (const Index part : flags.parts) {
         const Index budget = std::max<Index>(1, flags.window / part);
@@ -174,7 +174,7 @@ int run_quality(const QualityFlags& flags) {
                         equal_bytes ? room : budget,
                         equal_bytes ? "bytes at the end, as a window of it holds" : "tokens");
             print_quality_head();
-            for (const std::string& name : measured_names(flags, session)) {
+            for (const std::string& name : measured_names(flags, opened)) {
                 Index own = budget;
                 if (equal_bytes) {
                     own = budget_for_bytes(name, options, shape, flags.prompt, flags.window,
@@ -206,7 +206,7 @@ int run_quality(const QualityFlags& flags) {
 }
 
 void add_quality_flags(CLI::App& app, QualityFlags& flags) {
-    cli::add_model_flags(app, flags.session);
+    cli::add_model_flags(app, flags.opened);
     add_policy_flags(app, flags.policy);
     app.add_option("--policy", flags.names, "these alone, a list; default: all")
         ->delimiter(',')

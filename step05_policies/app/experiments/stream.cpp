@@ -15,7 +15,7 @@ namespace kvlab::app {
 namespace {
 
 struct StreamFlags {
-    SessionOptions session = cli::session_options();
+    OpenOptions opened = cli::open_options();
     PolicyOptions policy;
     std::string text = cli::default_text("heldout.txt");
     Index tokens = 2048, every = 256;
@@ -36,13 +36,12 @@ constexpr Streamer kStreamers[] = {
     {"window, absolute", window_policy, PositionScheme::absolute},
     {"h2o, absolute", h2o_policy, PositionScheme::absolute}};
 
-std::unique_ptr<PolicyStore> store_of(Session& session,
+std::unique_ptr<PolicyStore> store_of(OpenedModel& opened,
                                       const Streamer& streamer,
                                       const PolicyOptions& options) {
-    return std::make_unique<SlotCache>(session.decoder.kv_shape(),
-                                       session.model->config.context, streamer.policy(options),
-                                       SlotCacheOptions{Reduce::mean, streamer.scheme, 0},
-                                       &session.model->rope, session.level);
+    return std::make_unique<SlotCache>(
+        opened.decoder.kv_shape(), opened.model->config.context, streamer.policy(options),
+        SlotCacheOptions{Reduce::mean, streamer.scheme, 0}, &opened.model->rope, opened.level);
 }
 
 // A stretch of the text, and the bytes held at its end.
@@ -51,7 +50,7 @@ struct Stretch {
     double bits_per_byte = 0;
 };
 
-std::vector<Stretch> stream_text(Session& session,
+std::vector<Stretch> stream_text(OpenedModel& opened,
                                  const StreamFlags& flags,
                                  KvStore& store,
                                  const TextWindows& text) {
@@ -62,13 +61,13 @@ std::vector<Stretch> stream_text(Session& session,
     Index bytes = 0;
     for (std::size_t i = 0; i < input.size(); ++i) {
         const auto next = static_cast<Index>(i) + 1;
-        const bool ends = session.decoder.context_bounds(store) &&
-                          store.next_position() >= session.model->config.context;
+        const bool ends = opened.decoder.context_bounds(store) &&
+                          store.next_position() >= opened.model->config.context;
         if (ends) break;
         const View<const float> logits =
-            session.decoder.forward(store, std::span(input).subspan(i, 1));
+            opened.decoder.forward(store, std::span(input).subspan(i, 1));
         bits += surprise_bits(logits.flat(), targets[i]);
-        bytes += static_cast<Index>(session.tokenizer->piece(targets[i]).size());
+        bytes += static_cast<Index>(opened.tokenizer->piece(targets[i]).size());
         if (next % flags.every != 0 && next != std::ssize(input)) continue;
         stretches.push_back({next, store.bytes().logical, bits / static_cast<double>(bytes)});
         bits = 0;
@@ -78,30 +77,30 @@ std::vector<Stretch> stream_text(Session& session,
 }
 
 int run_stream(const StreamFlags& flags) {
-    Session session(flags.session);
-    const Index context = session.model->config.context;
-    check(session.model->rope.positions() > 0, "stream: ", session.model->config.name,
+    OpenedModel opened(flags.opened);
+    const Index context = opened.model->config.context;
+    check(opened.model->rope.positions() > 0, "stream: ", opened.model->config.name,
           " has learned positions; nothing can be counted in the cache");
     check(flags.policy.ratio == 0,
           "--ratio: a share of all that was seen grows with the stream; "
           "give a --budget");
     check(flags.policy.budget < context, "--budget: expected less than the model's context of ",
           context, ", found ", flags.policy.budget);
-    const TextWindows text = windows_of(session, flags.text, flags.tokens, flags.tokens);
+    const TextWindows text = windows_of(opened, flags.text, flags.tokens, flags.tokens);
     std::printf(
         "%s: %td tokens one by one, trained for %td; budget %td; bits per byte of each "
         "%td tokens\n",
-        session.model->config.name.c_str(), flags.tokens, context, flags.policy.budget,
+        opened.model->config.name.c_str(), flags.tokens, context, flags.policy.budget,
         flags.every);
     Json json = new_report("step05_policies stream", flags.policy.seed);
-    json["model"] = session.model->config.name;
+    json["model"] = opened.model->config.name;
     json["context"] = context;
     json["budget"] = flags.policy.budget;
     json["every"] = flags.every;
     bool constant = true;
     for (const Streamer& streamer : kStreamers) {
-        const auto store = store_of(session, streamer, flags.policy);
-        const std::vector<Stretch> stretches = stream_text(session, flags, *store, text);
+        const auto store = store_of(opened, streamer, flags.policy);
+        const std::vector<Stretch> stretches = stream_text(opened, flags, *store, text);
         std::printf("  %-17s", streamer.label);
         Json row{{"policy", streamer.label}, {"seen", store->next_position()}};
         Index full = 0;  // bytes once the budget is reached
@@ -129,7 +128,7 @@ int run_stream(const StreamFlags& flags) {
 }
 
 void add_stream_flags(CLI::App& app, StreamFlags& flags) {
-    cli::add_model_flags(app, flags.session);
+    cli::add_model_flags(app, flags.opened);
     add_policy_flags(app, flags.policy);
     app.add_option("--text", flags.text, "text to run")->transform(cli::text_file());
     cli::add_count(app, "--tokens", flags.tokens, 2, "of the text");

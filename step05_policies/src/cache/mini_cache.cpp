@@ -11,9 +11,9 @@ namespace kvlab {
 
 // What attention reads of the upper layer of a pair: the lower one's vectors times factors, but
 // retained tokens and those of the open step as they are.
-class MiniCache::Reader final : public TileReader {
+class MiniCache::UpperTiles final : public TileReader {
 public:
-    Reader(const MiniCache& cache, const Pair& pair)
+    UpperTiles(const MiniCache& cache, const Pair& pair)
         : TileReader(pair.lower.slots(), cache.shape().kv_heads, cache.shape().head_dim),
           pair_(pair),
           held_(cache.length()),
@@ -23,32 +23,32 @@ public:
     // A vector and a factor for each of the two.
     Index slot_bytes() const override { return 2 * (head_dim_ + 1) * Index{sizeof(float)}; }
 
-    const float* read_keys(Index kv_head, Index tile, float* room) const override {
+    const float* read_keys(Index kv_head, Index tile, float* scratch) const override {
         kernels_.scale_slots(pair_.lower.key_tile(kv_head, tile),
-                             factors(pair_.key_factors, kv_head, tile), head_dim_, room);
+                             factors(pair_.key_factors, kv_head, tile), head_dim_, scratch);
         for_retained(kv_head, tile, [&](const float* row, Index s) {
-            for (Index i = 0; i < head_dim_; ++i) room[i * kTile + s] = row[i];
+            for (Index i = 0; i < head_dim_; ++i) scratch[i * kTile + s] = row[i];
         });
         for_open(tile, [&](Index slot, Index s) {
             const float* key = pair_.open.key_tile(kv_head, slot / kTile) + slot % kTile;
-            for (Index i = 0; i < head_dim_; ++i) room[i * kTile + s] = key[i * kTile];
+            for (Index i = 0; i < head_dim_; ++i) scratch[i * kTile + s] = key[i * kTile];
         });
-        return room;
+        return scratch;
     }
 
-    const float* read_values(Index kv_head, Index tile, float* room) const override {
+    const float* read_values(Index kv_head, Index tile, float* scratch) const override {
         kernels_.scale_rows(pair_.lower.value_tile(kv_head, tile),
-                            factors(pair_.value_factors, kv_head, tile), padded_dim_, room);
+                            factors(pair_.value_factors, kv_head, tile), padded_dim_, scratch);
         for_retained(kv_head, tile, [&](const float* row, Index s) {
             for (Index i = 0; i < head_dim_; ++i)
-                room[s * padded_dim_ + i] = row[head_dim_ + i];
+                scratch[s * padded_dim_ + i] = row[head_dim_ + i];
         });
         for_open(tile, [&](Index slot, Index s) {
             std::copy_n(
                 pair_.open.value_tile(kv_head, slot / kTile) + slot % kTile * padded_dim_,
-                padded_dim_, room + s * padded_dim_);
+                padded_dim_, scratch + s * padded_dim_);
         });
-        return room;
+        return scratch;
     }
 
 private:
@@ -148,7 +148,7 @@ AttentionWork MiniCache::attend_rows(Index layer,
                                      ThreadPool& pool) {
     const Index pair = pair_of(layer);
     if (pair >= 0 && is_upper(layer)) {
-        const Reader reader(*this, at(pairs_, pair));
+        const UpperTiles reader(*this, at(pairs_, pair));
         return attend_tiles(level_, pool, q, reader, length(), out);
     }
     const KvTiles& tiles = pair < 0 ? at(whole_, layer) : at(pairs_, pair).lower;
@@ -158,7 +158,7 @@ AttentionWork MiniCache::attend_rows(Index layer,
 void MiniCache::closed() {
     for (Pair& pair : pairs_) {
         merge(pair);
-        if (pair.open.slots() > kTile)  // a prompt's room is given back
+        if (pair.open.slots() > kTile)  // a prompt's memory is given back
             pair.open = KvTiles(kTile, shape().kv_heads, shape().head_dim);
     }
 }
@@ -231,11 +231,11 @@ float MiniCache::number(Index layer, Index kv_head, Index position, Index i, boo
         const KvTiles& tiles = p < 0 ? at(whole_, layer) : at(pairs_, p).lower;
         return key ? tiles.key(kv_head, position, i) : tiles.value(kv_head, position, i);
     }
-    const Reader reader(*this, at(pairs_, p));
-    std::vector<float> room(usize(kTile * reader.padded_dim()));
+    const UpperTiles reader(*this, at(pairs_, p));
+    std::vector<float> scratch(usize(kTile * reader.padded_dim()));
     const Index tile = position / kTile, s = position % kTile;
-    return key ? reader.read_keys(kv_head, tile, room.data())[i * kTile + s]
-               : reader.read_values(kv_head, tile, room.data())[s * reader.padded_dim() + i];
+    return key ? reader.read_keys(kv_head, tile, scratch.data())[i * kTile + s]
+               : reader.read_values(kv_head, tile, scratch.data())[s * reader.padded_dim() + i];
 }
 
 float MiniCache::key(Index layer, Index kv_head, Index position, Index i) const {

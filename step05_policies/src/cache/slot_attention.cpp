@@ -6,9 +6,9 @@
 namespace kvlab {
 
 // Turns the shares of single query heads into what a policy observes.
-class SlotCache::Reader final : public ShareReader {
+class SlotCache::JoinedShares final : public ShareReader {
 public:
-    Reader(SlotCache& cache, Layer& layer, Index index, Index first)
+    JoinedShares(SlotCache& cache, Layer& layer, Index index, Index first)
         : cache_(cache),
           layer_(layer),
           index_(index),
@@ -105,7 +105,7 @@ AttentionWork SlotCache::attend_rows(Index layer,
     const bool asleep = policy_->once() && done_;
     if (asleep || wanted == 0 || first >= pending() || layer < observed_) return run(nullptr);
     observed_ = layer + 1;
-    Reader reader(*this, l, layer, first);
+    JoinedShares reader(*this, l, layer, first);
     const AttentionWork work = run(&reader);
     reader.finish();
     return work;

@@ -1,4 +1,4 @@
-// SnapKV: Li et al. 2024, section 4, listing 1. Once, behind the prompt: of the tokens before
+// SnapKV: Li et al. 2024, section 4, listing 1. Once, after the prompt: of the tokens before
 // the last W, keep those with the largest pooled sum of the attention of the last W queries.
 // What comes later is never evicted, and what a later question needs is not known yet.
 #include "snapkv.hpp"

@@ -13,7 +13,7 @@ namespace kvlab::app {
 namespace {
 
 struct BytesFlags {
-    SessionOptions session = cli::session_options("deep");
+    OpenOptions opened = cli::open_options("deep");
     std::vector<std::string> codes;
     std::vector<Index> lengths = {32, 64, 128, 192, 256, 512, 1024, 2048, 4096};
     Index residual = 128;
@@ -61,18 +61,18 @@ bool weigh_cache(const KvRow& row, const KvShape& shape, Index length, Json& row
 }
 
 int run_bytes(const BytesFlags& flags) {
-    const Session session(flags.session);
-    const KvShape shape = session.decoder.kv_shape();
+    const OpenedModel opened(flags.opened);
+    const KvShape shape = opened.decoder.kv_shape();
     QuantOptions options;
     options.residual = flags.residual;
     const KvRows table = kv_rows(shape, options, flags.codes, {"both"});
     std::printf("%s: %td layers, %td KV heads of %td numbers, keys and values\n",
-                session.model->config.name.c_str(), shape.layers, shape.kv_heads,
+                opened.model->config.name.c_str(), shape.layers, shape.kv_heads,
                 shape.head_dim);
     std::printf("  %-7s %6s %10s %10s %6s %10s %8s %8s\n", "format", "tokens", "bytes",
                 "by form", "equal", "taken", "bits", "of taken");
     Json report = new_report("step06_quant bytes", 0);
-    report["model"] = session.model->config.name;
+    report["model"] = opened.model->config.name;
     report["residual"] = flags.residual;
     report["rows"] = Json::array();
     bool equal = true;
@@ -98,7 +98,7 @@ int run_bytes(const BytesFlags& flags) {
 }
 
 void add_bytes_flags(CLI::App& app, BytesFlags& flags) {
-    cli::add_model_flags(app, flags.session);
+    cli::add_model_flags(app, flags.opened);
     app.add_option("--codes", flags.codes, "these beside f32, a list; default: all")
         ->delimiter(',')
         ->check(CLI::IsMember(format_names(coded_formats())));

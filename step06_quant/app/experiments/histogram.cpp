@@ -20,7 +20,7 @@ constexpr std::size_t kBins =
     60;  // four for each of 16 levels: a level is the left edge of one
 
 struct HistogramFlags {
-    SessionOptions session = cli::session_options("deep");
+    OpenOptions opened = cli::open_options("deep");
     std::string text = cli::default_text("heldout.txt");
     Index tokens = 512, layer = 0, head = 0, bits = 4;
     std::shared_ptr<OutputFile> json;
@@ -101,7 +101,7 @@ void rotate_rows(Tensor& rows) {
     for (Index s = 0; s < rows.dim(0); ++s) hadamard({&rows(s, 0), usize(rows.dim(1))});
 }
 
-// The keys of one head behind RoPE, [T, D].
+// The keys of one head after RoPE, [T, D].
 Tensor keys_of(const std::shared_ptr<const Model>& model,
                Engine& engine,
                const HistogramFlags& flags,
@@ -143,15 +143,15 @@ void add_row(
 
 int run_histogram(const HistogramFlags& given) {
     HistogramFlags flags = given;
-    const Session session(flags.session);
-    const Config& config = session.model->config;
+    const OpenedModel opened(flags.opened);
+    const Config& config = opened.model->config;
     check(flags.layer < config.layers && flags.head < config.kv_heads, "--layer, --head: the ",
           "model has ", config.layers, " layers of ", config.kv_heads, " KV heads");
     cli::check_fits("--tokens", flags.tokens, config);
     flags.tokens = flags.tokens / kScaleBlock * kScaleBlock;  // only whole groups are looked at
     check_row_format(&formats::kivi4, config.head_dim, false);
     check_hadamard(config.head_dim);
-    const TextWindows windows = windows_of(session, flags.text, flags.tokens, flags.tokens);
+    const TextWindows windows = windows_of(opened, flags.text, flags.tokens, flags.tokens);
     const std::vector<Token> text = windows.input(0);
     std::printf("%s, layer %td, KV head %td: keys of %td tokens in groups of %td, %td bits\n",
                 config.name.c_str(), flags.layer, flags.head, flags.tokens, kScaleBlock,
@@ -166,8 +166,8 @@ int run_histogram(const HistogramFlags& given) {
     report["bits"] = flags.bits;
     for (const bool inject : {false, true}) {
         const auto model =
-            inject ? with_outliers(session.file, config, *session.engine) : session.model;
-        const Tensor keys = keys_of(model, *session.engine, flags, text);
+            inject ? with_outliers(opened.file, config, *opened.engine) : opened.model;
+        const Tensor keys = keys_of(model, *opened.engine, flags, text);
         for (const bool rotate : {false, true})
             for (const bool channels : {false, true})
                 add_row(keys, flags.bits, inject, rotate, channels, report["rows"]);
@@ -187,7 +187,7 @@ int run_histogram(const HistogramFlags& given) {
 }
 
 void add_histogram_flags(CLI::App& app, HistogramFlags& flags) {
-    cli::add_model_flags(app, flags.session);
+    cli::add_model_flags(app, flags.opened);
     app.add_option("--text", flags.text, "text to take keys of")->transform(cli::text_file());
     cli::add_count(app, "--tokens", flags.tokens, {kScaleBlock, 1 << 20},
                    "tokens of it, in whole groups of 32");

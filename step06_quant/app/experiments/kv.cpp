@@ -29,21 +29,21 @@ Json kv_label(const KvRow& row, const KvShape& shape, const RopeTable* rope, Ind
 
 int run_kv(const KvFlags& flags) {
     Trial trial(flags.trial);
-    Session& session = trial.session;
+    OpenedModel& opened = trial.opened;
     if (flags.inject)
-        session.model = with_outliers(session.file, session.model->config, *session.engine);
-    const RopeTable* const rope = rope_of(*session.model);
-    const KvShape shape = session.decoder.kv_shape();
+        opened.model = with_outliers(opened.file, opened.model->config, *opened.engine);
+    const RopeTable* const rope = rope_of(*opened.model);
+    const KvShape shape = opened.decoder.kv_shape();
     const KvRows table = kv_rows(shape, flags.options, flags.codes, flags.sides);
     std::vector<Variant> variants;
     std::vector<Json> labels;
     for (const KvRow& row : table.rows) {
-        variants.push_back(kv_variant(session, row, rope));
+        variants.push_back(kv_variant(opened, row, rope));
         labels.push_back(kv_label(row, shape, rope, trial.text.window()));
     }
-    std::printf("%s, %s: %td windows of %td tokens%s%s%s", session.model->config.name.c_str(),
-                session.engine->name().c_str(), trial.text.count(), trial.text.window(),
-                flags.options.rotate ? ", rotated" : "",
+    std::printf("%s, %s: %td windows of %td tokens%s%s%s", opened.model->config.name.c_str(),
+                opened.engine->name().c_str(), trial.text.count(), trial.text.window(),
+                flags.options.turn ? ", rotated" : "",
                 flags.options.before_rope ? ", keys before RoPE" : "",
                 flags.inject ? ", two channels of each key 20 times as large" : "");
     if (flags.options.sinks > 0) std::printf(", %td sinks in f32", flags.options.sinks);
@@ -63,7 +63,7 @@ int run_kv(const KvFlags& flags) {
     const Shift& floats = trial.rows().front().shift;
     const bool plain = floats.kl_quantile(0) == 0.0 && floats.max_kl() == 0.0;
     Json report = trial.report("step06_quant kv");
-    report["rotate"] = flags.options.rotate;
+    report["rotate"] = flags.options.turn;
     report["before_rope"] = flags.options.before_rope;
     report["sinks"] = flags.options.sinks;
     report["residual"] = flags.options.residual;
@@ -72,11 +72,11 @@ int run_kv(const KvFlags& flags) {
     write_json(flags.trial.json, report);
     std::cout << "RESULT rows=" << trial.rows().size() << " refused=" << table.refused.size()
               << " f32_is_plain=" << (plain ? "yes" : "no") << std::endl;
-    return plain || flags.options.rotate ? cli::kHolds : cli::kFails;
+    return plain || flags.options.turn ? cli::kHolds : cli::kFails;
 }
 
 void add_kv_flags(CLI::App& app, KvFlags& flags) {
-    flags.trial.session.model = "deep";
+    flags.trial.opened.model = "deep";
     flags.trial.calibration = 0;
     add_trial_flags(app, flags.trial);
     app.add_option("--codes", flags.codes, "these beside f32, a list; default: all")
@@ -86,7 +86,7 @@ void add_kv_flags(CLI::App& app, KvFlags& flags) {
         ->delimiter(',')
         ->check(CLI::IsMember({"both", "keys", "values"}))
         ->capture_default_str();
-    app.add_flag("--rotate", flags.options.rotate, "rotate by a Hadamard matrix first");
+    app.add_flag("--rotate", flags.options.turn, "rotate by a Hadamard matrix first");
     app.add_flag("--pre-rope", flags.options.before_rope, "keep keys before RoPE")
         ->excludes("--rotate");
     cli::add_count(app, "--sinks", flags.options.sinks, {0, 1 << 20},

@@ -15,7 +15,7 @@ namespace kvlab::app {
 namespace {
 
 struct KvClockFlags {
-    SessionOptions session = cli::session_options("SmolLM2-135M-Instruct-Q4_1");
+    OpenOptions opened = cli::open_options("SmolLM2-135M-Instruct-Q4_1");
     std::vector<std::string> codes = {"f32", "f16", "q8_0", "q4_0"};
     std::vector<Index> lengths = {2048, 4096};
     Index tokens = 16, rounds = 5, warm_up = 2;
@@ -32,18 +32,20 @@ struct KvClockRow {
     double to_first = 0;               // the time of the first row's token, in the same rounds
 };
 
-KvClockRow kv_clock_row(Session& session,
+KvClockRow kv_clock_row(OpenedModel& opened,
                         const KvClockFlags& flags,
                         Format code,
                         Index length) {
     QuantOptions options{code, code};
-    options.rotate = flags.rotate;
+    options.turn = flags.rotate;
     KvClockRow row{code, length,
-                   std::make_unique<KvCache>(session.decoder.kv_shape(), length + flags.warm_up + flags.tokens, coded_rows(options, session.level), nullptr, session.level)};
-    const std::vector<Token> text = random_text(session.model->config.vocab, length);
+                   std::make_unique<KvCache>(
+                       opened.decoder.kv_shape(), length + flags.warm_up + flags.tokens,
+                       coded_rows(options, opened.level), nullptr, opened.level)};
+    const std::vector<Token> text = random_text(opened.model->config.vocab, length);
     constexpr std::size_t kPiece = 512;
     for (std::size_t begin = 0; begin < text.size(); begin += kPiece)
-        session.decoder.forward(
+        opened.decoder.forward(
             *row.behind, std::span(text).subspan(begin, std::min(kPiece, text.size() - begin)));
     row.bytes = row.behind->bytes().logical;
     return row;
@@ -51,18 +53,21 @@ KvClockRow kv_clock_row(Session& session,
 
 // A single thread is asked for its own processor time, in which other programs do not count.
 double kv_clock_now(const KvClockFlags& flags) {
-    return flags.session.threads == 1 ? thread_cpu_seconds() : wall_seconds();
+    return flags.opened.threads == 1 ? thread_cpu_seconds() : wall_seconds();
 }
 
 // A round that does not count warms up what is shared: the weights.
-void clock_kv_round(Session& session, const KvClockFlags& flags, KvClockRow& row, bool counts) {
+void clock_kv_round(OpenedModel& opened,
+                    const KvClockFlags& flags,
+                    KvClockRow& row,
+                    bool counts) {
     const std::unique_ptr<KvStore> store = row.behind->fork();
     const std::vector<Token> text =
-        random_text(session.model->config.vocab, flags.warm_up + flags.tokens);
+        random_text(opened.model->config.vocab, flags.warm_up + flags.tokens);
     std::vector<double> seconds;
     for (std::size_t t = 0; t < text.size(); ++t) {
         const double start = kv_clock_now(flags);
-        session.decoder.forward(*store, std::span(text).subspan(t, 1));
+        opened.decoder.forward(*store, std::span(text).subspan(t, 1));
         if (static_cast<Index>(t) >= flags.warm_up)
             seconds.push_back(kv_clock_now(flags) - start);
     }
@@ -77,21 +82,21 @@ double kv_clock_ratio(const KvClockRow& row, const KvClockRow& first) {
     return quartiles(std::move(ratios)).median;
 }
 
-std::vector<KvClockRow> clock_kv_length(Session& session,
+std::vector<KvClockRow> clock_kv_length(OpenedModel& opened,
                                         const KvClockFlags& flags,
                                         Index length) {
     std::vector<KvClockRow> rows;
     for (const std::string& name : flags.codes)
-        rows.push_back(kv_clock_row(session, flags, find_kv_format(coded_formats(), name), length));
+        rows.push_back(
+            kv_clock_row(opened, flags, find_kv_format(coded_formats(), name), length));
     for (Index round = -1; round < flags.rounds; ++round)
-        for (KvClockRow& row : rows) clock_kv_round(session, flags, row, round >= 0);
+        for (KvClockRow& row : rows) clock_kv_round(opened, flags, row, round >= 0);
     for (KvClockRow& row : rows) {
         row.to_first = kv_clock_ratio(row, rows.front());
         row.behind.reset();
         const Quartiles ms = quartiles(row.seconds);
         std::printf(
-            "  %-7s %6td %9.3f %17s %8.3f %14td\n", row.code->name, length,
-            ms.median * 1e3,
+            "  %-7s %6td %9.3f %17s %8.3f %14td\n", row.code->name, length, ms.median * 1e3,
             concat(format_number(ms.low * 1e3), " - ", format_number(ms.high * 1e3)).c_str(),
             row.to_first, row.bytes);
     }
@@ -100,28 +105,28 @@ std::vector<KvClockRow> clock_kv_length(Session& session,
 }
 
 int run_kv_clock(const KvClockFlags& flags) {
-    Session session(flags.session);
-    const Config& config = session.model->config;
+    OpenedModel opened(flags.opened);
+    const Config& config = opened.model->config;
     for (const std::string& name : flags.codes) find_kv_format(coded_formats(), name);
     for (const Index length : flags.lengths)
         cli::check_fits("--lengths, --warm-up and --tokens",
                         length + flags.warm_up + flags.tokens, config);
-    const char* const kind = flags.session.threads == 1 ? "processor" : "wall";
+    const char* const kind = flags.opened.threads == 1 ? "processor" : "wall";
     std::printf(
         "%s, %s: a token behind so many others, %s time, %td rounds in turn; weights %td "
         "bytes\n",
-        config.name.c_str(), session.engine->name().c_str(), kind, flags.rounds,
-        session.model->weight_bytes());
+        config.name.c_str(), opened.engine->name().c_str(), kind, flags.rounds,
+        opened.model->weight_bytes());
     std::printf("  %-7s %6s %9s %17s %8s %14s\n", "cache", "behind", "ms/token", "quartiles",
                 "to first", "bytes read");
     Json report = new_report("step06_quant kv-clock", 42);
     report["model"] = config.name;
-    report["engine"] = session.engine->name();
-    report["weight_bytes"] = session.model->weight_bytes();
+    report["engine"] = opened.engine->name();
+    report["weight_bytes"] = opened.model->weight_bytes();
     report["time"] = kind;
     report["rotate"] = flags.rotate;
     for (const Index length : flags.lengths)
-        for (const KvClockRow& row : clock_kv_length(session, flags, length))
+        for (const KvClockRow& row : clock_kv_length(opened, flags, length))
             report["rows"].push_back({{"cache", row.code->name},
                                       {"length", length},
                                       {"seconds", to_json(quartiles(row.seconds))},
@@ -136,7 +141,7 @@ int run_kv_clock(const KvClockFlags& flags) {
 }
 
 void add_kv_clock_flags(CLI::App& app, KvClockFlags& flags) {
-    cli::add_model_flags(app, flags.session);
+    cli::add_model_flags(app, flags.opened);
     app.add_option("--codes", flags.codes, "formats, a list; ratios are to the first")
         ->delimiter(',')
         ->check(CLI::IsMember(format_names(coded_formats())))

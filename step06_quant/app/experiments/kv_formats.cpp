@@ -63,14 +63,13 @@ double bits_per_number(Index bytes, const KvShape& shape, Index length) {
     return static_cast<double>(8 * bytes) / static_cast<double>(numbers);
 }
 
-Variant kv_variant(const Session& session, const KvRow& row, const RopeTable* rope) {
-    const auto make = [shape = session.decoder.kv_shape(), options = row.options, rope,
-                       level = session.level](Index capacity) {
+Variant kv_variant(const OpenedModel& opened, const KvRow& row, const RopeTable* rope) {
+    const auto make = [shape = opened.decoder.kv_shape(), options = row.options, rope,
+                       level = opened.level](Index capacity) {
         return std::make_unique<KvCache>(shape, capacity, coded_rows(options, level), rope,
                                          level);
     };
-    return {concat(row.code->name, " ", row.side), session.model, session.engine.get(), make,
-            0};
+    return {concat(row.code->name, " ", row.side), opened.model, opened.engine.get(), make, 0};
 }
 
 const RopeTable* rope_of(const Model& model) {

@@ -35,15 +35,15 @@ inline const std::vector<int> kResiduals = {32, 64, 96, 128, 192, 256, 384, 512}
 
 // Holds `length` tokens whose numbers are 0: of a cache to be weighed only lengths count.
 std::unique_ptr<KvCache> filled_cache(const KvShape& shape,
-                                         const QuantOptions& options,
-                                         const RopeTable* rope,
-                                         Index length);
+                                      const QuantOptions& options,
+                                      const RopeTable* rope,
+                                      Index length);
 
 // Of each number of the keys and values of `length` tokens.
 double bits_per_number(Index bytes, const KvShape& shape, Index length);
 
-// The session's model on its engine, with this cache. `rope` must outlive it.
-Variant kv_variant(const Session& session, const KvRow& row, const RopeTable* rope);
+// The opened model's model on its engine, with this cache. `rope` must outlive it.
+Variant kv_variant(const OpenedModel& opened, const KvRow& row, const RopeTable* rope);
 
 // Null for a model without.
 const RopeTable* rope_of(const Model& model);

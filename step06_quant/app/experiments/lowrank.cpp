@@ -35,12 +35,12 @@ public:
     LowRankTable(const LowRankFlags& flags, Trial& trial)
         : flags_(flags),
           trial_(trial),
-          seen_(calibrate(trial.session.file,
+          seen_(calibrate(trial.opened.file,
                           *trial.calibration,
                           low_rank_calibration(),
-                          {trial.session.engine->pool().threads(), trial.session.level})),
-          plain_(find_bases(trial.session.file)),
-          whitened_(find_bases(trial.session.file, &seen_)),
+                          {trial.opened.engine->pool().threads(), trial.opened.level})),
+          plain_(find_bases(trial.opened.file)),
+          whitened_(find_bases(trial.opened.file, &seen_)),
           N_(plain_.keys[0].size) {}
 
     void curves() {
@@ -48,7 +48,7 @@ public:
             for (const bool keys : {true, false}) {
                 const std::string name =
                     concat("blk.", l, keys ? ".attn_k" : ".attn_v", ".weight");
-                const Tensor w = to_f32(trial_.session.file.tensor(name));
+                const Tensor w = to_f32(trial_.opened.file.tensor(name));
                 const std::vector<double>& gram = seen_.of(name).gram;
                 const Basis &plain = (keys ? plain_.keys : plain_.values)[l],
                             &whitened = (keys ? whitened_.keys : whitened_.values)[l];
@@ -115,10 +115,10 @@ private:
              Format format) {
         const bool whitened = std::string(basis) == "whitened";
         const auto plan =
-            std::make_shared<LatentPlan>(trial_.session.model, whitened ? whitened_ : plain_,
+            std::make_shared<LatentPlan>(trial_.opened.model, whitened ? whitened_ : plain_,
                                          LatentRanks{keys, values}, format);
-        const SimdLevel level = trial_.session.level;
-        Variant variant{basis, trial_.session.model, trial_.session.engine.get(), {}, 0};
+        const SimdLevel level = trial_.opened.level;
+        Variant variant{basis, trial_.opened.model, trial_.opened.engine.get(), {}, 0};
         variant.make_store = [plan, level](Index capacity) {
             return make_latent_cache(plan, capacity, level);
         };
@@ -178,12 +178,12 @@ private:
 int run_lowrank(const LowRankFlags& flags) {
     Trial trial(flags.trial);
     std::printf("%s, %s: %td windows of %td tokens, calibrated on %td others\n",
-                trial.session.model->config.name.c_str(), trial.session.engine->name().c_str(),
+                trial.opened.model->config.name.c_str(), trial.opened.engine->name().c_str(),
                 trial.text.count(), trial.text.window(), trial.calibration->count());
     LowRankTable table(flags, trial);
     table.curves();
     table.quality();
-    const Config& c = trial.session.model->config;
+    const Config& c = trial.opened.model->config;
     std::printf(
         "\n  The float cache: %.4f bits per byte, %td bytes a token. KL in bits, from it.\n"
         "  same: the same most likely next token. basis: directions of W, or of W X. keys,\n"

@@ -31,10 +31,10 @@ public:
 
     // Everything, on the model as it is (factor 1) or with the injected channel.
     void run(float factor) {
-        EditedWeights injected(trial_.session.file);
+        EditedWeights injected(trial_.opened.file);
         if (factor != 1) inject_outlier(injected, flags_.channel, factor);
         const WeightSource& base = injected;
-        const CpuOptions cpu{trial_.session.engine->pool().threads(), trial_.session.level};
+        const CpuOptions cpu{trial_.opened.engine->pool().threads(), trial_.opened.level};
         const Calibration seen = calibrate(base, *trial_.calibration, {}, cpu);
         add("float", nullptr, nullptr, factor, base, make_cpu_engine(cpu));
         add("w8a8", nullptr, nullptr, factor, base, bytewise(cpu, 0));
@@ -100,13 +100,13 @@ private:
 
 int run_smooth(const SmoothFlags& flags) {
     if (flags.clock)
-        return run_smooth_clock(flags.trial.session, flags.clocks, flags.trial.json);
+        return run_smooth_clock(flags.trial.opened, flags.clocks, flags.trial.json);
     Trial trial(flags.trial);
-    const Index width = trial.session.model->config.dim;
+    const Index width = trial.opened.model->config.dim;
     check(flags.channel < width, "--channel ", flags.channel, " is outside of a width of ",
           width);
     std::printf("%s, %s: %td windows of %td tokens, calibrated on %td others\n",
-                trial.session.model->config.name.c_str(), trial.session.engine->name().c_str(),
+                trial.opened.model->config.name.c_str(), trial.opened.engine->name().c_str(),
                 trial.text.count(), trial.text.window(), trial.calibration->count());
     Json shares;
     for (const float factor : {1.0f, flags.factor}) {

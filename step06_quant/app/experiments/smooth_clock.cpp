@@ -87,14 +87,14 @@ void add_smooth_clock_flags(CLI::App& app, SmoothClockFlags& flags) {
                    "--clock: each measures everything once");
 }
 
-int run_smooth_clock(const SessionOptions& options,
+int run_smooth_clock(const OpenOptions& options,
                      const SmoothClockFlags& flags,
                      const std::shared_ptr<OutputFile>& json) {
-    const Session session(options);
-    const CpuOptions cpu{session.engine->pool().threads(), session.level};
-    cli::check_fits("--prompt and --steps", flags.prompt + flags.steps, session.model->config);
-    EditedWeights floats(session.file);
-    for (const TensorInfo& info : session.file.tensors())
+    const OpenedModel opened(options);
+    const CpuOptions cpu{opened.engine->pool().threads(), opened.level};
+    cli::check_fits("--prompt and --steps", flags.prompt + flags.steps, opened.model->config);
+    EditedWeights floats(opened.file);
+    for (const TensorInfo& info : opened.file.tensors())
         floats.replace(info.name, to_f32(info));
     std::vector<std::unique_ptr<Clocked>> all;
     const auto add = [&](const char* name, const WeightSource& weights,
@@ -102,22 +102,21 @@ int run_smooth_clock(const SessionOptions& options,
         all.push_back(std::make_unique<Clocked>(name, weights, std::move(engine), flags));
     };
     add("F32", floats, make_cpu_engine(cpu));
-    add("as in the file", session.file, make_cpu_engine(cpu));
-    add("W8A8", session.file, make_int8_engine(cpu));
-    add("W8A8 and head", session.file, make_int8_engine(cpu, {true, 0}));
+    add("as in the file", opened.file, make_cpu_engine(cpu));
+    add("W8A8", opened.file, make_int8_engine(cpu));
+    add("W8A8 and head", opened.file, make_int8_engine(cpu, {true, 0}));
     // In alternation: what else the machine does meets all of them.
     for (Index i = 0; i <= flags.rounds; ++i)
         for (const auto& one : all) one->round(i > 0);
     std::printf("%s, %s: a prompt of %td, then %td tokens; %td rounds, %s\n",
-                session.model->config.name.c_str(), session.engine->name().c_str(),
-                flags.prompt, flags.steps, flags.rounds,
-                cpu.threads == 1 ? "processor time" : "wall clock");
+                opened.model->config.name.c_str(), opened.engine->name().c_str(), flags.prompt,
+                flags.steps, flags.rounds, cpu.threads == 1 ? "processor time" : "wall clock");
     std::printf("  %-14s %8s %8s %8s %6s   %8s %6s   %s\n", "tokens/s", "prompt", "quarter",
                 "3 quart.", "times", "decoding", "times", "weights");
     for (const auto& one : all) one->print(*all.front());
     if (json) {
         Json report = new_report("step06_quant smooth --clock", 0);
-        report["model"] = session.model->config.name;
+        report["model"] = opened.model->config.name;
         report["prompt"] = flags.prompt;
         report["steps"] = flags.steps;
         for (const auto& one : all) report["rows"].push_back(one->json());

@@ -14,7 +14,7 @@ struct SmoothClockFlags {
 void add_smooth_clock_flags(CLI::App& app, SmoothClockFlags& flags);
 
 // Returns an exit code.
-int run_smooth_clock(const SessionOptions& session,
+int run_smooth_clock(const OpenOptions& opened,
                      const SmoothClockFlags& flags,
                      const std::shared_ptr<OutputFile>& json);
 

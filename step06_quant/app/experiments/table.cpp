@@ -47,25 +47,25 @@ struct KvLaw {
 
 class LawCourt {
 public:
-    LawCourt(Session& session, std::span<const Token> text)
-        : session_(session),
+    LawCourt(OpenedModel& opened, std::span<const Token> text)
+        : opened_(opened),
           text_(text),
-          rope_(rope_of(*session.model)),
-          shape_(session.decoder.kv_shape()) {
-        WholeSequence no_cache(shape_, size(), session.level);
-        floats_ = all_logits(session.decoder, no_cache, text_, 0);
+          rope_(rope_of(*opened.model)),
+          shape_(opened.decoder.kv_shape()) {
+        WholeSequence no_cache(shape_, size(), opened.level);
+        floats_ = all_logits(opened.decoder, no_cache, text_, 0);
     }
 
     // ANCHOR: law
     KvLaw judge(const QuantOptions& options) const {
         UncachedQuant no_cache(shape_, size(), options, rope_);
-        const Tensor expected = all_logits(session_.decoder, no_cache, text_, 0);
+        const Tensor expected = all_logits(opened_.decoder, no_cache, text_, 0);
         KvLaw law;
         law.from_f32 = differing(expected, floats_);
         for (const Index piece : {Index{0}, Index{1}}) {
-            KvCache cache(shape_, size(), coded_rows(options, session_.level), rope_,
-                          session_.level);
-            const Tensor cached = all_logits(session_.decoder, cache, text_, piece);
+            KvCache cache(shape_, size(), coded_rows(options, opened_.level), rope_,
+                          opened_.level);
+            const Tensor cached = all_logits(opened_.decoder, cache, text_, piece);
             (piece == 0 ? law.whole : law.one_by_one) = differing(cached, expected);
         }
         return law;
@@ -82,7 +82,7 @@ private:
 
     Index size() const { return std::ssize(text_); }
 
-    Session& session_;
+    OpenedModel& opened_;
     std::span<const Token> text_;
     const RopeTable* rope_;
     KvShape shape_;
@@ -105,17 +105,17 @@ Json table_label(const KvRow& row,
 
 int run_table(const TableFlags& flags) {
     Trial trial(flags.trial);
-    Session& session = trial.session;
-    const KvShape shape = session.decoder.kv_shape();
-    const RopeTable* const rope = rope_of(*session.model);
+    OpenedModel& opened = trial.opened;
+    const KvShape shape = opened.decoder.kv_shape();
+    const RopeTable* const rope = rope_of(*opened.model);
     const Index window = trial.text.window();
     const std::vector<Token> text = trial.text.input(0);
     const std::span<const Token> tried =
         std::span(text).first(usize(std::min(flags.law, window)));
-    const LawCourt court(session, tried);
+    const LawCourt court(opened, tried);
     const KvRows table = kv_rows(shape, {}, {}, {"both"});
     std::printf("%s, %s: %td windows of %td tokens; the law on %zu\n",
-                session.model->config.name.c_str(), session.engine->name().c_str(),
+                opened.model->config.name.c_str(), opened.engine->name().c_str(),
                 trial.text.count(), window, tried.size());
     bool laws = true;
     std::vector<KvLaw> verdicts;
@@ -125,7 +125,7 @@ int run_table(const TableFlags& flags) {
         const KvLaw law = court.judge(row.options);
         laws = laws && law.holds(row.code == &formats::f32);
         verdicts.push_back(law);
-        variants.push_back(kv_variant(session, row, rope));
+        variants.push_back(kv_variant(opened, row, rope));
         labels.push_back(table_label(row, law, court.logits(), shape, rope, window));
     }
     trial.print_head(labels.front());
@@ -160,7 +160,7 @@ int run_table(const TableFlags& flags) {
 }
 
 void add_table_flags(CLI::App& app, TableFlags& flags) {
-    flags.trial.session.model = "deep";
+    flags.trial.opened.model = "deep";
     flags.trial.tokens = 1024;
     flags.trial.recall = 4;
     flags.trial.calibration = 0;

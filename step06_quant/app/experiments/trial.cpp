@@ -11,22 +11,22 @@ namespace kvlab::app {
 namespace {
 
 // The windows to judge by.
-TextWindows windows_to_judge(const Session& session, const TrialFlags& flags) {
-    cli::check_fits("--window", flags.window, session.model->config);
-    return windows_of(session, flags.text, flags.window, flags.tokens);
+TextWindows windows_to_judge(const OpenedModel& opened, const TrialFlags& flags) {
+    cli::check_fits("--window", flags.window, opened.model->config);
+    return windows_of(opened, flags.text, flags.window, flags.tokens);
 }
 
 // The windows of the file behind its first `skip` tokens; none if nothing is calibrated.
-std::optional<TextWindows> windows_behind(const Session& session,
+std::optional<TextWindows> windows_behind(const OpenedModel& opened,
                                           const TrialFlags& flags,
                                           Index skip) {
     if (flags.calibration == 0) return std::nullopt;
-    std::vector<Token> tokens = tokens_of_file(*session.tokenizer, flags.text);
+    std::vector<Token> tokens = tokens_of_file(*opened.tokenizer, flags.text);
     check(skip + flags.window < std::ssize(tokens), flags.text, ": ", tokens.size(),
           " tokens hold no window of ", flags.window, " to calibrate on behind the ", skip,
           " to judge by");
     tokens.erase(tokens.begin(), tokens.begin() + skip);
-    return TextWindows(tokens, first_token(*session.tokenizer), flags.window,
+    return TextWindows(tokens, first_token(*opened.tokenizer), flags.window,
                        std::max<Index>(1, flags.calibration / flags.window));
 }
 
@@ -43,7 +43,7 @@ TensorType type_of_source(const WeightSource& source) {
 }  // namespace
 
 void add_trial_flags(CLI::App& app, TrialFlags& flags) {
-    cli::add_model_flags(app, flags.session);
+    cli::add_model_flags(app, flags.opened);
     app.add_option("--text", flags.text, "text to judge by, then to calibrate on")
         ->transform(cli::text_file());
     app.add_option("--cases", flags.cases, "recall cases of a byte model")
@@ -59,14 +59,14 @@ void add_trial_flags(CLI::App& app, TrialFlags& flags) {
 }
 
 Trial::Trial(const TrialFlags& flags)
-    : session(flags.session),
-      text(windows_to_judge(session, flags)),
-      calibration(windows_behind(session, flags, text.count() * flags.window + 1)),
-      bytes(bytes_behind_prompt(*session.tokenizer, text, 0)),
-      cases_(recall_cases(session, flags.cases, flags.recall)) {}
+    : opened(flags.opened),
+      text(windows_to_judge(opened, flags)),
+      calibration(windows_behind(opened, flags, text.count() * flags.window + 1)),
+      bytes(bytes_behind_prompt(*opened.tokenizer, text, 0)),
+      cases_(recall_cases(opened, flags.cases, flags.recall)) {}
 
 void Trial::run(std::span<const Variant> variants, std::span<const Json> labels) {
-    Judgement judged = judge(session.model, *session.engine, text, variants, session.level);
+    Judgement judged = judge(opened.model, *opened.engine, text, variants, opened.level);
     plain_bits_ = judged.plain_bits;
     for (std::size_t v = 0; v < variants.size(); ++v) {
         TrialRow row{labels[v], std::move(judged.variants[v])};
@@ -76,7 +76,7 @@ void Trial::run(std::span<const Variant> variants, std::span<const Json> labels)
             const auto store = variants[v].make_store
                                    ? variants[v].make_store(room)
                                    : std::make_unique<KvCache>(decoder.kv_shape(), room);
-            row.right += right_answers(decoder, *store, recall, session.tokenizer->bos());
+            row.right += right_answers(decoder, *store, recall, opened.tokenizer->bos());
             row.asked += std::ssize(recall.answers);
         }
         print(row);
@@ -123,7 +123,7 @@ void Trial::print(const TrialRow& row) const {
 }
 
 void Trial::print_source() const {
-    const TensorType type = type_of_source(session.file);
+    const TensorType type = type_of_source(opened.file);
     if (is_quantized(type))
         std::printf("  The file is in %s: everything here is relative to its %s values.\n",
                     type_name(type), type_name(type));
@@ -145,8 +145,8 @@ Json Trial::row_json(const TrialRow& row) const {
 
 Json Trial::report(const std::string& experiment) const {
     Json json = new_report(experiment, 0);
-    json["model"] = session.model->config.name;
-    json["source_type"] = type_name(type_of_source(session.file));
+    json["model"] = opened.model->config.name;
+    json["source_type"] = type_name(type_of_source(opened.file));
     json["window"] = text.window();
     json["windows"] = text.count();
     if (calibration) json["calibration_windows"] = calibration->count();

@@ -13,7 +13,7 @@
 namespace kvlab::app {
 
 struct TrialFlags {
-    SessionOptions session = cli::session_options();
+    OpenOptions opened = cli::open_options();
     std::string text = cli::default_text("heldout.txt");
     std::string cases = cli::default_text("recall_cases.jsonl");
     Index window = 512, tokens = 4096, recall = 20;
@@ -34,7 +34,7 @@ class Trial {
 public:
     explicit Trial(const TrialFlags& flags);
 
-    Session session;
+    OpenedModel opened;
     TextWindows text;                        // to be judged by: from the file's beginning
     std::optional<TextWindows> calibration;  // to calibrate on, if asked for: behind it
     Index bytes;                             // of `text`

@@ -47,7 +47,7 @@ void run_format(const WeightsFlags& flags,
                 Json& kept) {
     const WeightFormat format = weight_format(name);
     const QuantizedWeights quantized = in_format(base, format, *trial.calibration);
-    Engine& engine = *trial.session.engine;
+    Engine& engine = *trial.opened.engine;
     const std::shared_ptr<const Model> model = load_model(*quantized.weights, engine);
     Json label{{"format", name},
                {"bits", quantized.bits_per_weight()},
@@ -85,19 +85,19 @@ void print_kept(const Json& kept, const WeightSource& source) {
 int run_weights(const WeightsFlags& flags) {
     for (const std::string& name : flags.formats) weight_format(name);  // before any work
     Trial trial(flags.trial);
-    const Session& session = trial.session;
-    cli::check_fits("--steps", flags.steps, session.model->config);
-    EditedWeights base(session.file);
+    const OpenedModel& opened = trial.opened;
+    cli::check_fits("--steps", flags.steps, opened.model->config);
+    EditedWeights base(opened.file);
     if (flags.factor != 1) inject_outlier(base, flags.channel, flags.factor);
     const std::vector<std::string> formats =
-        flags.formats.empty() ? default_weight_formats(session.file.file_bytes() <= kLargeModel)
+        flags.formats.empty() ? default_weight_formats(opened.file.file_bytes() <= kLargeModel)
                               : flags.formats;
     std::printf("%s, %s: %td windows of %td tokens, calibrated on %td others\n",
-                session.model->config.name.c_str(), session.engine->name().c_str(),
+                opened.model->config.name.c_str(), opened.engine->name().c_str(),
                 trial.text.count(), trial.text.window(), trial.calibration->count());
     Json kept = Json::object();
     for (const std::string& name : formats) run_format(flags, name, base, trial, kept);
-    print_kept(kept, session.file);
+    print_kept(kept, opened.file);
     trial.print_source();
     std::printf(
         "  The model itself: %.4f bits per byte. bits: per number of a matrix, scales and "

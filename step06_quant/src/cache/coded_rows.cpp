@@ -9,7 +9,7 @@ namespace kvlab {
 std::string quant_name(const QuantOptions& options) {
     std::string name = options.keys->name;
     if (options.values != options.keys) name += concat("/", options.values->name);
-    if (options.rotate) name += " rotated";
+    if (options.turn) name += " rotated";
     if (options.before_rope) name += " before rope";
     if (options.sinks > 0) name += concat(" sinks ", options.sinks);
     return name;
@@ -32,8 +32,8 @@ CodedRows::CodedRows(
               kv_heads,
               head_dim,
               level) {
-    if (options.rotate) check_hadamard(head_dim);
-    check(!options.before_rope || !options.rotate,
+    if (options.turn) check_hadamard(head_dim);
+    check(!options.before_rope || !options.turn,
           "coded rows: keys before RoPE cannot be turned behind it");
 }
 
@@ -64,7 +64,7 @@ void CodedRows::check_truncate(Index length, Index to) const {
 }
 
 void CodedRows::turn(std::span<float> row) const {
-    if (options_.rotate) hadamard(row);
+    if (options_.turn) hadamard(row);
 }
 
 // ANCHOR: write

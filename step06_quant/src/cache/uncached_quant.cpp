@@ -91,7 +91,7 @@ Tensor UncachedQuant::copy(const View<const float>& rows) const {
     for (Index t = 0; t < rows.dim(0); ++t)
         for (Index h = 0; h < rows.dim(1); ++h) {
             for (Index i = 0; i < rows.dim(2); ++i) all(t, h, i) = rows(t, h, i);
-            if (options_.rotate) hadamard({&all(t, h, 0), usize(rows.dim(2))});
+            if (options_.turn) hadamard({&all(t, h, 0), usize(rows.dim(2))});
         }
     return all;
 }
@@ -115,9 +115,9 @@ void UncachedQuant::attend_one(Index t,
             const float scale = log2e_over(std::sqrt(static_cast<double>(D)));
             for (float& x : query.flat()) x *= scale;
         }
-        if (options_.rotate) hadamard(query.flat());
+        if (options_.turn) hadamard(query.flat());
         attention_plain(query.view(), k.view(), v.view(), result.view());
-        if (options_.rotate) hadamard(result.flat());
+        if (options_.turn) hadamard(result.flat());
         for (Index i = 0; i < D; ++i) out(t, head, i) = result(i);
     }
 }

@@ -78,7 +78,7 @@ public:
 
 // ANCHOR_END: int8_row
 
-// Codes of w bits one behind the other, the first lowest.
+// Codes of w bits one after the other, the first lowest.
 class BitStream {
 public:
     explicit BitStream(std::byte* bytes) : bytes_(bytes) {}

@@ -54,7 +54,7 @@ private:
     std::unique_ptr<std::byte[], AlignedDelete> data_;
 };
 
-// Hands out pieces of large blocks, one behind the other. Weights that are taken in the order
+// Hands out pieces of large blocks, one after the other. Weights that are taken in the order
 // in which a token reads them are one stream for the processor, which then fetches the
 // beginning of the next matrix while the last one ends. A block lives as long as any of its
 // pieces. One thread at a time may take; a second one gets an Error.

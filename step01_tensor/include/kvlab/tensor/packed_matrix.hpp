@@ -48,7 +48,7 @@ public:
     static PackedMatrix pack(const View<const float>& w);
 
     // Sets the outputs [first, first + n) from n rows of this type's bytes: for reading a file
-    // in pieces, and for laying several matrices with the same input one behind the other.
+    // in pieces, and for laying several matrices with the same input one after the other.
     void set_outputs(Index first, std::span<const std::byte> rows);
 
     TensorType type() const { return type_; }

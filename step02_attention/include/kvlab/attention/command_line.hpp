@@ -15,7 +15,7 @@
 #include <utility>
 #include <vector>
 
-#include <kvlab/attention/session.hpp>
+#include <kvlab/attention/opened_model.hpp>
 #include <kvlab/tensor/sampling.hpp>
 #include <kvlab/tensor/subcommand.hpp>
 #include <kvlab/weights/input_file.hpp>
@@ -74,8 +74,8 @@ inline void print_note(const std::string& note) {
 }
 
 // What every flag of a model begins with: files of the source are found, and notes printed.
-inline SessionOptions session_options(const std::string& model = "tiny") {
-    SessionOptions options;
+inline OpenOptions open_options(const std::string& model = "tiny") {
+    OpenOptions options;
     options.model = model;
     options.source_weights = kSourceWeights;
     options.on_note = print_note;
@@ -83,13 +83,13 @@ inline SessionOptions session_options(const std::string& model = "tiny") {
 }
 
 // Of models that the program names in another way.
-inline void add_engine_flags(CLI::App& app, SessionOptions& options) {
+inline void add_engine_flags(CLI::App& app, OpenOptions& options) {
     add_count(app, "--threads", options.threads, {0, 256},
               "threads; 0: chosen by the model's size");
     app.add_option("--simd", options.simd, "portable, avx2 or avx512; default: the best here");
 }
 
-inline void add_model_flags(CLI::App& app, SessionOptions& options) {
+inline void add_model_flags(CLI::App& app, OpenOptions& options) {
     app.add_option("-m,--model", options.model,
                    "GGUF file, or a name: tiny, deep, SmolLM2-135M-Instruct-Q4_1")
         ->capture_default_str();

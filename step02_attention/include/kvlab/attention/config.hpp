@@ -25,7 +25,7 @@ struct Config {
     Index rope_dim = 16;           // the first rope_dim floats of a head are rotated
     double rope_base = 10000.0;
     float norm_eps = 1e-5f;
-    bool tied_head = false;  // the output matrix is the embedding
+    bool tied_output = false;  // the output matrix is the embedding
 
     Index group() const { return heads / kv_heads; }  // query heads per KV head
 

@@ -76,7 +76,7 @@ private:
     void append(Index layer, std::span<const SequenceStep> batch);
     void attend(Index layer, std::span<const SequenceStep> batch);
     void feed_forward(Index layer);
-    View<const float> head(std::span<const SequenceStep> batch);
+    View<const float> output(std::span<const SequenceStep> batch);
     void norm(const Norm& weights, const View<const float>& x, const View<float>& y);
     void look_at_rows();
     void reserve(Index R, Index n);
@@ -88,7 +88,7 @@ private:
     Observer* observer_ = nullptr;
     ThreadPool alone_{1};  // for work that is one thread's share already
 
-    // The current step: R tokens of all sequences, one behind the other.
+    // The current step: R tokens of all sequences, one after the other.
     Index R_ = 0;
     std::vector<Token> tokens_;         // [R]
     std::vector<Index> positions_;      // [R]

@@ -57,13 +57,13 @@ public:
     virtual bool host_memory() const { return true; }
 
     // The rows [R, n] as the caller can read them: themselves, or a copy in
-    // `room`, which grows.
-    virtual View<const float> host_rows(const View<const float>& rows, Tensor& room) {
-        static_cast<void>(room);
+    // `copy`, which grows.
+    virtual View<const float> host_rows(const View<const float>& rows, Tensor& copy) {
+        static_cast<void>(copy);
         return rows;
     }
 
-    // One matrix from tensors [n_i, K] with the same K, their outputs one behind the other.
+    // One matrix from tensors [n_i, K] with the same K, their outputs one after the other.
     // Throws Error for tensors that are not such matrices.
     virtual std::unique_ptr<Matrix> load_matrix(std::span<const TensorInfo* const> parts) = 0;
 

@@ -27,7 +27,7 @@ struct Norm {
 
 struct LayerWeights {
     Norm attention_norm;
-    Linear qkv;  // [(Hq + 2 Hkv) D, C]: queries, keys, values, one behind the other
+    Linear qkv;  // [(Hq + 2 Hkv) D, C]: queries, keys, values, one after the other
     Linear out;  // [C, Hq D]
     Norm ffn_norm;
     Linear gate_up;  // llama: [2F, C], gate first; gpt2: [F, C], up alone
@@ -47,7 +47,7 @@ struct Model {
     std::unique_ptr<Matrix> head;  // [V, C], null when tied to the embedding
     RopeTable rope;                // llama: for the whole context, made as it is used
 
-    const Matrix& head_matrix() const { return head ? *head : *embedding; }
+    const Matrix& output_matrix() const { return head ? *head : *embedding; }
 
     Index weight_bytes() const;  // as the engine holds them
 };

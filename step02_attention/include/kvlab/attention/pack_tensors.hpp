@@ -9,7 +9,7 @@
 
 namespace kvlab {
 
-// Tensors [n_i, K] with the same K, their outputs one behind the other, in their own format; as
+// Tensors [n_i, K] with the same K, their outputs one after the other, in their own format; as
 // floats if they have several formats. Memory comes from `memory`, if there is one. Throws
 // Error for no tensors and for tensors that are not such matrices.
 PackedMatrix pack_tensors(std::span<const TensorInfo* const> parts,

@@ -26,11 +26,11 @@ inline Token first_token(const Tokenizer& tokenizer) {
 }
 
 // The file in windows of `window` tokens, about `tokens` of them in all.
-inline TextWindows windows_of(const Session& session,
+inline TextWindows windows_of(const OpenedModel& opened,
                               const std::string& file,
                               Index window,
                               Index tokens) {
-    return {tokens_of_file(*session.tokenizer, file), first_token(*session.tokenizer), window,
+    return {tokens_of_file(*opened.tokenizer, file), first_token(*opened.tokenizer), window,
             std::max<Index>(1, tokens / window)};
 }
 
@@ -46,11 +46,11 @@ inline Index bytes_behind_prompt(const Tokenizer& tokenizer,
 }
 
 // The first `most` cases of each distance; none for a model whose tokens are not bytes.
-inline std::vector<RecallCase> recall_cases(const Session& session,
+inline std::vector<RecallCase> recall_cases(const OpenedModel& opened,
                                             const std::string& file,
                                             Index most) {
     std::vector<RecallCase> cases;
-    if (most == 0 || session.model->config.vocab != 256) return cases;
+    if (most == 0 || opened.model->config.vocab != 256) return cases;
     std::map<Index, Index> taken;
     for (RecallCase& recall : read_recall_cases(file))
         if (recall.kind == "recall" && taken[recall.distance]++ < most)

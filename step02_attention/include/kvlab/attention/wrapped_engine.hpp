@@ -32,8 +32,8 @@ public:
 
     bool host_memory() const override { return engine_->host_memory(); }
 
-    View<const float> host_rows(const View<const float>& rows, Tensor& room) override {
-        return engine_->host_rows(rows, room);
+    View<const float> host_rows(const View<const float>& rows, Tensor& copy) override {
+        return engine_->host_rows(rows, copy);
     }
 
     std::unique_ptr<Matrix> load_matrix(std::span<const TensorInfo* const> parts) override {

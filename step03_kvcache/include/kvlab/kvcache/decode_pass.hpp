@@ -7,7 +7,7 @@
 #include <span>
 #include <vector>
 
-#include <kvlab/attention/session.hpp>
+#include <kvlab/attention/opened_model.hpp>
 #include <kvlab/kvcache/prefill.hpp>
 #include <kvlab/tensor/measure.hpp>
 #include <kvlab/tensor/numerics.hpp>
@@ -44,18 +44,18 @@ class DecodePass {
 public:
     // Fills the stores, one for each sequence, with room for `context` and `steps` tokens.
     // Throws Error if a store has not so much.
-    DecodePass(Session& session,
+    DecodePass(OpenedModel& opened,
                Index context,
                Index steps,
                std::vector<std::unique_ptr<KvStore>> stores)
-        : session_(session), context_(context), steps_(steps), stores_(std::move(stores)) {
-        const Index vocab = session.model->config.vocab;
+        : opened_(opened), context_(context), steps_(steps), stores_(std::move(stores)) {
+        const Index vocab = opened.model->config.vocab;
         for (const auto& store : stores_) {
             const auto s = std::ssize(first_);
             // The first token fed is the text's next one: the same with any engine.
             const std::vector<Token> text = race_text(s, context_ + 1, vocab);
             if (context_ > 0)
-                prefill(session.decoder, *store, std::span(text).first(text.size() - 1),
+                prefill(opened.decoder, *store, std::span(text).first(text.size() - 1),
                         kFillChunk);
             first_.push_back(text.back());
         }
@@ -79,7 +79,7 @@ public:
         chosen_.reserve(usize(steps_));
         const Stopwatch watch;
         for (Index step = 0; step < steps_; ++step) {
-            const View<const float> logits = session_.decoder.forward(batch_);
+            const View<const float> logits = opened_.decoder.forward(batch_);
             for (std::size_t s = 0; s < next_.size(); ++s)
                 next_[s] = static_cast<Token>(argmax(logits[static_cast<Index>(s)].flat()));
             chosen_.push_back(next_[0]);
@@ -91,7 +91,7 @@ public:
     const std::vector<Token>& chosen() const { return chosen_; }
 
 private:
-    Session& session_;
+    OpenedModel& opened_;
     Index context_, steps_;
     std::vector<std::unique_ptr<KvStore>> stores_;
     std::vector<Token> first_, next_, chosen_;  // first and next: one per sequence

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include <kvlab/attention/session.hpp>
+#include <kvlab/attention/opened_model.hpp>
 #include <kvlab/attention/synthetic.hpp>
 #include <kvlab/tensor/random.hpp>
 #include <kvlab/weights/model_path.hpp>
@@ -35,7 +35,7 @@ inline Config distilgpt2_shape() {
     c.ffn = 3072;
     c.context = 1024;
     c.rope_dim = 0;
-    c.tied_head = true;
+    c.tied_output = true;
     return c;
 }
 
@@ -49,13 +49,13 @@ inline Config smollm2_shape() {
     c.kv_heads = 3;
     c.head_dim = c.rope_dim = 64;
     c.ffn = 1536;
-    c.tied_head = true;
+    c.tied_output = true;
     return c;
 }
 
 // The shape that options.model names: "distilgpt2", or, with a context longer than these models
 // were trained for, "tiny-shape", "deep-shape" and "SmolLM2-shape". Empty for all other names.
-inline std::optional<Config> find_shape(const SessionOptions& options) {
+inline std::optional<Config> find_shape(const OpenOptions& options) {
     constexpr Index kLongContext = 8192;
     const std::string& name = options.model;
     if (name == "distilgpt2") return distilgpt2_shape();
@@ -76,9 +76,9 @@ inline std::optional<Config> find_shape(const SessionOptions& options) {
 
 class Subject {
 public:
-    // options.model is a name of find_shape() or a file, as in Session. Throws Error
+    // options.model is a name of find_shape() or a file, as in OpenedModel. Throws Error
     // as that does.
-    explicit Subject(const SessionOptions& options) {
+    explicit Subject(const OpenOptions& options) {
         if (const std::optional<Config> shape = find_shape(options)) {
             level_ =
                 options.simd.empty() ? default_simd_level() : parse_simd_level(options.simd);
@@ -86,10 +86,10 @@ public:
             engine_ = own_engine_.get();
             model_ = load_model(*make_synthetic(*shape, 42), *engine_);
         } else {
-            session_ = std::make_unique<Session>(options);
-            engine_ = session_->engine.get();
-            model_ = session_->model;
-            level_ = session_->level;
+            opened_ = std::make_unique<OpenedModel>(options);
+            engine_ = opened_->engine.get();
+            model_ = opened_->model;
+            level_ = opened_->level;
         }
         decoder_ = std::make_unique<Decoder>(model_, *engine_);
     }
@@ -109,7 +109,7 @@ public:
     // Of the matrices that a step reads, as the engine holds them: what CostModel says of float
     // weights, for weights of any type.
     Index step_weight_bytes() const {
-        Index bytes = model_->head_matrix().bytes();
+        Index bytes = model_->output_matrix().bytes();
         for (const LayerWeights& w : model_->layers)
             bytes += w.qkv.weight->bytes() + w.out.weight->bytes() + w.gate_up.weight->bytes() +
                      w.down.weight->bytes();
@@ -121,7 +121,7 @@ public:
     }
 
 private:
-    std::unique_ptr<Session> session_;
+    std::unique_ptr<OpenedModel> opened_;
     std::unique_ptr<Engine> own_engine_;
     Engine* engine_ = nullptr;
     std::shared_ptr<const Model> model_;

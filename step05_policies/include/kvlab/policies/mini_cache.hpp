@@ -1,4 +1,4 @@
-// mini_cache.hpp - chapter 5: two layers in the room of one. MiniCache (Liu et al. 2024,
+// mini_cache.hpp - chapter 5: two layers in the memory of one. MiniCache (Liu et al. 2024,
 // 2405.14366, section 4): neighbouring layers of the deeper half point keys and values in
 // similar directions. So of each pair of layers one direction is kept, and both lengths:
 //
@@ -54,7 +54,7 @@ public:
     float value(Index layer, Index kv_head, Index position, Index i) const;
 
 private:
-    class Reader;
+    class UpperTiles;
 
     struct Pair {
         KvTiles lower;  // as its attention reads it, the open step included

@@ -36,7 +36,7 @@ struct PolicyOptions {
 
     Index votes = 64;  // Scissorhands: queries that are remembered, at most 64; 0: all, counted
 
-    // Keyformer: noise, and a temperature that rises with each token behind the prompt.
+    // Keyformer: noise, and a temperature that rises with each token after the prompt.
     bool noise = true;
     double temperature = 1.0, temperature_step = 0.01;
 

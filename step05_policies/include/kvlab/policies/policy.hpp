@@ -48,7 +48,7 @@ public:
     // Never falls while seen grows.
     virtual Index keep(Index layer, Index seen) const = 0;
 
-    // False: tokens go after every step. True: once, behind the prompt, and never again.
+    // False: tokens go after every step. True: once, after the prompt, and never again.
     virtual bool once() const { return false; }
 
     // Of how many last tokens of a step it wants to see the shares; 0: none, and then nobody

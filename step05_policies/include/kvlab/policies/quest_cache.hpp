@@ -2,10 +2,10 @@
 // 2406.10774, section 3): each page of slots has the smallest and the largest value of every
 // component of its keys. For a query q,
 //   bound(page) = sum over i of max(q_i min_i, q_i max_i)  >=  q . k  for every key k of it,
-// so the pages with the largest bounds are the ones worth reading. It saves reading, not room.
-// The last page, with the token itself, is always one of them, as in the authors' runtime; in
-// their evaluation it has to win its place. They leave the first two layers whole; here
-// that is options.whole_layers.
+// so the pages with the largest bounds are the ones worth reading. It saves reading, not
+// memory. The last page, with the token itself, is always one of them, as in the authors'
+// runtime; in their evaluation it has to win its place. They leave the first two layers whole;
+// here that is options.whole_layers.
 //
 // Each query head chooses its own pages. A step of several tokens, as a prompt, reads all.
 #pragma once

@@ -21,7 +21,7 @@ double retained_mass(std::span<const float> shares,  // [query + 1]
 double overlap(std::span<const Index> a, std::span<const Index> b);
 
 // The `count` positions below `next` that later queries look at most, ascending; of equal ones
-// the earlier. What the oracle keeps behind a prompt of `next` tokens.
+// the earlier. What the oracle keeps after a prompt of `next` tokens.
 std::vector<Index> most_wanted(
     const FutureShares& future, Index layer, Index kv_head, Index next, Index count);
 

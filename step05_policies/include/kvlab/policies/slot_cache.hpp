@@ -81,7 +81,7 @@ public:
     std::span<const float> state(Index layer, Index kv_head, Index row) const;
 
 private:
-    class Reader;
+    class JoinedShares;
 
     SlotCache(const SlotCache& other, Index layers);  // a copy
 

@@ -15,10 +15,10 @@ namespace kvlab {
 
 struct QuantOptions {
     Format keys = &formats::f32, values = &formats::f32;
-    // Keys and queries are turned by a Hadamard matrix behind RoPE, values before they are
+    // Keys and queries are turned by a Hadamard matrix after RoPE, values before they are
     // kept and the output back. Refused for a head_dim that is no power of two.
-    bool rotate = false;
-    // Keys are kept before RoPE, and rotated by it when they are read. Excludes `rotate`: RoPE
+    bool turn = false;
+    // Keys are kept before RoPE, and rotated by it when they are read. Excludes `turn`: RoPE
     // does not commute with it.
     bool before_rope = false;
     Index sinks = 0;       // first tokens, whose rows stay floats
@@ -62,7 +62,7 @@ public:
         return options_.before_rope ? KeyForm::unrotated : KeyForm::rotated;
     }
 
-    bool turns() const override { return options_.rotate; }
+    bool turns() const override { return options_.turn; }
 
     void turn(std::span<float> row) const override;
 

@@ -22,7 +22,7 @@ namespace kvlab {
 
 class Int8Matrix {
 public:
-    // Quantises tensors [n_i, K] with the same K, their outputs one behind the other, from
+    // Quantises tensors [n_i, K] with the same K, their outputs one after the other, from
     // whatever format they have. Throws Error for no tensors, for others than such matrices and
     // for K beyond kInt8Depth.
     Int8Matrix(std::span<const TensorInfo* const> parts, ThreadPool& pool);

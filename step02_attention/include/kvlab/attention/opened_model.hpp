@@ -1,4 +1,4 @@
-// session.hpp - chapter 2: a model file, opened and ready to run: what every
+// opened model.hpp - chapter 2: a model file, opened and ready to run: what every
 // program begins with.
 #pragma once
 
@@ -13,7 +13,7 @@
 
 namespace kvlab {
 
-struct SessionOptions {
+struct OpenOptions {
     std::string model = "tiny";  // a path, or a name that find_model() knows
     Index threads = 0;           // 0: one if the file is below 16 MiB, else the machine's
     std::string simd;            // "": the best level, or $KVLAB_SIMD
@@ -26,9 +26,9 @@ struct SessionOptions {
 // Keeps the file mapped, since the tokenizer and the configuration come from it. Of one thread:
 // others make a Decoder and an Engine of their own on its model, and may use file, tokenizer
 // and encode(), which only read.
-struct Session {
+struct OpenedModel {
     // Throws Error for a file that cannot be found, read or run.
-    explicit Session(const SessionOptions& options);
+    explicit OpenedModel(const OpenOptions& options);
 
     // The tokens of a prompt, with BOS where the model wants one. Adds to *report
     // what was lost.

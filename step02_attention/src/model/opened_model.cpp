@@ -1,4 +1,4 @@
-#include <kvlab/attention/session.hpp>
+#include <kvlab/attention/opened_model.hpp>
 
 #include <algorithm>
 #include <iomanip>
@@ -22,7 +22,7 @@ Index threads_for(Index wanted, Index file_bytes) {
 
 // What kind of model it is comes first: a file of another family is refused as that, not for
 // its tokenizer.
-GgufFile open_model(const SessionOptions& options) {
+GgufFile open_model(const OpenOptions& options) {
     GgufFile file = GgufFile::open(find_model(options.model, options.source_weights));
     read_config(file);
     return file;
@@ -30,7 +30,7 @@ GgufFile open_model(const SessionOptions& options) {
 
 }  // namespace
 
-Session::Session(const SessionOptions& options)
+OpenedModel::OpenedModel(const OpenOptions& options)
     : level(options.simd.empty() ? default_simd_level() : parse_simd_level(options.simd)),
       file(open_model(options)),
       tokenizer(make_tokenizer(file.metadata())),
@@ -45,7 +45,7 @@ Session::Session(const SessionOptions& options)
         for (const std::string& note : tokenizer_notes(file.metadata())) options.on_note(note);
 }
 
-std::vector<Token> Session::encode(const std::string& text, EncodeReport* report) const {
+std::vector<Token> OpenedModel::encode(const std::string& text, EncodeReport* report) const {
     EncodeOptions options;
     options.add_bos = tokenizer->wants_bos();
     return tokenizer->encode(text, options, report);
@@ -73,7 +73,7 @@ std::string describe_model(const Model& model) {
          c.architecture == Architecture::gpt2
              ? std::string("learned")
              : concat("RoPE, base ", c.rope_base, ", ", c.rope_dim, " of each head"));
-    line("head", c.tied_head ? "the embedding (tied)" : "a matrix of its own");
+    line("head", c.tied_output ? "the embedding (tied)" : "a matrix of its own");
     line("parameters", c.parameters());
     line("weights in memory", concat(model.weight_bytes(), " bytes"));
     line("cache per token",
