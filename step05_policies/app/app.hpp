@@ -43,8 +43,8 @@ std::vector<Contender> contenders(const std::string& set,
 // Characters of a table's first column.
 int label_width(const std::vector<Contender>& all);
 
-// These names, or, if there are none, those of all policies that can run the opened model's
-// model.
+// These names, or, if there are none, those of all policies that can run the
+// opened model's model.
 std::vector<std::string> chosen_policies(const std::vector<std::string>& names,
                                          const OpenedModel& opened);
 

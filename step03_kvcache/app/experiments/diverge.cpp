@@ -53,8 +53,8 @@ std::unique_ptr<KvStore> diverge_store(const std::string& cache,
 Compared run_pair(const OpenedModel& opened, const DivergeFlags& flags, Switch which) {
     const auto engine = make_loose_engine(
         make_cpu_engine({opened.engine->pool().threads(), opened.level}), which);
-    // With the contract kept, the opened model's own model will do; a loose engine wants its
-    // own.
+    // With the contract kept, the opened model's own model will do; a loose engine
+    // wants its own.
     const auto model = which == Switch::none ? opened.model : load_model(opened.file, *engine);
     Engine& used = which == Switch::none ? *opened.engine : *engine;
     Decoder decoder_a(model, used), decoder_b(model, used);
