@@ -33,10 +33,10 @@ __device__ __forceinline__ void load_eight(
 #pragma unroll
         for (int i = 0; i < kEight; ++i) {
             const int at = (k + i) * kPanel + c;
-            w[i] = k + i >= depth         ? 0.0f
+            w[i] = k + i >= depth            ? 0.0f
                    : type == TensorType::f32 ? reinterpret_cast<const float*>(panel)[at]
                    : type == TensorType::f16 ? f16_to_f32(half_at(panel, at))
-                                          : bf16_to_f32(half_at(panel, at));
+                                             : bf16_to_f32(half_at(panel, at));
         }
         return;
     }

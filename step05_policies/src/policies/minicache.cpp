@@ -33,8 +33,8 @@ std::span<const PolicyEntry> policies_of_minicache() {
          .name = "minicache",
          .idea = "everything; pairs of layers share a direction",
          .paper = "Liu et al. 2024, 2405.14366",
-         .store = [](const PolicyOptions& options, const PolicyContext& context)
-             -> std::unique_ptr<PolicyStore> {
+         .store = [](const PolicyOptions& options,
+                     const PolicyContext& context) -> std::unique_ptr<PolicyStore> {
              return std::make_unique<MiniCache>(context.shape, context.capacity, options,
                                                 context.level);
          },

@@ -21,8 +21,8 @@ std::span<const PolicyEntry> policies_of_quest() {
          .name = "quest",
          .idea = "everything; of it, only the promising pages are read",
          .paper = "Tang et al. 2024, 2406.10774",
-         .store = [](const PolicyOptions& options, const PolicyContext& context)
-             -> std::unique_ptr<PolicyStore> {
+         .store = [](const PolicyOptions& options,
+                     const PolicyContext& context) -> std::unique_ptr<PolicyStore> {
              return std::make_unique<QuestCache>(context.shape, context.capacity, options,
                                                  context.level);
          },
