@@ -100,7 +100,7 @@ MappedFile::MappedFile(const std::filesystem::path& path) : path_(path) {
     struct stat status {};
 
     const bool plain = ::fstat(descriptor_, &status) == 0 && S_ISREG(status.st_mode);
-    size_ = usize(status.st_size);
+    size_ = static_cast<std::size_t>(status.st_size);
     void* mapped = MAP_FAILED;
     int reason = 0;
     if (plain && size_ > 0) {
@@ -126,7 +126,7 @@ MappedFile::~MappedFile() {
 
 void MappedFile::release(std::span<const std::byte> part) const {
     auto* const base = static_cast<std::byte*>(data_);  // where a page begins
-    const auto begin = usize(part.data() - base);
+    const auto begin = static_cast<std::size_t>(part.data() - base);
     const std::size_t first = (begin + page_size - 1) / page_size * page_size,
                       last = (begin + part.size()) / page_size * page_size;
     if (first < last) ::madvise(base + first, last - first, MADV_DONTNEED);
@@ -136,7 +136,7 @@ void MappedFile::check_whole() const {
     struct stat status {};
 
     const bool known = ::fstat(descriptor_, &status) == 0;
-    const auto now = known ? usize(status.st_size) : 0;
+    const auto now = known ? static_cast<std::size_t>(status.st_size) : 0;
     check(now >= size_ && !range_->cut.load(), path_.string(), ": expected ", size_,
           " bytes, as when it was opened, found ", now,
           ": the file was cut short while it was read");
