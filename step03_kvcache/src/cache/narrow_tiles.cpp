@@ -6,6 +6,7 @@
 
 #include <kvlab/tensor/half.hpp>
 #include <kvlab/tensor/numerics.hpp>
+#include <kvlab/tensor/simd_level.hpp>
 #include <kvlab/tensor/tensor_kernels.hpp>
 
 namespace kvlab {
