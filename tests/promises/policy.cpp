@@ -2,9 +2,8 @@
 // strides (Child et al. 2019, Generating Long Sequences with Sparse Transformers, section 4.2),
 // used here on a model that was not trained for it. Position alone decides.
 //
-//   --stride 4, of 24 tokens 10 stay, 5 of them recent:
-//   0  1  2  3 [4] 5  6  7 [8] 9 ... [12] ... [16] 17 18 [19 20 21 22 23]   and 18, so that 10
-//   do
+//   --stride 4, 10 of 24 tokens stay, 5 of them recent:
+//   [0] 1 2 3 [4] 5 6 7 [8] 9 10 11 [12] 13 14 15 [16] 17 18 [19 20 21 22 23]
 //
 // An example, and a test: tests/tools/promises_test.py adds it to a copy of the tree.
 #include <kvlab/policies/registry.hpp>
