@@ -56,7 +56,7 @@ TEST_CASE("3.5 allocations: none per decoded token, greedy or sampled, alone or 
 
 TEST_CASE("3.7 allocations: none per decoded token with a cache of fewer bits") {
     for (const Format format : kv_formats()) {
-        CAPTURE(format->name);
+        CAPTURE(std::string(format->name));
         auto engine = make_cpu_engine({1, default_simd_level()});
         Decoder decoder(load_model(*make_synthetic(tiny_config(), 1), *engine), *engine);
         const auto cache = make_cache(format, decoder.kv_shape(), 200);

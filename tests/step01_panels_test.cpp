@@ -23,7 +23,7 @@ TEST_CASE("1.4 panels: reading an output gives back its row in every format") {
     Rng rng(21);
     for (TensorType type : kTensorTypes)
         for (Index N : {1, 63, 64, 65, 130}) {
-            CAPTURE(type_name(type));
+            CAPTURE(std::string(type_name(type)));
             const Index K = whole_blocks(type, 96);
             const auto bytes = random_rows(type, N, K, rng);
             const Tensor w = dequantized(type, bytes, N, K);
@@ -52,7 +52,7 @@ TEST_CASE("1.4 panels: a row times a matrix too large for the cache equals the p
         packed.set_outputs(0, bytes);
         for (SimdLevel level : supported_simd_levels())
             for (ThreadPool* pool : {&one, &two}) {
-                CAPTURE(type_name(type));
+                CAPTURE(std::string(type_name(type)));
                 CAPTURE(simd_level_name(level));
                 matmul(tensor_kernels(level), *pool, x.view(), packed, y.view());
                 REQUIRE(compare_bits(y.flat(), expected.flat()).differ == 0);
@@ -69,7 +69,7 @@ TEST_CASE("1.4 panels: every format equals the plain loop on its defined values 
             const Index T = rows[round % 8], N = outputs[rng.below(7)],
                         K = whole_blocks(type, 1 + static_cast<Index>(rng.below(200)) *
                                                        (block_elements(type) == 256 ? 4 : 1));
-            CAPTURE(type_name(type));
+            CAPTURE(std::string(type_name(type)));
             CAPTURE(T);
             CAPTURE(N);
             CAPTURE(K);

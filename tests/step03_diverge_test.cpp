@@ -143,7 +143,7 @@ TEST_CASE("3.8 diverge: one piece is the plain attention and several are not") {
 
 TEST_CASE("3.8 diverge: a narrow cache differs first in attention") {
     for (const Format format : {&formats::f16, &formats::int8}) {
-        CAPTURE(format->name);
+        CAPTURE(std::string(format->name));
         Subject subject(small_config());
         const auto narrow = make_cache(format, subject.a.kv_shape(), 20);
         KvCache wide(subject.a.kv_shape(), 20);
@@ -173,7 +173,7 @@ TEST_CASE("3.8 diverge: one flipped bit is found where it is") {
         Comparison comparison(16);
         comparison.add(good, good);
         comparison.add(good, bad);
-        CAPTURE(op_name(op));
+        CAPTURE(std::string(op_name(op)));
         CHECK(comparison.all().differ == 1);
         const Divergence& d = *comparison.first();
         const bool heads = op == Op::key || op == Op::value || op == Op::attention;

@@ -91,7 +91,7 @@ TEST_CASE("3.1 misuse: after a step that failed a store is as it was before") {
     Tensor bad({2, 2, 8});
     bad(1, 1, 7) = std::numeric_limits<float>::infinity();
     for (const Format format : {&formats::f16, &formats::int8}) {
-        CAPTURE(format->name);
+        CAPTURE(std::string(format->name));
         const auto store = make_cache(format, shape, 20), good = make_cache(format, shape, 20);
         const HostRows rows(shape);
         run_step(*store, rows, 3);

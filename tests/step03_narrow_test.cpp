@@ -206,7 +206,7 @@ TEST_CASE("3.7 narrow caches: pieces and forks and truncation change no bit") {
     KvCache plain(decoder.kv_shape(), 140);
     const Checksum exact = run(decoder, plain, prompt, 0);
     for (const Format format : {&formats::f16, &formats::int8}) {
-        CAPTURE(format->name);
+        CAPTURE(std::string(format->name));
         auto whole = make_cache(format, decoder.kv_shape(), 140);
         const Checksum expected = run(decoder, *whole, prompt, 0);
         CHECK(expected.hex() != exact.hex());  // equal bits would mean that nothing was rounded
@@ -230,7 +230,7 @@ TEST_CASE("3.7 narrow caches: bytes count the scales") {
     const KvShape shape{6, 12, 12, 64};  // distilgpt2
     constexpr Index kTokens = 100, kTiles = 2;
     for (const Format format : kv_formats()) {
-        CAPTURE(format->name);
+        CAPTURE(std::string(format->name));
         const auto cache = make_cache(format, shape, kTokens);
         cache->begin(kTokens);
         Rng rng(5);

@@ -15,7 +15,7 @@ void check_all_rungs(const AttentionShape& s, bool every_block) {
     for (const AttentionRung& rung : attention_rungs()) {
         if (!rung.accepts(s.T, s.heads / s.kv_heads)) continue;
         for (const int block : rung.blocks) {
-            CAPTURE(rung.name);
+            CAPTURE(std::string(rung.name));
             CAPTURE(block);
             CAPTURE(s.T);
             CAPTURE(s.past);
@@ -62,7 +62,7 @@ TEST_CASE("4.3 attention: sharp rows with a maximum that rises and falls from ti
     for (const float sharpness : {4.0f, 12.0f}) {
         const AttentionProblem problem({1, 4, 2, 16, 500}, sharpness);
         for (const AttentionRung& rung : attention_rungs()) {
-            CAPTURE(rung.name);
+            CAPTURE(std::string(rung.name));
             CAPTURE(sharpness);
             CHECK(problem.holds(rung, 0));
         }
@@ -74,7 +74,7 @@ TEST_CASE("4.3 attention: what does not fit is refused") {
     const DeviceArray<float> keys(2 * 8 * 16), values(2 * 8 * 16);
     Scratch scratch;
     for (const AttentionRung& rung : attention_rungs()) {
-        CAPTURE(rung.name);
+        CAPTURE(std::string(rung.name));
         const auto run = [&](Index kv_heads, Index capacity, Index past, int block) {
             rung.run({q.heads(4), keys.get(), values.get(), kv_heads, capacity, past,
                       out.heads(4), scratch, block});
@@ -102,7 +102,7 @@ TEST_CASE("4.4 argmax: every rung finds the lowest index among the largest") {
                 const DeviceArray<float> on_device(std::span<const float>(row), "values");
                 for (const ArgmaxRung& rung : argmax_rungs())
                     for (const int block : rung.blocks) {
-                        CAPTURE(rung.name);
+                        CAPTURE(std::string(rung.name));
                         CAPTURE(n);
                         CHECK(rung.run({on_device.get(), n, block}) == argmax(row));
                     }

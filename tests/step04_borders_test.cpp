@@ -131,7 +131,7 @@ TEST_CASE("simt borders: products around one and sixteen blocks of 64") {
                 const LinearProblem product(TensorType::f32, R, K, N,
                                             static_cast<std::uint64_t>(R + K * 100 + N));
                 for (const LinearRung& rung : linear_rungs()) {
-                    CAPTURE(rung.name);
+                    CAPTURE(std::string(rung.name));
                     CAPTURE(R);
                     CAPTURE(K);
                     CAPTURE(N);
@@ -143,7 +143,7 @@ TEST_CASE("simt borders: products around one and sixteen blocks of 64") {
 TEST_CASE("simt borders: norms of widths around one and sixteen blocks of 64") {
     for (const Index C : {63, 64, 65, 1023, 1024, 1025})
         for (const NormRung& rung : norm_rungs()) {
-            CAPTURE(rung.name);
+            CAPTURE(std::string(rung.name));
             CAPTURE(C);
             const Tensor x = random_tensor({3, C}, 1), weight = random_tensor({C}, 2);
             Tensor expected({3, C});
@@ -161,7 +161,7 @@ TEST_CASE("simt borders: the largest of 1023, 1024 and 1025 numbers, wherever it
     for (const Index n : {1, 63, 64, 65, 1023, 1024, 1025})
         for (const Index best : {Index{0}, n / 2, n - 1})
             for (const ArgmaxRung& rung : argmax_rungs()) {
-                CAPTURE(rung.name);
+                CAPTURE(std::string(rung.name));
                 CAPTURE(n);
                 CAPTURE(best);
                 std::vector<float> values(usize(n), -1.0f);
@@ -178,7 +178,7 @@ TEST_CASE("simt borders: attention around one and sixteen tiles of 64 slots") {
             const AttentionProblem problem({T, 3, 1, 16, slots - T});
             for (const AttentionRung& rung : attention_rungs()) {
                 if (!rung.accepts(T, 3)) continue;
-                CAPTURE(rung.name);
+                CAPTURE(std::string(rung.name));
                 CAPTURE(slots);
                 CAPTURE(T);
                 CHECK(problem.holds(rung, 0));

@@ -84,9 +84,9 @@ TEST_CASE(
     "4.5 decoder: golden checksums of synthetic weights with every kernel of every ladder") {
     const auto source = make_synthetic(tiny_config(), 42);
     for (const KernelChoice& choice : all_choices()) {
-        CAPTURE(choice.linear == nullptr ? "" : choice.linear->name);
-        CAPTURE(choice.norm == nullptr ? "" : choice.norm->name);
-        CAPTURE(choice.attention == nullptr ? "" : choice.attention->name);
+        CAPTURE(std::string(choice.linear == nullptr ? "" : choice.linear->name));
+        CAPTURE(std::string(choice.norm == nullptr ? "" : choice.norm->name));
+        CAPTURE(std::string(choice.attention == nullptr ? "" : choice.attention->name));
         check_golden("tiny-shape", cuda_checksum(*source, choice));
     }
     check_golden("tiny-shape-sampled", cuda_checksum(*source, {}, {0.8f, 50, 0.9f, 7}));

@@ -18,7 +18,7 @@ TEST_CASE("4.2 linear: every rung equals the plain loop at sizes around 64") {
                 const LinearProblem product(TensorType::f32, R, K, N,
                                             static_cast<std::uint64_t>(R * 1000 + K * 10 + N));
                 for (const LinearRung& rung : linear_rungs()) {
-                    CAPTURE(rung.name);
+                    CAPTURE(std::string(rung.name));
                     CAPTURE(R);
                     CAPTURE(K);
                     CAPTURE(N);
@@ -34,7 +34,7 @@ TEST_CASE("4.2 linear: every rung in every mode and order of threads") {
                 const LinearProblem product(TensorType::f32, R, K, 65,
                                             static_cast<std::uint64_t>(R + K));
                 for (const LinearRung& rung : linear_rungs()) {
-                    CAPTURE(rung.name);
+                    CAPTURE(std::string(rung.name));
                     CAPTURE(R);
                     CAPTURE(K);
                     CHECK(product.holds(rung, 0));
@@ -48,8 +48,8 @@ TEST_CASE("4.2 linear: every format and every block size of every rung in raw la
         for (const LinearRung& rung : linear_rungs()) {
             const LinearProblem product(type, 66, whole_blocks(type, 224), 130, 9);
             for (const int block : rung.blocks) {
-                CAPTURE(type_name(type));
-                CAPTURE(rung.name);
+                CAPTURE(std::string(type_name(type)));
+                CAPTURE(std::string(rung.name));
                 CAPTURE(block);
                 CHECK(product.holds(rung, block));
             }
@@ -61,8 +61,8 @@ TEST_CASE("4.2 linear: every format in checked launches") {
     const simt::Use use({simt::Mode::checked, simt::Order::reverse, 1, nullptr});
     for (const TensorType type : kTensorTypes)
         for (const LinearRung& rung : linear_rungs()) {
-            CAPTURE(type_name(type));
-            CAPTURE(rung.name);
+            CAPTURE(std::string(type_name(type)));
+            CAPTURE(std::string(rung.name));
             CHECK(LinearProblem(type, 2, whole_blocks(type, 96), 66, 10).holds(rung, 0));
         }
 }
@@ -75,7 +75,7 @@ TEST_CASE("4.2 linear: checked launches whose threads come round more than once"
         const simt::Use use({simt::Mode::checked, order, 2, nullptr});
         for (const LinearRung& rung : linear_rungs())
             for (const int block : rung.blocks) {
-                CAPTURE(rung.name);
+                CAPTURE(std::string(rung.name));
                 CAPTURE(block);
                 CHECK(product.holds(rung, block));
             }
@@ -86,7 +86,7 @@ TEST_CASE("4.2 linear: a bias is added after the complete sum") {
     const std::vector<float> bias = normals(70, 5, 1e4f);
     const LinearProblem product(TensorType::f32, 20, 130, 70, 6);
     for (const LinearRung& rung : linear_rungs()) {
-        CAPTURE(rung.name);
+        CAPTURE(std::string(rung.name));
         CHECK(product.holds(rung, 0, bias));
     }
 }
@@ -100,7 +100,7 @@ TEST_CASE("4.2 linear: zeros keep their signs and subnormal numbers their bits")
     CHECK(subnormal.expected(0, 0) == -0x1p-149f);
     CHECK(std::signbit(zeros.expected(0, 0)));
     for (const LinearRung& rung : linear_rungs()) {
-        CAPTURE(rung.name);
+        CAPTURE(std::string(rung.name));
         CHECK(subnormal.holds(rung, 0));
         CHECK(zeros.holds(rung, 0));
         CHECK(more.holds(rung, 0));
@@ -111,7 +111,7 @@ TEST_CASE("4.2 linear: what a rung does not take is refused") {
     const PackedMatrix packed = PackedMatrix::pack(random_tensor({64, 64}, 1).view());
     const DeviceRows x(2, 64), y(2, 64), narrow(2, 63);
     for (const LinearRung& rung : linear_rungs()) {
-        CAPTURE(rung.name);
+        CAPTURE(std::string(rung.name));
         const DeviceMatrix w(packed, rung.layout);
         const DeviceMatrix other(packed, rung.layout == MatrixLayout::rows
                                              ? MatrixLayout::panels
@@ -139,7 +139,7 @@ TEST_CASE("4.2 norms: every rung equals the plain loop with every block size and
                         const DeviceRows in(R, C, x), out(R, C);
                         rung.run({in.view(), w.get(), 1e-5f, out.view(), block});
                         rung.run({in.view(), w.get(), 1e-5f, in.view(), block});  // in place
-                        CAPTURE(rung.name);
+                        CAPTURE(std::string(rung.name));
                         CAPTURE(C);
                         CAPTURE(block);
                         CHECK(out.untouched());

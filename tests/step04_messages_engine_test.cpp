@@ -24,7 +24,7 @@ TEST_SUITE_BEGIN("step04");
 TEST_CASE("4.4 messages: values to choose from and how") {
     const DeviceArray<float> values(counting_up(5), "values");
     for (const ArgmaxRung& rung : argmax_rungs()) {
-        CAPTURE(rung.name);
+        CAPTURE(std::string(rung.name));
         CHECK(rung.run({values.get(), 1}) == 0);
         CHECK_THROWS_WITH_AS(rung.run({values.get(), 0}), "argmax: no values", Error);
         CHECK_THROWS_WITH_AS(rung.run({values.get(), -1}), "argmax: no values", Error);

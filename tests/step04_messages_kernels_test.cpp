@@ -90,7 +90,7 @@ TEST_CASE("4.2 messages: what every rung of the product refuses, and its threads
     const DeviceRows x(2, 64, product.x.flat()), y(2, 66), narrow(2, 63, x.values()),
         three(3, 66);
     for (const LinearRung& rung : linear_rungs()) {
-        CAPTURE(rung.name);
+        CAPTURE(std::string(rung.name));
         const bool in_rows = rung.layout == MatrixLayout::rows;
         const DeviceMatrix w(product.packed, rung.layout),
             other(product.packed, in_rows ? MatrixLayout::panels : MatrixLayout::rows);
@@ -129,7 +129,7 @@ TEST_CASE("4.2 messages: what every rung of the norm refuses") {
     const DeviceArray<float> weight(counting_up(4), "weight");
     const View<float> nothing(x.view().data(), {2, 0}), one_axis(x.view().data(), {4});
     for (const NormRung& rung : norm_rungs()) {
-        CAPTURE(rung.name);
+        CAPTURE(std::string(rung.name));
         const auto norm = [&](const View<float>& in, const View<float>& out) {
             rung.run({in, weight.get(), 1e-5f, out});
         };
@@ -155,7 +155,7 @@ TEST_CASE("4.3 messages: what every rung of attention refuses, and its threads")
     const View<float> q = rows.heads(4), out = to.heads(4);
     Scratch scratch;
     for (const AttentionRung& rung : attention_rungs()) {
-        CAPTURE(rung.name);
+        CAPTURE(std::string(rung.name));
         const auto run = [&](const View<float>& from, const View<float>& into, int block = 0) {
             rung.run({from, keys->get(), values->get(), 2, problem.capacity, 5, into, scratch,
                       block});

@@ -38,7 +38,7 @@ TEST_CASE("6.3 allocations: none per decoded token in any format") {
     Decoder decoder(model, *engine);
     for (const Format code : coded_formats())
         for (const bool rotate : {false, true}) {
-            CAPTURE(code->name);
+            CAPTURE(std::string(code->name));
             CAPTURE(rotate);
             QuantOptions options{code, code, rotate, !rotate, 3, 32};
             KvCache cache(decoder.kv_shape(), 200, coded_rows(options), &model->rope);
@@ -78,7 +78,7 @@ TEST_CASE("6.3 allocations: none per decoded token in a cache of latents") {
         ranks.values.push_back(50 - 20 * l);
     }
     for (const Format format : {&formats::f32, &formats::int8}) {
-        CAPTURE(format->name);
+        CAPTURE(std::string(format->name));
         const auto cache =
             make_latent_cache(std::make_shared<LatentPlan>(model, bases, ranks, format), 200);
         CHECK(allocations_per_text(decoder, *cache) == 0);

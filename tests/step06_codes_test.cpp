@@ -53,7 +53,7 @@ TEST_SUITE_BEGIN("step06");
 TEST_CASE("6.1 codes: what is kept stays what it is when it is kept again") {
     const std::vector<Row> rows = many_rows(64, 2000);
     for (const Format code : coded_formats()) {
-        CAPTURE(code->name);
+        CAPTURE(std::string(code->name));
         const KvFormat& traits = *code;
         // Of Lloyd's levels the row's size changes with every rounding.
         if (traits.scales == Scales::of_row && traits.levels != nullptr) continue;
@@ -77,7 +77,7 @@ TEST_CASE("6.1 codes: what is kept stays what it is when it is kept again") {
 
 TEST_CASE("6.1 codes: no number is off by more than its format's bound") {
     for (const Format code : coded_formats()) {
-        CAPTURE(code->name);
+        CAPTURE(std::string(code->name));
         double worst = 0;
         for (const Row& row : many_rows(32, 1000)) {
             const Row kept = rounded(code, row);
@@ -97,7 +97,7 @@ TEST_CASE("6.1 codes: rows of zeros and one number and the smallest and largest 
     for (const Format code : coded_formats())
         for (const float size : {0.0f, tiny, 1e-40f, 1e-30f, 1e-7f, 1.0f, 6e4f, 1e30f, huge})
             for (const bool alternating : {false, true}) {
-                CAPTURE(code->name);
+                CAPTURE(std::string(code->name));
                 CAPTURE(size);
                 Row row(64, size);
                 if (alternating)

@@ -75,7 +75,7 @@ TEST_CASE("6.7 int8: every level gives the bits of the plain loops") {
                     Tensor expected({R, N});
                     int8_linear_plain(w, x.view(), threshold, expected.view());
                     for (const Int8Level level : levels()) {
-                        CAPTURE(int8_level_name(level));
+                        CAPTURE(std::string(int8_level_name(level)));
                         REQUIRE(same(multiply(level, w, x, threshold), expected));
                     }
                 }
@@ -103,7 +103,7 @@ TEST_CASE("6.7 int8: the largest codes of either sign do not saturate") {
             for (float& value : x.flat()) value = 127.0f * x_sign;
             const Int8Matrix matrix = bytewise(w);
             for (const Int8Level level : levels()) {
-                CAPTURE(int8_level_name(level));
+                CAPTURE(std::string(int8_level_name(level)));
                 const Tensor y = multiply(level, matrix, x);
                 for (const float sum : y.flat())
                     REQUIRE(sum == w_sign * x_sign * 127.0f * 127.0f * static_cast<float>(K));

@@ -38,7 +38,7 @@ QuantOptions options_of(Format keys, Format values, bool rotate, Index sinks) {
 }
 
 bool keeps_slots(const PolicyEntry& entry) {
-    return std::string(entry.name) != "quest" && std::string(entry.name) != "minicache";
+    return entry.store == nullptr;
 }
 
 }  // namespace

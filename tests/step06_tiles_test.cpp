@@ -90,7 +90,7 @@ TEST_CASE("6.2 tiles: a tile expands to its numbers in every SIMD level") {
             for (const auto side : {CodedTiles::Side::keys, CodedTiles::Side::values}) {
                 const bool keys = side == CodedTiles::Side::keys;
                 if (!fits(code, D, keys)) continue;
-                CAPTURE(code->name);
+                CAPTURE(std::string(code->name));
                 CAPTURE(D);
                 CAPTURE(keys);
                 const Index Dp = (D + 15) / 16 * 16;
@@ -119,7 +119,7 @@ TEST_CASE("6.2 tiles: a tile expands to its numbers in every SIMD level") {
 TEST_CASE("6.2 tiles: a tile holds the rows that went through the format") {
     for (const Format code : coded_formats())
         for (const auto side : {CodedTiles::Side::keys, CodedTiles::Side::values}) {
-            CAPTURE(code->name);
+            CAPTURE(std::string(code->name));
             CodedTiles tiles(code, side, 100, 1, 64);
             if (tiles.grouped()) continue;
             const std::vector<Row> rows = many_rows(64, 128);
@@ -159,7 +159,7 @@ TEST_CASE("6.3 bytes: what 1024 tokens take is the closed form and scales are co
                               {&formats::kivi4, 128, 372736},
                               {&formats::kivi2, 128, 249856},
                               {&formats::kivi2, 32, 209920}}) {
-        CAPTURE(e.code->name);
+        CAPTURE(std::string(e.code->name));
         QuantOptions options{e.code, e.code};
         options.residual = e.residual;
         KvCache cache(shape, 1024, coded_rows(options));

@@ -145,7 +145,7 @@ TEST_CASE("W.3 quant: codes come from the scale before f16 and values from the o
 
 TEST_CASE("W.3 quant: blocks of zeros and of one value and of tiny values") {
     for (TensorType type : kBlockTypes) {
-        CAPTURE(type_name(type));
+        CAPTURE(std::string(type_name(type)));
         for (float x : unpacked(type, packed(type, block({})))) CHECK(x == 0.0f);
         const auto same = unpacked(type, packed(type, std::vector<float>(32, 0.75f)));
         for (float x : same) CHECK(x == doctest::Approx(0.75).epsilon(0.001));
@@ -168,7 +168,7 @@ TEST_CASE("W.3 quant: blocks of zeros and of one value and of tiny values") {
 TEST_CASE("W.3 quant: what is not finite or does not fit is refused") {
     const float inf = std::numeric_limits<float>::infinity(), nan = std::nanf("");
     for (TensorType type : kUpTo32) {
-        CAPTURE(type_name(type));
+        CAPTURE(std::string(type_name(type)));
         CHECK(error_of([&] {
                   packed(type, block({0, inf}));
               }) == std::string("quantize ") + type_name(type) +
@@ -248,7 +248,7 @@ TEST_CASE("W.3 quant: once quantised stays as it is") {
             const auto twice = packed(type, unpacked(type, once));
             if (once == twice) continue;
             // A block with d = 0 keeps its codes only the first time; its values are the same.
-            CAPTURE(type_name(type));
+            CAPTURE(std::string(type_name(type)));
             REQUIRE(compare_bits(unpacked(type, once), unpacked(type, twice)).differ == 0);
         }
     }
@@ -267,7 +267,7 @@ TEST_CASE("W.3 quant: no value is further off than the format allows") {
                                  amax * (1.0 / 8 + h) + 8 * tiny,
                                  range * (0.5 / 15 + h) + std::fabs(least) * h + 16 * tiny};
         for (std::size_t t = 0; t < 3; ++t) {
-            CAPTURE(type_name(kBlockTypes[t]));
+            CAPTURE(std::string(type_name(kBlockTypes[t])));
             const auto back = unpacked(kBlockTypes[t], packed(kBlockTypes[t], values));
             for (std::size_t j = 0; j < 32; ++j)
                 REQUIRE(std::fabs(static_cast<double>(back[j]) -

@@ -51,6 +51,15 @@ class Failure(Exception):
     """A reason that fits on one line."""
 
 
+def replaced(text, old, new, who, file):
+    """`text`, which is `file`'s, with `new` where `old` stood, exactly once; any white space matches any other."""
+    words = re.findall(r"\w+|[^\w\s]", old)
+    found = list(re.finditer(r"\s*".join(map(re.escape, words)), text))
+    if len(found) != 1:
+        raise Failure(f"{who}: its text occurs {len(found)} times in {file}, expected 1: " + " ".join(old.split())[:60])
+    return text[:found[0].start()] + new + text[found[0].end():]
+
+
 class Mutant:
     """One .mutant file, parsed."""
 
@@ -105,14 +114,7 @@ class Mutant:
         """{file: mutated text}; `read(file)` gives the right text."""
         texts = {}
         for file, old, new in self.edits:
-            text = texts.get(file) or read(file)
-            words = re.findall(r"\w+|[^\w\s]", old)
-            pattern = re.compile(r"\s*".join(map(re.escape, words)))
-            found = [m for m in pattern.finditer(text)]
-            if len(found) != 1:
-                raise Failure(f"{self.name}: its text occurs {len(found)} times in {file}, expected 1: "
-                              + " ".join(old.split())[:60])
-            texts[file] = text[:found[0].start()] + new + text[found[0].end():]
+            texts[file] = replaced(texts.get(file) or read(file), old, new, self.name, file)
         return texts
 
     def write_field(self, field, value):

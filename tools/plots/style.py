@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections import defaultdict
 from pathlib import Path
 
 # Okabe and Ito's palette, which most colour-blind readers can tell apart; the yellow is too faint on white.
@@ -18,15 +19,17 @@ FORMAT_LABELS = {"f32": "cache, f32", "f16": "cache, f16", "int8": "cache, int8"
 SWITCHES = {"none": "the contract kept", "order": "sums in another order", "contraction": "no fma", "f16": "sums rounded to f16",
             "split": "attention in pieces"}
 
-# Chapter 5: a policy has its colour and line in every picture; others stand for themselves.
-POLICIES = {"window": (BLUE, "-"), "sinks": (SKY, "-"), "sinks-relative": (SKY, "--"), "h2o": (VERMILION, "-"), "tova": (ORANGE, "-"),
-            "snapkv": (GREEN, "-"), "pyramidkv": (GREEN, "--"), "scissorhands": (PURPLE, "-"), "quest": (PURPLE, "--"),
-            "minicache": (ORANGE, "--"), "key-norm": (GREY, "--"), "random": (GREY, "-"), "oracle": (INK, "-"), "full": (INK, ":")}
+# Chapter 5: a policy has its colour and line in every picture; all others look alike.
+POLICIES = defaultdict(lambda: (INK, "-."), {
+    "window": (BLUE, "-"), "sinks": (SKY, "-"), "sinks-relative": (SKY, "--"), "h2o": (VERMILION, "-"), "tova": (ORANGE, "-"),
+    "snapkv": (GREEN, "-"), "pyramidkv": (GREEN, "--"), "scissorhands": (PURPLE, "-"), "quest": (PURPLE, "--"),
+    "minicache": (ORANGE, "--"), "key-norm": (GREY, "--"), "random": (GREY, "-"), "oracle": (INK, "-"), "full": (INK, ":")})
 
-# Chapter 6: a format of the cache has its colour and line in every picture.
-CODES = {"f32": (BLUE, "-"), "f16": (GREEN, "-"), "bf16": (GREEN, "--"), "e4m3": (PURPLE, "-"), "e5m2": (PURPLE, "--"), "int8": (ORANGE, "-"),
-         "q8_0": (ORANGE, "--"), "q4_0": (SKY, "-"), "q4_1": (SKY, "--"), "lloyd4": (GREY, "-"), "lloyd3": (GREY, "--"), "lloyd2": (GREY, ":"),
-         "kivi4": (VERMILION, "-"), "kivi2": (VERMILION, "--")}
+# Chapter 6: a format of the cache has its colour and line in every picture; all others look alike.
+CODES = defaultdict(lambda: (INK, "-."), {
+    "f32": (BLUE, "-"), "f16": (GREEN, "-"), "bf16": (GREEN, "--"), "e4m3": (PURPLE, "-"), "e5m2": (PURPLE, "--"), "int8": (ORANGE, "-"),
+    "q8_0": (ORANGE, "--"), "q4_0": (SKY, "-"), "q4_1": (SKY, "--"), "lloyd4": (GREY, "-"), "lloyd3": (GREY, "--"), "lloyd2": (GREY, ":"),
+    "kivi4": (VERMILION, "-"), "kivi2": (VERMILION, "--")})
 
 WIDTH = 800 / 96  # inches: an SVG that browsers show 800 pixels wide, and a PNG of as many at 96 dpi
 MB = 1 << 20
