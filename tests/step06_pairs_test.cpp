@@ -49,7 +49,7 @@ Index expected_pairs() {
     for (const KindOfRows& kind : all_kinds_of_rows()) {
         if (kind.options.keys->waits) continue;
         ++moving;
-        if (kind.options.rotate) ++turned;
+        if (kind.options.turn) ++turned;
     }
     return rating * moving - relative * turned;
 }

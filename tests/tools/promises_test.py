@@ -29,7 +29,7 @@ from promise_tree import Addition, PromiseTree, read_tree
 
 # Where things stand in the tree.
 POLICIES = "step05_policies/src/policies"
-FORMATS, FORMAT_LIST = "step06_quant/include/kvlab/quant/coded_formats.hpp", "step06_quant/src/coded_formats.cpp"
+FORMATS, FORMAT_LIST = "step06_quant/include/kvlab/quant/coded_formats.hpp", "step06_quant/src/cache/coded_formats.cpp"
 KERNELS, LADDERS = "step04_cuda/src/kernels", "step04_cuda/src/ladders.cpp"
 SUBCOMMANDS = "step06_quant/app"
 EXPERIMENTS, PICTURES = "tools/experiments.toml", "tools/plots"
