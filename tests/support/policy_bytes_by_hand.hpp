@@ -38,8 +38,8 @@ inline const std::map<std::string, Index>& numbers_beside() {
     return kNumbers;
 }
 
-// Whether the policy is written down here. Another one's closed form is compared with its store
-// alone.
+// Whether the policy is written down here. Another one's closed form is compared with
+// its store alone.
 inline bool is_written_by_hand(const std::string& name) {
     return numbers_beside().contains(name);
 }
