@@ -52,8 +52,9 @@ AttentionWork KvCache::attend_rows(Index layer,
                                    const View<const float>& q,
                                    const View<float>& out,
                                    ThreadPool& pool) {
-    const Index past = length();
-    return attention_.attend(pool, q, *at(layers_, layer), {past, past, past, {}}, out);
+    const Index past = length();  // slots before the step, and its first token's position
+    const SlotPlaces places{.past = past, .position = past, .angle = past};
+    return attention_.attend(pool, q, *at(layers_, layer), places, out);
 }
 
 void KvCache::closed() {

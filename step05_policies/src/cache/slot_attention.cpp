@@ -79,7 +79,7 @@ private:
 
 // Angles are those of the tokens' own positions, or of their ranks in the cache.
 SlotPlaces SlotCache::places(const Layer& layer) const {
-    SlotPlaces places{layer.held, length(), length(), {}};
+    SlotPlaces places{.past = layer.held, .position = length(), .angle = length()};
     if (options_.scheme == PositionScheme::relative) {
         places.angle = layer.held;
         places.ranks = layer.ranks;

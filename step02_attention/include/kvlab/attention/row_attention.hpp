@@ -25,7 +25,7 @@ struct SlotPlaces {
     // Before RoPE only: the angle of the step's first token, and of each slot of each KV head
     // [Hkv, slots]; without ranks, a slot's angle is its number.
     Index angle = 0;
-    std::span<const std::int32_t> ranks;
+    std::span<const std::int32_t> ranks = {};
 };
 
 // What a store needs for it: the angles as far as they are used, and scratch memory, so that
