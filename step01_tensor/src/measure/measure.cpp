@@ -53,7 +53,7 @@ Quartiles quartiles(std::vector<double> samples) {
     std::sort(samples.begin(), samples.end());
     const auto at = [&](double part) {
         const double place = part * static_cast<double>(samples.size() - 1);
-        const auto below = usize(place);
+        const auto below = static_cast<std::size_t>(place);
         const std::size_t above = std::min(below + 1, samples.size() - 1);
         return samples[below] +
                (samples[above] - samples[below]) * (place - static_cast<double>(below));

@@ -52,7 +52,7 @@ double Shift::kl_quantile(double share) const {
           "quality: no positions, or no share: ", share);
     std::vector<double> sorted = kl;
     std::sort(sorted.begin(), sorted.end());
-    return at(sorted, share * static_cast<double>(sorted.size() - 1));
+    return sorted[static_cast<std::size_t>(share * static_cast<double>(sorted.size() - 1))];
 }
 
 bool QualityReport::f32_equals_uncached() const {

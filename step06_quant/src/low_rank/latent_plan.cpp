@@ -78,8 +78,10 @@ std::unique_ptr<KvCache> make_latent_cache(std::shared_ptr<const LatentPlan> pla
     const Index context = plan->model->config.context;
     check(capacity >= 1 && capacity <= context, "latents: a capacity of ", capacity,
           "; the model's context is ", context);
-    return std::make_unique<KvCache>(plan->shape, capacity, latent_rows(plan, level),
-                                     &plan->model->rope, level);
+    const RopeTable* const rope = &plan->model->rope;
+    const KvShape shape = plan->shape;
+    return std::make_unique<KvCache>(shape, capacity, latent_rows(std::move(plan), level), rope,
+                                     level);
 }
 
 }  // namespace kvlab

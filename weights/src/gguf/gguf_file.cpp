@@ -60,7 +60,7 @@ private:
     std::string_view read_string(const char* field) {
         const auto length = read<std::uint64_t>(field);
         check_fits(length, 1, field);
-        const auto text = take(usize(length), field);
+        const auto text = take(static_cast<std::size_t>(length), field);
         return {reinterpret_cast<const char*>(text.data()), text.size()};
     }
 
@@ -166,7 +166,7 @@ MetaArray GgufParser::array(std::uint32_t type, std::uint64_t count) {
         if (type == Type) {
             check_fits(count, std::is_same_v<T, std::string> ? 8 : sizeof(T), " element count");
             Array result;
-            result.reserve(usize(count));
+            result.reserve(static_cast<std::size_t>(count));
             for (std::uint64_t i = 0; i < count; ++i) result.push_back(element<T>());
             return result;
         }
@@ -233,7 +233,7 @@ void GgufParser::place_tensors() {
         check(offset <= left() && size <= left() - offset, at(""), ": expected ", size,
               " bytes of data at offset ", offset, ", found ", left(),
               " bytes of tensor data in the file");
-        info.bytes = bytes_.subspan(start + usize(offset), size);
+        info.bytes = bytes_.subspan(start + static_cast<std::size_t>(offset), size);
     }
     check_overlaps();
 }

@@ -108,6 +108,7 @@ void launch_on_gpu(const LaunchShape& shape, const void* function, void** argume
     KVLAB_VARIANTS(name)
 
 // Outside of any namespace: a kernel of this file, for kvlab::kernels.
+// NOLINTBEGIN(bugprone-macro-parentheses): a declared name takes none
 #define KVLAB_LAUNCHABLE(name) \
     namespace kvlab::checked { \
     decltype(raw::name) name;  \
@@ -118,6 +119,8 @@ void launch_on_gpu(const LaunchShape& shape, const void* function, void** argume
     namespace kvlab::kernels { \
     KVLAB_VARIANTS(name);      \
     }
+
+// NOLINTEND(bugprone-macro-parentheses)
 
 // Runs the kernel where device.hpp says: under the executor, it returns when all threads have,
 // and throws Error if the kernel does something wrong. `shared_bytes` is dynamic shared memory.
