@@ -1,10 +1,8 @@
 // linear_6_pairs.cu - chapter 4: y = x w^T, a weight in registers serves two rows of x.
 //
 // was           linear_2_coalesced: each row of x reads and expands all of w again
-// change        a thread has the same output of two rows; eight weights are loaded once for
-// both why faster    half of the sectors of w, and two chains of additions that do not wait for
-// each
-//               other
+// change        a thread has the same output of two rows and loads eight weights for both
+// why faster    half of the sectors of w, and two chains of additions that need not wait
 // still bad     an odd last row computes its pair in vain; one thread per output, as there
 //
 // An example, and a test: tests/tools/promises_test.py adds it to a copy of the tree.

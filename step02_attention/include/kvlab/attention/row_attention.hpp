@@ -1,13 +1,12 @@
-// row_attention.hpp - chapter 2: attention over one layer's rows, in whatever form
-// they are kept.
+// row_attention.hpp - chapter 2: attention over one layer's rows, in any form they are kept in.
 //
 //   keys and values are kept   the queries before     a tile of keys, when read   the output
 //   after RoPE                 as they come           as it lies                  as it is
 //   before RoPE                RoPE, then scaled      RoPE                        as it is
 //   turned by a matrix H       times H                as it lies                  times H
 //
-// Both (H q) . (H k) = q . k and H H = 1, so turning changes no score, and is taken back from
-// the weighted sum of turned values.
+// Since (H q) . (H k) = q . k, turning changes no score. Since H H = 1, turning the weighted
+// sum of turned values once more gives the sum of the values themselves.
 #pragma once
 
 #include <memory>
@@ -36,8 +35,6 @@ public:
     // Error, in the name of `store`, for a table without positions.
     RowAttention(const char* store, SimdLevel level, const RopeTable* rope);
 
-    SimdLevel level() const { return level_; }
-
     bool rotates() const { return rope_ != nullptr; }
 
     KeyForm key_form() const { return rotates() ? KeyForm::unrotated : KeyForm::rotated; }
@@ -56,9 +53,6 @@ public:
                          const SlotPlaces& places,
                          const View<float>& out,
                          ShareReader* reader = nullptr);
-
-    // Takes over the angles of another store's, for its fork.
-    void share_angles(const RowAttention& other) { angles_ = other.angles_; }
 
 private:
     View<const float> prepared(const View<const float>& q, const LayerRows& rows, Index angle);

@@ -30,10 +30,8 @@ namespace kvlab {
 enum class Reduce { mean, max, sum };
 
 // absolute: a key has the angle of its own place in the text.
-// relative: keys are kept before RoPE; a key has the angle of its rank among the slots held,
-// the
-//   query that of the rank after them, so that no angle ever leaves what the model was trained
-//   for.
+// relative: keys are kept before RoPE. A key has the angle of its rank among the slots held,
+// the query that of the rank after them, so that no angle leaves those of the training.
 enum class PositionScheme { absolute, relative };
 
 struct SlotCacheOptions {

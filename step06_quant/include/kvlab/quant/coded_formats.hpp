@@ -13,10 +13,10 @@
 //   kivi4 2       4 2                f16 d, m for each 32              d * q + m
 // ANCHOR_END: codes
 //
-// d of int8: max|x| / 127. Of lloyd: the row's root mean square. KIVI: m the least, d =
-// (largest
-// - least) / (2^bits - 1). Codes are the nearest; of two whole numbers the even one, of two
-// levels the lower one. q8_0, q4_0 and q4_1 as in GGUF files (chapter weights).
+// int8 has d = max|x| / 127, lloyd the row's root mean square. KIVI has the least number as m,
+// and d = (largest - least) / (2^bits - 1). Of the codes the nearest is kept: of two whole
+// numbers that are equally near the even one, of two levels the lower one. q8_0, q4_0 and q4_1
+// are those of GGUF files (chapter weights).
 //
 // The blocks of 32 lie inside one head's row, but for KIVI's keys: there a block is one channel
 // of 32 tokens, since outliers of keys sit in channels (KIVI, Liu et al. 2024).
