@@ -89,6 +89,12 @@ std::string gpu_name() {
     return properties.name;
 }
 
+int gpu_multiprocessors() {
+    int count = 0;
+    check_cuda(cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, 0), "device 0");
+    return count;
+}
+
 std::size_t gpu_static_shared(const char* kernel, const void* function) {
     return function_of(kernel, function).static_shared;
 }

@@ -14,6 +14,7 @@ extern const bool kGpuBuilt;
 bool gpu_found(std::string* why_not);
 void gpu_open();
 std::string gpu_name();
+int gpu_multiprocessors();
 
 // Bytes of static shared memory that the kernel's compiler found.
 std::size_t gpu_static_shared(const char* kernel, const void* function);

@@ -1,4 +1,5 @@
 #include <kvlab/cuda/cuda_cache.hpp>
+#include <kvlab/cuda/token_pass.hpp>
 
 #include "kernels/sizes.hpp"
 #include "launch_checks.hpp"
@@ -17,6 +18,8 @@ CudaCache::CudaCache(const KvShape& shape, Index capacity, const AttentionRung* 
         layers_.push_back(std::unique_ptr<Layer>(new Layer{
             DeviceArray<float>(floats, "keys"), DeviceArray<float>(floats, "values")}));
 }
+
+CudaCache::~CudaCache() = default;
 
 // ANCHOR: append
 void CudaCache::write_rows(Index layer,
@@ -73,6 +76,18 @@ KvBytes CudaCache::bytes() const {
     const Index slot =
         shape().layers * shape().kv_heads * 2 * shape().head_dim * Index{sizeof(float)};
     return {length() * slot, capacity() * slot + scratch_.bytes()};
+}
+
+CudaCache::Memory CudaCache::memory(Index layer) {
+    check(layer >= 0 && layer < shape().layers, "cuda cache: there is no layer ", layer);
+    Layer& of = *at(layers_, layer);
+    return {of.keys.get(), of.values.get()};
+}
+
+TokenPass& CudaCache::token_pass(const Model& model, const TokenRung& rung) {
+    if (!token_pass_ || !token_pass_->serves(model, rung))
+        token_pass_ = std::make_unique<TokenPass>(model, *this, rung);
+    return *token_pass_;
 }
 
 Tensor CudaCache::held(Index layer, const DeviceArray<float> Layer::*which) const {

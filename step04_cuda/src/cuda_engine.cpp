@@ -1,10 +1,11 @@
 #include <kvlab/cuda/cuda_engine.hpp>
 
 #include <algorithm>
-#include <typeinfo>
 
 #include <kvlab/attention/pack_tensors.hpp>
+#include <kvlab/cuda/cuda_cache.hpp>
 #include <kvlab/cuda/device.hpp>
+#include <kvlab/cuda/token_pass.hpp>
 
 #include "launch_checks.hpp"
 
@@ -46,12 +47,6 @@ private:
     std::vector<T> last_;
     std::unique_ptr<DeviceArray<T>> device_;
 };
-
-const DeviceMatrix& on_device(const Matrix& matrix) {
-    if (typeid(matrix) != typeid(DeviceMatrix)) [[unlikely]]
-        throw Error("cuda engine: this matrix belongs to another engine");
-    return static_cast<const DeviceMatrix&>(matrix);
-}
 
 class CudaEngine final : public Engine {
 public:
@@ -100,6 +95,7 @@ public:
     void add(const View<const float>& x, const View<float>& y) override;
     void swiglu(const View<const float>& gate_up, const View<float>& hidden) override;
     void gelu(const View<const float>& x, const View<float>& y) override;
+    const float* forward_token(const Model& model, KvStore& store, Token token) override;
 
 private:
     const LinearRung& linear_for(Index rows) const;
@@ -107,6 +103,7 @@ private:
     // Fixed at construction: the rungs for few rows, for some and for many.
     const LinearRung *linear_few_, *linear_some_, *linear_many_;
     const NormRung* norm_;
+    const TokenRung* token_;
     MatrixLayout layout_;  // that all three want
     ThreadPool pool_{1};
     SoleUse use_;  // of what follows
@@ -141,6 +138,9 @@ CudaEngine::CudaEngine(const KernelChoice& choice) {
     linear_many_ = chosen(choice.linear, linear_rungs(), "registers");
     norm_ = chosen(choice.norm, norm_rungs(), "block");
     layout_ = linear_few_->layout;
+    const bool any_asked = choice.linear != nullptr || choice.norm != nullptr ||
+                           choice.attention != nullptr;
+    token_ = chosen(choice.token, token_rungs(), any_asked ? "separate" : "fused");
 }
 
 const LinearRung& CudaEngine::linear_for(Index rows) const {
@@ -151,7 +151,7 @@ void CudaEngine::linear(const Matrix& w,
                         const float* bias,
                         const View<const float>& x,
                         const View<float>& y) {
-    linear_for(x.dim(0)).run({on_device(w), bias, x, y});
+    linear_for(x.dim(0)).run({device_matrix(w), bias, x, y});
 }
 
 // ANCHOR_END: linear
@@ -160,7 +160,7 @@ void CudaEngine::gather(const Matrix& table,
                         std::span<const Token> tokens,
                         const View<float>& x) {
     const SoleUse::Guard alone(use_, "cuda engine");
-    kernels::GatherArgs args = kernels::gather_args(on_device(table), tokens, x);
+    kernels::GatherArgs args = kernels::gather_args(device_matrix(table), tokens, x);
     token_row_.assign(tokens.begin(), tokens.end());
     args.tokens = tokens_.put(token_row_);
     kernels::launch_gather(args);
@@ -215,6 +215,16 @@ void CudaEngine::swiglu(const View<const float>& gate_up, const View<float>& hid
 void CudaEngine::gelu(const View<const float>& x, const View<float>& y) {
     kernels::launch_gelu(kernels::elementwise_args(x, y, "gelu: y"));
 }
+
+// ANCHOR: forward_token
+const float* CudaEngine::forward_token(const Model& model, KvStore& store, Token token) {
+    auto* const cache = dynamic_cast<CudaCache*>(&store);
+    if (token_->launch == nullptr || cache == nullptr || !TokenPass::why_not(model).empty())
+        return nullptr;
+    return cache->token_pass(model, *token_).forward(token);
+}
+
+// ANCHOR_END: forward_token
 
 }  // namespace
 

@@ -57,6 +57,11 @@ std::string device_name() {
     return on_gpu() ? gpu_name() : "SIMT executor";
 }
 
+Index device_multiprocessors() {
+    constexpr Index kOfExecutor = 4;  // several, so that what blocks do together is seen
+    return on_gpu() ? gpu_multiprocessors() : kOfExecutor;
+}
+
 void device_synchronize() {
     if (on_gpu()) gpu_synchronize();
 }

@@ -2,6 +2,13 @@
 // count in int; launch_checks.cpp compares these with the sizes of chapters 1 and 2.
 #pragma once
 
+// Before a function that kernels and host code call.
+#ifdef __CUDACC__
+#define KVLAB_BOTH_SIDES __host__ __device__
+#else
+#define KVLAB_BOTH_SIDES
+#endif
+
 namespace kvlab::kernels {
 
 constexpr int kWarp = 32;

@@ -11,6 +11,7 @@
 #include <string>
 
 #include <kvlab/tensor/measure.hpp>
+#include <kvlab/tensor/tensor.hpp>
 
 namespace kvlab {
 
@@ -30,6 +31,9 @@ Device selected_device();
 
 // "NVIDIA ...", or "SIMT executor".
 std::string device_name();
+
+// Multiprocessors: blocks that run at a time, at one each. The executor says 4.
+Index device_multiprocessors();
 
 // Waits for all launches. Throws Error if one of them failed.
 void device_synchronize();

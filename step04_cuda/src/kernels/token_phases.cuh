@@ -1,0 +1,314 @@
+// token_phases.cuh - chapter 4: one token of a decoder, in phases. Within a phase the blocks of
+// a grid need nothing of each other; between two phases all of them have to wait: for the next
+// launch (token_2_fused.cu) or at a barrier of the grid (token_4_persistent.cu).
+//
+//   attention_in       x = what the layer before left; norm; sums of q, k, v     5 phases
+//   attend             q and k rotated; k, v to their slot; parts of each tile   a layer
+//   attention_out      parts combined; sums of the output matrix
+//   feed_forward_in    x_after = x + those sums; norm; sums of gate and up
+//   feed_forward_out   silu(gate) * up; sums of the down projection
+//   output             x = x_after + those sums; the last norm; sums of the logits
+//   choose             logits; the largest that each block has seen
+//   next               the largest of all is the next token
+//
+// Each phase begins with what the one before left half done: it adds the chains' sums in order.
+// Many blocks do the same addition, each for itself. That costs some reads of the second-level
+// cache, and saves a launch.
+#pragma once
+
+#include "attention_tile.cuh"
+#include "rope.cuh"
+#include "row_sums.cuh"
+#include "token_arguments.hpp"
+#include "token_products.cuh"
+
+namespace kvlab::KVLAB_KERNELS {
+
+// Dynamic shared memory of a block. Attention uses all of it for itself.
+struct TokenShared {
+    unsigned char* rings;  // [slots][kStageBytes]
+    float* inputs;         // [warps][64]
+    float* row;            // a padded row [C] and its blocks' sums
+};
+
+__device__ __forceinline__ TokenShared token_shared(float* shared, int slots) {
+    const int rings = slots * kStageBytes / 4;
+    return {reinterpret_cast<unsigned char*>(shared), shared + rings,
+            shared + rings + kTokenWarps * kSumBlock};
+}
+
+__device__ __forceinline__ float* my_inputs(const TokenShared& shared) {
+    return shared.inputs + threadIdx.x / kWarp * kSumBlock;
+}
+
+// Number i of the residual stream to shared memory. The first block keeps it in global memory,
+// too, for the phase that adds to it.
+__device__ __forceinline__ void keep(const TokenShared& shared, float* copy, int i, float value) {
+    shared.row[padded(i)] = value;
+    if (blockIdx.x == 0) copy[i] = value;
+}
+
+// y = before + the sums of a product, which is where the residual stream goes on.
+__device__ __forceinline__ void add_product(const TokenArgs& args,
+                                            const TokenShared& shared,
+                                            const float* before,
+                                            const float* sums,
+                                            const Weights& w,
+                                            float* copy) {
+    for (int i = threadIdx.x; i < args.dim; i += blockDim.x)
+        keep(shared, copy, i, before[i] + sum_chains(sums, w, i));
+}
+
+// RMSNorm's factor of the row in shared memory.
+__device__ __forceinline__ float norm_factor(const TokenArgs& args, const TokenShared& shared) {
+    __syncthreads();
+    const float squares =
+        row_sum(shared.row, args.dim, shared.row + padded_row(args.dim),
+                [](float term, float sum) { return fmaf(term, term, sum); });
+    return 1.0f / sqrtf(squares / static_cast<float>(args.dim) + args.eps);
+}
+
+// Sums of a product with the normed row.
+__device__ __forceinline__ void normed_products(const TokenArgs& args,
+                                                const TokenShared& shared,
+                                                const Walk& walk,
+                                                const float* weight,
+                                                float* sums) {
+    const float factor = norm_factor(args, shared);
+    products(walk, my_inputs(shared), sums,
+             [&](int k) { return shared.row[padded(k)] * factor * weight[k]; });
+}
+
+// ANCHOR: attention_in
+// The token's row of the embedding.
+__device__ __forceinline__ void embed(const TokenArgs& args, const TokenShared& shared) {
+    const int token = args.state->token;
+    const unsigned char* panel = panel_of(args.embedding, token / kPanel);
+    for (int k = threadIdx.x * kEight; k < args.dim; k += blockDim.x * kEight) {
+        float eight[kEight];
+        load_eight(args.embedding.type, panel, args.dim, k, token % kPanel, eight);
+#pragma unroll
+        for (int i = 0; i < kEight; ++i)
+            if (k + i < args.dim) keep(shared, args.x, k + i, eight[i]);
+    }
+}
+
+__device__ __forceinline__ void attention_in(const TokenArgs& args,
+                                             const TokenLayer& layer,
+                                             bool first_layer,
+                                             const TokenShared& shared,
+                                             const Walk& walk) {
+    if (first_layer)
+        embed(args, shared);
+    else
+        add_product(args, shared, args.x_after, args.down_sums, layer.down, args.x);
+    normed_products(args, shared, walk, layer.attention_norm, args.qkv_sums);
+}
+
+// ANCHOR_END: attention_in
+
+// Pair i of the head whose numbers are the outputs from `first` on, rotated.
+__device__ __forceinline__ float2 pair_of(const TokenArgs& args,
+                                          const TokenLayer& layer,
+                                          int position,
+                                          int first,
+                                          int i,
+                                          float factor) {
+    const bool alone = 2 * i + 1 == args.head_dim;
+    const float2 x = make_float2(
+        sum_chains(args.qkv_sums, layer.qkv, first + 2 * i),
+        alone ? 0.0f : sum_chains(args.qkv_sums, layer.qkv, first + 2 * i + 1));
+    const long long at = static_cast<long long>(position) * (args.rope_dim / 2);
+    return rotated_pair(x, i, args.head_dim, args.rope_dim, args.cosines + at, args.sines + at,
+                        factor);
+}
+
+// The group's queries to shared memory, and zeros up to the next multiple of four rows.
+__device__ __forceinline__ void take_queries(const TokenArgs& args,
+                                             const TokenLayer& layer,
+                                             int kv_head,
+                                             int position,
+                                             const TileRows& rows,
+                                             float* queries) {
+    const int D = args.head_dim, pairs = (D + 1) / 2;
+    for (int p = threadIdx.x; p < rows.fours() * kFour * pairs; p += blockDim.x) {
+        const int r = p / pairs, i = p % pairs;
+        const float2 two = r < rows.count ? pair_of(args, layer, position,
+                                                    (kv_head * args.group + r) * D, i,
+                                                    args.scale)
+                                          : make_float2(0.0f, 0.0f);
+        queries[2 * i * kMostTileRows + r] = two.x;
+        if (2 * i + 1 < D) queries[(2 * i + 1) * kMostTileRows + r] = two.y;
+    }
+}
+
+// The token's key, rotated, and its value to their slot.
+__device__ __forceinline__ void append_token(const TokenArgs& args,
+                                             const TokenLayer& layer,
+                                             int kv_head,
+                                             int position) {
+    const int D = args.head_dim;
+    const long long slot =
+        (static_cast<long long>(kv_head) * args.capacity + position) * D;
+    for (int i = threadIdx.x; i < (D + 1) / 2; i += blockDim.x) {
+        const float2 two = pair_of(args, layer, position, (args.heads + kv_head) * D, i, 1.0f);
+        layer.keys[slot + 2 * i] = two.x;
+        if (2 * i + 1 < D) layer.keys[slot + 2 * i + 1] = two.y;
+    }
+    for (int i = threadIdx.x; i < D; i += blockDim.x)
+        layer.values[slot + i] = sum_chains(args.qkv_sums, layer.qkv,
+                                            (args.heads + args.kv_heads + kv_head) * D + i);
+}
+
+// Floats of one row's part of a tile: its weighted values, its total, its maximum.
+__device__ __forceinline__ float* part_of(const TokenArgs& args, int kv_head, int tile, int r) {
+    const long long tiles = tiles_of(args.capacity);
+    return args.parts + ((kv_head * tiles + tile) * args.group + r) * (args.head_dim + 2);
+}
+
+// ANCHOR: attend
+__device__ __forceinline__ void attend(const TokenArgs& args,
+                                       const TokenLayer& layer,
+                                       float* shared) {
+    __shared__ float maximum[kMostTileRows];
+    const int position = args.state->position, tiles = tiles_of(position + 1), D = args.head_dim;
+    const TileRows rows = {0, args.group, args.group, position};
+    const TileScratch scratch = tile_scratch(shared, D);
+    for (int item = blockIdx.x; item < args.kv_heads * tiles; item += gridDim.x) {
+        const int kv_head = item % args.kv_heads, tile = item / args.kv_heads;
+        const int slots = smaller(kTile, position + 1 - tile * kTile);
+        const long long at = (static_cast<long long>(kv_head) * args.capacity +
+                              static_cast<long long>(tile) * kTile) *
+                             D;
+        take_queries(args, layer, kv_head, position, rows, scratch.queries);
+        if (tile == tiles - 1) append_token(args, layer, kv_head, position);
+        __syncthreads();
+        weigh_tile(scratch, rows, tile, slots, layer.keys + at, D, maximum);
+        if (const int r = threadIdx.x; r < rows.count) {
+            float* part = part_of(args, kv_head, tile, r);
+            part[D] = total_of(scratch, r, slots);
+            part[D + 1] = maximum[r];
+        }
+        sum_values(scratch, rows, tile, slots, layer.values + at, D, [&](int r, int i, float sum) {
+            part_of(args, kv_head, tile, r)[i] = sum;
+        });
+    }
+}
+
+// ANCHOR_END: attend
+
+// Component i of query head h, out of the parts of all tiles in slot order.
+__device__ __forceinline__ float attended(const TokenArgs& args, int tiles, int h, int i) {
+    const int D = args.head_dim;
+    float sum = 0.0f, total = 0.0f, maximum = 0.0f;
+    for (int tile = 0; tile < tiles; ++tile) {
+        const float* part = part_of(args, h / args.group, tile, h % args.group);
+        const float before = tile == 0 ? part[D + 1] : maximum;
+        maximum = part[D + 1] > before ? part[D + 1] : before;
+        const float old_factor = pow2(before - maximum);
+        const float new_factor = pow2(part[D + 1] - maximum);
+        total = tile == 0 ? part[D] : total * old_factor + part[D] * new_factor;
+        sum = tile == 0 ? part[i] : sum * old_factor + part[i] * new_factor;
+    }
+    return sum / total;
+}
+
+__device__ __forceinline__ void attention_out(const TokenArgs& args,
+                                              const TokenShared& shared,
+                                              const Walk& walk) {
+    const int tiles = tiles_of(args.state->position + 1), D = args.head_dim;
+    products(walk, my_inputs(shared), args.out_sums,
+             [&](int k) { return attended(args, tiles, k / D, k % D); });
+}
+
+__device__ __forceinline__ void feed_forward_in(const TokenArgs& args,
+                                                const TokenLayer& layer,
+                                                const TokenShared& shared,
+                                                const Walk& walk) {
+    add_product(args, shared, args.x, args.out_sums, layer.out, args.x_after);
+    normed_products(args, shared, walk, layer.ffn_norm, args.gate_up_sums);
+}
+
+__device__ __forceinline__ void feed_forward_out(const TokenArgs& args,
+                                                 const TokenLayer& layer,
+                                                 const TokenShared& shared,
+                                                 const Walk& walk) {
+    products(walk, my_inputs(shared), args.down_sums, [&](int k) {
+        return silu(sum_chains(args.gate_up_sums, layer.gate_up, k)) *
+               sum_chains(args.gate_up_sums, layer.gate_up, args.ffn + k);
+    });
+}
+
+// `last` is the last layer.
+__device__ __forceinline__ void output(const TokenArgs& args,
+                                       const TokenLayer& last,
+                                       const TokenShared& shared,
+                                       const Walk& walk) {
+    add_product(args, shared, args.x_after, args.down_sums, last.down, args.x);
+    normed_products(args, shared, walk, args.final_norm, args.output_sums);
+}
+
+// ANCHOR: choose
+// Rule 7: the larger value; of equal ones the lower token. Token -1 stands for none.
+struct Best {
+    float value;
+    int token;
+
+    __device__ __forceinline__ void meet(float other_value, int other_token) {
+        if (other_token < 0) return;
+        if (token < 0 || other_value > value ||
+            (!(value > other_value) && other_token < token)) {
+            value = other_value;
+            token = other_token;
+        }
+    }
+
+    // The best of a warp, in all of its lanes.
+    __device__ __forceinline__ void meet_warp() {
+        for (int step = kWarp / 2; step > 0; step /= 2) {
+            const float other_value = __shfl_xor_sync(0xffffffffu, value, step);
+            const int other_token = __shfl_xor_sync(0xffffffffu, token, step);
+            meet(other_value, other_token);
+        }
+    }
+};
+
+__device__ __forceinline__ void choose(const TokenArgs& args) {
+    __shared__ float values[kTokenWarps];
+    __shared__ int tokens[kTokenWarps];
+    Best best = {0.0f, -1};
+    for (int n = blockIdx.x * blockDim.x + threadIdx.x; n < args.vocab;
+         n += gridDim.x * blockDim.x) {
+        const float logit = sum_chains(args.output_sums, args.output, n);
+        args.logits[n] = logit;
+        best.meet(logit, n);
+    }
+    best.meet_warp();
+    const int warp = threadIdx.x / kWarp;
+    if (threadIdx.x % kWarp == 0) {
+        values[warp] = best.value;
+        tokens[warp] = best.token;
+    }
+    __syncthreads();
+    if (threadIdx.x != 0) return;
+    for (int other = 1; other < kTokenWarps; ++other) best.meet(values[other], tokens[other]);
+    args.best_values[blockIdx.x] = best.value;
+    args.best_tokens[blockIdx.x] = best.token;
+}
+
+// One warp; `blocks` have chosen.
+__device__ __forceinline__ void next(const TokenArgs& args, int blocks) {
+    Best best = {0.0f, -1};
+    for (int b = threadIdx.x; b < blocks; b += kWarp)
+        best.meet(args.best_values[b], args.best_tokens[b]);
+    best.meet_warp();
+    if (threadIdx.x != 0) return;
+    TokenState& state = *args.state;
+    args.tokens[state.chosen] = best.token;
+    state.chosen += 1;
+    state.token = best.token;
+    state.position += 1;
+}
+// ANCHOR_END: choose
+
+}  // namespace kvlab::KVLAB_KERNELS
