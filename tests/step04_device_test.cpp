@@ -52,7 +52,8 @@ struct TextArgs {
 static_assert(IsKernelParameter<PlainArgs>::value);
 static_assert(!IsKernelParameter<VectorArgs>::value);
 static_assert(!IsKernelParameter<TextArgs>::value);
-static_assert(!IsKernelParameter<PlainArgs*>::value);
+static_assert(IsKernelParameter<const PlainArgs*>::value);
+static_assert(!IsKernelParameter<VectorArgs*>::value);
 
 TEST_SUITE_BEGIN("step04");
 

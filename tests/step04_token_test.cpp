@@ -58,7 +58,9 @@ Text on_cpu(const WeightSource& source, std::span<const Token> prompt, Index cou
 
 struct Rig {
     explicit Rig(const WeightSource& source)
-        : engine(make_cuda_engine()), model(load_model(source, *engine)), decoder(model, *engine) {}
+        : engine(make_cuda_engine()),
+          model(load_model(source, *engine)),
+          decoder(model, *engine) {}
 
     Text greedy(const TokenRung& rung,
                 std::span<const Token> prompt,
@@ -161,7 +163,8 @@ TEST_CASE("4.8 token: checked launches find nothing wrong in any order") {
     }
 }
 
-TEST_CASE("4.8 token: the decoder takes single tokens through a pass and everything else by itself") {
+TEST_CASE(
+    "4.8 token: the decoder takes single tokens through a pass and everything else by itself") {
     const Config config = tiny_config();
     const auto source = make_synthetic(config, 42);
     const std::vector<Token> prompt = random_tokens(9, 256, 3);
@@ -174,8 +177,7 @@ TEST_CASE("4.8 token: the decoder takes single tokens through a pass and everyth
         CudaCache cache(decoder.kv_shape(), 32), other(decoder.kv_shape(), 32);
         const auto kernels_of = [&](auto&& call) {
             std::vector<simt::LaunchRecord> records;
-            const simt::Use use(
-                {simt::Mode::raw, simt::Order::forward, 1, nullptr, &records});
+            const simt::Use use({simt::Mode::raw, simt::Order::forward, 1, nullptr, &records});
             call();
             Index of_a_pass = 0;
             for (const simt::LaunchRecord& record : records)
@@ -188,6 +190,7 @@ TEST_CASE("4.8 token: the decoder takes single tokens through a pass and everyth
         const std::vector<SequenceStep> two = {{&cache, std::span(prompt).first(1)},
                                                {&other, std::span(prompt).first(1)}};
         CHECK(kernels_of([&] { decoder.forward(two); }) == 0);
+
         struct Watch final : Observer {
             void on(Op, Index, const View<const float>&, std::span<const Index>) override {
                 ++seen;
@@ -195,6 +198,7 @@ TEST_CASE("4.8 token: the decoder takes single tokens through a pass and everyth
 
             int seen = 0;
         } watch;
+
         const Observing watched(decoder, watch);
         CHECK(kernels_of([&] { decoder.forward(cache, {prompt.data(), 1}); }) == 0);
         CHECK(watch.seen > 0);
@@ -231,8 +235,8 @@ TEST_CASE("4.8 token: what a pass refuses") {
                          Error);
     CHECK_THROWS_WITH_AS(pass.greedy(1, 0), "token pass: 0 tokens; the cache has room for 4",
                          Error);
-    CHECK_THROWS_WITH_AS(pass.greedy(256, 1),
-                         "token 256 is outside of the vocabulary of 256", Error);
+    CHECK_THROWS_WITH_AS(pass.greedy(256, 1), "token 256 is outside of the vocabulary of 256",
+                         Error);
     CHECK_THROWS_WITH_AS(pass.greedy(-1, 1), "token -1 is outside of the vocabulary of 256",
                          Error);
     CHECK(cache.next_position() == 0);

@@ -138,8 +138,8 @@ CudaEngine::CudaEngine(const KernelChoice& choice) {
     linear_many_ = chosen(choice.linear, linear_rungs(), "registers");
     norm_ = chosen(choice.norm, norm_rungs(), "block");
     layout_ = linear_few_->layout;
-    const bool any_asked = choice.linear != nullptr || choice.norm != nullptr ||
-                           choice.attention != nullptr;
+    const bool any_asked =
+        choice.linear != nullptr || choice.norm != nullptr || choice.attention != nullptr;
     token_ = chosen(choice.token, token_rungs(), any_asked ? "separate" : "fused");
 }
 

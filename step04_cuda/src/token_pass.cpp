@@ -5,8 +5,10 @@
 #include <cmath>
 
 #include <kvlab/cuda/device.hpp>
+#include <kvlab/cuda/device_graph.hpp>
 #include <kvlab/tensor/numerics.hpp>
 
+#include <kvlab/cuda/launch_shape.hpp>
 #include "kernels/token_arguments.hpp"
 #include "launch_sizes.hpp"
 
@@ -14,7 +16,8 @@ namespace kvlab {
 
 namespace kernels {
 
-void launch_token_fused(const TokenLaunch& token);
+void launch_token_fused(const TokenLaunch& tokens);
+void launch_token_persistent(const TokenLaunch& tokens);
 
 namespace {
 
@@ -22,6 +25,8 @@ namespace {
 constexpr TokenRung kTokenRungs[] = {
     {"separate", "a launch for each operator of the decoder", nullptr, false},
     {"fused", "a launch for each phase: five a layer", launch_token_fused, false},
+    {"graph", "the same launches, recorded once", launch_token_fused, true},
+    {"persistent", "one launch, barriers of the grid", launch_token_persistent, false},
 };
 
 // ANCHOR_END: table
@@ -68,6 +73,8 @@ struct TokenPass::State {
     DeviceArray<int> tokens;  // as many as the cache has room for
     DeviceArray<int> best_tokens;
     std::vector<kernels::TokenLayer> layers;
+    std::unique_ptr<DeviceArray<kernels::TokenLayer>> device_layers;
+    DeviceGraph token, chosen_token;  // one token, without and with the choice of the next
     unsigned blocks;
     kernels::TokenArgs args{};
 };
@@ -88,8 +95,9 @@ TokenPass::State::State(const Model& model, CudaCache& cache)
     args.x = floats("x", c.dim);
     args.x_after = floats("x after attention", c.dim);
     args.qkv_sums = sums("sums of q, k, v", layer.qkv);
-    args.parts = floats("parts of tiles", c.heads * kernels::tiles_of(to_int(cache.capacity())) *
-                                              (c.head_dim + 2));
+    args.parts =
+        floats("parts of tiles",
+               c.heads * kernels::tiles_of(to_int(cache.capacity())) * (c.head_dim + 2));
     args.out_sums = sums("sums of the output projection", layer.out);
     args.gate_up_sums = sums("sums of gate and up", layer.gate_up);
     args.down_sums = sums("sums of the down projection", layer.down);
@@ -126,6 +134,8 @@ void TokenPass::State::add_layers(const Model& model, CudaCache& cache) {
                           .keys = memory.keys,
                           .values = memory.values});
     }
+    device_layers = std::make_unique<DeviceArray<kernels::TokenLayer>>(
+        std::span<const kernels::TokenLayer>(layers), "layers");
 }
 
 // Rows of the host's table for every position that the cache has room for.
@@ -202,13 +212,20 @@ void TokenPass::launch(Token token, Index count, bool choose) {
           " is outside of the vocabulary of ", s.args.vocab);
     const kernels::TokenState start = {token, to_int(cache_.next_position()), 0};
     s.state.copy_from({&start, 1});
-    const kernels::TokenLaunch one = {s.args,
-                                      s.layers.data(),
-                                      nullptr,
-                                      static_cast<int>(s.layers.size()),
-                                      s.blocks,
-                                      choose};
-    for (Index i = 0; i < count; ++i) rung_.launch(one);
+    const kernels::TokenLaunch tokens = {s.args,
+                                         s.layers.data(),
+                                         s.device_layers->get(),
+                                         static_cast<int>(s.layers.size()),
+                                         s.blocks,
+                                         rung_.recorded ? 1 : to_int(count),
+                                         choose};
+    if (rung_.recorded) {
+        DeviceGraph& graph = choose ? s.chosen_token : s.token;
+        if (graph.size() == 0) graph.record([&] { rung_.launch(tokens); });
+        for (Index i = 0; i < count; ++i) graph.launch();
+    } else {
+        rung_.launch(tokens);
+    }
     cache_.wrote_step();
 }
 

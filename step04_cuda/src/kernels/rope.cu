@@ -15,9 +15,9 @@ __global__ void rotate_heads(RotateArgs args) {
     float* head = row(args.heads, blockIdx.y) + pair / pairs * args.head_dim;
     const bool alone = 2 * i + 1 == args.head_dim;
     const long long at = static_cast<long long>(blockIdx.y) * (args.rope_dim / 2);
-    const float2 y = rotated_pair(make_float2(head[2 * i], alone ? 0.0f : head[2 * i + 1]), i,
-                                  args.head_dim, args.rope_dim, args.cosines + at,
-                                  args.sines + at, args.factor);
+    const float2 y =
+        rotated_pair(make_float2(head[2 * i], alone ? 0.0f : head[2 * i + 1]), i, args.head_dim,
+                     args.rope_dim, args.cosines + at, args.sines + at, args.factor);
     head[2 * i] = y.x;
     if (!alone) head[2 * i + 1] = y.y;
 }

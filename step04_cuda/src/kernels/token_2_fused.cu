@@ -2,7 +2,8 @@
 //
 // was           a launch for each operator: 13 a layer, each of which reads its rows from
 //               global memory and writes them back, with a gap before the next one
-// change        a launch for each phase of token_phases.cuh: what can follow without waiting for
+// change        a launch for each phase of token_phases.cuh: what can follow without waiting
+// for
 //               other blocks is in one kernel. The copies of the weights begin before the norm
 // why faster    fewer gaps; and while the norm is summed, weights are already on their way
 // still bad     the host hands over every launch anew: five microseconds of its work for
@@ -84,12 +85,15 @@ KVLAB_LAUNCHABLE(token_next)
 
 namespace kvlab::kernels {
 
+namespace {
+
 // ANCHOR: launches
-void launch_token_fused(const TokenLaunch& token) {
+void launch_one_token(const TokenLaunch& token) {
     const TokenArgs& args = token.args;
     const auto phase = [&](const auto& kernel, Index items, const auto&... arguments) {
         const auto blocks = static_cast<unsigned>(std::min<Index>(items, token.blocks));
-        launch(kernel, blocks, kTokenThreads, static_cast<std::size_t>(args.shared_bytes), args, arguments...);
+        launch(kernel, blocks, kTokenThreads, static_cast<std::size_t>(args.shared_bytes), args,
+               arguments...);
         return blocks;
     };
     for (int l = 0; l < token.n_layers; ++l) {
@@ -106,6 +110,12 @@ void launch_token_fused(const TokenLaunch& token) {
 }
 
 // ANCHOR_END: launches
+
+}  // namespace
+
+void launch_token_fused(const TokenLaunch& tokens) {
+    for (int token = 0; token < tokens.tokens; ++token) launch_one_token(tokens);
+}
 
 }  // namespace kvlab::kernels
 #endif

@@ -50,3 +50,19 @@ __global__ void token_persistent(
 // ANCHOR_END: persistent
 
 }  // namespace kvlab::KVLAB_KERNELS
+
+#if KVLAB_HOST_CODE
+KVLAB_LAUNCHABLE(token_persistent)
+
+namespace kvlab::kernels {
+
+void launch_token_persistent(const TokenLaunch& token) {
+    const auto shared = static_cast<std::size_t>(token.args.shared_bytes);
+    const unsigned blocks =
+        std::min(token.blocks, cooperative_blocks(token_persistent, kTokenThreads, shared));
+    launch_cooperative(token_persistent, blocks, kTokenThreads, shared, token.args,
+                       token.device_layers, token.n_layers, token.tokens, token.choose ? 1 : 0);
+}
+
+}  // namespace kvlab::kernels
+#endif

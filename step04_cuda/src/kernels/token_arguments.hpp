@@ -52,7 +52,8 @@ struct TokenLayer {
 };
 
 // What all layers share. An array of sums holds, for a product with N outputs, the sum of each
-// chain of 64 inputs by itself: [chains][N, rounded up to panels]. Whoever comes next adds them.
+// chain of 64 inputs by itself: [chains][N, rounded up to panels]. Whoever comes next adds
+// them.
 struct TokenArgs {
     Weights embedding, output;  // [V, C]
     const float* final_norm;    // [C]
@@ -85,7 +86,8 @@ struct TokenLaunch {
     const TokenLayer* device_layers;  // the same in device memory
     int n_layers;
     unsigned blocks;  // of a grid at most: as many as the device runs at a time
-    bool choose;      // the next token, too
+    int tokens;       // one after the other
+    bool choose;      // each next token, too
 };
 
 }  // namespace kvlab::kernels

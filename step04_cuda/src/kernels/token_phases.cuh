@@ -43,7 +43,10 @@ __device__ __forceinline__ float* my_inputs(const TokenShared& shared) {
 
 // Number i of the residual stream to shared memory. The first block keeps it in global memory,
 // too, for the phase that adds to it.
-__device__ __forceinline__ void keep(const TokenShared& shared, float* copy, int i, float value) {
+__device__ __forceinline__ void keep(const TokenShared& shared,
+                                     float* copy,
+                                     int i,
+                                     float value) {
     shared.row[padded(i)] = value;
     if (blockIdx.x == 0) copy[i] = value;
 }
@@ -62,9 +65,8 @@ __device__ __forceinline__ void add_product(const TokenArgs& args,
 // RMSNorm's factor of the row in shared memory.
 __device__ __forceinline__ float norm_factor(const TokenArgs& args, const TokenShared& shared) {
     __syncthreads();
-    const float squares =
-        row_sum(shared.row, args.dim, shared.row + padded_row(args.dim),
-                [](float term, float sum) { return fmaf(term, term, sum); });
+    const float squares = row_sum(shared.row, args.dim, shared.row + padded_row(args.dim),
+                                  [](float term, float sum) { return fmaf(term, term, sum); });
     return 1.0f / sqrtf(squares / static_cast<float>(args.dim) + args.eps);
 }
 
@@ -115,9 +117,9 @@ __device__ __forceinline__ float2 pair_of(const TokenArgs& args,
                                           int i,
                                           float factor) {
     const bool alone = 2 * i + 1 == args.head_dim;
-    const float2 x = make_float2(
-        sum_chains(args.qkv_sums, layer.qkv, first + 2 * i),
-        alone ? 0.0f : sum_chains(args.qkv_sums, layer.qkv, first + 2 * i + 1));
+    const float2 x =
+        make_float2(sum_chains(args.qkv_sums, layer.qkv, first + 2 * i),
+                    alone ? 0.0f : sum_chains(args.qkv_sums, layer.qkv, first + 2 * i + 1));
     const long long at = static_cast<long long>(position) * (args.rope_dim / 2);
     return rotated_pair(x, i, args.head_dim, args.rope_dim, args.cosines + at, args.sines + at,
                         factor);
@@ -133,10 +135,10 @@ __device__ __forceinline__ void take_queries(const TokenArgs& args,
     const int D = args.head_dim, pairs = (D + 1) / 2;
     for (int p = threadIdx.x; p < rows.fours() * kFour * pairs; p += blockDim.x) {
         const int r = p / pairs, i = p % pairs;
-        const float2 two = r < rows.count ? pair_of(args, layer, position,
-                                                    (kv_head * args.group + r) * D, i,
-                                                    args.scale)
-                                          : make_float2(0.0f, 0.0f);
+        const float2 two =
+            r < rows.count
+                ? pair_of(args, layer, position, (kv_head * args.group + r) * D, i, args.scale)
+                : make_float2(0.0f, 0.0f);
         queries[2 * i * kMostTileRows + r] = two.x;
         if (2 * i + 1 < D) queries[(2 * i + 1) * kMostTileRows + r] = two.y;
     }
@@ -148,8 +150,7 @@ __device__ __forceinline__ void append_token(const TokenArgs& args,
                                              int kv_head,
                                              int position) {
     const int D = args.head_dim;
-    const long long slot =
-        (static_cast<long long>(kv_head) * args.capacity + position) * D;
+    const long long slot = (static_cast<long long>(kv_head) * args.capacity + position) * D;
     for (int i = threadIdx.x; i < (D + 1) / 2; i += blockDim.x) {
         const float2 two = pair_of(args, layer, position, (args.heads + kv_head) * D, i, 1.0f);
         layer.keys[slot + 2 * i] = two.x;
@@ -171,7 +172,8 @@ __device__ __forceinline__ void attend(const TokenArgs& args,
                                        const TokenLayer& layer,
                                        float* shared) {
     __shared__ float maximum[kMostTileRows];
-    const int position = args.state->position, tiles = tiles_of(position + 1), D = args.head_dim;
+    const int position = args.state->position, tiles = tiles_of(position + 1),
+              D = args.head_dim;
     const TileRows rows = {0, args.group, args.group, position};
     const TileScratch scratch = tile_scratch(shared, D);
     for (int item = blockIdx.x; item < args.kv_heads * tiles; item += gridDim.x) {
@@ -189,9 +191,8 @@ __device__ __forceinline__ void attend(const TokenArgs& args,
             part[D] = total_of(scratch, r, slots);
             part[D + 1] = maximum[r];
         }
-        sum_values(scratch, rows, tile, slots, layer.values + at, D, [&](int r, int i, float sum) {
-            part_of(args, kv_head, tile, r)[i] = sum;
-        });
+        sum_values(scratch, rows, tile, slots, layer.values + at, D,
+                   [&](int r, int i, float sum) { part_of(args, kv_head, tile, r)[i] = sum; });
     }
 }
 
@@ -309,6 +310,7 @@ __device__ __forceinline__ void next(const TokenArgs& args, int blocks) {
     state.token = best.token;
     state.position += 1;
 }
+
 // ANCHOR_END: choose
 
 }  // namespace kvlab::KVLAB_KERNELS

@@ -32,11 +32,16 @@ struct StageShape {
 __device__ __forceinline__ StageShape stage_shape(TensorType type) {
     switch (type) {
         case TensorType::f16:
-        case TensorType::bf16: return {16, 16 * kPanel * 2};
-        case TensorType::q8_0: return {kGroup, kScales + kGroup * kPanel};
-        case TensorType::q4_0: return {kGroup, kScales + kGroup * kPanel / 2};
-        case TensorType::q4_1: return {kGroup, 2 * kScales + kGroup * kPanel / 2};
-        default: return {8, 8 * kPanel * 4};
+        case TensorType::bf16:
+            return {16, 16 * kPanel * 2};
+        case TensorType::q8_0:
+            return {kGroup, kScales + kGroup * kPanel};
+        case TensorType::q4_0:
+            return {kGroup, kScales + kGroup * kPanel / 2};
+        case TensorType::q4_1:
+            return {kGroup, 2 * kScales + kGroup * kPanel / 2};
+        default:
+            return {8, 8 * kPanel * 4};
     }
 }
 
@@ -100,6 +105,7 @@ struct Walk {
         for (int stage = 0; stage + 1 < stages; ++stage) start(stage);
     }
 };
+
 // ANCHOR_END: walk
 
 // Goes on with the lane's two chains over the `count` inputs of a stage.
@@ -145,10 +151,10 @@ __device__ __forceinline__ void products(const Walk& walk,
               smaller(walk.shape.inputs, depth - k), chain);
         if (in + walk.shape.inputs == kSumBlock) {  // its last stage, which may be empty
             const int item = walk.item(stage), panel = item / walk.chains;
-            float* to = sums +
-                        static_cast<long long>(item % walk.chains) *
-                            sums_stride(walk.w.outputs) +
-                        panel * kPanel + lane;
+            float* to =
+                sums +
+                static_cast<long long>(item % walk.chains) * sums_stride(walk.w.outputs) +
+                panel * kPanel + lane;
 #pragma unroll
             for (int column = 0; column < kColumns; ++column)
                 to[column * kWarp] = chain[column];
@@ -157,6 +163,7 @@ __device__ __forceinline__ void products(const Walk& walk,
     }
     __pipeline_wait_prior(0);
 }
+
 // ANCHOR_END: products
 
 // Output n of a product: its chains' sums, in order, eight of them under way at a time.
@@ -168,15 +175,15 @@ __device__ __forceinline__ float sum_chains(const float* sums, const Weights& w,
         float chain[kEight];
 #pragma unroll
         for (int i = 0; i < kEight; ++i)
-            chain[i] = begin + i < chains
-                           ? sums[static_cast<long long>(begin + i) * stride + n]
-                           : 0.0f;
+            chain[i] = begin + i < chains ? sums[static_cast<long long>(begin + i) * stride + n]
+                                          : 0.0f;
 #pragma unroll
         for (int i = 0; i < kEight; ++i)
             if (begin + i < chains) total = add_block(begin + i == 0, total, chain[i]);
     }
     return total;
 }
+
 // ANCHOR_END: sum_chains
 
 }  // namespace kvlab::KVLAB_KERNELS

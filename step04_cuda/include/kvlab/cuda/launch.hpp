@@ -11,7 +11,7 @@
 //
 // To nvcc a kernel is a function of the host as well (a stub), by whose address CUDA finds it.
 // We declare that function with our own headers. So that both sides give it one name for the
-// linker, a kernel takes numbers, pointers to numbers, and plain structures of our own, and
+// linker, a kernel takes numbers, plain structures of our own, and pointers to them, and
 // nothing else: CUDA's float4 is not our float4. Inside of the kernel a pointer may be
 // cast to one.
 #pragma once
@@ -37,19 +37,16 @@
 
 namespace kvlab {
 
-// A number, or a pointer (to a pointer ...) to numbers.
-template <class T>
-struct IsNumber : std::is_arithmetic<T> {};
-
-template <class T>
-struct IsNumber<T*> : IsNumber<std::remove_cv_t<T> > {};
-
-// Or a structure that is copied byte by byte, and that all compilers lay out alike.
+// A number, or a structure that is copied byte by byte, and that all compilers lay out alike.
 template <class T>
 struct IsKernelParameter
-    : std::bool_constant<IsNumber<T>::value ||
+    : std::bool_constant<std::is_arithmetic_v<T> ||
                          (std::is_class_v<T> && std::is_trivially_copyable_v<T> &&
                           std::is_standard_layout_v<T>)> {};
+
+// Or a pointer (to a pointer ...) to one.
+template <class T>
+struct IsKernelParameter<T*> : IsKernelParameter<std::remove_cv_t<T> > {};
 
 // CUDA has its own.
 template <>
@@ -63,7 +60,7 @@ struct IsKernelParameter<uint3> : std::false_type {};
 template <class... Parameters>
 struct Kernel {
     static_assert((IsKernelParameter<Parameters>::value && ...),
-                  "a kernel takes numbers, pointers to numbers and plain structures "
+                  "a kernel takes numbers, plain structures and pointers to them "
                   "(see the top of launch.hpp)");
 
     const char* name;

@@ -25,9 +25,9 @@ struct TokenLaunch;
 struct TokenRung {
     const char* name;
     const char* idea;
-    // Launches one token. Null: the decoder does, operator by operator.
-    void (*launch)(const kernels::TokenLaunch& token);
-    bool recorded;  // as a graph, whose launches are then repeated
+    // Launches tokens. Null: the decoder does, operator by operator.
+    void (*launch)(const kernels::TokenLaunch& tokens);
+    bool recorded;  // one token as a graph, which is then repeated
 };
 
 std::span<const TokenRung> token_rungs();
