@@ -205,6 +205,33 @@ TEST_CASE(
     }
 }
 
+TEST_CASE("4.8 token: every weight is read once however many blocks there are") {
+    if (!simt::has_checked_kernels()) return;
+    const Config config = tiny_config();
+    const auto source = make_synthetic(config, 42);
+    Rig rig(*source);
+    CudaCache cache(rig.decoder.kv_shape(), 8);
+    TokenPass pass(*rig.model, cache, *passes().front());
+    std::vector<simt::LaunchRecord> records;
+    {
+        const simt::Use use({simt::Mode::checked, simt::Order::forward, 1, nullptr, &records});
+        pass.greedy(1, 1);
+    }
+    CHECK(records.size() == 5 * 2 + 3);  // five a layer; logits, the largest, the next token
+    const auto sectors = [&](const std::string& kernel) {
+        for (const simt::LaunchRecord& record : records)
+            if (record.kernel == kernel) return record.counters.loads.sectors;
+        return Index{0};
+    };
+    // 64 floats are 8 sectors. The output matrix [256, 64] is four panels of one chain: four
+    // items, four blocks. Each adds to the row before (8) the three chains of the product
+    // behind it (24), and its warp with an item reads the norm's weights (8).
+    CHECK(sectors("token_output") == 256 * 8 + 4 * (8 + 24 + 8));
+    // Gate and up [344, 64]: six panels, of which the last has 24 columns that are padding,
+    // and is copied whole. Four blocks add one chain to the row; each item reads the weights.
+    CHECK(sectors("token_feed_forward_in") == 6 * 64 * 8 + 4 * (8 + 8) + 6 * 8);
+}
+
 TEST_CASE("4.8 token: a sequence may be cut back and forked and goes on with the same bits") {
     const auto source = make_synthetic(tiny_config(), 42);
     const std::vector<Token> prompt = random_tokens(70, 256, 3);

@@ -9,6 +9,7 @@
 #include <kvlab/cuda/cuda_cache.hpp>
 #include <kvlab/cuda/ladders.hpp>
 #include <kvlab/cuda/simt.hpp>
+#include <kvlab/cuda/token_pass.hpp>
 #include <kvlab/kvcache/kv_cache.hpp>
 #include <kvlab/tensor/measure.hpp>
 #include <kvlab/tensor/report.hpp>
@@ -25,8 +26,8 @@ struct GenerateFlags {
     std::string prompt = "The meaning of life is";
     Index steps = 128;
     Index batch = 1;
-    std::string linear, norm, attention;  // kernels; empty: what suits
-    std::string device = "auto";          // or executor, gpu
+    std::string linear, norm, attention, token;  // rungs; empty: what suits
+    std::string device = "auto";                 // or executor, gpu
     bool checked = false, compare = false, ignore_end = false;
     std::shared_ptr<OutputFile> json;
 };
@@ -85,6 +86,7 @@ KernelChoice choice_of(const GenerateFlags& flags) {
     if (!flags.norm.empty()) choice.norm = &find_rung(norm_rungs(), flags.norm);
     if (!flags.attention.empty())
         choice.attention = &find_rung(attention_rungs(), flags.attention);
+    if (!flags.token.empty()) choice.token = &find_rung(token_rungs(), flags.token);
     return choice;
 }
 
@@ -172,6 +174,7 @@ void add_generate_flags(CLI::App& app, GenerateFlags& flags) {
     kernel("--linear", flags.linear, "the products", linear_rungs());
     kernel("--norm", flags.norm, "the norms", norm_rungs());
     kernel("--attention", flags.attention, "attention", attention_rungs());
+    kernel("--token", flags.token, "a whole token", token_rungs());
     app.add_option("--device", flags.device, "auto: the GPU if there is one, else the executor")
         ->check(CLI::IsMember(std::vector<std::string>{"auto", "executor", "gpu"}))
         ->capture_default_str();

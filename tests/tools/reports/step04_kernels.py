@@ -113,8 +113,8 @@ def moved(launches):
 
 def idea(key, rung):
     """As the chapter's tables of rungs say it."""
-    of = {"rms_norm": "Norm", "argmax": "Argmax", "decode": "Attention", "prefill": "Attention"}
-    table = (STEP / "src/ladders.cpp").read_text().split(f"k{of.get(key, 'Linear')}Rungs[] = {{")[1].split("\n};")[0]
+    of = {"rms_norm": "Norm", "argmax": "Argmax", "decode": "Attention", "prefill": "Attention", "token": "Token"}
+    table = (STEP / ("src/token_pass.cpp" if key == "token" else "src/ladders.cpp")).read_text().split(f"k{of.get(key, 'Linear')}Rungs[] = {{")[1].split("\n};")[0]
     return re.search(rf'\{{"{rung}", "([^"]+)"', table)[1]
 
 
@@ -157,6 +157,7 @@ def ladders(run):
                      f"{figures['barriers']} {figures['fma']} {idea(p.key, name)}")
         run.says(f"the CPU's bits from each of them, {p.checksum}: yes")
     decoders(run)
+    token_launches(run)
     run.says(f"RESULT holds=yes checksum={run.json['decoder']['CPU engine']}")
     says_gpu(run)
     same_as_published(run, "ladders.txt", run.output.splitlines())
@@ -167,10 +168,21 @@ def decoders(run):
     """Sixteen tokens behind a prompt, as chapter 3's program makes them, with each rung in turn."""
     expected = run.other("step03_kvcache", ["generate", "-m", "tiny", "-p", "In the beginning", "-n", "16"])["cached"]["checksum"]
     rungs = [f"{of} {name}" for of, table in (("linear", "linear"), ("norm", "rms_norm"), ("attention", "attention"))
-             for name in counts.RUNGS[table]]
+             for name in counts.RUNGS[table]] + [f"token {name}" for name in TOKEN_LAUNCHES]
     run.second_route("decoder", {name: expected for name in ["CPU engine", "what suits", *rungs]})
     run.says(f"tiny, a prompt and 16 tokens, with each of {1 + len(rungs)} choices of kernels",
              f"the checksum of the CPU engine from each of them, {expected}: yes")
+
+
+# Kernels of one token of a model with two layers. By itself each operator is one: the embedding; 13 a layer (norm, q k v,
+# two rotations, append, attention, output projection, add; norm, gate and up, SwiGLU, down, add); the last norm, the logits.
+TOKEN_LAUNCHES = {"separate": 1 + 2 * 13 + 2, "fused": 2 * 5 + 2, "graph": 2 * 5 + 2, "persistent": 1}
+
+
+def token_launches(run):
+    for name, count in TOKEN_LAUNCHES.items():
+        run.closed_form(f"token_launches.{name}", count)
+        run.says(f"{name} {count} {idea('token', name)}")
 
 
 def launched(run):
