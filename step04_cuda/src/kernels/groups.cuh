@@ -22,14 +22,14 @@ constexpr bool kIsQ4 = type == TensorType::q4_0 || type == TensorType::q4_1;
 template <TensorType type>
 constexpr bool kIsCoded = kIsQ4<type> || type == TensorType::q8_0;
 
-constexpr int scale_bytes(TensorType type) {
+__host__ __device__ constexpr int scale_bytes(TensorType type) {
     return type == TensorType::q4_1                               ? 2 * kScales
            : type == TensorType::q4_0 || type == TensorType::q8_0 ? kScales
                                                                   : 0;
 }
 
 // Bytes of a group. All are multiples of 16, so each group of a panel begins at one.
-constexpr int group_bytes(TensorType type) {
+__host__ __device__ constexpr int group_bytes(TensorType type) {
     const int numbers = kGroup * kPanel;
     return type == TensorType::f32                               ? numbers * 4
            : type == TensorType::f16 || type == TensorType::bf16 ? numbers * 2
@@ -81,6 +81,13 @@ __device__ __forceinline__ Scale scale_of(const unsigned char* group, int c) {
     return scale;
 }
 
+// code - zero as a float, both small: 2^23 has 2^23's exponent and an empty mantissa, into
+// which the code is written. One subtraction, exact, instead of a conversion, which few units
+// do.
+__device__ __forceinline__ float code_as_float(unsigned code, float zero) {
+    return __int_as_float(static_cast<int>(0x4b000000u ^ code)) - (0x1p23f + zero);
+}
+
 // The value of one number as it is stored (rule 6).
 // ANCHOR: expand
 template <TensorType type>
@@ -89,10 +96,9 @@ __device__ __forceinline__ float expand(unsigned stored, const Scale& scale) {
     if constexpr (type == TensorType::f16) return f16_to_f32(stored);
     if constexpr (type == TensorType::bf16) return bf16_to_f32(stored);
     if constexpr (type == TensorType::q8_0)
-        return scale.d * static_cast<float>(static_cast<signed char>(stored));
-    const float code = static_cast<float>(static_cast<int>(stored));
-    if constexpr (type == TensorType::q4_0) return scale.d * (code - 8.0f);
-    return fmaf(scale.d, code, scale.m);
+        return scale.d * code_as_float(stored ^ 0x80u, 128.0f);  // -128 ... 127 in a byte
+    if constexpr (type == TensorType::q4_0) return scale.d * code_as_float(stored, 8.0f);
+    return fmaf(scale.d, code_as_float(stored, 0.0f), scale.m);
 }
 
 // ANCHOR_END: expand

@@ -17,17 +17,17 @@ namespace kvlab::KVLAB_KERNELS {
 // ANCHOR: chain
 template <TensorType type>
 __device__ __forceinline__ float4
-chain_of_four(const unsigned char* panel, const float* in, int begin, int end, int c) {
+chain_of_four(const unsigned char* panel, const float* in, int begin, int end, int four) {
     float4 chain = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
     for (int first = begin; first < end; first += kGroup) {
         const unsigned char* group =
             panel + static_cast<long long>(first / kGroup) * kGroupBytes<type>;
-        const FourScales scales = scales_of_four<type>(group, c);
+        const FourScales scales = scales_of_four<type>(group, four);
         for (int i = 0; i < kGroup && first + i < end; i += kEight) {
             const float* const inputs = in + first + i;
             const auto eight = [&](int here) {
                 float4 w[kEight] = {};
-                load_fours<type>(group, scales, i, here, c, w);
+                load_fours<type>(group, scales, i, here, four, w);
 #pragma unroll
                 for (int k = 0; k < kEight; ++k)
                     if (k < here) fma_four(inputs[k], w[k], chain);
@@ -47,7 +47,7 @@ chain_of_four(const unsigned char* panel, const float* in, int begin, int end, i
 __global__ void linear_vector(LinearArgs args) {
     KVLAB_DYNAMIC_SHARED(float4, chains);  // [at_once][16]
     const int four = threadIdx.x, mine = threadIdx.y, at_once = blockDim.y;
-    const int c = four * kFour, r = blockIdx.y, depth = args.w.depth;
+    const int r = blockIdx.y, depth = args.w.depth;
     const unsigned char* panel = panel_of(args.w, blockIdx.x);
     const float* in = row(args.x, r);
     float4 total = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
@@ -55,7 +55,7 @@ __global__ void linear_vector(LinearArgs args) {
         const int begin = first + mine * kSumBlock;
         for_type(args.w.type, [&](auto type) {
             chains[mine * kFours + four] = chain_of_four<decltype(type)::value>(
-                panel, in, begin, smaller(begin + kSumBlock, depth), c);
+                panel, in, begin, smaller(begin + kSumBlock, depth), four);
         });
         __syncthreads();
         if (mine == 0)
@@ -72,7 +72,7 @@ __global__ void linear_vector(LinearArgs args) {
     const float totals[kFour] = {total.x, total.y, total.z, total.w};
 #pragma unroll
     for (int j = 0; j < kFour; ++j) {
-        const int n = blockIdx.x * kPanel + c + j;
+        const int n = blockIdx.x * kPanel + four * kFour + j;
         if (n < args.w.outputs)
             row(args.y, r)[n] = args.bias == nullptr ? totals[j] : totals[j] + args.bias[n];
     }
