@@ -14,7 +14,8 @@ namespace kernels {
 
 using LinearLaunch = void(const LinearArgs& args, unsigned threads, Scratch& scratch);
 LinearLaunch launch_linear_naive, launch_linear_coalesced, launch_linear_split,
-    launch_linear_shared, launch_linear_registers, launch_linear_vector, launch_linear_wide;
+    launch_linear_shared, launch_linear_registers, launch_linear_vector, launch_linear_wide,
+    launch_linear_pipelined;
 
 using NormLaunch = void(const NormArgs& args, unsigned threads);
 NormLaunch launch_rms_norm_naive, launch_rms_norm_block;
@@ -34,6 +35,7 @@ constexpr std::array<int, 4> kColumns = {512, 64, 192, 1024};        // kPanel w
 constexpr std::array<int, 4> kFours = {256, 16, 48, 1024};           // a thread for 4 columns
 constexpr std::array<int, 1> kSquare = {256};
 constexpr std::array<int, 1> kColumn = {kPanel};
+constexpr std::array<int, 1> kPipe = {128};
 constexpr std::array<int, 5> kNormBlocks = {128, 1, 32, 50, 1024};
 constexpr std::array<int, 4> kSlotBlocks = {128, 1, 50, 1024};  // a thread for each slot
 constexpr std::array<int, 1> kTileBlock = {kTile};
@@ -64,6 +66,9 @@ constexpr LinearRung kLinearRungs[] = {
     {{"wide", "a block per panel and chain, combined in order", kColumn},
      kPanels,
      launch_linear_wide},
+    {{"pipelined", "8 x 8 outputs per thread, the next tiles on their way", kPipe},
+     kPanels,
+     launch_linear_pipelined},
 };
 
 // ANCHOR_END: table
@@ -102,16 +107,17 @@ std::span<const LinearRung> linear_rungs() {
 
 // ANCHOR: choice
 const LinearRung& linear_rung_for(Index rows, Index outputs) {
-    // Blocks of threads that keep a large GPU's 132 multiprocessors busy, four on each.
-    constexpr Index kEnough = 4 * 132;
+    constexpr Index kMultiprocessors = 132;  // of a large GPU
     const Index panels = (outputs + kPanel - 1) / kPanel;
     const char* name = "registers";
-    if (rows == 1 && panels >= kEnough)
+    if (rows == 1 && panels >= 4 * kMultiprocessors)
         name = "vector";  // the output matrix: its panels are enough, and one launch is less
     else if (rows <= 8)
         name = "wide";  // w is read once for 8 rows
     else if (rows <= 16)
         name = "shared";
+    else if (panels * ((rows + 127) / 128) >= kMultiprocessors)
+        name = "pipelined";  // its tile of 128 rows leaves a short prompt few blocks
     return find_rung(linear_rungs(), name);
 }
 
