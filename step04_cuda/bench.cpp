@@ -52,7 +52,8 @@ void linear(benchmark::State& state, const LinearRung& rung) {
     const DeviceArray<float> x(zeros(576)), y(192);
     const View<const float> in(x.get(), {1, 576});
     const View<float> out(y.get(), {1, 192});
-    for (auto _ : state) rung.run({w, nullptr, in, out});
+    Scratch scratch;
+    for (auto _ : state) rung.run({w, nullptr, in, out, scratch});
     state.SetItemsProcessed(state.iterations() * 192 * 576);
 }
 

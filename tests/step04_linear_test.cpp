@@ -110,17 +110,18 @@ TEST_CASE("4.2 linear: zeros keep their signs and subnormal numbers their bits")
 TEST_CASE("4.2 linear: what a rung does not take is refused") {
     const PackedMatrix packed = PackedMatrix::pack(random_tensor({64, 64}, 1).view());
     const DeviceRows x(2, 64), y(2, 64), narrow(2, 63);
+    Scratch scratch;
     for (const LinearRung& rung : linear_rungs()) {
         CAPTURE(std::string(rung.name));
         const DeviceMatrix w(packed, rung.layout);
         const DeviceMatrix other(packed, rung.layout == MatrixLayout::rows
                                              ? MatrixLayout::panels
                                              : MatrixLayout::rows);
-        CHECK_THROWS_AS(rung.run({w, nullptr, narrow.view(), y.view()}), Error);
-        CHECK_THROWS_AS(rung.run({w, nullptr, x.view(), narrow.view()}), Error);
-        CHECK_THROWS_AS(rung.run({other, nullptr, x.view(), y.view()}), Error);
-        CHECK_THROWS_AS(rung.run({w, nullptr, x.view(), y.view(), 1025}), Error);
-        CHECK_THROWS_AS(rung.run({w, nullptr, x.view(), y.view(), -1}), Error);
+        CHECK_THROWS_AS(rung.run({w, nullptr, narrow.view(), y.view(), scratch}), Error);
+        CHECK_THROWS_AS(rung.run({w, nullptr, x.view(), narrow.view(), scratch}), Error);
+        CHECK_THROWS_AS(rung.run({other, nullptr, x.view(), y.view(), scratch}), Error);
+        CHECK_THROWS_AS(rung.run({w, nullptr, x.view(), y.view(), scratch, 1025}), Error);
+        CHECK_THROWS_AS(rung.run({w, nullptr, x.view(), y.view(), scratch, -1}), Error);
     }
     CHECK_THROWS_AS(find_rung(linear_rungs(), "fastest"), Error);
 }

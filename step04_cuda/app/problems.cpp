@@ -120,10 +120,11 @@ Ladder climb_linear(
         const DeviceArray<float> out(R * N, "y");
         const View<const float> rows(in.get(), {R, K});
         const View<float> products(out.get(), {R, N});
+        Scratch scratch;
         ladder.runs.push_back(run_rung(
             rung,
             [&] {
-                rung.run({weights, nullptr, rows, products});
+                rung.run({weights, nullptr, rows, products, scratch});
             },
             [&] { return checksum_of(out.to_host()); }));
     }

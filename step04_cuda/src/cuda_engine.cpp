@@ -98,15 +98,17 @@ public:
     const float* forward_token(const Model& model, KvStore& store, Token token) override;
 
 private:
-    const LinearRung& linear_for(Index rows) const;
+    const LinearRung& linear_for(Index rows, Index outputs) const {
+        return linear_ != nullptr ? *linear_ : linear_rung_for(rows, outputs);
+    }
 
-    // Fixed at construction: the rungs for few rows, for some and for many.
-    const LinearRung *linear_few_, *linear_some_, *linear_many_;
+    // Fixed at construction.
+    const LinearRung* linear_;  // null: what suits the product's size
     const NormRung* norm_;
     const TokenRung* token_;
-    MatrixLayout layout_;  // that all three want
     ThreadPool pool_{1};
     SoleUse use_;  // of what follows
+    Scratch chains_;
     Staged<int> tokens_;
     Staged<float> cosines_, sines_;
     std::vector<int> token_row_;
@@ -125,33 +127,26 @@ View<const float> CudaEngine::host_rows(const View<const float>& rows, Tensor& s
 }
 
 std::unique_ptr<Matrix> CudaEngine::load_matrix(std::span<const TensorInfo* const> parts) {
-    return std::make_unique<DeviceMatrix>(pack_tensors(parts, pool_), layout_);
+    return std::make_unique<DeviceMatrix>(pack_tensors(parts, pool_), linear_for(1, 1).layout);
 }
 
 // ANCHOR: linear
-CudaEngine::CudaEngine(const KernelChoice& choice) {
-    const auto chosen = [](const auto* asked, auto rungs, const char* suits) {
-        return asked != nullptr ? asked : &find_rung(rungs, suits);
-    };
-    linear_few_ = chosen(choice.linear, linear_rungs(), "split");
-    linear_some_ = chosen(choice.linear, linear_rungs(), "shared");
-    linear_many_ = chosen(choice.linear, linear_rungs(), "registers");
-    norm_ = chosen(choice.norm, norm_rungs(), "block");
-    layout_ = linear_few_->layout;
+CudaEngine::CudaEngine(const KernelChoice& choice)
+    : linear_(choice.linear),
+      norm_(choice.norm != nullptr ? choice.norm : &find_rung(norm_rungs(), "block")),
+      token_(choice.token) {
     const bool any_asked =
         choice.linear != nullptr || choice.norm != nullptr || choice.attention != nullptr;
-    token_ = chosen(choice.token, token_rungs(), any_asked ? "separate" : "fused");
-}
-
-const LinearRung& CudaEngine::linear_for(Index rows) const {
-    return rows <= 4 ? *linear_few_ : rows <= 16 ? *linear_some_ : *linear_many_;
+    if (token_ == nullptr)
+        token_ = &find_rung(token_rungs(), any_asked ? "separate" : "fused");
 }
 
 void CudaEngine::linear(const Matrix& w,
                         const float* bias,
                         const View<const float>& x,
                         const View<float>& y) {
-    linear_for(x.dim(0)).run({device_matrix(w), bias, x, y});
+    const SoleUse::Guard alone(use_, "cuda engine");
+    linear_for(x.dim(0), w.outputs()).run({device_matrix(w), bias, x, y, chains_});
 }
 
 // ANCHOR_END: linear

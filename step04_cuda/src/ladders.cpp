@@ -12,9 +12,10 @@ namespace kvlab {
 
 namespace kernels {
 
-using LinearLaunch = void(const LinearArgs& args, unsigned threads);
+using LinearLaunch = void(const LinearArgs& args, unsigned threads, Scratch& scratch);
 LinearLaunch launch_linear_naive, launch_linear_coalesced, launch_linear_split,
-    launch_linear_shared, launch_linear_registers;
+    launch_linear_shared, launch_linear_registers, launch_linear_vector, launch_linear_wide,
+    launch_linear_pipelined;
 
 using NormLaunch = void(const NormArgs& args, unsigned threads);
 NormLaunch launch_rms_norm_naive, launch_rms_norm_block;
@@ -31,7 +32,10 @@ namespace {
 // Block sizes to try: the usual one, fewer threads than a warp, part of one, several.
 constexpr std::array<int, 6> kOutputs = {128, 1, 32, 50, 64, 1024};  // a thread for each
 constexpr std::array<int, 4> kColumns = {512, 64, 192, 1024};        // kPanel wide
+constexpr std::array<int, 4> kFours = {256, 16, 48, 1024};           // a thread for 4 columns
 constexpr std::array<int, 1> kSquare = {256};
+constexpr std::array<int, 1> kColumn = {kPanel};
+constexpr std::array<int, 1> kPipe = {128};
 constexpr std::array<int, 5> kNormBlocks = {128, 1, 32, 50, 1024};
 constexpr std::array<int, 4> kSlotBlocks = {128, 1, 50, 1024};  // a thread for each slot
 constexpr std::array<int, 1> kTileBlock = {kTile};
@@ -56,6 +60,15 @@ constexpr LinearRung kLinearRungs[] = {
     {{"registers", "4 x 4 outputs per thread in registers", kSquare},
      kPanels,
      launch_linear_registers},
+    {{"vector", "4 columns per thread: wide loads, 8 under way", kFours, 16},
+     kPanels,
+     launch_linear_vector},
+    {{"wide", "a block per panel and chain, combined in order", kColumn},
+     kPanels,
+     launch_linear_wide},
+    {{"pipelined", "8 x 8 outputs per thread, the next tiles on their way", kPipe},
+     kPanels,
+     launch_linear_pipelined},
 };
 
 // ANCHOR_END: table
@@ -92,6 +105,24 @@ std::span<const LinearRung> linear_rungs() {
     return kernels::kLinearRungs;
 }
 
+// ANCHOR: choice
+const LinearRung& linear_rung_for(Index rows, Index outputs) {
+    constexpr Index kMultiprocessors = 132;  // of a large GPU
+    const Index panels = (outputs + kPanel - 1) / kPanel;
+    const char* name = "registers";
+    if (rows == 1 && panels >= 4 * kMultiprocessors)
+        name = "vector";  // the output matrix: its panels are enough, and one launch is less
+    else if (rows <= 8)
+        name = "wide";  // w is read once for 8 rows
+    else if (rows <= 16)
+        name = "shared";
+    else if (panels * ((rows + 127) / 128) >= kMultiprocessors)
+        name = "pipelined";  // its tile of 128 rows leaves a short prompt few blocks
+    return find_rung(linear_rungs(), name);
+}
+
+// ANCHOR_END: choice
+
 std::span<const NormRung> norm_rungs() {
     return kernels::kNormRungs;
 }
@@ -106,7 +137,7 @@ std::span<const ArgmaxRung> argmax_rungs() {
 
 void LinearRung::run(const LinearCall& call) const {
     const kernels::LinearArgs args = kernels::linear_args(call, layout);
-    launch(args, threads(call.block, "linear"));
+    launch(args, threads(call.block, "linear"), call.scratch);
 }
 
 void NormRung::run(const NormCall& call) const {

@@ -46,7 +46,7 @@ KVLAB_LAUNCHABLE(linear_pairs)
 
 namespace kvlab::kernels {
 
-void launch_linear_pairs(const LinearArgs& args, unsigned threads) {
+void launch_linear_pairs(const LinearArgs& args, unsigned threads, Scratch&) {
     launch(linear_pairs, {groups(args.w.outputs, threads), groups(args.rows, raw::kPair)},
            threads, 0, args);
 }

@@ -47,7 +47,9 @@ struct LinearProblem {
         if (!bias.empty())
             on_device =
                 std::make_unique<DeviceArray<float>>(std::span<const float>(bias), "bias");
-        rung.run({w, on_device ? on_device->get() : nullptr, in.view(), out.view(), block});
+        Scratch scratch;
+        rung.run(
+            {w, on_device ? on_device->get() : nullptr, in.view(), out.view(), scratch, block});
         Tensor sum = expected.clone();
         if (!bias.empty())
             for (Index r = 0; r < R; ++r)

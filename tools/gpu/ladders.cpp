@@ -42,9 +42,10 @@ bool linear(
         if (type != TensorType::f32 && rung.layout == MatrixLayout::rows) continue;
         const bool same = problem.holds(rung, 0);
         const DeviceMatrix w(problem.packed, rung.layout);
+        Scratch scratch;
         all = add_row(setting, clock, "linear", shape, rung.name, bytes, same,
                       [&] {
-                          rung.run({w, nullptr, x.view(), y.view()});
+                          rung.run({w, nullptr, x.view(), y.view(), scratch});
                       }) &&
               all;
     }

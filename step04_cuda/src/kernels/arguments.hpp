@@ -42,6 +42,13 @@ struct LinearArgs {
 
 // ANCHOR_END: linear
 
+// What a product leaves for the kernel after it: a sum for each block of 64 inputs, to be added
+// in order (chain_sums.cuh).
+struct ChainSums {
+    float* first;               // [chains][R][N]
+    int chains, rows, outputs;  // R, N
+};
+
 // x [R, K] = rows `tokens` of a table.
 struct GatherArgs {
     Weights table;

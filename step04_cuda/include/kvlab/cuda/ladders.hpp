@@ -52,17 +52,22 @@ struct LinearCall {
     const float* bias;
     const View<const float>& x;
     const View<float>& y;
+    Scratch& scratch;
     int block = 0;  // threads; 0: the rung's first
 };
 
 struct LinearRung : Rung {
     MatrixLayout layout;  // of w
-    void (*launch)(const kernels::LinearArgs& args, unsigned threads);
+    void (*launch)(const kernels::LinearArgs& args, unsigned threads, Scratch& scratch);
 
     void run(const LinearCall& call) const;
 };
 
 std::span<const LinearRung> linear_rungs();
+
+// What suits a product of so many rows and outputs: the engine's choice. Its weights are
+// always in panels.
+const LinearRung& linear_rung_for(Index rows, Index outputs);
 
 // y[r] = rms_norm(x[r]), both [R, C].
 struct NormCall {
