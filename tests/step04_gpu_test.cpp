@@ -6,7 +6,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <memory>
+
 #include <kvlab/cuda/device.hpp>
+#include <kvlab/cuda/device_graph.hpp>
 
 #include "fake_cudart.hpp"
 #include "simt_kernels/kernels.cuh"
@@ -128,6 +131,70 @@ TEST_CASE("gpu: a stopwatch counts what is launched behind its start") {
         CHECK(clock.seconds() == 0.0);
     }
     CHECK(fake_gpu().events == 0);
+}
+
+TEST_CASE("gpu: a cooperative launch fits on the device or is refused") {
+    const OnFake on_fake;
+    TestData data(128);
+    CHECK(cooperative_blocks(block_sum, 128, 0) == 2 * 16);
+    CHECK(cooperative_blocks(block_sum, 1024, 0) == 2 * 2);
+    CHECK_THROWS_AS(cooperative_blocks(block_sum, 1025, 0), Error);
+    CHECK_THROWS_WITH_AS(
+        data.run_cooperative(block_sum, dim3(11, 3), 128, 0),
+        "cooperative launch of 'block_sum': 33 blocks, of which at most 32 fit "
+        "on the device together",
+        Error);
+    CHECK(fake_gpu().cooperative == 0);
+    data.run_cooperative(block_sum, 1, 128, 0);
+    CHECK(fake_gpu().cooperative == 1);
+    CHECK(data.out.to_host()[0] == 127.0f * 64.0f);
+}
+
+TEST_CASE("gpu: a graph runs what was recorded and refuses what waits") {
+    const OnFake on_fake;
+    {
+        TestData data(128);
+        DeviceGraph graph;
+        CHECK_THROWS_AS(graph.launch(), Error);
+        graph.record([&] {
+            data.run(block_sum, 1, 128, 0);
+            data.run_cooperative(grid_of_three_dimensions, dim3(2, 1, 2), dim3(2, 4, 2), 0);
+        });
+        CHECK(graph.size() == 2);
+        device_synchronize();
+        CHECK(fake_gpu().launches == 0);
+        graph.launch();
+        graph.launch();
+        CHECK(fake_gpu().launches == 0);  // nobody has waited for it
+        CHECK(data.out.to_host()[16 * 3 + 5] == 305.0f);
+        CHECK(fake_gpu().launches == 4);
+        CHECK(fake_gpu().graphs == 1);
+        const auto refused = [&](auto&& body) {
+            CHECK_THROWS_AS(graph.record([&] {
+                data.run(block_sum, 1, 128, 0);
+                body();
+            }),
+                            Error);
+            CHECK(fake_gpu().graphs == 0);
+            CHECK(graph.size() == 0);
+        };
+        refused([&] { data.out.to_host(); });
+        refused([&] { data.in.copy_from(counting_up(128)); });
+        refused([] { device_synchronize(); });
+        refused([] { DeviceArray<float>(1); });
+        refused([&] { graph.record([] {}); });
+        refused([&] { graph.launch(); });
+        refused([] { DeviceStopwatch(); });
+        auto array = std::make_unique<DeviceArray<float>>(1);
+        refused([&] { array.reset(); });
+        graph.record([] {});
+        CHECK_THROWS_AS(graph.launch(), Error);
+        graph.record([&] { data.run(block_sum, 1, 128, 0); });
+        graph.launch();
+        CHECK(data.out.to_host()[0] == 127.0f * 64.0f);
+    }
+    CHECK(fake_gpu().graphs == 0);
+    CHECK(fake_gpu().allocations == 0);
 }
 
 // What a kernel has done wrong stays, so each of these has a process of its own.

@@ -38,6 +38,28 @@ void gpu_launch(const GpuLaunch&) {
     none();
 }
 
+unsigned gpu_resident_blocks(const GpuLaunch&) {
+    none();
+}
+
+void gpu_graph_begin() {
+    none();
+}
+
+void* gpu_graph_end() {
+    none();
+}
+
+void gpu_graph_abandon() {
+    none();
+}
+
+void gpu_graph_launch(void*) {
+    none();
+}
+
+void gpu_graph_drop(void*) {}
+
 void* gpu_alloc(std::size_t, const char*) {
     none();
 }

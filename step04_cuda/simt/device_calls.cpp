@@ -43,6 +43,22 @@ void barrier() {
     Machine::instance().barrier(__builtin_return_address(0));
 }
 
+void grid_barrier() {
+    Machine::instance().grid_barrier(__builtin_return_address(0));
+}
+
+void async_copy(void* to, const void* from, std::size_t bytes, std::size_t zeros) {
+    Machine::instance().async_copy({to, from, bytes, zeros, __builtin_return_address(0)});
+}
+
+void async_commit() {
+    Machine::instance().async_commit();
+}
+
+void async_wait(std::size_t groups) {
+    Machine::instance().async_wait(groups, __builtin_return_address(0));
+}
+
 std::uint64_t warp_call(
     WarpCall call, unsigned mask, std::uint64_t bits, int operand, int width) {
     return Machine::instance().warp_call(call, mask, bits, operand, width,

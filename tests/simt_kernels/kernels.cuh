@@ -76,6 +76,23 @@ KVLAB_TEST_KERNEL(shared_in_a_template);
 KVLAB_TEST_KERNEL(votes_and_shifts);
 KVLAB_TEST_KERNEL(order_matters);
 
+// async.cu
+KVLAB_TEST_KERNEL(copies_one_float);
+KVLAB_TEST_KERNEL(double_buffer);
+KVLAB_TEST_KERNEL(copies_half);
+KVLAB_TEST_KERNEL(looks_too_early);
+KVLAB_TEST_KERNEL(rounds_of_a_grid);
+KVLAB_TEST_KERNEL(keeps_its_shared_memory);
+
+// grids.cu
+KVLAB_TEST_KERNEL(no_grid_barrier);
+KVLAB_TEST_KERNEL(one_grid_barrier_missing);
+KVLAB_TEST_KERNEL(block_has_returned);
+KVLAB_TEST_KERNEL(thread_misses_the_grid);
+KVLAB_TEST_KERNEL(block_or_grid);
+KVLAB_TEST_KERNEL(blocks_at_two_barriers);
+KVLAB_TEST_KERNEL(shared_of_another_block);
+
 // borders.cu, with signatures of their own
 KVLAB_KERNEL(shuffles_by, (int width, int by, int* out));
 KVLAB_KERNEL(elements_of_1,

@@ -36,15 +36,28 @@ std::map<void*, std::size_t>& memory() {
 
 char the_stream = 0;
 
+// A graph is the work that was captured.
+using FakeGraph = std::vector<std::function<void()>>;
+
+FakeGraph*& capture() {
+    static FakeGraph* graph = nullptr;
+    return graph;
+}
+
 cudaError_t enqueue(cudaStream_t stream, std::function<void()> work) {
     if (reinterpret_cast<char*>(stream) != &the_stream) return cudaErrorInvalidResourceHandle;
     if (sticky() != cudaSuccess) return sticky();
+    if (capture() != nullptr) {
+        capture()->push_back(std::move(work));
+        return cudaSuccess;
+    }
     queue().push_back(std::move(work));
     ++fake_gpu().waiting;
     return cudaSuccess;
 }
 
 cudaError_t drain() {
+    if (capture() != nullptr) return cudaErrorStreamCaptureUnsupported;
     for (const auto& work : queue())
         if (sticky() == cudaSuccess) work();
     queue().clear();
@@ -126,8 +139,9 @@ cudaError_t cudaGetDeviceCount(int* count) {
 }
 
 cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {
-    *value = attribute == cudaDevAttrComputeCapabilityMajor ? fake_gpu().capability / 10
-                                                            : fake_gpu().capability % 10;
+    *value = attribute == cudaDevAttrMultiProcessorCount      ? fake_gpu().processors
+             : attribute == cudaDevAttrComputeCapabilityMajor ? fake_gpu().capability / 10
+                                                              : fake_gpu().capability % 10;
     return cudaSuccess;
 }
 
@@ -224,6 +238,74 @@ cudaError_t cudaLaunchKernel(const void* function,
             sticky() = cudaErrorIllegalAddress;
         else
             fake_gpu().run(launch);
+    });
+}
+
+// A real one runs the blocks of such a launch at the same time; the test's kernels need not.
+cudaError_t cudaLaunchCooperativeKernel(const void* function,
+                                        dim3 grid,
+                                        dim3 block,
+                                        void** arguments,
+                                        std::size_t shared,
+                                        cudaStream_t stream) {
+    ++fake_gpu().cooperative;
+    return cudaLaunchKernel(function, grid, block, arguments, shared, stream);
+}
+
+cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks,
+                                                          const void* function,
+                                                          int threads,
+                                                          std::size_t) {
+    if (registered().count(function) == 0) return cudaErrorInvalidDeviceFunction;
+    *blocks = 2048 / threads;
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
+    if (reinterpret_cast<char*>(stream) != &the_stream || capture() != nullptr)
+        return cudaErrorInvalidValue;
+    capture() = new FakeGraph;
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamEndCapture(cudaStream_t, cudaGraph_t* graph) {
+    if (capture() == nullptr) return cudaErrorInvalidValue;
+    *graph = reinterpret_cast<cudaGraph_t>(capture());
+    capture() = nullptr;
+    ++fake_gpu().graphs;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphGetNodes(cudaGraph_t graph, cudaGraphNode_t*, std::size_t* count) {
+    *count = reinterpret_cast<FakeGraph*>(graph)->size();
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t* ready,
+                                 cudaGraph_t graph,
+                                 unsigned long long) {
+    *ready =
+        reinterpret_cast<cudaGraphExec_t>(new FakeGraph(*reinterpret_cast<FakeGraph*>(graph)));
+    ++fake_gpu().graphs;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
+    delete reinterpret_cast<FakeGraph*>(graph);
+    --fake_gpu().graphs;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t ready) {
+    delete reinterpret_cast<FakeGraph*>(ready);
+    --fake_gpu().graphs;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphLaunch(cudaGraphExec_t ready, cudaStream_t stream) {
+    const FakeGraph work = *reinterpret_cast<FakeGraph*>(ready);
+    return enqueue(stream, [work] {
+        for (const auto& step : work) step();
     });
 }
 

@@ -2,11 +2,12 @@
 """What nvcc makes of the kernels: PTX with no instruction that the numeric contract does not know, and machine code that fits.
 
 For each kernel file (step04_cuda/src/kernels/*.cu and step04_cuda/app/*.cu, or those named):
-  - compiled by nvcc as the build compiles it, to PTX for compute capability 7.5. Every instruction of that text must be on
-    the list below. Those of floating point are the ones with one defined result (chapter 1): {fma, add, sub, mul, div, sqrt,
+  - compiled by nvcc as the build compiles it, to PTX for compute capability 7.5, 8.0 and 9.0. Every instruction of these texts
+    must be on the list below. Those of floating point are the ones with one defined result (chapter 1): {fma, add, sub, mul, div, sqrt,
     rcp}.rn.f32, exact or explicitly rounded conversions, comparison, selection, moves. Nothing with .approx, .ftz or .sat, no
     double, no atomic float; max and min with a constant alone. A multiply and an add that the source keeps apart must not have become one.
-  - compiled from that PTX for sm_80, sm_90 and sm_120 by ptxas, as a GPU's driver would: no register spilled, no local memory.
+  - compiled from the newest of them that fits for sm_80, sm_90 and sm_120 by ptxas, as a GPU's driver would: no register spilled, no
+    local memory.
     Registers and shared memory stand in step04_cuda/results/ptxas.txt.
 
     ptx_check.py --nvcc NVCC --flags "-fmad=false ..." [--check | --write] [--occupancy PROGRAM] [FILE.cu ...]
@@ -27,6 +28,8 @@ import tempfile
 ROOT = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
 RESULTS = os.path.join("step04_cuda", "results")
 ARCHITECTURES = ("sm_80", "sm_90", "sm_120")
+# What cmake/KvlabKernels.cmake keeps, and what a driver makes of each.
+PTX_OF = {"75": (), "80": ("sm_80",), "90": ("sm_90", "sm_120")}
 SKIPPED = 77
 
 INTEGER = r"(8|16|32|64)"
@@ -47,7 +50,7 @@ FLOAT_TYPE = re.compile(r"\.(f16|f16x2|f32|f32x2|f64|bf16|bf16x2|tf32|e\dm\d(x2)
 # First words of all other instructions: integers, addresses, control, and a warp's and a block's calls.
 OTHERS = set("""add sub mul mad mul24 mad24 div rem abs neg min max sad and or xor not cnot shl shr shf lop3 bfe bfi bfind brev clz
     popc prmt fns dp4a dp2a addc subc setp set selp mov ld ldu st cvt cvta isspacep prefetch prefetchu shfl vote match redux activemask
-    bar barrier membar fence atom red bra brx ret exit call trap nanosleep""".split())
+    bar barrier membar fence atom red bra brx ret exit call trap nanosleep cp""".split())
 
 
 def kernel_name(symbol):
@@ -158,21 +161,29 @@ class Compiler:
             return read(out)
 
     def both(self, source):
-        """The PTX and what ptxas makes of it, by one call."""
+        """The PTX for each capability and what ptxas makes of it, by one call."""
         with tempfile.TemporaryDirectory() as folder:
-            code = ",".join(("compute_75", *ARCHITECTURES))
-            log = self.run([*self.flags, "-lineinfo", "-gencode", f"arch=compute_75,code=[{code}]", "-Xptxas", "-v", "-fatbin",
+            targets = []
+            for capability, made in PTX_OF.items():
+                targets += ["-gencode", f"arch=compute_{capability},code=[{','.join((f'compute_{capability}', *made))}]"]
+            log = self.run([*self.flags, "-lineinfo", *targets, "-Xptxas", "-v", "-fatbin",
                             "--keep", "--keep-dir", folder, source, "-o", os.path.join(folder, "out.fatbin")])
             stem = os.path.splitext(os.path.basename(source))[0]
-            return read(os.path.join(folder, stem + ".ptx")), machine_code(log)
+            texts = {path: read(path) for path in glob.glob(os.path.join(glob.escape(folder), f"{glob.escape(stem)}*.ptx"))}
+            found = {re.search(r"^\.target sm_(\d+)", text, re.M)[1]: text for text in texts.values()}
+            if set(found) != set(PTX_OF):
+                raise SystemExit(f"FAILED {source}: expected PTX for {', '.join(PTX_OF)}, found {', '.join(sorted(found))}")
+            return found, machine_code(log)
 
     def problems(self, source):
         """(problems, machine code) of one kernel file"""
         name = os.path.basename(source)
-        ptx, code = self.both(source)
-        problems = ptx_problems(name, ptx)
+        texts, code = self.both(source)
+        problems = []
+        for ptx in texts.values():
+            problems += [problem for problem in ptx_problems(name, ptx) if problem not in problems]
         if "-fmad=false" not in self.flags:
-            problems += contractions(name, ptx, self.ptx(source, ["-fmad=false"]))
+            problems += contractions(name, texts["75"], self.ptx(source, ["-fmad=false"]))
         for (kernel, architecture), what in code.items():
             if what["local"]:
                 problems.append(f"{name}: kernel '{kernel}' on {architecture}: {what['local']} bytes of stack frame, spills or local memory")

@@ -2,6 +2,7 @@
 // words (kernel.hpp), never these.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 #include <kvlab/cuda/vector_types.hpp>
@@ -16,6 +17,11 @@ dim3 grid_size() __attribute__((const));
 void* dynamic_shared() __attribute__((const));
 
 void barrier();
+void grid_barrier();
+
+void async_copy(void* to, const void* from, std::size_t bytes, std::size_t zeros);
+void async_commit();
+void async_wait(std::size_t groups);  // until no more than so many groups are in flight
 
 enum class WarpCall : std::uint8_t {
     sync,

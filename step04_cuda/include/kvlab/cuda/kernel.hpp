@@ -22,6 +22,8 @@
 #include <kvlab/cuda/vector_types.hpp>
 
 #ifdef __CUDACC__
+#include <cooperative_groups.h>
+#include <cuda_pipeline_primitives.h>
 #define KVLAB_KERNELS gpu
 #define KVLAB_HOST_CODE 0
 // Dynamic shared memory, the third figure of a launch, as a pointer `name` to Type.
@@ -76,6 +78,41 @@ inline constexpr int warpSize = 32;
 
 KVLAB_INLINE void __syncthreads() {
     ::kvlab::simt::barrier();
+}
+
+// All blocks of the launch, which has to be a cooperative one (launch.hpp).
+namespace cooperative_groups {
+
+struct grid_group {  // NOLINT(readability-identifier-naming): CUDA's name
+
+    // Waits for all threads of the grid; what they did before is seen by all.
+    KVLAB_INLINE void sync() const { ::kvlab::simt::grid_barrier(); }
+};
+
+KVLAB_INLINE grid_group this_grid() {
+    return {};
+}
+
+}  // namespace cooperative_groups
+
+// Copies 4, 8 or 16 bytes from global to shared memory, both at a multiple of the size, while
+// the thread goes on; the last `zeros` bytes are not read, but 0. Each thread waits for its
+// own copies; others see them behind a barrier after that wait.
+KVLAB_INLINE void __pipeline_memcpy_async(void* to_shared,
+                                          const void* from_global,
+                                          std::size_t bytes,
+                                          std::size_t zeros = 0) {
+    ::kvlab::simt::async_copy(to_shared, from_global, bytes, zeros);
+}
+
+// The thread's copies since the last call are a group; it may be empty.
+KVLAB_INLINE void __pipeline_commit() {
+    ::kvlab::simt::async_commit();
+}
+
+// Until all groups but the last `groups` have arrived.
+KVLAB_INLINE void __pipeline_wait_prior(std::size_t groups) {
+    ::kvlab::simt::async_wait(groups);
 }
 
 // Orders memory between blocks on a GPU. Here blocks run one after another; no race that it

@@ -27,6 +27,7 @@
 #else
 
 #include <cstddef>
+#include <functional>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -77,6 +78,11 @@ Kernel(const char*, void (*)(P...), Checked, Gpu) -> Kernel<P...>;
 // `function` is the kernel's stub, `arguments` holds a pointer to each of its arguments.
 void launch_on_gpu(const LaunchShape& shape, const void* function, void** arguments);
 
+// Runs `run`, or keeps it for a graph that is being recorded (device_graph.hpp).
+void launch_on_executor(const LaunchShape& shape, std::function<void()> run);
+
+unsigned cooperative_blocks_on_gpu(const LaunchShape& shape, const void* function);
+
 #if KVLAB_SIMT_CHECKED
 #define KVLAB_IF_CHECKED(yes, no) yes
 #else
@@ -122,18 +128,12 @@ void launch_on_gpu(const LaunchShape& shape, const void* function, void** argume
 
 // NOLINTEND(bugprone-macro-parentheses)
 
-// Runs the kernel where device.hpp says: under the executor, it returns when all threads have,
-// and throws Error if the kernel does something wrong. `shared_bytes` is dynamic shared memory.
-// Throws Error if the shape is refused.
 template <class... Parameters, class... Arguments>
-void launch(const Kernel<Parameters...>& kernel,
-            dim3 grid,
-            dim3 block,
-            std::size_t shared_bytes,
-            Arguments&&... arguments) {
+void launch_shape(const Kernel<Parameters...>& kernel,
+                  const LaunchShape& shape,
+                  Arguments&&... arguments) {
     static_assert(sizeof...(Parameters) == sizeof...(Arguments), "one argument per parameter");
     std::tuple<Parameters...> values(std::forward<Arguments>(arguments)...);
-    const LaunchShape shape{kernel.name, grid, block, 0, shared_bytes};
     if (selected_device() == Device::gpu) {
         std::apply(
             [&](auto&... value) {
@@ -143,9 +143,49 @@ void launch(const Kernel<Parameters...>& kernel,
             values);
         return;
     }
-    const auto function = simt::launches_check() ? kernel.checked : kernel.raw;
-    simt::run(shape, reinterpret_cast<const void*>(function),
-              [&values, function] { std::apply(function, values); });
+    launch_on_executor(shape, [raw = kernel.raw, checked = kernel.checked, shape, values] {
+        const auto function = simt::launches_check() ? checked : raw;
+        simt::run(shape, reinterpret_cast<const void*>(function),
+                  [&values, function] { std::apply(function, values); });
+    });
+}
+
+// Runs the kernel where device.hpp says: under the executor, it returns when all threads have,
+// and throws Error if the kernel does something wrong. `shared_bytes` is dynamic shared memory.
+// Throws Error if the shape is refused.
+template <class... Parameters, class... Arguments>
+void launch(const Kernel<Parameters...>& kernel,
+            dim3 grid,
+            dim3 block,
+            std::size_t shared_bytes,
+            Arguments&&... arguments) {
+    launch_shape(kernel, {kernel.name, grid, block, 0, shared_bytes},
+                 std::forward<Arguments>(arguments)...);
+}
+
+// The same for a kernel whose blocks meet at this_grid().sync(). All must be on the device
+// together: throws Error if there are more than cooperative_blocks().
+template <class... Parameters, class... Arguments>
+void launch_cooperative(const Kernel<Parameters...>& kernel,
+                        dim3 grid,
+                        dim3 block,
+                        std::size_t shared_bytes,
+                        Arguments&&... arguments) {
+    launch_shape(kernel, {kernel.name, grid, block, 0, shared_bytes, true},
+                 std::forward<Arguments>(arguments)...);
+}
+
+// How many blocks of this kernel the device can hold at the same time. Under the executor a
+// small number that simt::Options choose. Throws Error if such a block is refused.
+template <class... Parameters>
+unsigned cooperative_blocks(const Kernel<Parameters...>& kernel,
+                            dim3 block,
+                            std::size_t shared_bytes) {
+    const LaunchShape shape{kernel.name, 1, block, 0, shared_bytes, true};
+    if (selected_device() == Device::gpu)
+        return cooperative_blocks_on_gpu(shape, reinterpret_cast<const void*>(kernel.gpu));
+    check_launch(shape);
+    return simt::resident_blocks();
 }
 
 }  // namespace kvlab
