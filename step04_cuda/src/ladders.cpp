@@ -22,7 +22,7 @@ NormLaunch launch_rms_norm_naive, launch_rms_norm_block;
 
 using AttentionLaunch = void(const AttentionArgs& args, unsigned threads, Scratch& scratch);
 AttentionLaunch launch_attention_naive, launch_attention_staged, launch_attention_fused,
-    launch_attention_split;
+    launch_attention_split, launch_attention_vector, launch_attention_async;
 
 using ArgmaxLaunch = void(const float* values, int count, int* best, unsigned threads);
 ArgmaxLaunch launch_argmax_naive, launch_argmax_tree;
@@ -39,6 +39,8 @@ constexpr std::array<int, 1> kPipe = {128};
 constexpr std::array<int, 5> kNormBlocks = {128, 1, 32, 50, 1024};
 constexpr std::array<int, 4> kSlotBlocks = {128, 1, 50, 1024};  // a thread for each slot
 constexpr std::array<int, 1> kTileBlock = {kTile};
+constexpr std::array<int, 1> kOneTile = {kVectorThreads};
+constexpr std::array<int, 4> kRowThreads = {kMostFlashRows * kThreadsPerRow, 32, 64, 128};
 constexpr std::array<int, 4> kWarps = {128, 32, 256, 1024};
 constexpr std::array<int, 1> kAlone = {1};
 constexpr std::array<int, 4> kTrees = {1024, 1, 32, 256};
@@ -90,6 +92,13 @@ constexpr AttentionRung kAttentionRungs[] = {
     {{"split", "a block per tile, combined in slot order", kWarps, kWarp},
      kMostTileRows,
      launch_attention_split},
+    {{"vector", "a block per tile, 16 loads of 16 bytes per thread", kOneTile},
+     kMostTileRows,
+     launch_attention_vector},
+    {{"async", "64 rows share a tile, copied while the last is in use", kRowThreads, kWarp,
+      true},
+     0,
+     launch_attention_async},
 };
 
 constexpr ArgmaxRung kArgmaxRungs[] = {

@@ -125,6 +125,16 @@ struct AttentionArgs {
     int slots, tiles;  // that the last token sees
 };
 
+// What each tile leaves of each row, for attention_combine.cuh. R = Hkv * rows, row = KV head *
+// rows + token * group + head of the group. `stride` is `tiles` rounded up to 8, so that each
+// row begins with a sector.
+struct TileParts {
+    float* sums;    // [R][tiles][D]: weighted values, relative to the tile's own maximum
+    float* totals;  // [R][stride]: sums of the weights
+    float* maxima;  // [R][stride]: largest exponents
+    int tiles, stride;
+};
+
 // The last of three kernels that two ladders' rungs share: out of the weights and their sums.
 void launch_values(const AttentionArgs& args, const float* weights, const float* totals);
 

@@ -96,4 +96,14 @@ __device__ __forceinline__ float add_block(bool first, float total, float block)
     return first ? block : total + block;
 }
 
+// The largest value of `lanes` neighbours in a warp, 32 or a smaller power of two, for each of
+// them. A maximum has no order: they may meet as they like. All 32 lanes call it.
+__device__ __forceinline__ float largest_of(float value, int lanes) {
+    for (int step = lanes / 2; step > 0; step /= 2) {
+        const float other = __shfl_xor_sync(0xffffffffu, value, step);
+        value = other > value ? other : value;
+    }
+    return value;
+}
+
 }  // namespace kvlab::KVLAB_KERNELS

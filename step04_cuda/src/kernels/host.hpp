@@ -23,5 +23,23 @@ inline unsigned component_threads(const AttentionArgs& args) {
     return std::min(static_cast<unsigned>(args.head_dim), kThreads);
 }
 
+// Room for what all tiles leave of all rows.
+inline TileParts tile_parts(const AttentionArgs& args, Scratch& scratch) {
+    const Index rows = Index{args.kv_heads} * args.tokens * args.group;
+    const int stride = (args.tiles + 7) / 8 * 8;
+    float* const totals =
+        scratch.floats(rows * (2 * stride + Index{args.tiles} * args.head_dim));
+    float* const maxima = totals + rows * stride;
+    return {.sums = maxima + rows * stride,
+            .totals = totals,
+            .maxima = maxima,
+            .tiles = args.tiles,
+            .stride = stride};
+}
+
+// The rungs that later ones of attention leave to what they do not take.
+void launch_attention_fused(const AttentionArgs& args, unsigned threads, Scratch& scratch);
+void launch_attention_split(const AttentionArgs& args, unsigned threads, Scratch& scratch);
+
 }  // namespace kvlab::kernels
 #endif

@@ -28,6 +28,25 @@ constexpr int tile_bytes(int rows, int head_dim) {
            4;
 }
 
+constexpr int kWide = 4;                    // floats of one load of 16 bytes
+constexpr int kWideStride = kTile + kWide;  // floats from row to row where such loads read
+constexpr int kVectorThreads = 128;         // of a block that has one tile
+
+// Bytes of dynamic shared memory for attention_piece.cuh.
+constexpr int piece_bytes(int rows, int head_dim) {
+    return (kTile * kWideStride + (rows + 1) / 2 * 2 * (head_dim + kWideStride)) * 4;
+}
+
+constexpr int kMostFlashRows = 64;  // of one block of attention_6_async.cu
+constexpr int kThreadsPerRow = 4;   // there
+
+// Bytes of dynamic shared memory for attention_6_async.cu: two pieces of a tile, the queries'
+// pieces, the weights.
+constexpr int flash_bytes(int rows, int head_dim) {
+    const int pieces = (head_dim + kSumBlock - 1) / kSumBlock;
+    return (2 * kTile + (pieces + 1) * rows) * kSumBlock * 4;
+}
+
 // Bytes for a padded row of row_sums.cuh and its blocks' sums.
 constexpr int row_bytes(int width) {
     return (width + (width - 1) / kSumBlock + (width + kSumBlock - 1) / kSumBlock) * 4;

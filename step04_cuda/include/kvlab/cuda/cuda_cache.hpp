@@ -21,6 +21,10 @@ namespace kvlab {
 class TokenPass;
 struct TokenRung;
 
+// The rung of attention for `rows` (tokens times query heads of a KV head) that look at `tiles`
+// tiles of 64 slots.
+const AttentionRung& suited_attention(Index rows, Index tiles);
+
 class CudaCache final : public SteppedStore {
 public:
     // Room for `capacity` tokens. `attention` null: what suits each step. Throws Error unless
@@ -72,8 +76,7 @@ private:
     const AttentionRung& rung_for(Index tokens) const;
 
     // Fixed at construction.
-    const AttentionRung* attention_;  // null: one of these two
-    const AttentionRung &fused_, &split_;
+    const AttentionRung* attention_;              // null: what suits
     std::vector<std::unique_ptr<Layer>> layers_;  // [L]
     Scratch scratch_;
     std::unique_ptr<TokenPass> token_pass_;

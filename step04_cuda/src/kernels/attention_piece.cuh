@@ -1,0 +1,125 @@
+// attention_piece.cuh - chapter 4: one tile of 64 slots for up to 16 rows, as
+// attention_tile.cuh has it, by 128 threads that load four numbers at a time and have many
+// loads under way.
+//
+// head_dim is a multiple of four; then each slot begins at a multiple of 16 bytes.
+#pragma once
+
+#include "attention_tile.cuh"
+
+namespace kvlab::KVLAB_KERNELS {
+
+// A piece: 64 slots of up to 64 components, of keys or of values. 16 threads load what is of
+// one slot, so 128 threads load 8 slots at a time, and each thread has 8 loads.
+constexpr int kColumns = kSumBlock / kWide;
+constexpr int kSlotsAtOnce = kVectorThreads / kColumns;
+constexpr int kLoads = kTile / kSlotsAtOnce;
+
+// What the block keeps in dynamic shared memory: sizes.hpp counts it. In rows of 68 floats,
+// eight threads that read four numbers of eight slots ask all 32 banks.
+struct PieceScratch {
+    float* tile;     // [64][68]
+    float* weights;  // [rows][68]: scores, then weights
+    float* queries;  // [rows][D]; the number of rows is made even, by a row of zeros
+};
+
+__device__ __forceinline__ PieceScratch piece_scratch(float* shared, int rows) {
+    float* const weights = shared + kTile * kWideStride;
+    return {shared, weights, weights + (rows + 1) / 2 * 2 * kWideStride};
+}
+
+// `from` is the first slot's first component of `count`. What lies behind the last slot or
+// component is not there to be read: a thread whose share it is reads what is last once more,
+// which costs less than a branch in front of each load.
+// ANCHOR: load
+__device__ __forceinline__ void load_piece(
+    const float* from, int head_dim, int count, int slots, float4 (&piece)[kLoads]) {
+    const int first = threadIdx.x / kColumns;
+    from += smaller(threadIdx.x % kColumns * kWide, count - kWide);
+#pragma unroll
+    for (int j = 0; j < kLoads; ++j)
+        piece[j] = four_of(from + smaller(first + j * kSlotsAtOnce, slots - 1) * head_dim);
+}
+
+__device__ __forceinline__ void store_piece(const float4 (&piece)[kLoads], float* tile) {
+    const int i = threadIdx.x % kColumns * kWide, first = threadIdx.x / kColumns;
+#pragma unroll
+    for (int j = 0; j < kLoads; ++j)
+        *reinterpret_cast<float4*>(tile + (first + j * kSlotsAtOnce) * kWideStride + i) =
+            piece[j];
+}
+
+// ANCHOR_END: load
+
+// The rows' queries, [T, Hq, D] in global memory. The next barrier makes them visible.
+__device__ __forceinline__ void copy_rows(const PieceScratch& scratch,
+                                          const TileRows& rows,
+                                          const ConstRows& q,
+                                          int kv_head,
+                                          int head_dim) {
+    for (int r = 0; r < (rows.count + 1) / 2 * 2; ++r) {
+        const float* query =
+            row(q, r / rows.group) + (kv_head * rows.group + r % rows.group) * head_dim;
+        for (int i = threadIdx.x; i < head_dim; i += kVectorThreads)
+            scratch.queries[r * head_dim + i] = r < rows.count ? query[i] : 0.0f;
+    }
+}
+
+// Adds the chain of components [begin, begin + count) to the scores. A thread has one slot and
+// two rows: three reads of four numbers for eight fma.
+__device__ __forceinline__ void add_scores(
+    const PieceScratch& scratch, int rows, int head_dim, int begin, int count) {
+    const int s = threadIdx.x % kTile;
+    for (int r = threadIdx.x / kTile * 2; r < rows; r += kVectorThreads / kTile * 2) {
+        const float* query = scratch.queries + r * head_dim + begin;
+        float low = 0.0f, high = 0.0f;
+#pragma unroll 2  // more would spill
+        for (int i = 0; i < count; i += kWide) {
+            const float4 key = four_of(scratch.tile + s * kWideStride + i);
+            low = dot(four_of(query + i), key, low);
+            high = dot(four_of(query + head_dim + i), key, high);
+        }
+        float* mine = scratch.weights + r * kWideStride + s;
+        mine[0] = begin == 0 ? low : mine[0] + low;
+        mine[kWideStride] = begin == 0 ? high : mine[kWideStride] + high;
+    }
+}
+
+// Each row's scores to weights, by a warp; maxima[r * stride] is the largest exponent.
+__device__ __forceinline__ void softmax_rows(
+    const PieceScratch& scratch, const TileRows& rows, int tile, float* maxima, int stride) {
+    for (int r = threadIdx.x / 32; r < rows.count; r += kVectorThreads / 32) {
+        const int visible = rows.visible(r, tile);
+        if (visible <= 0) continue;
+        const float maximum = softmax_tile(scratch.weights + r * kWideStride, 1, visible);
+        if (threadIdx.x % 32 == 0) maxima[r * stride] = maximum;
+    }
+}
+
+// Calls use(r, i, sum, total) for each row that sees a slot of the tile and each of the piece's
+// components i: the weighted sum, and the sum of the weights. That is a second chain beside
+// the first, so it takes no time of its own.
+template <class Use>
+__device__ __forceinline__ void weigh_values(
+    const PieceScratch& scratch, const TileRows& rows, int tile, int count, Use use) {
+    const int i = threadIdx.x % kTile;
+    if (i >= count) return;
+    for (int r = threadIdx.x / kTile; r < rows.count; r += kVectorThreads / kTile) {
+        const int visible = rows.visible(r, tile);
+        float sum = 0.0f, total = 0.0f;
+#pragma unroll 2
+        for (int s = 0; s < visible; s += kWide) {
+            const float4 four = four_of(scratch.weights + r * kWideStride + s);
+            const float weights[kWide] = {four.x, four.y, four.z, four.w};
+#pragma unroll
+            for (int j = 0; j < kWide; ++j) {
+                const float value = scratch.tile[(s + j) * kWideStride + i];
+                if (s + j < visible) sum = fmaf(weights[j], value, sum);
+                if (s + j < visible) total = total + weights[j];
+            }
+        }
+        if (visible > 0) use(r, i, sum, total);
+    }
+}
+
+}  // namespace kvlab::KVLAB_KERNELS
