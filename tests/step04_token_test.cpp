@@ -84,7 +84,7 @@ struct Rig {
 };
 
 Config odd_config() {
-    Config c = small_config(6, 2, 22);  // groups of 3, heads that are no multiple of 4
+    Config c = small_config(6, 2, 20);  // groups of 3; a warp's inputs are of several heads
     c.rope_dim = 12;                    // the rest of a head is not rotated
     c.tied_output = true;
     c.layers = 3;
@@ -252,6 +252,37 @@ TEST_CASE("4.8 token: a sequence may be cut back and forked and goes on with the
     CHECK(logits_of(cache, 8) == second);
 }
 
+TEST_CASE("4.8 token: a cache that goes from model to model and from way to way") {
+    const auto source = make_synthetic(tiny_config(), 42),
+               second = make_synthetic(tiny_config(), 43);
+    Rig rig(*source), other(*second);
+    CudaCache cache(rig.decoder.kv_shape(), 8);
+    const auto logits_of = [&](const Rig& of, const TokenRung& rung) {
+        cache.begin(1);
+        std::vector<float> logits(256);
+        of.engine->download(cache.token_pass(*of.model, rung).forward(7), logits);
+        cache.abandon();
+        return checksum(logits);
+    };
+    const std::vector<Token> seven = {7};
+    const std::uint64_t of_first = on_cpu(*source, seven, 1).logits,
+                        of_second = on_cpu(*second, seven, 1).logits;
+    CHECK(of_first != of_second);
+    for (const TokenRung* rung : passes()) {
+        CAPTURE(std::string(rung->name));
+        CHECK(logits_of(rig, *rung) == of_first);
+        CHECK(logits_of(other, *rung) == of_second);
+        CHECK(logits_of(rig, *rung) == of_first);
+    }
+    // The same pass as long as nothing changes; another one for another way.
+    const TokenRung &fused = *passes().front(), &last = *passes().back();
+    TokenPass* const pass = &cache.token_pass(*rig.model, fused);
+    CHECK(pass == &cache.token_pass(*rig.model, fused));
+    CHECK(pass->serves(*rig.model, fused));
+    CHECK_FALSE(pass->serves(*rig.model, last));
+    CHECK_FALSE(pass->serves(*other.model, fused));
+}
+
 TEST_CASE("4.8 token: what a pass refuses") {
     const auto source = make_synthetic(tiny_config(), 42);
     Rig rig(*source);
@@ -284,6 +315,10 @@ TEST_CASE("4.8 token: what a pass refuses") {
     const Rig many_rig(*many_heads);
     CHECK(TokenPass::why_not(*many_rig.model) ==
           "at most 16 query heads to a KV head, found 17");
+    const auto odd_heads = make_synthetic(small_config(4, 2, 18), 1);
+    const Rig odd_rig(*odd_heads);
+    CHECK(TokenPass::why_not(*odd_rig.model) ==
+          "only heads of a multiple of 4 numbers, found 18");
     KernelChoice rows;
     rows.linear = &find_rung(linear_rungs(), "naive");
     const auto naive = make_cuda_engine(rows);

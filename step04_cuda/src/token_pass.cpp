@@ -60,9 +60,9 @@ struct TokenPass::State {
         return arrays.back()->get();
     }
 
-    float* sums(const char* name, const kernels::Weights& w) {
-        return floats(name,
-                      Index{kernels::chains_of(w.depth)} * kernels::sums_stride(w.outputs));
+    kernels::ChainSums sums(const char* name, const kernels::Weights& w) {
+        const int chains = kernels::chains_of(w.depth);
+        return {floats(name, Index{chains} * w.outputs), chains, 1, w.outputs};
     }
 
     void add_layers(const Model& model, CudaCache& cache);
@@ -87,6 +87,7 @@ TokenPass::State::State(const Model& model, CudaCache& cache)
     add_layers(model, cache);
     add_rope(model.rope, cache.capacity());
     const kernels::TokenLayer& layer = layers.front();
+    const int tiles = kernels::tiles_of(to_int(cache.capacity()));
     args.embedding = device_matrix(*model.embedding).weights();
     args.output = device_matrix(model.output_matrix()).weights();
     args.final_norm = model.final_norm.weight->data();
@@ -95,9 +96,9 @@ TokenPass::State::State(const Model& model, CudaCache& cache)
     args.x = floats("x", c.dim);
     args.x_after = floats("x after attention", c.dim);
     args.qkv_sums = sums("sums of q, k, v", layer.qkv);
-    args.parts =
-        floats("parts of tiles",
-               c.heads * kernels::tiles_of(to_int(cache.capacity())) * (c.head_dim + 2));
+    args.parts = kernels::tile_parts(
+        floats("parts of tiles", kernels::parts_floats(c.heads, tiles, c.head_dim)), c.heads,
+        tiles);
     args.out_sums = sums("sums of the output projection", layer.out);
     args.gate_up_sums = sums("sums of gate and up", layer.gate_up);
     args.down_sums = sums("sums of the down projection", layer.down);
@@ -161,6 +162,9 @@ std::string TokenPass::why_not(const Model& model) {
     if (c.group() > kernels::kMostTileRows)
         return concat("at most ", kernels::kMostTileRows, " query heads to a KV head, found ",
                       c.group());
+    if (c.head_dim % kernels::kWide != 0)
+        return concat("only heads of a multiple of ", kernels::kWide, " numbers, found ",
+                      c.head_dim);
     if (device_matrix(*model.embedding).layout() != MatrixLayout::panels)
         return "only weights in panels";
     if (kernels::slots_for(c.dim) == 0 ||

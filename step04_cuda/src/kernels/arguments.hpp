@@ -135,6 +135,21 @@ struct TileParts {
     int tiles, stride;
 };
 
+inline int parts_stride(int tiles) {
+    return (tiles + 7) / 8 * 8;
+}
+
+// Floats that they take.
+inline long long parts_floats(long long rows, int tiles, long long head_dim) {
+    return rows * (2 * parts_stride(tiles) + tiles * head_dim);
+}
+
+// They lie in memory one after the other.
+inline TileParts tile_parts(float* memory, long long rows, int tiles) {
+    const int stride = parts_stride(tiles);
+    return {memory + 2 * rows * stride, memory, memory + rows * stride, tiles, stride};
+}
+
 // The last of three kernels that two ladders' rungs share: out of the weights and their sums.
 void launch_values(const AttentionArgs& args, const float* weights, const float* totals);
 

@@ -25,16 +25,9 @@ inline unsigned component_threads(const AttentionArgs& args) {
 
 // Room for what all tiles leave of all rows.
 inline TileParts tile_parts(const AttentionArgs& args, Scratch& scratch) {
-    const Index rows = Index{args.kv_heads} * args.tokens * args.group;
-    const int stride = (args.tiles + 7) / 8 * 8;
-    float* const totals =
-        scratch.floats(rows * (2 * stride + Index{args.tiles} * args.head_dim));
-    float* const maxima = totals + rows * stride;
-    return {.sums = maxima + rows * stride,
-            .totals = totals,
-            .maxima = maxima,
-            .tiles = args.tiles,
-            .stride = stride};
+    const long long rows = Index{args.kv_heads} * args.tokens * args.group;
+    return tile_parts(scratch.floats(parts_floats(rows, args.tiles, args.head_dim)), rows,
+                      args.tiles);
 }
 
 // The rungs that later ones of attention leave to what they do not take.

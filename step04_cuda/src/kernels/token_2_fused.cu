@@ -18,7 +18,7 @@ namespace kvlab::KVLAB_KERNELS {
 __global__ void token_attention_in(TokenArgs args, TokenLayer layer, int first_layer) {
     KVLAB_DYNAMIC_SHARED(float, shared);
     const TokenShared mine = token_shared(shared, args.slots);
-    const Walk walk(layer.qkv, args.slots, mine.rings);
+    Walk walk(layer.qkv, args.slots, mine.rings);
     walk.prefetch();
     attention_in(args, layer, first_layer != 0, mine, walk);
 }
@@ -33,7 +33,7 @@ __global__ void token_attend(TokenArgs args, TokenLayer layer) {
 __global__ void token_attention_out(TokenArgs args, TokenLayer layer) {
     KVLAB_DYNAMIC_SHARED(float, shared);
     const TokenShared mine = token_shared(shared, args.slots);
-    const Walk walk(layer.out, args.slots, mine.rings);
+    Walk walk(layer.out, args.slots, mine.rings);
     walk.prefetch();
     attention_out(args, mine, walk);
 }
@@ -41,7 +41,7 @@ __global__ void token_attention_out(TokenArgs args, TokenLayer layer) {
 __global__ void token_feed_forward_in(TokenArgs args, TokenLayer layer) {
     KVLAB_DYNAMIC_SHARED(float, shared);
     const TokenShared mine = token_shared(shared, args.slots);
-    const Walk walk(layer.gate_up, args.slots, mine.rings);
+    Walk walk(layer.gate_up, args.slots, mine.rings);
     walk.prefetch();
     feed_forward_in(args, layer, mine, walk);
 }
@@ -49,17 +49,17 @@ __global__ void token_feed_forward_in(TokenArgs args, TokenLayer layer) {
 __global__ void token_feed_forward_out(TokenArgs args, TokenLayer layer) {
     KVLAB_DYNAMIC_SHARED(float, shared);
     const TokenShared mine = token_shared(shared, args.slots);
-    const Walk walk(layer.down, args.slots, mine.rings);
+    Walk walk(layer.down, args.slots, mine.rings);
     walk.prefetch();
-    feed_forward_out(args, layer, mine, walk);
+    feed_forward_out(args, mine, walk);
 }
 
-__global__ void token_output(TokenArgs args, TokenLayer last) {
+__global__ void token_output(TokenArgs args) {
     KVLAB_DYNAMIC_SHARED(float, shared);
     const TokenShared mine = token_shared(shared, args.slots);
-    const Walk walk(args.output, args.slots, mine.rings);
+    Walk walk(args.output, args.slots, mine.rings);
     walk.prefetch();
-    output(args, last, mine, walk);
+    output(args, mine, walk);
 }
 
 __global__ void token_choose(TokenArgs args) {
@@ -104,7 +104,7 @@ void launch_one_token(const TokenLaunch& token) {
         phase(token_feed_forward_in, chain_items(layer.gate_up), layer);
         phase(token_feed_forward_out, chain_items(layer.down), layer);
     }
-    phase(token_output, chain_items(args.output), token.layers[token.n_layers - 1]);
+    phase(token_output, chain_items(args.output));
     const unsigned chose = phase(token_choose, groups(args.vocab, kTokenThreads));
     if (token.choose) launch(token_next, 1, kWarp, 0, args, static_cast<int>(chose));
 }

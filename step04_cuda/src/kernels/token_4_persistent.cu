@@ -23,7 +23,7 @@ __global__ void token_persistent(
     const cooperative_groups::grid_group grid = cooperative_groups::this_grid();
     const auto start = [&](const Weights& w) {
         __syncthreads();  // nobody uses the shared memory any more
-        const Walk walk(w, args.slots, mine.rings);
+        Walk walk(w, args.slots, mine.rings);
         walk.prefetch();
         grid.sync();
         return walk;
@@ -31,14 +31,19 @@ __global__ void token_persistent(
     for (int token = 0; token < tokens; ++token) {
         for (int l = 0; l < n_layers; ++l) {
             const TokenLayer& layer = layers[l];
-            attention_in(args, layer, l == 0, mine, start(layer.qkv));
+            Walk to_qkv = start(layer.qkv);
+            attention_in(args, layer, l == 0, mine, to_qkv);
             grid.sync();
             attend(args, layer, shared);
-            attention_out(args, mine, start(layer.out));
-            feed_forward_in(args, layer, mine, start(layer.gate_up));
-            feed_forward_out(args, layer, mine, start(layer.down));
+            Walk to_out = start(layer.out);
+            attention_out(args, mine, to_out);
+            Walk to_gate_up = start(layer.gate_up);
+            feed_forward_in(args, layer, mine, to_gate_up);
+            Walk to_down = start(layer.down);
+            feed_forward_out(args, mine, to_down);
         }
-        output(args, layers[n_layers - 1], mine, start(args.output));
+        Walk to_output = start(args.output);
+        output(args, mine, to_output);
         grid.sync();
         choose(args);
         if (choose_next == 0) continue;

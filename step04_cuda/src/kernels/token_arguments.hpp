@@ -12,18 +12,14 @@ constexpr int kTokenThreads = 256;  // of every block
 constexpr int kTokenWarps = kTokenThreads / kWarp;
 constexpr int kStageBytes = 2176;  // the largest stage: Q8_0's group of 32 inputs
 
-// Chains of a product's sums, and floats from one chain's sums to the next one's.
+// Chains of a product's sums.
 KVLAB_BOTH_SIDES constexpr int chains_of(int depth) {
     return (depth + kSumBlock - 1) / kSumBlock;
 }
 
-KVLAB_BOTH_SIDES constexpr int sums_stride(int outputs) {
-    return (outputs + kPanel - 1) / kPanel * kPanel;
-}
-
 // Items of a product: a panel and a chain each.
 KVLAB_BOTH_SIDES constexpr int chain_items(const Weights& w) {
-    return sums_stride(w.outputs) / kPanel * chains_of(w.depth);
+    return (w.outputs + kPanel - 1) / kPanel * chains_of(w.depth);
 }
 
 KVLAB_BOTH_SIDES constexpr int tiles_of(int slots) {
@@ -63,12 +59,12 @@ struct TokenArgs {
     int* tokens;     // those that were chosen, one after the other
     float* x;        // [C] the residual stream before a layer's attention
     float* x_after;  // [C] and after it
-    float* qkv_sums;
-    float* parts;  // [Hkv, tiles of the capacity, group, D + 2], as attention_parts leaves them
-    float* out_sums;
-    float* gate_up_sums;
-    float* down_sums;
-    float* output_sums;
+    ChainSums qkv_sums;
+    TileParts parts;  // of the tiles of the whole capacity; row = query head
+    ChainSums out_sums;
+    ChainSums gate_up_sums;
+    ChainSums down_sums;
+    ChainSums output_sums;
     float* logits;       // [V]
     float* best_values;  // [blocks] the largest logit that a block has seen, and whose it is
     int* best_tokens;

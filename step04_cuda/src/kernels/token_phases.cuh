@@ -16,6 +16,7 @@
 // cache, and saves a launch.
 #pragma once
 
+#include "attention_combine.cuh"
 #include "attention_tile.cuh"
 #include "rope.cuh"
 #include "row_sums.cuh"
@@ -55,11 +56,10 @@ __device__ __forceinline__ void keep(const TokenShared& shared,
 __device__ __forceinline__ void add_product(const TokenArgs& args,
                                             const TokenShared& shared,
                                             const float* before,
-                                            const float* sums,
-                                            const Weights& w,
+                                            const ChainSums& sums,
                                             float* copy) {
     for (int i = threadIdx.x; i < args.dim; i += blockDim.x)
-        keep(shared, copy, i, before[i] + sum_chains(sums, w, i));
+        keep(shared, copy, i, before[i] + total_of_chains(sums, 0, i, nullptr));
 }
 
 // RMSNorm's factor of the row in shared memory.
@@ -73,12 +73,12 @@ __device__ __forceinline__ float norm_factor(const TokenArgs& args, const TokenS
 // Sums of a product with the normed row.
 __device__ __forceinline__ void normed_products(const TokenArgs& args,
                                                 const TokenShared& shared,
-                                                const Walk& walk,
-                                                const float* weight,
-                                                float* sums) {
+                                                Walk& walk,
+                                                const float* norm,
+                                                const ChainSums& sums) {
     const float factor = norm_factor(args, shared);
     products(walk, my_inputs(shared), sums,
-             [&](int k) { return shared.row[padded(k)] * factor * weight[k]; });
+             [&](int k) { return shared.row[padded(k)] * factor * norm[k]; });
 }
 
 // ANCHOR: attention_in
@@ -99,45 +99,37 @@ __device__ __forceinline__ void attention_in(const TokenArgs& args,
                                              const TokenLayer& layer,
                                              bool first_layer,
                                              const TokenShared& shared,
-                                             const Walk& walk) {
+                                             Walk& walk) {
     if (first_layer)
         embed(args, shared);
     else
-        add_product(args, shared, args.x_after, args.down_sums, layer.down, args.x);
+        add_product(args, shared, args.x_after, args.down_sums, args.x);
     normed_products(args, shared, walk, layer.attention_norm, args.qkv_sums);
 }
 
 // ANCHOR_END: attention_in
 
 // Pair i of the head whose numbers are the outputs from `first` on, rotated.
-__device__ __forceinline__ float2 pair_of(const TokenArgs& args,
-                                          const TokenLayer& layer,
-                                          int position,
-                                          int first,
-                                          int i,
-                                          float factor) {
+__device__ __forceinline__ float2
+pair_of(const TokenArgs& args, int position, int first, int i, float factor) {
     const bool alone = 2 * i + 1 == args.head_dim;
-    const float2 x =
-        make_float2(sum_chains(args.qkv_sums, layer.qkv, first + 2 * i),
-                    alone ? 0.0f : sum_chains(args.qkv_sums, layer.qkv, first + 2 * i + 1));
+    const float2 x = make_float2(
+        total_of_chains(args.qkv_sums, 0, first + 2 * i, nullptr),
+        alone ? 0.0f : total_of_chains(args.qkv_sums, 0, first + 2 * i + 1, nullptr));
     const long long at = static_cast<long long>(position) * (args.rope_dim / 2);
     return rotated_pair(x, i, args.head_dim, args.rope_dim, args.cosines + at, args.sines + at,
                         factor);
 }
 
 // The group's queries to shared memory, and zeros up to the next multiple of four rows.
-__device__ __forceinline__ void take_queries(const TokenArgs& args,
-                                             const TokenLayer& layer,
-                                             int kv_head,
-                                             int position,
-                                             const TileRows& rows,
-                                             float* queries) {
+__device__ __forceinline__ void take_queries(
+    const TokenArgs& args, int kv_head, int position, const TileRows& rows, float* queries) {
     const int D = args.head_dim, pairs = (D + 1) / 2;
     for (int p = threadIdx.x; p < rows.fours() * kFour * pairs; p += blockDim.x) {
         const int r = p / pairs, i = p % pairs;
         const float2 two =
             r < rows.count
-                ? pair_of(args, layer, position, (kv_head * args.group + r) * D, i, args.scale)
+                ? pair_of(args, position, (kv_head * args.group + r) * D, i, args.scale)
                 : make_float2(0.0f, 0.0f);
         queries[2 * i * kMostTileRows + r] = two.x;
         if (2 * i + 1 < D) queries[(2 * i + 1) * kMostTileRows + r] = two.y;
@@ -152,19 +144,13 @@ __device__ __forceinline__ void append_token(const TokenArgs& args,
     const int D = args.head_dim;
     const long long slot = (static_cast<long long>(kv_head) * args.capacity + position) * D;
     for (int i = threadIdx.x; i < (D + 1) / 2; i += blockDim.x) {
-        const float2 two = pair_of(args, layer, position, (args.heads + kv_head) * D, i, 1.0f);
+        const float2 two = pair_of(args, position, (args.heads + kv_head) * D, i, 1.0f);
         layer.keys[slot + 2 * i] = two.x;
         if (2 * i + 1 < D) layer.keys[slot + 2 * i + 1] = two.y;
     }
     for (int i = threadIdx.x; i < D; i += blockDim.x)
-        layer.values[slot + i] = sum_chains(args.qkv_sums, layer.qkv,
-                                            (args.heads + args.kv_heads + kv_head) * D + i);
-}
-
-// Floats of one row's part of a tile: its weighted values, its total, its maximum.
-__device__ __forceinline__ float* part_of(const TokenArgs& args, int kv_head, int tile, int r) {
-    const long long tiles = tiles_of(args.capacity);
-    return args.parts + ((kv_head * tiles + tile) * args.group + r) * (args.head_dim + 2);
+        layer.values[slot + i] = total_of_chains(
+            args.qkv_sums, 0, (args.heads + args.kv_heads + kv_head) * D + i, nullptr);
 }
 
 // ANCHOR: attend
@@ -182,70 +168,70 @@ __device__ __forceinline__ void attend(const TokenArgs& args,
         const long long at = (static_cast<long long>(kv_head) * args.capacity +
                               static_cast<long long>(tile) * kTile) *
                              D;
-        take_queries(args, layer, kv_head, position, rows, scratch.queries);
+        take_queries(args, kv_head, position, rows, scratch.queries);
         if (tile == tiles - 1) append_token(args, layer, kv_head, position);
         __syncthreads();
         weigh_tile(scratch, rows, tile, slots, layer.keys + at, D, maximum);
+        // Query heads of one KV head follow one another: row 0 is this one.
+        const long long first = static_cast<long long>(kv_head) * args.group;
         if (const int r = threadIdx.x; r < rows.count) {
-            float* part = part_of(args, kv_head, tile, r);
-            part[D] = total_of(scratch, r, slots);
-            part[D + 1] = maximum[r];
+            args.parts.totals[(first + r) * args.parts.stride + tile] =
+                total_of(scratch, r, slots);
+            args.parts.maxima[(first + r) * args.parts.stride + tile] = maximum[r];
         }
+        float* const sums = args.parts.sums + (first * args.parts.tiles + tile) * D;
         sum_values(scratch, rows, tile, slots, layer.values + at, D,
-                   [&](int r, int i, float sum) { part_of(args, kv_head, tile, r)[i] = sum; });
+                   [&](int r, int i, float sum) {
+                       sums[static_cast<long long>(r) * args.parts.tiles * D + i] = sum;
+                   });
     }
 }
 
 // ANCHOR_END: attend
 
-// Component i of query head h, out of the parts of all tiles in slot order.
-__device__ __forceinline__ float attended(const TokenArgs& args, int tiles, int h, int i) {
-    const int D = args.head_dim;
-    float sum = 0.0f, total = 0.0f, maximum = 0.0f;
-    for (int tile = 0; tile < tiles; ++tile) {
-        const float* part = part_of(args, h / args.group, tile, h % args.group);
-        const float before = tile == 0 ? part[D + 1] : maximum;
-        maximum = part[D + 1] > before ? part[D + 1] : before;
-        const float old_factor = pow2(before - maximum);
-        const float new_factor = pow2(part[D + 1] - maximum);
-        total = tile == 0 ? part[D] : total * old_factor + part[D] * new_factor;
-        sum = tile == 0 ? part[i] : sum * old_factor + part[i] * new_factor;
+// Number k of attention's output, [Hq, D]. A warp combines one head at a time; where a head
+// ends between two of its lanes, it does so for both.
+__device__ __forceinline__ float attended(const TokenArgs& args, int tiles, int k) {
+    const int D = args.head_dim, mine = k / D;
+    const int first = __shfl_sync(0xffffffffu, mine, 0);
+    const int last = __shfl_sync(0xffffffffu, mine, kWarp - 1);
+    float found = 0.0f;
+    for (int head = first; head <= last; ++head) {
+        const float answer = combined(args.parts, head, tiles, D, k % D);
+        if (head == mine) found = answer;
     }
-    return sum / total;
+    return found;
 }
 
 __device__ __forceinline__ void attention_out(const TokenArgs& args,
                                               const TokenShared& shared,
-                                              const Walk& walk) {
-    const int tiles = tiles_of(args.state->position + 1), D = args.head_dim;
+                                              Walk& walk) {
+    const int tiles = tiles_of(args.state->position + 1);
     products(walk, my_inputs(shared), args.out_sums,
-             [&](int k) { return attended(args, tiles, k / D, k % D); });
+             [&](int k) { return attended(args, tiles, k); });
 }
 
 __device__ __forceinline__ void feed_forward_in(const TokenArgs& args,
                                                 const TokenLayer& layer,
                                                 const TokenShared& shared,
-                                                const Walk& walk) {
-    add_product(args, shared, args.x, args.out_sums, layer.out, args.x_after);
+                                                Walk& walk) {
+    add_product(args, shared, args.x, args.out_sums, args.x_after);
     normed_products(args, shared, walk, layer.ffn_norm, args.gate_up_sums);
 }
 
 __device__ __forceinline__ void feed_forward_out(const TokenArgs& args,
-                                                 const TokenLayer& layer,
                                                  const TokenShared& shared,
-                                                 const Walk& walk) {
+                                                 Walk& walk) {
     products(walk, my_inputs(shared), args.down_sums, [&](int k) {
-        return silu(sum_chains(args.gate_up_sums, layer.gate_up, k)) *
-               sum_chains(args.gate_up_sums, layer.gate_up, args.ffn + k);
+        return silu(total_of_chains(args.gate_up_sums, 0, k, nullptr)) *
+               total_of_chains(args.gate_up_sums, 0, args.ffn + k, nullptr);
     });
 }
 
-// `last` is the last layer.
 __device__ __forceinline__ void output(const TokenArgs& args,
-                                       const TokenLayer& last,
                                        const TokenShared& shared,
-                                       const Walk& walk) {
-    add_product(args, shared, args.x_after, args.down_sums, last.down, args.x);
+                                       Walk& walk) {
+    add_product(args, shared, args.x_after, args.down_sums, args.x);
     normed_products(args, shared, walk, args.final_norm, args.output_sums);
 }
 
@@ -280,7 +266,7 @@ __device__ __forceinline__ void choose(const TokenArgs& args) {
     Best best = {0.0f, -1};
     for (int n = blockIdx.x * blockDim.x + threadIdx.x; n < args.vocab;
          n += gridDim.x * blockDim.x) {
-        const float logit = sum_chains(args.output_sums, args.output, n);
+        const float logit = total_of_chains(args.output_sums, 0, n, nullptr);
         args.logits[n] = logit;
         best.meet(logit, n);
     }
