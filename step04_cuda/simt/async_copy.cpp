@@ -130,21 +130,21 @@ void Machine::check_in_flight(const Region& region,
         const auto found = words.find(at);
         if (found == words.end()) continue;
         const WordInFlight& word = found->second;
-        const std::string whose = concat(
-            "a copy that thread ", position(word.thread), region.shared ? "" : " of block ",
-            region.shared ? "" : triple(word.block), " has started and not waited for");
+        const std::string of_block = region.shared ? "" : " of block " + triple(word.block);
         const char* verb = kind == Access::read    ? "reads "
                            : kind == Access::write ? "writes "
                                                    : "updates ";
-        throw Finding{FaultKind::copy_in_flight,
-                      concat(verb, bytes, bytes == 1 ? " byte" : " bytes", " at ",
-                             region.describe(address), ", which ", whose, ", ",
-                             region.shared ? "will write" : "may still read"),
-                      region.name,
-                      current,
-                      pc,
-                      word.pc,
-                      thread().calls};
+        throw Finding{
+            FaultKind::copy_in_flight,
+            concat(verb, bytes, bytes == 1 ? " byte" : " bytes", " at ",
+                   region.describe(address), ", which a copy that thread ",
+                   position(word.thread), of_block, " has started and not waited for ",
+                   region.shared ? "will write" : "may still read"),
+            region.name,
+            current,
+            pc,
+            word.pc,
+            thread().calls};
     }
 }
 

@@ -53,7 +53,7 @@ struct Thread {
     // The calls under way, by return address; known for checked kernels only.
     std::vector<const void*> calls;
     std::vector<std::uint64_t> paths;
-    // The warp call in which it waits, then its result.
+    // The call in which it waits, then its result; of a barrier `bits` alone.
     WarpCall call{};
     unsigned mask = 0;
     std::uint64_t bits = 0;
@@ -103,7 +103,7 @@ public:
     void run(const LaunchShape& shape, const void* function, const std::function<void()>& body);
 
     // What kernels' threads call.
-    void barrier(const void* pc);
+    unsigned barrier(bool yes, const void* pc);
     void grid_barrier(const void* pc);
     void async_copy(const AsyncCopy& copy);
     void async_commit();
