@@ -91,6 +91,7 @@ TEST_CASE("simt async: each misuse of a copy is reported with its line") {
         {copies_twelve_bytes, kCopies, FaultKind::wrong_copy, "", 1, 32},
         {more_zeros_than_bytes, kCopies, FaultKind::wrong_copy, "", 1, 32},
         {source_misaligned, kCopies, FaultKind::misaligned, "in", 1, 32},
+        {zeros_do_not_align, kCopies, FaultKind::misaligned, "in", 1, 32},
         {target_misaligned, kCopies, FaultKind::misaligned, "row", 1, 32},
         {copies_to_global, kCopies, FaultKind::wrong_copy, "out", 1, 32},
         {copies_from_shared, kCopies, FaultKind::wrong_copy, "row", 1, 32},
@@ -125,7 +126,7 @@ TEST_CASE("simt async: reports say whose copy it is") {
     CHECK(said(returns_with_a_copy) ==
           "returns while its copy of 4 bytes is in flight: no wait covers it");
     CHECK(said(copies_twelve_bytes) == "copies 12 bytes, expected 4, 8 or 16");
-    CHECK(said(copies_to_global) == "copies to global memory, expected shared memory");
+    CHECK(said(copies_to_global) == "copies 4 bytes to global memory, expected shared memory");
 }
 
 TEST_SUITE_END();

@@ -216,8 +216,7 @@ private:
     // The first interval of the launch, or since its last grid barrier, before which everything
     // is ordered; of the block's part of it; and of the block, in the launch.
     std::uint32_t launch_begin_ = 1, block_begin_ = 1, block_first_ = 1, interval_ = 0;
-    // First interval of each block since launch_begin_, to say which one an earlier access was
-    // in.
+    // First interval of each block since launch_begin_: which one an earlier access was in.
     std::vector<std::pair<std::uint32_t, uint3>> block_intervals_;
 };
 

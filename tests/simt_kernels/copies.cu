@@ -141,6 +141,14 @@ __global__ void source_misaligned(const float* in, float*, int*, int) {
     __pipeline_wait_prior(0);
 }
 
+// However few bytes are read, the source lies at a multiple of the size.
+__global__ void zeros_do_not_align(const float* in, float*, int*, int) {
+    __shared__ __align__(16) float row[128];
+    __pipeline_memcpy_async(&row[4 * threadIdx.x], &in[threadIdx.x + 1], 16, 12);  // FAULT
+    __pipeline_commit();
+    __pipeline_wait_prior(0);
+}
+
 __global__ void target_misaligned(const float* in, float*, int*, int) {
     __shared__ __align__(16) float row[132];
     __pipeline_memcpy_async(&row[4 * threadIdx.x + 1], &in[0], 16);  // FAULT

@@ -109,6 +109,7 @@ KVLAB_TEST_KERNEL(source_never_written);
 KVLAB_TEST_KERNEL(copies_twelve_bytes);
 KVLAB_TEST_KERNEL(more_zeros_than_bytes);
 KVLAB_TEST_KERNEL(source_misaligned);
+KVLAB_TEST_KERNEL(zeros_do_not_align);
 KVLAB_TEST_KERNEL(target_misaligned);
 KVLAB_TEST_KERNEL(copies_to_global);
 KVLAB_TEST_KERNEL(copies_from_shared);

@@ -1,5 +1,5 @@
-// atomic_words.hpp - chapter 4: CUDA's atomic functions on a CPU. All return what was there
-// before.
+// atomic_words.hpp - chapter 4: CUDA's atomic functions on a CPU. All return what stood there
+// before the call.
 //
 // In which order threads come to an atomic is nobody's choice. A sum of integers does not mind;
 // a sum of floats rounds differently in every order, so a float atomicAdd is refused, unless a

@@ -65,8 +65,8 @@ enum class AtomicCall : std::uint8_t {
     compare_and_swap
 };
 
-// What was there before. For int, unsigned, unsigned long long and float; `expected` is for
-// compare_and_swap.
+// Returns what stood there. For int, unsigned, unsigned long long and float; compare_and_swap
+// alone looks at `expected`.
 template <class T>
 T atomic_update(AtomicCall call, T* address, T value, T expected);
 
