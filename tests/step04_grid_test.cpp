@@ -84,6 +84,7 @@ TEST_CASE("simt grid: blocks that do not meet are reported with their line") {
         {thread_misses_the_grid, kGrids, FaultKind::exited_at_barrier, "", 2, 32, 0, true},
         {block_or_grid, kGrids, FaultKind::divergent_barrier, "", 1, 32, 0, true},
         {blocks_at_two_barriers, kGrids, FaultKind::divergent_barrier, "", 2, 32, 0, true},
+        {not_launched_together, kGrids, FaultKind::not_cooperative, "", 2, 32},
         {shared_of_another_block, kGrids, FaultKind::uninitialised, "row", 2, 32, 0, true},
     });
 }

@@ -48,7 +48,7 @@ void Machine::end_of_thread() {
     judge_or_halt([&] {
         throw Finding{FaultKind::copy_in_flight,
                       concat("returns while its copy of ", copy.bytes,
-                             " bytes is in flight: ", "no wait covers it"),
+                             " bytes is in flight: no wait covers it"),
                       {},
                       current,
                       copy.pc,
@@ -61,31 +61,30 @@ void Machine::end_of_thread() {
 void Machine::judge_copy(const AsyncCopy& copy) {
     const auto to = reinterpret_cast<std::uintptr_t>(copy.to);
     const auto from = reinterpret_cast<std::uintptr_t>(copy.from);
-    Finding finding{FaultKind::wrong_copy, {}, {}, current, copy.pc, nullptr, thread().calls};
-    const auto refuse_unless = [&](bool fine, const std::string& text, const Region* region) {
-        if (fine) return;
-        finding.text = text;
-        if (region != nullptr) finding.memory = region->name;
-        throw Finding(finding);
+    const auto refuse = [&](FaultKind kind, const Region* region, const std::string& text) {
+        throw Finding{kind,
+                      concat("copies ", copy.bytes, " bytes", text),
+                      region != nullptr ? region->name : std::string(),
+                      current,
+                      copy.pc,
+                      nullptr,
+                      thread().calls};
     };
-    refuse_unless(copy.bytes == 4 || copy.bytes == 8 || copy.bytes == 16,
-                  concat("copies ", copy.bytes, " bytes, expected 4, 8 or 16"), nullptr);
-    refuse_unless(copy.zeros <= copy.bytes,
-                  concat("copies ", copy.bytes, " bytes, of which ", copy.zeros, " are zeros"),
-                  nullptr);
+    if (copy.bytes != 4 && copy.bytes != 8 && copy.bytes != 16)
+        refuse(FaultKind::wrong_copy, nullptr, ", expected 4, 8 or 16");
+    if (copy.zeros > copy.bytes)
+        refuse(FaultKind::wrong_copy, nullptr, concat(", of which ", copy.zeros, " are zeros"));
     MemoryMap& map = MemoryMap::instance();
     const Region* target = map.find(to);
-    refuse_unless(target == nullptr || target->shared,
-                  concat("copies to global memory, expected shared memory"), target);
+    if (target != nullptr && !target->shared)
+        refuse(FaultKind::wrong_copy, target, " to global memory, expected shared memory");
     const Region* source = copy.read() > 0 ? map.find(from) : nullptr;
-    refuse_unless(source == nullptr || !source->shared,
-                  concat("copies from shared memory, expected global memory"), source);
-    finding.kind = FaultKind::misaligned;
-    refuse_unless(from % copy.bytes == 0 || source == nullptr,
-                  concat("copies ", copy.bytes, " bytes from ",
-                         source == nullptr ? std::string() : source->describe(from),
-                         ", which is not at a multiple of ", copy.bytes),
-                  source);
+    if (source != nullptr && source->shared)
+        refuse(FaultKind::wrong_copy, source, " from shared memory, expected global memory");
+    if (source != nullptr && from % copy.bytes != 0)
+        refuse(FaultKind::misaligned, source,
+               concat(" from ", source->describe(from), ", which is not at a multiple of ",
+                      copy.bytes));
     if (copy.read() > 0) judge(from, copy.read(), Access::read, copy.pc);
     judge(to, copy.bytes, Access::write, copy.pc);
     mark_in_flight(copy, 1);
@@ -130,21 +129,21 @@ void Machine::check_in_flight(const Region& region,
         const auto found = words.find(at);
         if (found == words.end()) continue;
         const WordInFlight& word = found->second;
-        const std::string whose = concat(
-            "a copy that thread ", position(word.thread), region.shared ? "" : " of block ",
-            region.shared ? "" : triple(word.block), " has started and not waited for");
+        const std::string of_block = region.shared ? "" : " of block " + triple(word.block);
         const char* verb = kind == Access::read    ? "reads "
                            : kind == Access::write ? "writes "
                                                    : "updates ";
-        throw Finding{FaultKind::copy_in_flight,
-                      concat(verb, bytes, bytes == 1 ? " byte" : " bytes", " at ",
-                             region.describe(address), ", which ", whose, ", ",
-                             region.shared ? "will write" : "may still read"),
-                      region.name,
-                      current,
-                      pc,
-                      word.pc,
-                      thread().calls};
+        throw Finding{
+            FaultKind::copy_in_flight,
+            concat(verb, bytes, bytes == 1 ? " byte" : " bytes", " at ",
+                   region.describe(address), ", which a copy that thread ",
+                   position(word.thread), of_block, " has started and not waited for ",
+                   region.shared ? "will write" : "may still read"),
+            region.name,
+            current,
+            pc,
+            word.pc,
+            thread().calls};
     }
 }
 

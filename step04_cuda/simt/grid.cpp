@@ -1,5 +1,5 @@
-// grid.cpp - chapter 4: cooperative launches: all blocks are there together and meet at grid
-// barriers.
+// grid.cpp - chapter 4: cooperative launches: all blocks are there together, and meet at
+// barriers of the grid.
 //
 // Between two grid barriers blocks still run one after another, each as far as it can. So a
 // block that waits for another in any other way waits for ever. A grid barrier orders

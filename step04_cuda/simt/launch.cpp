@@ -27,7 +27,8 @@ Counters& operator+=(Counters& sum, const Counters& more) {
     shared(sum.shared_stores, more.shared_stores);
     for (Index Counters::*field :
          {&Counters::atomics, &Counters::barriers, &Counters::warp_syncs, &Counters::shuffles,
-          &Counters::ballots, &Counters::grid_barriers, &Counters::async_copies, &Counters::fma, &Counters::add, &Counters::mul})
+          &Counters::ballots, &Counters::grid_barriers, &Counters::async_copies, &Counters::fma,
+          &Counters::add, &Counters::mul})
         sum.*field += more.*field;
     return sum;
 }

@@ -53,7 +53,7 @@ struct Thread {
     // The calls under way, by return address; known for checked kernels only.
     std::vector<const void*> calls;
     std::vector<std::uint64_t> paths;
-    // The warp call in which it waits, then its result.
+    // The call in which it waits, then its result; of a barrier `bits` alone.
     WarpCall call{};
     unsigned mask = 0;
     std::uint64_t bits = 0;
@@ -103,7 +103,7 @@ public:
     void run(const LaunchShape& shape, const void* function, const std::function<void()>& body);
 
     // What kernels' threads call.
-    void barrier(const void* pc);
+    unsigned barrier(bool yes, const void* pc);
     void grid_barrier(const void* pc);
     void async_copy(const AsyncCopy& copy);
     void async_commit();
@@ -216,8 +216,7 @@ private:
     // The first interval of the launch, or since its last grid barrier, before which everything
     // is ordered; of the block's part of it; and of the block, in the launch.
     std::uint32_t launch_begin_ = 1, block_begin_ = 1, block_first_ = 1, interval_ = 0;
-    // First interval of each block since launch_begin_, to say which one an earlier access was
-    // in.
+    // First interval of each block since launch_begin_: which one an earlier access was in.
     std::vector<std::pair<std::uint32_t, uint3>> block_intervals_;
 };
 

@@ -182,8 +182,10 @@ void Machine::wait(Thread::State state, const void* pc) {
     fibers_->yield(current);
 }
 
-void Machine::barrier(const void* pc) {
+unsigned Machine::barrier(bool yes, const void* pc) {
+    thread().bits = yes ? 1 : 0;
     wait(Thread::State::at_barrier, pc);
+    return static_cast<unsigned>(thread().bits);
 }
 
 // No thread runs, none is in a warp call, and one at least waits in `state`, at a barrier of
@@ -218,6 +220,9 @@ void Machine::check_all_at(Thread::State state) {
 
 void Machine::release_barrier() {
     check_all_at(Thread::State::at_barrier);
+    std::uint64_t yes = 0;
+    for (unsigned t = 0; t < thread_count_; ++t) yes += threads_[t].bits;
+    for (unsigned t = 0; t < thread_count_; ++t) threads_[t].bits = yes;
     for (unsigned t = 0; t < thread_count_; ++t) threads_[t].state = Thread::State::runs;
     for (Warp& warp : warps_) warp.traffic.flush(counters);
     ++counters.barriers;

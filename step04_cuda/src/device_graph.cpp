@@ -66,13 +66,12 @@ void DeviceGraph::record(const std::function<void()>& launches) {
     current_recording() = &recording;
     try {
         launches();
+        if (device_ == Device::gpu) on_gpu_ = gpu_graph_end();
     } catch (...) {
         if (device_ == Device::gpu) gpu_graph_abandon();
         end();
         throw;
     }
-    current_recording() = nullptr;
-    if (device_ == Device::gpu) on_gpu_ = gpu_graph_end();
     end();
     if (!recording.to_free.empty()) {
         clear();

@@ -55,4 +55,8 @@ __global__ void shared_of_another_block(const float* in, float* out, int*, int) 
     if (blockIdx.x == 1) out[threadIdx.x] = row[threadIdx.x];  // FAULT
 }
 
+__global__ void not_launched_together(const float*, float*, int*, int) {
+    cooperative_groups::this_grid().sync();  // FAULT
+}
+
 }  // namespace kvlab::KVLAB_KERNELS

@@ -8,6 +8,7 @@
 #include <map>
 #include <vector>
 
+using kvlab::test::fake_capture;
 using kvlab::test::fake_gpu;
 using kvlab::test::FakeLaunch;
 
@@ -36,19 +37,11 @@ std::map<void*, std::size_t>& memory() {
 
 char the_stream = 0;
 
-// A graph is the work that was captured.
-using FakeGraph = std::vector<std::function<void()>>;
-
-FakeGraph*& capture() {
-    static FakeGraph* graph = nullptr;
-    return graph;
-}
-
 cudaError_t enqueue(cudaStream_t stream, std::function<void()> work) {
     if (reinterpret_cast<char*>(stream) != &the_stream) return cudaErrorInvalidResourceHandle;
     if (sticky() != cudaSuccess) return sticky();
-    if (capture() != nullptr) {
-        capture()->push_back(std::move(work));
+    if (fake_capture() != nullptr) {
+        fake_capture()->push_back(std::move(work));
         return cudaSuccess;
     }
     queue().push_back(std::move(work));
@@ -57,7 +50,7 @@ cudaError_t enqueue(cudaStream_t stream, std::function<void()> work) {
 }
 
 cudaError_t drain() {
-    if (capture() != nullptr) return cudaErrorStreamCaptureUnsupported;
+    if (fake_capture() != nullptr) return cudaErrorStreamCaptureUnsupported;
     for (const auto& work : queue())
         if (sticky() == cudaSuccess) work();
     queue().clear();
@@ -79,6 +72,11 @@ namespace kvlab::test {
 FakeGpu& fake_gpu() {
     static FakeGpu gpu;
     return gpu;
+}
+
+FakeGraph*& fake_capture() {
+    static FakeGraph* graph = nullptr;
+    return graph;
 }
 
 int fake_runtime_version() {
@@ -261,52 +259,8 @@ cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks,
     return cudaSuccess;
 }
 
-cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
-    if (reinterpret_cast<char*>(stream) != &the_stream || capture() != nullptr)
-        return cudaErrorInvalidValue;
-    capture() = new FakeGraph;
-    return cudaSuccess;
-}
-
-cudaError_t cudaStreamEndCapture(cudaStream_t, cudaGraph_t* graph) {
-    if (capture() == nullptr) return cudaErrorInvalidValue;
-    *graph = reinterpret_cast<cudaGraph_t>(capture());
-    capture() = nullptr;
-    ++fake_gpu().graphs;
-    return cudaSuccess;
-}
-
-cudaError_t cudaGraphGetNodes(cudaGraph_t graph, cudaGraphNode_t*, std::size_t* count) {
-    *count = reinterpret_cast<FakeGraph*>(graph)->size();
-    return cudaSuccess;
-}
-
-cudaError_t cudaGraphInstantiate(cudaGraphExec_t* ready,
-                                 cudaGraph_t graph,
-                                 unsigned long long) {
-    *ready =
-        reinterpret_cast<cudaGraphExec_t>(new FakeGraph(*reinterpret_cast<FakeGraph*>(graph)));
-    ++fake_gpu().graphs;
-    return cudaSuccess;
-}
-
-cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
-    delete reinterpret_cast<FakeGraph*>(graph);
-    --fake_gpu().graphs;
-    return cudaSuccess;
-}
-
-cudaError_t cudaGraphExecDestroy(cudaGraphExec_t ready) {
-    delete reinterpret_cast<FakeGraph*>(ready);
-    --fake_gpu().graphs;
-    return cudaSuccess;
-}
-
-cudaError_t cudaGraphLaunch(cudaGraphExec_t ready, cudaStream_t stream) {
-    const FakeGraph work = *reinterpret_cast<FakeGraph*>(ready);
-    return enqueue(stream, [work] {
-        for (const auto& step : work) step();
-    });
+cudaError_t cudaLaunchHostFunc(cudaStream_t stream, cudaHostFn_t function, void* data) {
+    return enqueue(stream, [=] { function(data); });
 }
 
 cudaError_t cudaEventCreate(cudaEvent_t* event) {

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <functional>
 #include <string>
+#include <vector>
 
 namespace kvlab::test {
 
@@ -36,6 +37,11 @@ struct FakeGpu {
 };
 
 FakeGpu& fake_gpu();
+
+using FakeGraph = std::vector<std::function<void()>>;
+
+// What the stream is given while it is captured; otherwise null.
+FakeGraph*& fake_capture();
 
 // The version of the runtime that the program is built with.
 int fake_runtime_version();

@@ -32,10 +32,6 @@
     Type* const name = reinterpret_cast<Type*>(kvlab_dynamic_shared)
 #else
 
-#include <cmath>
-
-#include <kvlab/cuda/device_calls.hpp>
-
 #ifndef KVLAB_KERNELS  // set by kvlab_kernels() in cmake/KvlabKernels.cmake
 #define KVLAB_KERNELS raw
 #define KVLAB_IS_CHECKED 0
@@ -43,6 +39,12 @@
 #else
 #define KVLAB_HOST_CODE 0
 #endif
+
+#include <kvlab/cuda/atomic_words.hpp>
+#include <kvlab/cuda/device_calls.hpp>
+#include <kvlab/cuda/device_words.hpp>
+#include <kvlab/cuda/forbidden_words.hpp>
+
 #define KVLAB_STRING_(text) #text
 #define KVLAB_STRING(text) KVLAB_STRING_(text)
 
@@ -77,7 +79,20 @@
 inline constexpr int warpSize = 32;
 
 KVLAB_INLINE void __syncthreads() {
-    ::kvlab::simt::barrier();
+    ::kvlab::simt::barrier(false);
+}
+
+// A barrier that also counts the threads of the block for which `predicate` is not 0.
+KVLAB_INLINE int __syncthreads_count(int predicate) {
+    return static_cast<int>(::kvlab::simt::barrier(predicate != 0));
+}
+
+KVLAB_INLINE int __syncthreads_or(int predicate) {
+    return __syncthreads_count(predicate) != 0 ? 1 : 0;
+}
+
+KVLAB_INLINE int __syncthreads_and(int predicate) {
+    return __syncthreads_count(predicate == 0 ? 1 : 0) == 0 ? 1 : 0;
 }
 
 // All blocks of the launch, which has to be a cooperative one (launch.hpp).
@@ -147,6 +162,8 @@ KVLAB_INLINE T __shfl_xor_sync(unsigned mask, T value, int lanes, int width = 32
                                   width);
 }
 
+// A lane that is not in the mask may be the source of `down` and `up`, since that happens at
+// the end of every partial warp. As on a GPU, what then comes has no meaning: here it is a NaN.
 template <class T>
 KVLAB_INLINE T __shfl_down_sync(unsigned mask, T value, unsigned by, int width = 32) {
     return ::kvlab::simt::shuffle(::kvlab::simt::WarpCall::shuffle_down, mask, value,
@@ -157,52 +174,6 @@ template <class T>
 KVLAB_INLINE T __shfl_up_sync(unsigned mask, T value, unsigned by, int width = 32) {
     return ::kvlab::simt::shuffle(::kvlab::simt::WarpCall::shuffle_up, mask, value,
                                   static_cast<int>(by), width);
-}
-
-// For int, unsigned, unsigned long long and, in demonstrations and mutants alone, float: the
-// order of a float sum is part of its value. All return what was there before.
-template <class T>
-KVLAB_INLINE T atomicAdd(T* address, T value) {
-    return ::kvlab::simt::atomic_add(address, value);
-}
-
-// For int and unsigned.
-template <class T>
-KVLAB_INLINE T atomicMax(T* address, T value) {
-    return ::kvlab::simt::atomic_max(address, value);
-}
-
-KVLAB_INLINE float __int_as_float(int bits) {
-    return __builtin_bit_cast(float, bits);
-}
-
-KVLAB_INLINE int __float_as_int(float value) {
-    return __builtin_bit_cast(int, value);
-}
-
-KVLAB_INLINE int min(int a, int b) {
-    return a < b ? a : b;
-}
-
-KVLAB_INLINE int max(int a, int b) {
-    return a > b ? a : b;
-}
-
-// Spelled out operations: never contracted by nvcc, and counted here in checked mode. Those of
-// a plain a * b + c are not: nothing tells the executor about them.
-KVLAB_INLINE float __fadd_rn(float a, float b) {
-    if (KVLAB_IS_CHECKED) ::kvlab::simt::count_add();
-    return a + b;
-}
-
-KVLAB_INLINE float __fmul_rn(float a, float b) {
-    if (KVLAB_IS_CHECKED) ::kvlab::simt::count_mul();
-    return a * b;
-}
-
-KVLAB_INLINE float __fmaf_rn(float a, float b, float c) {
-    if (KVLAB_IS_CHECKED) ::kvlab::simt::count_fma();
-    return __builtin_fmaf(a, b, c);
 }
 
 #if KVLAB_IS_CHECKED

@@ -55,6 +55,12 @@ struct IsKernelParameter<dim3> : std::false_type {};
 template <>
 struct IsKernelParameter<uint3> : std::false_type {};
 
+template <>
+struct IsKernelParameter<float3> : std::false_type {};
+
+template <>
+struct IsKernelParameter<int3> : std::false_type {};
+
 // The same kernel up to three times. `checked` is null in a build under the thread sanitizer,
 // whose hooks are then its own; `gpu` is null unless nvcc compiled it.
 template <class... Parameters>

@@ -77,7 +77,7 @@ struct Options {
     std::uint64_t seed = 1;                        // of Order::shuffled
     Counters* counters = nullptr;                  // what launches count is added to it
     std::vector<LaunchRecord>* records = nullptr;  // each launch is noted there
-    unsigned resident_blocks = 4;  // of a cooperative launch, at most
+    unsigned resident_blocks = 4;                  // of a cooperative launch, at most
 };
 
 // The options of all launches until it goes out of scope; then those from before hold again.
