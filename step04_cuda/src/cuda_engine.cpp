@@ -139,7 +139,7 @@ CudaEngine::CudaEngine(const KernelChoice& choice) {
     linear_few_ = chosen(choice.linear, linear_rungs(), "split");
     linear_some_ = chosen(choice.linear, linear_rungs(), "shared");
     linear_many_ = chosen(choice.linear, linear_rungs(), "registers");
-    norm_ = chosen(choice.norm, norm_rungs(), "block");
+    norm_ = chosen(choice.norm, norm_rungs(), "vector");
     layout_ = linear_few_->layout;
 }
 
