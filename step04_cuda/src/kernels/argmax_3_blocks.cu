@@ -16,6 +16,11 @@ struct Winner {
     int index;
 };
 
+// Whoever has seen no value: any value wins against it, minus infinity, too.
+__device__ __forceinline__ Winner nobody() {
+    return {__int_as_float(static_cast<int>(0xff800000u)), 0x7fffffff};
+}
+
 // The larger one, of equal ones the lower index (rule 7): it does not matter who meets whom.
 __device__ __forceinline__ Winner winner_of(const Winner& a, const Winner& b) {
     const bool second = b.value > a.value || (!(a.value > b.value) && b.index < a.index);
@@ -37,7 +42,7 @@ __global__ void argmax_parts(const float* values, int count, int* parts) {
     __shared__ int warp_indices[32];
     const int all = gridDim.x * blockDim.x, first = blockIdx.x * blockDim.x + threadIdx.x;
     const int lane = threadIdx.x % 32, warps = blockDim.x / 32;
-    Winner mine = {values[smaller(first, count - 1)], smaller(first, count - 1)};
+    Winner mine = nobody();
     for (int begin = first; begin < count; begin += kArgmaxLoads * all) {
         float next[kArgmaxLoads];
 #pragma unroll
@@ -64,7 +69,7 @@ __global__ void argmax_parts(const float* values, int count, int* parts) {
 
 // best[0] = the winner among the blocks' winners. One warp.
 __global__ void argmax_of_parts(const int* parts, int blocks, int* best) {
-    Winner mine = {__int_as_float(parts[1]), parts[0]};
+    Winner mine = nobody();
     for (int b = threadIdx.x; b < blocks; b += 32)
         mine = winner_of(mine, {__int_as_float(parts[2 * b + 1]), parts[2 * b]});
     mine = winner_of_warp(mine);

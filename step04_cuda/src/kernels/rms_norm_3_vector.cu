@@ -32,8 +32,8 @@ __global__ void __launch_bounds__(kNormThreads) rms_norm_vector(NormArgs args) {
     float4 x[kHeld], w[kHeld];
 #pragma unroll
     for (int j = 0; j < kHeld; ++j) {
-        if (j * kNormThreads * kWide >= width) break;
-        const int at = smaller(threadIdx.x + j * kNormThreads, width / kWide - 1);
+        const int at = threadIdx.x + j * kNormThreads;
+        if (at >= width / kWide) break;
         x[j] = in[at];
         w[j] = weights[at];
     }

@@ -195,13 +195,13 @@ def rms_norm_block(R):
 
 
 def rms_norm_vector(R):
-    """x and the weights, four numbers a thread; who has none reads the last four."""
+    """x and the weights, four numbers a thread."""
     fours, each = K // 4, 8
     launch = Launch("rms_norm_vector", R, 256, 4 * (K // 64) * (68 + 1))
     for warp in range(each):
         mine = [32 * warp + lane for lane in LANES]
-        launch.load([16 * min(at, fours - 1) for at in mine], 16, 2 * R)
         there = [at for at in mine if at < fours]
+        launch.load([16 * at for at in there], 16, 2 * R)
         launch.write([4 * at + at // 16 * 4 for at in there], 16, R)
         launch.store([16 * at for at in there], 16, R)
     launch.read([68 * b for b in range(K // 64)], 16, R * 16)
@@ -244,10 +244,10 @@ def argmax_tree(values):
 
 
 def argmax_parts(values):
-    """The first value once to begin with; then four at a time."""
+    """A thread has four values."""
     blocks, warp_count = -(-len(values) // 1024), 8
     launch = Launch("argmax_parts", blocks, 256)
-    launch.load(floats(0), times=(1 + 4) * blocks * warp_count)
+    launch.load(floats(0), times=4 * blocks * warp_count)
     launch.write([0], times=2 * blocks * warp_count)
     launch.read(range(warp_count), times=2 * blocks)
     launch.store([0], times=2 * blocks)
@@ -260,7 +260,6 @@ def argmax_of_parts(values):
     """Pairs of index and value, behind the one number that is the answer."""
     launch = Launch("argmax_of_parts", 1, 32)
     blocks = -(-len(values) // 1024)
-    launch.load([0], times=2)
     for what in (0, 1):
         launch.load([4 * (1 + 2 * b + what) for b in range(blocks)])
     launch.store([0])

@@ -91,13 +91,14 @@ class Flash:
         launch.add("warp synchronisations", 2)
         launch.add("fma", 32 * 16 * 6)
 
-    def values(self, tile, slots):
+    def values(self, tile, slots, whole):
+        """`whole`: the block's first row sees all of the tile. Then rows that are not there are not left out, either."""
         launch = self.launch
         for begin in range(0, slots, 4):
             for j in range(4):
                 launch.read([place(begin + j, 4 * x) for x, y in self.lanes], 16)
                 launch.read([place(4 * y + j, begin) for x, y in self.lanes], 16)
-        launch.add("fma", sum(self.visible(r, tile) for r in range(8)) * D)
+        launch.add("fma", sum(BLOCK if whole else self.visible(r, tile) for r in range(8)) * D)
 
     def store(self):
         launch = self.launch
@@ -113,8 +114,9 @@ class Flash:
 
 
 def attention_async(p):
-    """Four threads for each of up to 64 rows; no more rows than twice what is there."""
-    all_rows, rows = p.T * GROUP, 64
+    """Four threads for each of up to 64 rows, 32 where there are few blocks; no more rows than twice what is there."""
+    all_rows = p.T * GROUP
+    rows = 64 if KV_HEADS * (all_rows // 64) >= 128 else 32
     while rows > 8 and rows // 2 >= all_rows:
         rows //= 2
     blocks = -(-all_rows // rows)
@@ -138,7 +140,7 @@ def attention_async(p):
                 for warp in warps_of:
                     warp.scores()
                     warp.weigh(tile)
-                    warp.values(tile, slots)
+                    warp.values(tile, slots, (tile + 1) * BLOCK <= sees[first])
             for warp in warps_of:
                 warp.store()
     return launch
