@@ -87,8 +87,7 @@ constexpr AttentionRung kAttentionRungs[] = {
     {{"vector", "a block per tile, 16 loads of 16 bytes per thread", kOneTile},
      kMostTileRows,
      launch_attention_vector},
-    {{"async", "up to 64 rows share a tile, the next is on its way", kRowThreads, kWarp,
-      true},
+    {{"async", "up to 64 rows share a tile, the next is on its way", kRowThreads, kWarp, true},
      0,
      launch_attention_async},
 };
