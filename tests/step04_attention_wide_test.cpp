@@ -105,10 +105,25 @@ TEST_CASE("4.3 attention: a tile's keys and values are read once") {
     // 2 * 128 slots of 64 floats are 2048 sectors; each block reads 3 heads' queries, 24.
     CHECK(launches_of({1, 3, 1, 64, 127}, "vector")[0].counters.loads.sectors == 2048 + 2 * 24);
     CHECK(launches_of({1, 3, 1, 64, 127}, "async")[0].counters.loads.sectors == 2048 + 24);
-    // 43 tokens of 3 heads are 129 rows: a block whose last row sees 107 slots, and two of 128.
-    const Index seen = 107 + 128 + 128;
+    // 43 tokens of 3 heads are 129 rows, 32 to a block: what each block's last row sees.
+    const Index seen = 96 + 107 + 117 + 128 + 128;
     CHECK(launches_of({43, 3, 1, 64, 85}, "async")[0].counters.loads.sectors ==
           2 * 8 * seen + 129 * 8);
+}
+
+TEST_CASE("4.3 attention: 64 rows share a tile where there are blocks enough") {
+    const auto threads = [](const AttentionShape& s) {
+        const AttentionProblem problem(s);
+        std::vector<simt::LaunchRecord> records;
+        const simt::Use use({simt::Mode::raw, simt::Order::forward, 1, nullptr, &records});
+        CHECK(problem.holds(rung_of("async"), 0));
+        return records[0].threads();
+    };
+    CHECK(threads({1, 8, 8, 4, 0}) == 32);         // a row, and a warp's eight
+    CHECK(threads({9, 8, 8, 4, 0}) == 64);         // nine
+    CHECK(threads({128, 8, 8, 4, 0}) == 128);      // 8 * 2 blocks of 64 would be few
+    CHECK(threads({128, 64, 64, 4, 0}) == 256);    // 64 * 2 are not
+    CHECK(threads({128, 64, 64, 128, 0}) == 128);  // but wide heads need the memory
 }
 
 TEST_CASE("4.3 attention: scores that all lie far below zero") {

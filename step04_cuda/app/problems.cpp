@@ -202,10 +202,11 @@ Ladder climb_argmax(Index n) {
     const DeviceArray<float> values = on_device(logits, "logits");
     for (const ArgmaxRung& rung : argmax_rungs()) {
         Index best = -1;
+        Scratch scratch;
         ladder.runs.push_back(run_rung(
             rung,
             [&] {
-                best = rung.run({values.get(), n});
+                best = rung.run({values.get(), n, 0, &scratch});
             },
             [&] { return text(best); }));
     }

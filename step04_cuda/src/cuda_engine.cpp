@@ -133,7 +133,7 @@ std::unique_ptr<Matrix> CudaEngine::load_matrix(std::span<const TensorInfo* cons
 // ANCHOR: linear
 CudaEngine::CudaEngine(const KernelChoice& choice)
     : linear_(choice.linear),
-      norm_(choice.norm != nullptr ? choice.norm : &find_rung(norm_rungs(), "block")),
+      norm_(choice.norm != nullptr ? choice.norm : &find_rung(norm_rungs(), "vector")),
       token_(choice.token) {
     const bool any_asked =
         choice.linear != nullptr || choice.norm != nullptr || choice.attention != nullptr;

@@ -18,14 +18,15 @@ LinearLaunch launch_linear_naive, launch_linear_coalesced, launch_linear_split,
     launch_linear_pipelined;
 
 using NormLaunch = void(const NormArgs& args, unsigned threads);
-NormLaunch launch_rms_norm_naive, launch_rms_norm_block;
+NormLaunch launch_rms_norm_naive, launch_rms_norm_block, launch_rms_norm_vector;
 
 using AttentionLaunch = void(const AttentionArgs& args, unsigned threads, Scratch& scratch);
 AttentionLaunch launch_attention_naive, launch_attention_staged, launch_attention_fused,
     launch_attention_split, launch_attention_vector, launch_attention_async;
 
+// best [kArgmaxInts]: the answer, then room for what blocks leave to each other.
 using ArgmaxLaunch = void(const float* values, int count, int* best, unsigned threads);
-ArgmaxLaunch launch_argmax_naive, launch_argmax_tree;
+ArgmaxLaunch launch_argmax_naive, launch_argmax_tree, launch_argmax_blocks;
 
 namespace {
 
@@ -43,6 +44,8 @@ constexpr std::array<int, 1> kOneTile = {kVectorThreads};
 constexpr std::array<int, 4> kRowThreads = {kMostFlashRows * kThreadsPerRow, 32, 64, 128};
 constexpr std::array<int, 4> kWarps = {128, 32, 256, 1024};
 constexpr std::array<int, 1> kAlone = {1};
+constexpr std::array<int, 1> kWideRow = {kNormThreads};
+constexpr std::array<int, 4> kShares = {256, 32, 96, 1024};
 constexpr std::array<int, 4> kTrees = {1024, 1, 32, 256};
 
 constexpr MatrixLayout kRows = MatrixLayout::rows, kPanels = MatrixLayout::panels;
@@ -79,6 +82,8 @@ constexpr NormRung kNormRungs[] = {
     {{"naive", "a thread per row", kNormBlocks}, launch_rms_norm_naive},
     {{"block", "a block of threads per row, summed in order", kNormBlocks},
      launch_rms_norm_block},
+    {{"vector", "x and weights set out together, four at a time", kWideRow},
+     launch_rms_norm_vector},
 };
 
 constexpr AttentionRung kAttentionRungs[] = {
@@ -95,8 +100,7 @@ constexpr AttentionRung kAttentionRungs[] = {
     {{"vector", "a block per tile, 16 loads of 16 bytes per thread", kOneTile},
      kMostTileRows,
      launch_attention_vector},
-    {{"async", "64 rows share a tile, copied while the last is in use", kRowThreads, kWarp,
-      true},
+    {{"async", "up to 64 rows share a tile, the next is on its way", kRowThreads, kWarp, true},
      0,
      launch_attention_async},
 };
@@ -104,6 +108,8 @@ constexpr AttentionRung kAttentionRungs[] = {
 constexpr ArgmaxRung kArgmaxRungs[] = {
     {{"naive", "one thread", kAlone}, launch_argmax_naive},
     {{"tree", "a block of threads, by halves", kTrees, 1, true}, launch_argmax_tree},
+    {{"blocks", "a share for each block, shuffles, a second kernel", kShares, kWarp},
+     launch_argmax_blocks},
 };
 
 }  // namespace
@@ -164,9 +170,13 @@ void AttentionRung::run(const AttentionCall& call) const {
 Index ArgmaxRung::run(const ArgmaxCall& call) const {
     check(call.count > 0, "argmax: no values");
     const unsigned block = threads(call.block, "argmax");
-    const DeviceArray<int> best(1, "best");
-    launch(call.values, to_int(call.count), best.get(), block);
-    return best.to_host()[0];
+    Scratch own;
+    Scratch& scratch = call.scratch != nullptr ? *call.scratch : own;
+    int* const best = reinterpret_cast<int*>(scratch.floats(kernels::kArgmaxInts));
+    launch(call.values, to_int(call.count), best, block);
+    int index = -1;
+    copy_bytes_to_host(&index, best, Index{sizeof(int)});
+    return index;
 }
 
 }  // namespace kvlab

@@ -101,7 +101,8 @@ bool argmax(const Setting& setting, ColdClock& clock, Index count) {
     const DeviceArray<float> on_device(std::span<const float>(values), "logits");
     bool all = true;
     for (const ArgmaxRung& rung : argmax_rungs()) {
-        const auto call = [&] { return rung.run({on_device.get(), count}); };
+        Scratch scratch;
+        const auto call = [&] { return rung.run({on_device.get(), count, 0, &scratch}); };
         const bool same = call() == largest;
         all = add_row(setting, clock, "argmax", concat("V", count), rung.name, count * kFloat,
                       same, call) &&

@@ -92,12 +92,18 @@ namespace kvlab::kernels {
 
 namespace {
 
-// As many rows as there are and as fit in shared memory; at least a warp's.
+// As many rows as there are and as fit in shared memory; at least a warp's. If that gives less
+// than a block to each multiprocessor of a large GPU, four warps' rows: a multiprocessor has
+// four schedulers, so four warps take a tile as fast as one, and there are more blocks.
 int flash_rows(const AttentionArgs& args, unsigned threads) {
-    int rows = std::min(static_cast<int>(threads) / kThreadsPerRow, kMostFlashRows);
-    while (rows > kWarp / kThreadsPerRow &&
-           (flash_bytes(rows, args.head_dim) > static_cast<int>(kSharedLimit) ||
-            rows / 2 >= args.tokens * args.group))
+    constexpr Index kProcessors = 128;
+    const Index all = Index{args.tokens} * args.group;
+    const bool few = args.kv_heads * (all / kMostFlashRows) < kProcessors;
+    int rows = std::min(static_cast<int>(threads) / kThreadsPerRow,
+                        few ? kMostFlashRows / 2 : kMostFlashRows);
+    while (
+        rows > kWarp / kThreadsPerRow &&
+        (flash_bytes(rows, args.head_dim) > static_cast<int>(kSharedLimit) || rows / 2 >= all))
         rows /= 2;
     return rows;
 }

@@ -85,8 +85,7 @@ __device__ __forceinline__ void score_piece(const float* queries,
 
 // ANCHOR_END: scores
 
-// The sums of the tile's weights: a chain for each row, by the first four threads of the half
-// warp.
+// The sums of the tile's weights: a chain for each row, by four threads of the half warp.
 __device__ __forceinline__ void sum_weights(const FlashRows& rows,
                                             int tile,
                                             const float* weights,

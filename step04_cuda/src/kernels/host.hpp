@@ -30,7 +30,8 @@ inline TileParts tile_parts(const AttentionArgs& args, Scratch& scratch) {
                       args.tiles);
 }
 
-// The rungs that later ones of attention leave to what they do not take.
+// The rungs to which later ones leave what they do not take themselves.
+void launch_rms_norm_block(const NormArgs& args, unsigned threads);
 void launch_attention_fused(const AttentionArgs& args, unsigned threads, Scratch& scratch);
 void launch_attention_split(const AttentionArgs& args, unsigned threads, Scratch& scratch);
 

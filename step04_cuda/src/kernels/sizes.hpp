@@ -47,6 +47,18 @@ constexpr int flash_bytes(int rows, int head_dim) {
     return (2 * kTile + (pieces + 1) * rows) * kSumBlock * 4;
 }
 
+constexpr int kMostArgmaxBlocks = 128;
+constexpr int kArgmaxLoads = 4;                         // of one thread at a time
+constexpr int kArgmaxInts = 1 + 2 * kMostArgmaxBlocks;  // the answer, then what blocks leave
+
+constexpr int kNormThreads = 256;   // of rms_norm_3_vector.cu
+constexpr int kMostWideRow = 4096;  // floats that they hold in registers
+
+// Bytes for a row in blocks of 64 with a gap of 4, and its blocks' sums.
+constexpr int wide_row_bytes(int width) {
+    return (width + kSumBlock - 1) / kSumBlock * (kWideStride + 1) * 4;
+}
+
 // Bytes for a padded row of row_sums.cuh and its blocks' sums.
 constexpr int row_bytes(int width) {
     return (width + (width - 1) / kSumBlock + (width + kSumBlock - 1) / kSumBlock) * 4;

@@ -194,6 +194,24 @@ def rms_norm_block(R):
     return launch
 
 
+def rms_norm_vector(R):
+    """x and the weights, four numbers a thread."""
+    fours, each = K // 4, 8
+    launch = Launch("rms_norm_vector", R, 256, 4 * (K // 64) * (68 + 1))
+    for warp in range(each):
+        mine = [32 * warp + lane for lane in LANES]
+        there = [at for at in mine if at < fours]
+        launch.load([16 * at for at in there], 16, 2 * R)
+        launch.write([4 * at + at // 16 * 4 for at in there], 16, R)
+        launch.store([16 * at for at in there], 16, R)
+    launch.read([68 * b for b in range(K // 64)], 16, R * 16)
+    launch.write(range(K // 64), times=R)
+    launch.read([0], times=R * each * (K // 64))  # all eight warps add the sums
+    launch.add("fma", R * K)
+    launch.add("barriers", 2 * R)
+    return launch
+
+
 def argmax_naive(values):
     launch = Launch("argmax_naive", 1, 1)
     launch.load([0], times=2 * (len(values) - 1))
@@ -222,6 +240,30 @@ def argmax_tree(values):
         launch.add("barriers", 1)
         half //= 2
     launch.read([0])
+    return launch
+
+
+def argmax_parts(values):
+    """A thread has four values."""
+    blocks, warp_count = -(-len(values) // 1024), 8
+    launch = Launch("argmax_parts", blocks, 256)
+    launch.load(floats(0), times=4 * blocks * warp_count)
+    launch.write([0], times=2 * blocks * warp_count)
+    launch.read(range(warp_count), times=2 * blocks)
+    launch.store([0], times=2 * blocks)
+    launch.add("shuffles", 10 * blocks * (warp_count + 1))
+    launch.add("barriers", blocks)
+    return launch
+
+
+def argmax_of_parts(values):
+    """Pairs of index and value, behind the one number that is the answer."""
+    launch = Launch("argmax_of_parts", 1, 32)
+    blocks = -(-len(values) // 1024)
+    for what in (0, 1):
+        launch.load([4 * (1 + 2 * b + what) for b in range(blocks)])
+    launch.store([0])
+    launch.add("shuffles", 10)
     return launch
 
 
@@ -456,8 +498,8 @@ def combine_parts(p):
 RUNGS = {
     "linear": {"naive": linear_naive, "coalesced": linear_coalesced, "split": linear_split, "shared": linear_shared,
                "registers": linear_registers},
-    "rms_norm": {"naive": rms_norm_naive, "block": rms_norm_block},
-    "argmax": {"naive": argmax_naive, "tree": argmax_tree},
+    "rms_norm": {"naive": rms_norm_naive, "block": rms_norm_block, "vector": rms_norm_vector},
+    "argmax": {"naive": (argmax_naive,), "tree": (argmax_tree,), "blocks": (argmax_parts, argmax_of_parts)},
     "attention": {"naive": (scores_naive, softmax_naive, values_naive), "staged": (scores_staged, softmax_warp, values_naive),
                   "fused": (attention_fused,), "split": (attention_parts, combine_parts)},
 }

@@ -4,12 +4,13 @@ import re
 from pathlib import Path
 
 from reports import simt_counts as counts
+from reports import simt_wide
 from reports.book_model import attention, book, product, rms_norm
 from reports.checked import case
 
 STEP = Path(__file__).resolve().parents[3] / "step04_cuda"
 K, N, WHOLE = counts.K, 64, 3072  # inputs; outputs that are counted, and of the layer
-
+ATTENTION = counts.RUNGS["attention"] | simt_wide.RUNGS
 
 
 # --- the problems: their data, what a CPU makes of it by the contract, what each rung costs ----------------------
@@ -80,7 +81,7 @@ def linear(key, operation, R, form, weights, row_bytes):
 def of_attention(key, operation, T, past):
     a = Attention(T, past)
     p = counts.Problem(T, past, a.largest)
-    rungs = {name: [count(p) for count in parts] for name, parts in counts.RUNGS["attention"].items() if name != "split" or T * 3 <= 16}
+    rungs = {name: [count(p) for count in parts] for name, parts in ATTENTION.items() if name not in ("split", "vector") or T * 3 <= 16}
     return Problem(key, operation, f"q [{T}, 9, 64], {a.S} slots of 3 KV heads", 4 * 64 * (2 * 3 * a.S + 2 * T * 9), a.checksum, rungs)
 
 
@@ -99,7 +100,7 @@ def problems():
         of_attention("decode", "attention of one token", 1, 511),
         of_attention("prefill", "attention of a prompt", 128, 0),
         Problem("argmax", "argmax", "4096 logits", 4 * 4096, f"{best:016x}",
-                {name: [count(logits)] for name, count in counts.RUNGS["argmax"].items()}),
+                {name: [count(logits) for count in parts] for name, parts in counts.RUNGS["argmax"].items()}),
     ]
 
 
@@ -167,8 +168,8 @@ def ladders(run):
 def decoders(run):
     """Sixteen tokens behind a prompt, as chapter 3's program makes them, with each rung in turn."""
     expected = run.other("step03_kvcache", ["generate", "-m", "tiny", "-p", "In the beginning", "-n", "16"])["cached"]["checksum"]
-    rungs = [f"{of} {name}" for of, table in (("linear", "linear"), ("norm", "rms_norm"), ("attention", "attention"))
-             for name in counts.RUNGS[table]] + [f"token {name}" for name in TOKEN_LAUNCHES]
+    rungs = [f"{of} {name}" for of, table in (("linear", counts.RUNGS["linear"]), ("norm", counts.RUNGS["rms_norm"]), ("attention", ATTENTION))
+             for name in table] + [f"token {name}" for name in TOKEN_LAUNCHES]
     run.second_route("decoder", {name: expected for name in ["CPU engine", "what suits", *rungs]})
     run.says(f"tiny, a prompt and 16 tokens, with each of {1 + len(rungs)} choices of kernels",
              f"the checksum of the CPU engine from each of them, {expected}: yes")

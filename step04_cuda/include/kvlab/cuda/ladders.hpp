@@ -116,6 +116,7 @@ struct ArgmaxCall {
     const float* values;
     Index count;
     int block = 0;
+    Scratch* scratch = nullptr;  // kept for the next call; null: allocated for this one
 };
 
 struct ArgmaxRung : Rung {
