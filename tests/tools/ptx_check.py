@@ -9,6 +9,7 @@ For each kernel file (step04_cuda/src/kernels/*.cu and step04_cuda/app/*.cu, or 
   - compiled from the newest of them that fits for sm_80, sm_90 and sm_120 by ptxas, as a GPU's driver would: no register spilled, no
     local memory.
     Registers and shared memory stand in step04_cuda/results/ptxas.txt.
+  - a kernel whose idea are wide loads has them (WIDE).
 
     ptx_check.py --nvcc NVCC --flags "-fmad=false ..." [--check | --write] [--occupancy PROGRAM] [FILE.cu ...]
     ptx_check.py --self-test [--nvcc NVCC --flags ...] [--occupancy PROGRAM]
@@ -31,6 +32,13 @@ ARCHITECTURES = ("sm_80", "sm_90", "sm_120")
 # What cmake/KvlabKernels.cmake keeps, and what a driver makes of each.
 PTX_OF = {"75": (), "80": ("sm_80",), "90": ("sm_90", "sm_120")}
 SKIPPED = 77
+# Instructions without which a kernel is not what its file says, each as a pattern for an opcode or what follows it, and the
+# first capability that has it.
+WIDE = {
+    "linear_vector": ((r"ld\.global(\.nc)?\.v4", 75), (r"ld\.global(\.nc)?\.v2", 75)),
+    "linear_chains": ((r"ld\.global(\.nc)?\.v4", 75), (r"st\.shared\.v4", 75)),
+    "linear_pipelined": ((r"cp\.async\.cg\.shared\.global .*, 16, 16;", 80), (r"cp\.async\.wait_group +1;", 80), (r"ld\.shared\.v4", 75)),
+}
 
 INTEGER = r"(8|16|32|64)"
 # Whole opcodes; an instruction with a type of floating point must match one.
@@ -107,6 +115,16 @@ def ptx_problems(name, ptx):
     return list(dict.fromkeys(problems))  # a loop that was unrolled says it once
 
 
+def narrow(name, capability, ptx):
+    """One line for each instruction of WIDE that a kernel lacks in the PTX for this capability."""
+    texts = {}
+    for kernel, _, _, text in instructions(ptx):
+        texts.setdefault(kernel, []).append(text)
+    return [f"{name}: kernel '{kernel}': no {pattern} in the PTX for compute_{capability}"
+            for kernel in texts.keys() & WIDE.keys() for pattern, first in WIDE[kernel]
+            if capability >= first and not any(re.match(pattern, text) for text in texts[kernel])]
+
+
 def contractions(name, ptx, kept_apart):
     """Kernels with more fma in `ptx` than in the text where nothing was contracted."""
     def count(text):
@@ -180,8 +198,9 @@ class Compiler:
         name = os.path.basename(source)
         texts, code = self.both(source)
         problems = []
-        for ptx in texts.values():
+        for capability, ptx in texts.items():
             problems += [problem for problem in ptx_problems(name, ptx) if problem not in problems]
+            problems += narrow(name, int(capability), ptx)
         if "-fmad=false" not in self.flags:
             problems += contractions(name, texts["75"], self.ptx(source, ["-fmad=false"]))
         for (kernel, architecture), what in code.items():
@@ -372,6 +391,11 @@ def self_test(nvcc, flags, occupancy):
         failed.append("the good text")
     if not ptx_problems("x.cu", ".extern .func  (.param .b32 func_retval0) vprintf\n" + PTX.replace("BAD", "")):
         failed.append("a function of elsewhere is allowed")
+    of_rung = PTX.replace("second", "linear_chains")
+    lacks = [narrow("x.cu", 75, of_rung.replace("BAD", body)) for body in
+             ("ld.global.u32 %r1, [%rd1];", "ld.global.v4.u32 {%r1, %r2, %r3, %r4}, [%rd1];\n\tst.shared.v4.u32 [%r5], {%r1, %r2, %r3, %r4};")]
+    if [len(problems) for problems in lacks] != [2, 0] or narrow("x.cu", 75, PTX):
+        failed.append(f"wide loads: {lacks}")
     if kernel_name("_ZN5kvlab3gpu5naive6attendEPKfi") != "naive::attend" or kernel_name("_Z1kPf") != "_Z1kPf":
         failed.append("names")
     if machine_code(LOG) != CODE:

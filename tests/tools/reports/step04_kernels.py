@@ -70,7 +70,7 @@ class Problem:
 
 def linear(key, operation, R, form, weights, row_bytes):
     x = by_rows(book.normals(R * K, 1), K)
-    rungs = {name: [count(R, form != "F32")] for name, count in counts.RUNGS["linear"].items() if form == "F32" or name != "naive"}
+    rungs = {name: counts.launches(count(R, form != "F32")) for name, count in counts.RUNGS["linear"].items() if form == "F32" or name != "naive"}
 
     def moved(outputs):
         return outputs * row_bytes + 4 * R * (K + outputs)
