@@ -121,8 +121,12 @@ TEST_CASE("4.2 messages: what every rung of the product refuses, and its threads
     for (const char* name : {"split", "shared"})
         CHECK(refusal(find_rung(linear_rungs(), name), "linear", 96) ==
               "linear: this kernel wants a multiple of 64 threads, found 96");
-    CHECK(refusal(find_rung(linear_rungs(), "registers"), "linear", 255) ==
-          "linear: this kernel wants 256 threads");
+    for (const auto& [name, said] :
+         {std::pair("registers", "linear: this kernel wants 256 threads"),
+          std::pair("vector", "linear: this kernel wants a multiple of 16 threads, found 255"),
+          std::pair("wide", "linear: this kernel wants 64 threads"),
+          std::pair("pipelined", "linear: this kernel wants 128 threads")})
+        CHECK(refusal(find_rung(linear_rungs(), name), "linear", 255) == said);
 }
 
 TEST_CASE("4.2 messages: what every rung of the norm refuses") {

@@ -81,9 +81,8 @@ __device__ __forceinline__ Scale scale_of(const unsigned char* group, int c) {
     return scale;
 }
 
-// code - zero as a float, both small: 2^23 has 2^23's exponent and an empty mantissa, into
-// which the code is written. One subtraction, exact, instead of a conversion, which few units
-// do.
+// code - zero as a float, both small: 2^23 is a float with an empty mantissa, into which the
+// code is written. One subtraction, exact, instead of a conversion, which is slower.
 __device__ __forceinline__ float code_as_float(unsigned code, float zero) {
     return __int_as_float(static_cast<int>(0x4b000000u ^ code)) - (0x1p23f + zero);
 }

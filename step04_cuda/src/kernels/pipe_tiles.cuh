@@ -36,8 +36,7 @@ __device__ __forceinline__ PipeTiles tiles_of(float* shared, TensorType type, in
 }
 
 // Sends off the copies of step's 32 inputs: x turned, so that four rows are one read later; w
-// in pieces of 16 bytes. Rows that there are not are zeros, and nobody stores what comes of
-// them.
+// in pieces of 16 bytes. Rows that there are not are zeros, whose products nobody stores.
 // ANCHOR: copy
 __device__ __forceinline__ void copy_tiles(const LinearArgs& args,
                                            int step,

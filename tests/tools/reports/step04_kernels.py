@@ -1,5 +1,6 @@
 """Chapter 4: what the kernels move and compute, the estimates that follow, and the executor's demonstration."""
 import functools
+import math
 import re
 from pathlib import Path
 
@@ -71,7 +72,7 @@ class Problem:
 
 def linear(key, operation, R, form, weights, row_bytes):
     x = by_rows(book.normals(R * K, 1), K)
-    rungs = {name: [count(R, form != "F32")] for name, count in counts.RUNGS["linear"].items() if form == "F32" or name != "naive"}
+    rungs = {name: counts.launches(count(R, form != "F32")) for name, count in counts.RUNGS["linear"].items() if form == "F32" or name != "naive"}
 
     def moved(outputs):
         return outputs * row_bytes + 4 * R * (K + outputs)
@@ -279,6 +280,37 @@ def estimate(run):
     says_gpu(run)
     run.says(f"RESULT gpu=H100 measured={'yes' if any(t is not None for t in times) else 'no'}")
     same_as_published(run, "estimate.txt", [*estimate_lines("A100"), "RESULT gpu=A100 measured=no"])
+
+
+# --- an aside: inputs of tensor cores ----------------------------------------------------------------------------
+
+def rounded(number, digits):
+    """To so many binary digits behind the leading one, ties to even: a whole number of steps, and Python rounds such a tie to even."""
+    step = 2.0 ** (math.frexp(number)[1] - 1 - digits)
+    return round(number / step) * step
+
+
+@case("step04_cuda", "rounded")
+def rounded_inputs(run):
+    x, columns = book.normals(K, 1), list(zip(*by_rows(book.normals(K * K, 2), K)))
+    exact = product(columns, x)
+    largest = max(map(abs, exact))
+    run.head(seed=1)
+    run.says(f"x [1, {K}], w [{K}, {K}]: inputs rounded as tensor cores take them, sums as ever")
+    for i, (name, digits) in enumerate((("F32", 23), ("TF32", 10), ("BF16", 7))):
+        found = product([[rounded(w, digits) for w in column] for column in columns], [rounded(a, digits) for a in x])
+        differ = sum(a != b for a, b in zip(found, exact))
+        most = max(abs(a - b) for a, b in zip(found, exact)) / largest
+        at = f"formats[{i}]"
+        run.given(f"{at}.inputs", name)
+        run.given(f"{at}.digits", digits)
+        run.second_route(f"{at}.differ", differ)
+        run.second_route(f"{at}.largest_difference", most)
+        run.second_route(f"{at}.checksum", book.checksum(found))
+        run.says(f"{name} {digits} {differ} of {K} {most:.1e}")
+        if name == "TF32":
+            result = f"RESULT outputs={K} changed_by_tf32={differ}"
+    run.says(result)
 
 
 # --- the executor's demonstration --------------------------------------------------------------------------------

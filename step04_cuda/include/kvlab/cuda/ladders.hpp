@@ -8,7 +8,7 @@
 //
 // How to add a rung, in two files:
 //
-//   src/kernels/linear_6_mine.cu   the kernel, which takes LinearArgs (arguments.hpp), and
+//   src/kernels/linear_9_mine.cu   the kernel, which takes LinearArgs (arguments.hpp), and
 //                                  behind it launch_linear_mine(), as in its neighbours
 //   src/ladders.cpp                that function's name, and a row of the table
 //
