@@ -117,7 +117,7 @@ TokenPass::State::State(const Model& model, CudaCache& cache)
     args.group = to_int(c.group());
     args.slots = kernels::slots_for(c.dim);
     args.shared_bytes = std::max(kernels::token_shared_bytes(args.slots, args.dim),
-                                 kernels::tile_bytes(args.group, args.head_dim));
+                                 kernels::piece_bytes(args.group, args.head_dim));
     args.eps = c.norm_eps;
     args.scale = log2e_over(std::sqrt(static_cast<double>(c.head_dim)));
 }
@@ -168,7 +168,7 @@ std::string TokenPass::why_not(const Model& model) {
     if (device_matrix(*model.embedding).layout() != MatrixLayout::panels)
         return "only weights in panels";
     if (kernels::slots_for(c.dim) == 0 ||
-        kernels::tile_bytes(to_int(c.group()), to_int(c.head_dim)) + kernels::kStaticShared >
+        kernels::piece_bytes(to_int(c.group()), to_int(c.head_dim)) + kernels::kStaticShared >
             static_cast<int>(kSharedLimit))
         return concat("rows of ", c.dim, " and heads of ", c.head_dim,
                       " numbers do not fit in shared memory");

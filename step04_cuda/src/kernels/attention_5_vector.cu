@@ -23,41 +23,12 @@ __global__ void __launch_bounds__(kVectorThreads)
     const int kv_head = blockIdx.x, tile = blockIdx.y, D = args.head_dim;
     const TileRows rows = {0, args.tokens * args.group, args.group, args.past};
     const PieceScratch scratch = piece_scratch(shared, rows.count);
-    const int slots = smaller(kTile, args.slots - tile * kTile);
     const long long at = (static_cast<long long>(kv_head) * args.capacity +
                           static_cast<long long>(tile) * kTile) *
                          D;
-    const long long first = static_cast<long long>(kv_head) * rows.count * parts.stride + tile;
-    float* const sums =
-        parts.sums + (static_cast<long long>(kv_head) * rows.count * parts.tiles + tile) * D;
-    // The keys' pieces, then the values'. Two are under way at a time.
-    const int half = (D + kSumBlock - 1) / kSumBlock;
-    float4 now[kLoads], next[kLoads];
-    const auto load = [&](int p, float4(&piece)[kLoads]) {
-        const int begin = p % half * kSumBlock;
-        load_piece((p < half ? args.keys : args.values) + at + begin, D,
-                   smaller(kSumBlock, D - begin), slots, piece);
-    };
-    load(0, now);
-    load(1, next);
-    copy_rows(scratch, rows, args.q, kv_head, D);
-    for (int p = 0; p < 2 * half; ++p) {
-        const int begin = p % half * kSumBlock, count = smaller(kSumBlock, D - begin);
-        store_piece(now, scratch.tile);
-#pragma unroll
-        for (int j = 0; j < kLoads; ++j) now[j] = next[j];
-        if (p + 2 < 2 * half) load(p + 2, next);
-        if (p == half) softmax_rows(scratch, rows, tile, parts.maxima + first, parts.stride);
-        __syncthreads();
-        if (p < half)
-            add_scores(scratch, rows.count, D, begin, count);
-        else
-            weigh_values(scratch, rows, tile, count, [&](int r, int i, float sum, float total) {
-                sums[static_cast<long long>(r) * parts.tiles * D + begin + i] = sum;
-                if (begin + i == 0) parts.totals[first + r * parts.stride] = total;
-            });
-        __syncthreads();
-    }
+    weigh_pieces(scratch, rows, tile, smaller(kTile, args.slots - tile * kTile), args.keys + at,
+                 args.values + at, D, parts, kv_head * rows.count,
+                 [&] { copy_rows(scratch, rows, args.q, kv_head, D); });
 }
 
 // A warp has 32 components of a row. Grid (Hkv * rows, D / 32), block 32.

@@ -122,4 +122,60 @@ __device__ __forceinline__ void weigh_values(
     }
 }
 
+// What one tile leaves of the rows, whose numbers in `parts` are `row` and those after it;
+// `keys` and `values` are its first slot's. The keys' pieces come first, then the values'; two
+// are under way at a time, and queries() is called while the first two are. The first
+// kVectorThreads threads of the block work, all of them call it; it ends with a barrier.
+// ANCHOR: pieces
+template <class Queries>
+__device__ __forceinline__ void weigh_pieces(const PieceScratch& scratch,
+                                             const TileRows& rows,
+                                             int tile,
+                                             int slots,
+                                             const float* keys,
+                                             const float* values,
+                                             int head_dim,
+                                             const TileParts& parts,
+                                             int row,
+                                             Queries queries) {
+    const bool works = threadIdx.x < kVectorThreads;
+    const int half = (head_dim + kSumBlock - 1) / kSumBlock;
+    const long long first = static_cast<long long>(row) * parts.stride + tile;
+    float* const sums =
+        parts.sums + (static_cast<long long>(row) * parts.tiles + tile) * head_dim;
+    float4 now[kLoads] = {}, next[kLoads] = {};
+    const auto load = [&](int p, float4(&piece)[kLoads]) {
+        const int begin = p % half * kSumBlock;
+        load_piece((p < half ? keys : values) + begin, head_dim,
+                   smaller(kSumBlock, head_dim - begin), slots, piece);
+    };
+    if (works) {
+        load(0, now);
+        load(1, next);
+        queries();
+    }
+    for (int p = 0; p < 2 * half; ++p) {
+        const int begin = p % half * kSumBlock, count = smaller(kSumBlock, head_dim - begin);
+        if (works) {
+            store_piece(now, scratch.tile);
+#pragma unroll
+            for (int j = 0; j < kLoads; ++j) now[j] = next[j];
+            if (p + 2 < 2 * half) load(p + 2, next);
+            if (p == half)
+                softmax_rows(scratch, rows, tile, parts.maxima + first, parts.stride);
+        }
+        __syncthreads();
+        if (works && p < half)
+            add_scores(scratch, rows.count, head_dim, begin, count);
+        else if (works)
+            weigh_values(scratch, rows, tile, count, [&](int r, int i, float sum, float total) {
+                sums[static_cast<long long>(r) * parts.tiles * head_dim + begin + i] = sum;
+                if (begin + i == 0) parts.totals[first + r * parts.stride] = total;
+            });
+        __syncthreads();
+    }
+}
+
+// ANCHOR_END: pieces
+
 }  // namespace kvlab::KVLAB_KERNELS

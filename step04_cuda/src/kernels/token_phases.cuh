@@ -17,7 +17,7 @@
 #pragma once
 
 #include "attention_combine.cuh"
-#include "attention_tile.cuh"
+#include "attention_piece.cuh"
 #include "rope.cuh"
 #include "row_sums.cuh"
 #include "token_arguments.hpp"
@@ -112,27 +112,27 @@ __device__ __forceinline__ void attention_in(const TokenArgs& args,
 // Pair i of the head whose numbers are the outputs from `first` on, rotated.
 __device__ __forceinline__ float2
 pair_of(const TokenArgs& args, int position, int first, int i, float factor) {
-    const bool alone = 2 * i + 1 == args.head_dim;
-    const float2 x = make_float2(
-        total_of_chains(args.qkv_sums, 0, first + 2 * i, nullptr),
-        alone ? 0.0f : total_of_chains(args.qkv_sums, 0, first + 2 * i + 1, nullptr));
+    const float2 x = make_float2(total_of_chains(args.qkv_sums, 0, first + 2 * i, nullptr),
+                                 total_of_chains(args.qkv_sums, 0, first + 2 * i + 1, nullptr));
     const long long at = static_cast<long long>(position) * (args.rope_dim / 2);
     return rotated_pair(x, i, args.head_dim, args.rope_dim, args.cosines + at, args.sines + at,
                         factor);
 }
 
-// The group's queries to shared memory, and zeros up to the next multiple of four rows.
-__device__ __forceinline__ void take_queries(
-    const TokenArgs& args, int kv_head, int position, const TileRows& rows, float* queries) {
-    const int D = args.head_dim, pairs = (D + 1) / 2;
-    for (int p = threadIdx.x; p < rows.fours() * kFour * pairs; p += blockDim.x) {
+// The group's queries to shared memory, by the threads that attend.
+__device__ __forceinline__ void take_queries(const TokenArgs& args,
+                                             const PieceScratch& scratch,
+                                             int kv_head,
+                                             int position) {
+    const int D = args.head_dim, pairs = D / 2, rows = (args.group + 1) / 2 * 2;
+    for (int p = threadIdx.x; p < rows * pairs; p += kVectorThreads) {
         const int r = p / pairs, i = p % pairs;
         const float2 two =
-            r < rows.count
+            r < args.group
                 ? pair_of(args, position, (kv_head * args.group + r) * D, i, args.scale)
                 : make_float2(0.0f, 0.0f);
-        queries[2 * i * kMostTileRows + r] = two.x;
-        if (2 * i + 1 < D) queries[(2 * i + 1) * kMostTileRows + r] = two.y;
+        scratch.queries[r * D + 2 * i] = two.x;
+        scratch.queries[r * D + 2 * i + 1] = two.y;
     }
 }
 
@@ -143,10 +143,10 @@ __device__ __forceinline__ void append_token(const TokenArgs& args,
                                              int position) {
     const int D = args.head_dim;
     const long long slot = (static_cast<long long>(kv_head) * args.capacity + position) * D;
-    for (int i = threadIdx.x; i < (D + 1) / 2; i += blockDim.x) {
+    for (int i = threadIdx.x; i < D / 2; i += blockDim.x) {
         const float2 two = pair_of(args, position, (args.heads + kv_head) * D, i, 1.0f);
         layer.keys[slot + 2 * i] = two.x;
-        if (2 * i + 1 < D) layer.keys[slot + 2 * i + 1] = two.y;
+        layer.keys[slot + 2 * i + 1] = two.y;
     }
     for (int i = threadIdx.x; i < D; i += blockDim.x)
         layer.values[slot + i] = total_of_chains(
@@ -157,33 +157,23 @@ __device__ __forceinline__ void append_token(const TokenArgs& args,
 __device__ __forceinline__ void attend(const TokenArgs& args,
                                        const TokenLayer& layer,
                                        float* shared) {
-    __shared__ float maximum[kMostTileRows];
     const int position = args.state->position, tiles = tiles_of(position + 1),
               D = args.head_dim;
     const TileRows rows = {0, args.group, args.group, position};
-    const TileScratch scratch = tile_scratch(shared, D);
+    const PieceScratch scratch = piece_scratch(shared, args.group);
     for (int item = blockIdx.x; item < args.kv_heads * tiles; item += gridDim.x) {
         const int kv_head = item % args.kv_heads, tile = item / args.kv_heads;
-        const int slots = smaller(kTile, position + 1 - tile * kTile);
         const long long at = (static_cast<long long>(kv_head) * args.capacity +
                               static_cast<long long>(tile) * kTile) *
                              D;
-        take_queries(args, kv_head, position, rows, scratch.queries);
-        if (tile == tiles - 1) append_token(args, layer, kv_head, position);
-        __syncthreads();
-        weigh_tile(scratch, rows, tile, slots, layer.keys + at, D, maximum);
-        // Query heads of one KV head follow one another: row 0 is this one.
-        const long long first = static_cast<long long>(kv_head) * args.group;
-        if (const int r = threadIdx.x; r < rows.count) {
-            args.parts.totals[(first + r) * args.parts.stride + tile] =
-                total_of(scratch, r, slots);
-            args.parts.maxima[(first + r) * args.parts.stride + tile] = maximum[r];
+        if (tile == tiles - 1) {
+            append_token(args, layer, kv_head, position);
+            __syncthreads();  // this block reads that slot
         }
-        float* const sums = args.parts.sums + (first * args.parts.tiles + tile) * D;
-        sum_values(scratch, rows, tile, slots, layer.values + at, D,
-                   [&](int r, int i, float sum) {
-                       sums[static_cast<long long>(r) * args.parts.tiles * D + i] = sum;
-                   });
+        // Query heads of one KV head follow one another, and so do their rows of parts.
+        weigh_pieces(scratch, rows, tile, smaller(kTile, position + 1 - tile * kTile),
+                     layer.keys + at, layer.values + at, D, args.parts, kv_head * args.group,
+                     [&] { take_queries(args, scratch, kv_head, position); });
     }
 }
 
