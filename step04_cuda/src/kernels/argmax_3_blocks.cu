@@ -4,7 +4,7 @@
 // change        up to 128 blocks look at a share each, a thread at four values at a time. In a
 //               warp the winners meet by shuffles, in shared memory once per warp. Each block
 //               leaves one winner, and a second kernel lets these meet
-// why faster    every processor reads, four loads per thread under way, and 13 barriers are two
+// why faster    every processor reads, four loads per thread under way; one barrier, not ten
 // still bad     a launch of its own, to compare 48 numbers; and the logits go through global
 //               memory, only to be read here
 #include "contract.cuh"

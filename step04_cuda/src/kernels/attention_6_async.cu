@@ -34,7 +34,7 @@ __device__ __forceinline__ void attend_rows(const AttentionArgs& args, float* sh
     const long long head = static_cast<long long>(kv_head) * args.capacity * D;
     FlashSums sums = {};
     float4 all[kPieces][kFour];
-    float scores[kFour][kFour];
+    float scores[kFour][kFour] = {};
     start_queries(args, kv_head, first, count, queries);
     start_piece<kPieces>(args, head, 0, end, shared);
     __pipeline_commit();

@@ -97,14 +97,14 @@ __device__ __forceinline__ void sum_weights(const FlashRows& rows,
 }
 
 // The tile's weights, relative to the largest exponent so far, to `weights`, and what that
-// means for the sums of earlier tiles. Ends with the half warp's weights visible to it.
+// means for the sums of earlier tiles. Between the last use of the weights and this call there
+// was a barrier; at its end the half warp sees its own.
 // ANCHOR: softmax
 __device__ __forceinline__ void weigh_scores(const float (&scores)[kFour][kFour],
                                              const FlashRows& rows,
                                              int tile,
                                              float* weights,
                                              FlashSums& sums) {
-    __syncwarp();  // the half warp has used the weights of the tile before
 #pragma unroll
     for (int j = 0; j < kFour; ++j) {
         const int visible = rows.visible(j, tile);

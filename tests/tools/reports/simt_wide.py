@@ -88,7 +88,7 @@ class Flash:
         for s in range(BLOCK):  # the chains of the weights, a row for each of x < 4
             launch.read([place(4 * y + x, s) for x, y in self.lanes if x < 4 and s < self.visible(4 * y + x, tile)])
         launch.add("shuffles", 4 * 4)
-        launch.add("warp synchronisations", 2)
+        launch.add("warp synchronisations", 1)
         launch.add("fma", 32 * 16 * 6)
 
     def values(self, tile, slots, whole):
