@@ -168,8 +168,7 @@ TEST_CASE("4.2 linear: which kernel suits how many rows and outputs") {
     CHECK(suits(9, 576) == "shared");
     CHECK(suits(16, 49152) == "shared");
     CHECK(suits(17, 576) == "registers");
-    CHECK(suits(64, 49152) == "registers");
-    CHECK(suits(65, 49152) == "pipelined");
+    CHECK(suits(17, 49152) == "pipelined");
     CHECK(suits(128, 3072) == "registers");
     CHECK(suits(256, 3072) == "registers");
     CHECK(suits(257, 3072) == "pipelined");

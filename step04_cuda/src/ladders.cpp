@@ -131,7 +131,7 @@ const LinearRung& linear_rung_for(Index rows, Index outputs) {
         name = "wide";  // w is read once for 8 rows
     else if (rows <= 16)
         name = "shared";
-    else if (rows > 64 && panels * ((rows + 127) / 128) >= kMultiprocessors)
+    else if (panels * ((rows + 127) / 128) >= kMultiprocessors)
         name = "pipelined";  // its tiles have 128 rows: a short prompt gets few blocks
     return find_rung(linear_rungs(), name);
 }

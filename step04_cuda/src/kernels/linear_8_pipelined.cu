@@ -18,27 +18,29 @@ namespace kvlab::KVLAB_KERNELS {
 constexpr int kOwn = 8, kHalf = kOwn / 2;    // rows, and columns, of a thread: two times four
 constexpr int kPipeColumns = kPanel / kOwn;  // threads side by side
 
-// A thread's eight: four in each half of the tile, so that neighbours read side by side.
-__device__ __forceinline__ void read_eight(const float* from, int half, float (&to)[kOwn]) {
+// A thread's four of one half of a tile, or eight of both: neighbours read side by side.
+template <int count>
+__device__ __forceinline__ void read_own(const float* from, int half, float (&to)[kOwn]) {
 #pragma unroll
-    for (int h = 0; h < 2; ++h) {
+    for (int h = 0; h < count / kHalf; ++h) {
         const float4 four = *reinterpret_cast<const float4*>(from + h * half);
         to[h * kHalf] = four.x, to[h * kHalf + 1] = four.y;
         to[h * kHalf + 2] = four.z, to[h * kHalf + 3] = four.w;
     }
 }
 
-// Adds `count` inputs to the chains of the thread at (tx, ty).
+// Adds `count` inputs to the chains of the thread at (tx, ty): of its first `rows` rows.
 // ANCHOR: multiply
+template <int rows>
 __device__ __forceinline__ void multiply(
     const PipeTiles& tiles, int count, int tx, int ty, float (&chain)[kOwn][kOwn]) {
 #pragma unroll 4
     for (int k = 0; k < count; ++k) {
-        float in[kOwn], w[kOwn];
-        read_eight(tiles.inputs + k * kPipeStride + ty * kHalf, kPipeRows / 2, in);
-        read_eight(tiles.expanded + k * kPanel + tx * kHalf, kPanel / 2, w);
+        float in[kOwn] = {}, w[kOwn] = {};
+        read_own<rows>(tiles.inputs + k * kPipeStride + ty * kHalf, kPipeRows / 2, in);
+        read_own<kOwn>(tiles.expanded + k * kPanel + tx * kHalf, kPanel / 2, w);
 #pragma unroll
-        for (int i = 0; i < kOwn; ++i)
+        for (int i = 0; i < rows; ++i)
 #pragma unroll
             for (int j = 0; j < kOwn; ++j) chain[i][j] = fmaf(in[i], w[j], chain[i][j]);
     }
@@ -89,7 +91,10 @@ __global__ void __launch_bounds__(kPipeThreads, 2) linear_pipelined(LinearArgs a
                 expand_tile(type, tiles, count);
                 __syncthreads();
             }
-            multiply(tiles, count, tx, ty, chain);
+            if (tile_rows(args) == kPipeRows)
+                multiply<kOwn>(tiles, count, tx, ty, chain);
+            else
+                multiply<kHalf>(tiles, count, tx, ty, chain);
             __syncthreads();  // before the copies of the next round overwrite this set
         }
 #pragma unroll

@@ -35,6 +35,12 @@ __device__ __forceinline__ PipeTiles tiles_of(float* shared, TensorType type, in
     return tiles;
 }
 
+// Rows of this block's tile: all of it, or the first half if no row of x lies beyond.
+__device__ __forceinline__ int tile_rows(const LinearArgs& args) {
+    const int there = args.rows - static_cast<int>(blockIdx.y) * kPipeRows;
+    return there > kPipeRows / 2 ? kPipeRows : kPipeRows / 2;
+}
+
 // Sends off the copies of step's 32 inputs: x turned, so that four rows are one read later; w
 // in pieces of 16 bytes. Rows that there are not are zeros, whose products nobody stores.
 // ANCHOR: copy
@@ -43,10 +49,11 @@ __device__ __forceinline__ void copy_tiles(const LinearArgs& args,
                                            const PipeTiles& to) {
     const int t = threadIdx.x, begin = step * kGroup, first = blockIdx.y * kPipeRows;
     const int count = smaller(kGroup, args.w.depth - begin);
+    const int rows = tile_rows(args);
     const int k = t / 32 * 8 + t % 8;  // a warp copies 8 inputs of 4 rows at a time
     if (k < count)
 #pragma unroll 4
-        for (int r = t % 32 / 8; r < kPipeRows; r += 4) {
+        for (int r = t % 32 / 8; r < rows; r += 4) {
             float* const at = to.inputs + k * kPipeStride + r;
             if (first + r < args.rows)
                 __pipeline_memcpy_async(at, row(args.x, first + r) + begin + k, 4);

@@ -239,7 +239,8 @@ def linear_pipelined(R, q4_1):
     """32 inputs at a time: four warps copy 8 inputs of 4 rows, and the weights in pieces of 16 bytes."""
     steps, tile = K // 32, panel_bytes(q4_1, 32)
     launch = Launch("linear_pipelined", 1, 128, 4 * 2 * 32 * (132 + 64))
-    for first in range(0, 128, 4):
+    halves = 1 if R <= 64 else 2  # of a tile of 128 rows
+    for first in range(0, halves * 64, 4):
         lanes = [(k, r) for r in range(4) for k in range(8)]
         there = [(k, r) for k, r in lanes if first + r < R]
         launch.load([4 * ((first + r) * K + k) for k, r in there], times=4 * steps)
@@ -254,14 +255,14 @@ def linear_pipelined(R, q4_1):
         launch.read([lane // 2 for lane in LANES], times=steps * 4 * 2)
         launch.read(LANES, times=steps * 4 * 2)
         launch.write(LANES, times=steps * 4 * 2 * 8)
-    launch.read([4 * (lane // 8) for lane in LANES], 16, K * 4 * 2)
+    launch.read([4 * (lane // 8) for lane in LANES], 16, K * 4 * halves)
     launch.read([4 * (lane % 8) for lane in LANES], 16, K * 4 * 2)
     for warp in range(4):
         for i in range(8):
             rows = [i // 4 * 64 + (4 * warp + lane // 8) * 4 + i % 4 for lane in LANES]
             for j in range(8):
                 launch.store([4 * (row * 64 + j // 4 * 32 + lane % 8 * 4 + j % 4) for row, lane in zip(rows, LANES) if row < R])
-    launch.add("fma", 128 * 64 * K + q4_1 * 64 * K)
+    launch.add("fma", halves * 64 * 64 * K + q4_1 * 64 * K)
     launch.add("barriers", steps * (2 + q4_1))
     return launch
 
