@@ -30,6 +30,10 @@ std::string gpu_name() {
     none();
 }
 
+DeviceFacts gpu_facts() {
+    none();
+}
+
 std::size_t gpu_static_shared(const char*, const void*) {
     none();
 }

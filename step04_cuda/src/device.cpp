@@ -24,6 +24,11 @@ std::atomic<Index>& allocations() {
     return count;
 }
 
+std::atomic<Index>& launches() {
+    static std::atomic<Index> count{0};
+    return count;
+}
+
 bool on_gpu() {
     return current_device() == Device::gpu;
 }
@@ -55,6 +60,18 @@ Device selected_device() {
 
 std::string device_name() {
     return on_gpu() ? gpu_name() : "SIMT executor";
+}
+
+DeviceFacts device_facts() {
+    return on_gpu() ? gpu_facts() : DeviceFacts{};
+}
+
+Index launch_count() {
+    return launches();
+}
+
+void count_launch() {
+    ++launches();
 }
 
 void device_synchronize() {

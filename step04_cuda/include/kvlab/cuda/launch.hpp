@@ -77,6 +77,9 @@ Kernel(const char*, void (*)(P...), Checked, Gpu) -> Kernel<P...>;
 // `function` is the kernel's stub, `arguments` holds a pointer to each of its arguments.
 void launch_on_gpu(const LaunchShape& shape, const void* function, void** arguments);
 
+// Counted for launch_count(), by whoever has launched.
+void count_launch();
+
 #if KVLAB_SIMT_CHECKED
 #define KVLAB_IF_CHECKED(yes, no) yes
 #else
@@ -141,11 +144,12 @@ void launch(const Kernel<Parameters...>& kernel,
                 launch_on_gpu(shape, reinterpret_cast<const void*>(kernel.gpu), pointers);
             },
             values);
-        return;
+    } else {
+        const auto function = simt::launches_check() ? kernel.checked : kernel.raw;
+        simt::run(shape, reinterpret_cast<const void*>(function),
+                  [&values, function] { std::apply(function, values); });
     }
-    const auto function = simt::launches_check() ? kernel.checked : kernel.raw;
-    simt::run(shape, reinterpret_cast<const void*>(function),
-              [&values, function] { std::apply(function, values); });
+    count_launch();
 }
 
 }  // namespace kvlab
