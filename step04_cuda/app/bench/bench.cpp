@@ -1,0 +1,312 @@
+// bench.cpp - chapter 4: the parts of `step04_cuda bench` in their order, and the clock that
+// they share.
+#include "bench.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <iostream>
+#include <numeric>
+
+#include <kvlab/cuda/ladders.hpp>
+#include <kvlab/tensor/subcommand.hpp>
+
+#include "../on_gpu.hpp"
+#include "yardstick.cuh"
+
+namespace kvlab::app {
+
+namespace {
+
+constexpr unsigned kThreads = 256;
+constexpr int kMostRounds = 15, kLeastRounds = 3;
+constexpr double kSecondsOfOne = 0.2;  // that all rounds of one call may take together
+
+// Small whole numbers, so that sums of them are exact in any order.
+std::vector<float> counting(Index count) {
+    std::vector<float> values(usize(count));
+    for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i % 64);
+    return values;
+}
+
+unsigned yardstick_blocks() {
+    constexpr int kBlocksOfOne = 2048 / kThreads;  // as many as a multiprocessor holds
+    return static_cast<unsigned>(std::max(2, device_facts().multiprocessors * kBlocksOfOne));
+}
+
+double total(const std::vector<float>& values) {
+    return std::accumulate(values.begin(), values.end(), 0.0);
+}
+
+// 13020 is 13.2.
+double version(int number) {
+    return number / 1000 + number % 1000 / 10 / 10.0;
+}
+
+constexpr Subject kSubjects[] = {
+    {"linear", "every rung of the product", bench_linear},
+    {"attention", "every rung of attention", bench_attention},
+    {"norm", "every rung of RMSNorm", bench_norm},
+    {"argmax", "every rung of argmax", bench_argmax},
+    {"tokens", "whole tokens and whole prompts of decoders", bench_tokens},
+};
+
+}  // namespace
+
+Yardstick::Yardstick(Index bytes)
+    : blocks_(yardstick_blocks()),
+      from_(std::span<const float>(counting(bytes / 4)), "yardstick"),
+      to_(bytes / 4, "yardstick's copy"),
+      sums_(Index{blocks_} * kThreads, "yardstick's sums") {
+    copy();
+}
+
+void Yardstick::read() const {
+    launch(read_all, blocks_, kThreads, 0, from_.get(), sums_.get(), fours());
+}
+
+void Yardstick::copy() const {
+    launch(copy_all, blocks_, kThreads, 0, from_.get(), to_.get(), fours());
+}
+
+bool Yardstick::holds() const {
+    const double expected = total(counting(from_.size()));
+    read();
+    const bool read_all_of_it = total(sums_.to_host()) == expected;
+    launch(read_all, blocks_, kThreads, 0, to_.get(), sums_.get(), fours());
+    return read_all_of_it && total(sums_.to_host()) == expected;
+}
+
+Bench::Bench(const BenchFlags& flags)
+    : flags_(flags),
+      small_(flags.small || selected_device() == Device::executor),
+      flushed_(measures() ? 2 * Index{device_facts().second_level_bytes} : Index{1} << 12) {}
+
+void Bench::leave_out(const std::string& what, const std::string& why) {
+    std::printf("  left out: %s: %s\n", what.c_str(), why.c_str());
+    left_out_.push_back({{"what", what}, {"why", why}});
+}
+
+Index Bench::rounds(double seconds) const {
+    if (small_) return 1;
+    return static_cast<Index>(
+        std::clamp(kSecondsOfOne / seconds, double{kLeastRounds}, double{kMostRounds}));
+}
+
+CallTimes Bench::times(const std::function<void()>& call) {
+    const Index before = launch_count();
+    call();
+    CallTimes times;
+    times.launches = launch_count() - before;
+    DeviceStopwatch watch;
+    call();
+    const Index count = rounds(watch.seconds());
+    std::vector<double> cold, warm;
+    for (Index round = 0; round < count; ++round) {
+        flushed_.copy();
+        watch.restart();
+        call();
+        cold.push_back(watch.seconds());
+    }
+    const Index in_a_row = count;
+    for (Index round = 0; round < std::min<Index>(count, 5); ++round) {
+        device_synchronize();
+        watch.restart();
+        for (Index i = 0; i < in_a_row; ++i) call();
+        warm.push_back(watch.seconds() / static_cast<double>(in_a_row));
+    }
+    times.cold = quartiles(cold);
+    times.warm = quartiles(warm);
+    return times;
+}
+
+Quartiles Bench::gb_per_s(double bytes, const std::function<void()>& call) {
+    call();
+    std::vector<double> rates;
+    for (int round = 0; round < kMostRounds; ++round) {
+        DeviceStopwatch watch;
+        call();
+        rates.push_back(bytes / watch.seconds() / 1e9);
+    }
+    return quartiles(rates);
+}
+
+void Bench::add_rates(Json& row, double bytes, double seconds) const {
+    row["bytes"] = bytes;
+    if (!measures()) return;
+    const double rate = bytes / seconds / 1e9;
+    row["gb_per_s"] = rate;
+    row["share_of_read"] = rate / read_gb_per_s_;
+    row["share_of_copy"] = rate / copy_gb_per_s_;
+}
+
+void Bench::measure_machine(const std::string& why_no_gpu) {
+    machine_["device"] = device_name();
+    if (!why_no_gpu.empty()) machine_["why_no_gpu"] = why_no_gpu;
+    const DeviceFacts facts = device_facts();
+    constexpr Index kWhole = Index{1} << 30, kLittle = Index{1} << 16;
+    const Yardstick yardstick(
+        small_ ? kLittle : std::min(kWhole, Index{facts.memory_bytes} / 8 / 16 * 16));
+    machine_["yardstick_bytes"] = yardstick.bytes();
+    machine_["yardstick_holds"] = yardstick.holds();
+    holds_ = holds_ && yardstick.holds();
+    if (!measures()) return;
+    machine_["compute_capability"] = facts.capability / 10.0;
+    machine_["multiprocessors"] = facts.multiprocessors;
+    machine_["clock_mhz"] = facts.clock_mhz;
+    machine_["memory_clock_mhz"] = facts.memory_clock_mhz;
+    machine_["bus_bits"] = facts.bus_bits;
+    machine_["second_level_bytes"] = facts.second_level_bytes;
+    machine_["memory_bytes"] = facts.memory_bytes;
+    machine_["driver_cuda"] = version(facts.driver_cuda);
+    machine_["runtime_cuda"] = version(facts.runtime_cuda);
+    machine_["peak_gb_per_s"] = facts.peak_gb_per_s();
+    const Quartiles read = gb_per_s(yardstick.bytes(), [&] { yardstick.read(); });
+    // Each byte is read and written.
+    const Quartiles copy = gb_per_s(2 * yardstick.bytes(), [&] { yardstick.copy(); });
+    machine_["read_gb_per_s"] = to_json(read);
+    machine_["copy_gb_per_s"] = to_json(copy);
+    read_gb_per_s_ = read.median;
+    copy_gb_per_s_ = copy.median;
+    std::printf(
+        "memory: the read kernel gets %.0f GB/s, the copy kernel %.0f, of %.0f by "
+        "clock and bus\n",
+        read.median, copy.median, facts.peak_gb_per_s());
+}
+
+void Bench::check_bits(const Json& row) {
+    holds_ = holds_ && row.value("same_bits", true);
+}
+
+void Bench::add_rung(const Json& row) {
+    check_bits(row);
+    rungs_.push_back(row);
+}
+
+void Bench::add_tokens(const Json& row) {
+    check_bits(row);
+    tokens_.push_back(row);
+}
+
+Json Bench::report() const {
+    Json report = new_report("step04_cuda bench", 1);
+    report["measured"] = measures();
+    report["device"] = device_name();
+    report["small"] = small_;
+    report["seconds"] = watch_.seconds();
+    report["machine"] = machine_;
+    report["rungs"] = rungs_;
+    report["tokens"] = tokens_;
+    report["left_out"] = left_out_;
+    return report;
+}
+
+Json microseconds(const Quartiles& seconds) {
+    return to_json(Quartiles{seconds.smallest * 1e6, seconds.low * 1e6, seconds.median * 1e6,
+                             seconds.high * 1e6, seconds.largest * 1e6, seconds.count});
+}
+
+namespace {
+
+// Returns why there is no GPU, if none is selected.
+std::string choose(const std::string& device) {
+    if (device == "executor") return "the executor was asked for";
+    const std::string why = why_no_gpu();
+    if (why.empty() || device == "gpu") select_device(Device::gpu);  // or says why not
+    return why;
+}
+
+template <class AnyRung>
+void list_rungs(const char* operation, std::span<const AnyRung> rungs) {
+    for (const AnyRung& rung : rungs)
+        std::printf("rung %s %s: %s\n", operation, rung.name, rung.idea);
+}
+
+// For scripts: a thing a line, its kind first.
+int list_all(const std::string& why_no_gpu) {
+    std::printf("device %s\n",
+                why_no_gpu.empty() ? "gpu" : concat("executor: ", why_no_gpu).c_str());
+    for (const Subject& subject : kSubjects)
+        std::printf("subject %s: %s\n", subject.name, subject.text);
+    list_rungs("linear", linear_rungs());
+    list_rungs("attention", attention_rungs());
+    list_rungs("norm", norm_rungs());
+    list_rungs("argmax", argmax_rungs());
+    return cli::kHolds;
+}
+
+bool wanted(const BenchFlags& flags, const char* name) {
+    return flags.only.empty() ||
+           std::find(flags.only.begin(), flags.only.end(), name) != flags.only.end();
+}
+
+int run_bench(const BenchFlags& flags) {
+    const std::string why = choose(flags.device);
+    if (flags.list) return list_all(why);
+    std::printf("%s\n", device_name().c_str());
+    if (!why.empty())
+        std::printf(
+            "No GPU (%s): small sizes, to see that everything runs and has the CPU's "
+            "bits.\nThe times are this CPU's and say nothing about a GPU.\n",
+            why.c_str());
+    bool holds = false;
+    {
+        Bench bench(flags);
+        // What was measured before something went wrong is worth having.
+        std::exception_ptr stopped;
+        Json report;
+        try {
+            bench.measure_machine(why);
+            for (const Subject& subject : kSubjects)
+                if (wanted(flags, subject.name)) subject.run(bench);
+            report = bench.report();
+        } catch (const std::exception& error) {
+            report = bench.report();
+            report["stopped_by"] = error.what();
+            stopped = std::current_exception();
+        }
+        write_json(flags.json, report);
+        if (stopped) std::rethrow_exception(stopped);
+        holds = bench.holds();
+    }
+    std::cout << "\nRESULT device=" << device_name()
+              << " measured=" << (why.empty() ? "yes" : "no")
+              << " same_bits=" << (holds ? "yes" : "no") << std::endl;
+    return holds ? cli::kHolds : cli::kFails;
+}
+
+void add_bench_flags(CLI::App& app, BenchFlags& flags) {
+    std::vector<std::string> subjects;
+    for (const Subject& subject : kSubjects) subjects.emplace_back(subject.name);
+    app.add_option("--device", flags.device, "auto: the GPU if there is one, else the executor")
+        ->check(CLI::IsMember(std::vector<std::string>{"auto", "executor", "gpu"}))
+        ->capture_default_str();
+    app.add_option("--only", flags.only, "these alone, with commas; default: all")
+        ->delimiter(',')
+        ->check(CLI::IsMember(subjects));
+    app.add_option("-m,--models", flags.models, "GGUF files or names, with commas; none: ''")
+        ->delimiter(',')
+        ->capture_default_str();
+    app.add_option("--synthetic", flags.synthetic, "shapes with random weights")
+        ->delimiter(',')
+        ->check(CLI::IsMember(std::vector<std::string>{"smollm2", "llama2-7b-layer"}))
+        ->capture_default_str();
+    app.add_option("--types", flags.types, "of the weights of --synthetic smollm2")
+        ->delimiter(',')
+        ->check(CLI::IsMember(std::vector<std::string>{"F32", "F16", "Q8_0", "Q4_0", "Q4_1"}))
+        ->capture_default_str();
+    cli::add_count(app, "--seconds", flags.seconds, {1, 3600},
+                   "what would begin later is left out");
+    app.add_flag("--small", flags.small, "small sizes and one round: a check, no measurement");
+    app.add_flag("--list", flags.list, "prints the device, the subjects and the rungs");
+    cli::add_json_flag(app, flags.json);
+}
+
+const cli::Subcommand kBench{
+    {.place = 25, .name = "bench", .text = "how fast every kernel and every token is on a GPU"},
+    add_bench_flags,
+    run_bench};
+
+}  // namespace
+
+}  // namespace kvlab::app
