@@ -84,7 +84,7 @@ Bench::Bench(const BenchFlags& flags)
 
 void Bench::leave_out(const std::string& what, const std::string& why) {
     std::printf("  left out: %s: %s\n", what.c_str(), why.c_str());
-    left_out_.push_back({{"what", what}, {"why", why}});
+    left_out_.push_back(concat(what, ": ", why));
 }
 
 Index Bench::rounds(double seconds) const {
@@ -133,34 +133,42 @@ Quartiles Bench::gb_per_s(double bytes, const std::function<void()>& call) {
 
 void Bench::add_rates(Json& row, double bytes, double seconds) const {
     row["bytes"] = bytes;
-    if (!measures()) return;
     const double rate = bytes / seconds / 1e9;
-    row["gb_per_s"] = rate;
-    row["share_of_read"] = rate / read_gb_per_s_;
-    row["share_of_copy"] = rate / copy_gb_per_s_;
+    row["gb_per_s"] = measured(rate);
+    row["share_of_read"] = measured(rate / read_gb_per_s_);
+    row["share_of_copy"] = measured(rate / copy_gb_per_s_);
+}
+
+Json Bench::measured(double figure) const {
+    return measures() ? Json(figure) : Json();
 }
 
 void Bench::measure_machine(const std::string& why_no_gpu) {
-    machine_["device"] = device_name();
-    if (!why_no_gpu.empty()) machine_["why_no_gpu"] = why_no_gpu;
     const DeviceFacts facts = device_facts();
     constexpr Index kWhole = Index{1} << 30, kLittle = Index{1} << 16;
     const Yardstick yardstick(
         small_ ? kLittle : std::min(kWhole, Index{facts.memory_bytes} / 8 / 16 * 16));
+    const bool same = yardstick.holds();
+    holds_ = holds_ && same;
+    machine_["why_no_gpu"] = why_no_gpu;
     machine_["yardstick_bytes"] = yardstick.bytes();
-    machine_["yardstick_holds"] = yardstick.holds();
-    holds_ = holds_ && yardstick.holds();
+    machine_["yardstick_holds"] = same;
+    machine_["compute_capability"] = measured(facts.capability / 10.0);
+    machine_["multiprocessors"] = measured(facts.multiprocessors);
+    machine_["clock_mhz"] = measured(facts.clock_mhz);
+    machine_["memory_clock_mhz"] = measured(facts.memory_clock_mhz);
+    machine_["bus_bits"] = measured(facts.bus_bits);
+    machine_["second_level_bytes"] = measured(static_cast<double>(facts.second_level_bytes));
+    machine_["memory_bytes"] = measured(static_cast<double>(facts.memory_bytes));
+    machine_["driver_cuda"] = measured(version(facts.driver_cuda));
+    machine_["runtime_cuda"] = measured(version(facts.runtime_cuda));
+    machine_["peak_gb_per_s"] = measured(facts.peak_gb_per_s());
+    measure_memory(yardstick);
+}
+
+void Bench::measure_memory(const Yardstick& yardstick) {
+    machine_["read_gb_per_s"] = machine_["copy_gb_per_s"] = Json();
     if (!measures()) return;
-    machine_["compute_capability"] = facts.capability / 10.0;
-    machine_["multiprocessors"] = facts.multiprocessors;
-    machine_["clock_mhz"] = facts.clock_mhz;
-    machine_["memory_clock_mhz"] = facts.memory_clock_mhz;
-    machine_["bus_bits"] = facts.bus_bits;
-    machine_["second_level_bytes"] = facts.second_level_bytes;
-    machine_["memory_bytes"] = facts.memory_bytes;
-    machine_["driver_cuda"] = version(facts.driver_cuda);
-    machine_["runtime_cuda"] = version(facts.runtime_cuda);
-    machine_["peak_gb_per_s"] = facts.peak_gb_per_s();
     const Quartiles read = gb_per_s(yardstick.bytes(), [&] { yardstick.read(); });
     // Each byte is read and written.
     const Quartiles copy = gb_per_s(2 * yardstick.bytes(), [&] { yardstick.copy(); });
@@ -171,7 +179,7 @@ void Bench::measure_machine(const std::string& why_no_gpu) {
     std::printf(
         "memory: the read kernel gets %.0f GB/s, the copy kernel %.0f, of %.0f by "
         "clock and bus\n",
-        read.median, copy.median, facts.peak_gb_per_s());
+        read.median, copy.median, device_facts().peak_gb_per_s());
 }
 
 void Bench::check_bits(const Json& row) {
@@ -188,7 +196,7 @@ void Bench::add_tokens(const Json& row) {
     tokens_.push_back(row);
 }
 
-Json Bench::report() const {
+Json Bench::report(const Json& stopped_by) const {
     Json report = new_report("step04_cuda bench", 1);
     report["measured"] = measures();
     report["device"] = device_name();
@@ -198,6 +206,7 @@ Json Bench::report() const {
     report["rungs"] = rungs_;
     report["tokens"] = tokens_;
     report["left_out"] = left_out_;
+    report["stopped_by"] = stopped_by;
     return report;
 }
 
@@ -259,10 +268,9 @@ int run_bench(const BenchFlags& flags) {
             bench.measure_machine(why);
             for (const Subject& subject : kSubjects)
                 if (wanted(flags, subject.name)) subject.run(bench);
-            report = bench.report();
+            report = bench.report(Json());
         } catch (const std::exception& error) {
-            report = bench.report();
-            report["stopped_by"] = error.what();
+            report = bench.report(error.what());
             stopped = std::current_exception();
         }
         write_json(flags.json, report);

@@ -81,8 +81,10 @@ public:
     // How often something is measured that took so many seconds once.
     Index rounds(double seconds) const;
 
-    // Adds GB/s and the shares of the yardsticks for so many bytes in so many seconds; nothing
-    // under the executor, which moves none.
+    // A figure of a GPU; null under the executor, which measured none.
+    Json measured(double figure) const;
+
+    // Adds GB/s and the shares of the yardsticks for so many bytes in so many seconds.
     void add_rates(Json& row, double bytes, double seconds) const;
 
     // What the yardsticks gave, in GB/s; 0 before they were measured, and under the executor.
@@ -94,12 +96,13 @@ public:
     void add_rung(const Json& row);
     void add_tokens(const Json& row);
 
-    // The whole, for --json.
-    Json report() const;
+    // The whole, for --json. `stopped_by`: what went wrong, or null.
+    Json report(const Json& stopped_by) const;
 
     bool holds() const { return holds_; }
 
 private:
+    void measure_memory(const Yardstick& yardstick);
     Quartiles gb_per_s(double bytes, const std::function<void()>& call);
     void check_bits(const Json& row);
 

@@ -20,7 +20,7 @@ void print_row(const Json& row, const CallTimes& times) {
     const std::string between = concat(format_number(times.cold.low * 1e6), " - ",
                                        format_number(times.cold.high * 1e6));
     const auto rate = [&](const char* name) {
-        return row.contains(name) ? format_number(row[name].get<double>()) : std::string("-");
+        return row[name].is_null() ? std::string("-") : format_number(row[name].get<double>());
     };
     std::printf("  %-12s %10.2f %21s %10.2f %8s %8s %8s %9s %8td%s\n",
                 row["rung"].get<std::string>().c_str(), times.cold.median * 1e6,
@@ -45,8 +45,8 @@ void bench_rung(Bench& bench,
     row["warm_us"] = microseconds(times.warm);
     row["launches"] = times.launches;
     bench.add_rates(row, static_cast<double>(problem.bytes), times.cold.median);
-    if (bench.measures() && problem.fma > 0)
-        row["gflop_per_s"] = 2.0 * static_cast<double>(problem.fma) / times.cold.median / 1e9;
+    row["gflop_per_s"] =
+        bench.measured(2.0 * static_cast<double>(problem.fma) / times.cold.median / 1e9);
     row["checksum"] = result();
     row["same_bits"] = row["checksum"] == problem.expected;
     print_row(row, times);
@@ -85,7 +85,7 @@ constexpr TensorType kTypes[] = {TensorType::f32, TensorType::f16, TensorType::q
 void bench_linear(Bench& bench) {
     if (bench.small()) {
         for (const TensorType type : kTypes) bench_linear_shape(bench, {1, 64, kWidth, type});
-        return bench_linear_shape(bench, {16, 64, kWidth, TensorType::f32});
+        return bench_linear_shape(bench, {64, 64, kWidth, TensorType::f32});
     }
     for (const auto& [N, K] : kLlama2)
         for (const TensorType type : {TensorType::f32, TensorType::f16})
@@ -106,8 +106,8 @@ void bench_attention(Bench& bench) {
                       [&] { return attention_problem(shape); });
     };
     if (bench.small()) {
-        of({1, 127});
-        return of({8, 0});
+        of({1, 511});
+        return of({128, 0});
     }
     for (const Index slots : {Index{512}, Index{2048}, Index{8192}}) of({1, slots - 1});
     // Of Llama-2-7B: a token reads 268 MB.

@@ -82,7 +82,8 @@ void add_per_second(Json& row, const std::vector<double>& wall, Index tokens) {
 
 void print_row(const Json& row) {
     const auto text = [&](const char* name) {
-        return row.contains(name) ? format_number(row[name].get<double>(), 4) : "-";
+        const bool known = row.contains(name) && !row[name].is_null();
+        return known ? format_number(row[name].get<double>(), 4) : std::string("-");
     };
     std::printf("  %-8s %-11s %7td %6td %12.1f %12s %9s %9td\n",
                 row["op"].get<std::string>().c_str(), row.value("way", "-").c_str(),
@@ -107,7 +108,7 @@ void compare_bits(Bench& bench, Loaded& model, const WeightSource& source) {
     Decoder decoder(load_model(source, *engine), *engine);
     KvCache on_cpu(decoder.kv_shape(), prompt + steps);
     Json row = row_of("text", model);
-    row["shape"] = concat("prompt", prompt, " tokens", steps);
+    row["shape"] = concat("prompt ", prompt, " tokens ", steps);
     row["checksum"] = text_checksum(model.decoder, on_device, prompt, steps);
     row["cpu"] = text_checksum(decoder, on_cpu, prompt, steps);
     row["same_bits"] = row["checksum"] == row["cpu"];
@@ -139,9 +140,9 @@ void prefill(Bench& bench, Loaded& model) {
     add_per_second(row, wall, T);
     row["launches"] = (launch_count() - before) / std::ssize(wall);
     // Two for each weight that a token meets, attention aside.
-    if (bench.measures())
-        row["gflop_per_s"] = 2.0 * static_cast<double>(model.config().parameters() * T) /
-                             quartiles(device).median / 1e9;
+    row["gflop_per_s"] =
+        bench.measured(2.0 * static_cast<double>(model.config().parameters() * T) /
+                       quartiles(device).median / 1e9);
     print_row(row);
     bench.add_tokens(row);
 }
@@ -176,7 +177,7 @@ void decode(
     row["us"] = microseconds(quartiles(device));
     add_per_second(row, wall, batch);
     row["launches"] = launches;
-    Index bytes = model.decoder.model().weight_bytes();
+    Index bytes = step_weight_bytes(model.decoder.model());
     for (const auto& cache : caches) bytes += cache->bytes().logical;
     bench.add_rates(row, static_cast<double>(bytes), quartiles(wall).median);
     print_row(row);
@@ -224,8 +225,8 @@ void bench_tokens(Bench& bench) {
         }
         const std::unique_ptr<WeightSource> source = choice.open();
         Loaded model(choice.name, *source);
-        std::printf("\n%s: %td bytes of weights\n  %-8s %-11s %7s %6s %12s %12s %9s %9s\n",
-                    choice.name.c_str(), model.decoder.model().weight_bytes(), "", "way",
+        std::printf("\n%s: a step reads %td bytes of weights\n  %-8s %-11s %7s %6s %12s %12s %9s %9s\n",
+                    choice.name.c_str(), step_weight_bytes(model.decoder.model()), "", "way",
                     "context", "batch", "us", "tokens/s", "of read", "launches");
         compare_bits(bench, model, *source);
         prefill(bench, model);
