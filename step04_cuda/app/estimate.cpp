@@ -56,7 +56,7 @@ Index divided_up(Index count, Index by) {
 // ANCHOR: rounds
 // How often a launch waits for memory with nothing to hide it: blocks come in waves, as many at
 // once as fit on the multiprocessors; in each, a warp makes its requests one after another, but
-// for those that it has under way together.
+// for those that it has under way together. All warps count as the average one.
 double rounds(const Gpu& gpu, const Ladder& ladder, const simt::LaunchRecord& launch) {
     const Index resident =
         occupancy(launch.kernel, gpu.architecture, launch.threads(), launch.dynamic_shared)

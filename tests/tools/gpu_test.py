@@ -212,6 +212,13 @@ def made_up(scale: float = 1.0) -> dict:
     return {"schema": 1, "experiment": "tools/gpu.sh", "device": "gpu", "bench": {"rungs": rungs}, "tokens": {"tokens": tokens}, "pytorch": peers}
 
 
+def same_cases(_: Path) -> list[str]:
+    """ctest and check.sh put the same cases on the device."""
+    named = [set(re.findall(r"-sfe=([^'\"]*)", text)) | set(re.findall(r"(\*checked launches\*[^'\"]*)", text))
+             for text in ((ROOT / "tests" / "CMakeLists.txt").read_text(), (ROOT / "tools" / "gpu" / "check.sh").read_text())]
+    return [] if named[0] == named[1] and len(named[0]) == 2 else [f"tests/CMakeLists.txt leaves aside {named[0]}, check.sh {named[1]}"]
+
+
 def table_of_goals(folder: Path) -> list[str]:
     wrong: list[str] = []
     count = len(goals.goals(made_up()))
@@ -234,6 +241,15 @@ def table_of_goals(folder: Path) -> list[str]:
     expect(wrong, "goals.py", (done.returncode, done.stdout.count(" yes\n"), json.loads(path.read_text())["goals"]), (0, count, goals.goals(made_up())))
     bad = made_up()
     del bad["bench"]["rungs"][0]["us"]
+    done = subprocess.run([sys.executable, GOALS, "--chapter"], capture_output=True, text=True, check=False)
+    if not goals.COMMITTED.exists() and (done.returncode != 0 or done.stdout.count("|  |  |\n") != count or "| not measured yet |" not in done.stdout):
+        wrong.append(f"goals.py --chapter: {done.returncode}: {done.stdout}")
+    shown = goals.chapter_lines(goals.goals(made_up()), {"bench": {"device": "a GPU of this test's"}})
+    expect(wrong, "the chapter's table", (shown[0], shown[2]), ("| goal, for an H100 | at least | a GPU of this test's | reached |",
+                                                               f"| linear {goals.LARGE[0]}: share of our read kernel | 0.850 | 0.850 | yes |"))
+    for arguments in ([], ["--chapter", path]):
+        done = subprocess.run([sys.executable, GOALS, *arguments], capture_output=True, text=True, check=False)
+        expect(wrong, f"goals.py {arguments}", done.returncode, 2)
     cases = [("nowhere.json", None, "No such file"), ("cut.json", '{"schema":', "cut.json"), ("list.json", "[1]", "none of an experiment"),
              ("other.json", '{"experiment":"step04_cuda bench","schema":1}', "found that of 'step04_cuda bench'"),
              ("later.json", '{"experiment":"tools/gpu.sh","schema":2}', "schema 1"), ("row.json", json.dumps(bad), "a row of another version")]
@@ -283,7 +299,7 @@ def bench_rows(program_path: str, folder: Path) -> list[str]:
 
 def main() -> int:
     wrong = []
-    for case in (without_gpu, with_gpu, command_lines, table_of_goals):
+    for case in (without_gpu, with_gpu, command_lines, same_cases, table_of_goals):
         with tempfile.TemporaryDirectory() as folder:
             wrong += [f"{case.__name__}: {line}" for line in case(Path(folder))]
     if len(sys.argv) > 1:

@@ -2,6 +2,8 @@
 """What a run on a GPU was to reach, and whether it did, from the report that check.sh leaves.
 
     goals.py [--add] REPORT     prints a table; --add: also writes it into the report, as "goals"
+    goals.py --chapter          the table of chapter 4, of the report that is committed there, step04_cuda/results/gpu.json; while
+                                there is none, nothing is measured
 
 The goals are those for an H100; on another GPU the shares and ratios mean the same, the tokens a second do not. A goal whose figures the
 report lacks is "not measured"; so are all of a report of the executor. Standard library only. Exit code 0: the table is there, whatever
@@ -16,6 +18,7 @@ from pathlib import Path
 
 LARGE = ("R1 N4096 K4096 F32", "R1 N22016 K4096 F32", "R1 N22016 K4096 F16")
 FILLING = "T1 slots8192 heads32/32x128"  # attention that reads more than any cache holds
+COMMITTED = Path(__file__).resolve().parents[2] / "step04_cuda" / "results" / "gpu.json"
 CONTEXT = 512  # tokens before those of SmolLM2 that are timed
 
 
@@ -100,6 +103,14 @@ def lines(table: list[dict]) -> list[str]:
         f"{row['goal']:{width}} {number(row['at_least']):>9} {number(row['measured']):>13}  {said[row['reached']]}" for row in table]
 
 
+def chapter_lines(table: list[dict], report: dict) -> list[str]:
+    """As Markdown."""
+    said = {None: "", True: "yes", False: "no"}
+    device = ((report.get("bench") or {}).get("device")) or "not measured yet"
+    return [f"| goal, for an H100 | at least | {device} | reached |", "|---|---|---|---|"] + [
+        f"| {row['goal']} | {number(row['at_least'])} | {'' if row['measured'] is None else number(row['measured'])} | {said[row['reached']]} |" for row in table]
+
+
 def load(path: Path) -> dict:
     try:
         report = json.loads(path.read_text(encoding="utf-8"))
@@ -113,19 +124,23 @@ def load(path: Path) -> dict:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("report", type=Path, metavar="REPORT")
+    parser.add_argument("report", type=Path, nargs="?", metavar="REPORT")
     parser.add_argument("--add", action="store_true")
+    parser.add_argument("--chapter", action="store_true")
     options = parser.parse_args()
+    if options.chapter == bool(options.report):
+        parser.error("which report? one, or --chapter")
+    path = options.report or COMMITTED
     try:
-        report = load(options.report)
+        report = load(path) if options.report or path.exists() else {}
         table = goals(report)
     except Wrong as wrong:
         print(f"goals: {wrong}", file=sys.stderr)
         return 2
     except (KeyError, TypeError, AttributeError) as problem:
-        print(f"goals: {options.report}: a row of another version: {type(problem).__name__}: {problem}", file=sys.stderr)
+        print(f"goals: {path}: a row of another version: {type(problem).__name__}: {problem}", file=sys.stderr)
         return 2
-    print("\n".join(lines(table)))
+    print("\n".join(chapter_lines(table, report) if options.chapter else lines(table)))
     if options.add:
         report["goals"] = table
         options.report.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")

@@ -225,9 +225,10 @@ void bench_tokens(Bench& bench) {
         }
         const std::unique_ptr<WeightSource> source = choice.open();
         Loaded model(choice.name, *source);
-        std::printf("\n%s: a step reads %td bytes of weights\n  %-8s %-11s %7s %6s %12s %12s %9s %9s\n",
-                    choice.name.c_str(), step_weight_bytes(model.decoder.model()), "", "way",
-                    "context", "batch", "us", "tokens/s", "of read", "launches");
+        std::printf(
+            "\n%s: a step reads %td bytes of weights\n  %-8s %-11s %7s %6s %12s %12s %9s %9s\n",
+            choice.name.c_str(), step_weight_bytes(model.decoder.model()), "", "way", "context",
+            "batch", "us", "tokens/s", "of read", "launches");
         compare_bits(bench, model, *source);
         prefill(bench, model);
         decode_all(bench, model);

@@ -347,6 +347,32 @@ def estimate_beside_measured(run):
     run.says(f"0 of {count} estimates are within a factor of 2; the worst is 10.0: argmax, tree", "RESULT gpu=H100 measured=yes")
 
 
+def refused(run, said):
+    run.holds(run.errors == f"step04_cuda: {run.scratch}/wrong.json: {said}\n", f"refused with: {run.errors}")
+
+
+def wrong_reports():
+    """(what is wrong with a report, what is said of it)"""
+    def row(**more):
+        return {"op": "norm", "shape": "R4 C576", "rung": "block", "us": {"median": 1.0}, **more}
+    right = {"schema": 1, "experiment": "step04_cuda bench", "measured": True, "device": "a GPU of this test's", "rungs": [row()]}
+    of_the_executor = "its times are the executor's on a CPU: they say nothing about a GPU"
+    no_time = "rung 'block' of 'R4 C576': expected a positive time"
+    return [({**right, "measured": False}, of_the_executor), ({k: v for k, v in right.items() if k != "measured"}, of_the_executor),
+            ({**right, "schema": 2}, "expected schema 1, found 2"),
+            ({**right, "experiment": "step04_cuda estimate"}, "expected the report of 'step04_cuda bench', found that of 'step04_cuda estimate'"),
+            ([right], "expected the report of 'step04_cuda bench', found none of an experiment"),
+            ({k: v for k, v in right.items() if k != "rungs"}, "it has no rungs"),
+            ({**right, "rungs": [row(us={"median": 0})]}, no_time), ({**right, "rungs": [row(us=3.0)]}, no_time), ({**right, "rungs": [row(us={})]}, no_time)]
+
+
+for wrong, sentence in wrong_reports():
+    def estimate_refuses(run, said=sentence):
+        """A report that is none of the bench's, or has no time in it."""
+        refused(run, said)
+    case("step04_cuda", "estimate --measured SCRATCH/wrong.json", code=1, report=False, files={"wrong.json": json.dumps(wrong)})(estimate_refuses)
+
+
 # --- the executor's demonstration --------------------------------------------------------------------------------
 
 ROWS, COLUMNS = 80, 70
