@@ -43,8 +43,8 @@ inline constexpr Index kWarp = 32;  // threads
 // Throws Error, with the names there are, for another one.
 const Gpu& find_gpu(const std::string& name);
 
-// What of such a launch can be resident on a multiprocessor at once, by NVIDIA's calculator
-// (results/occupancy.txt).
+// What of such a launch can be resident on a multiprocessor at once, as NVIDIA's calculator
+// says (results/occupancy.txt has its table).
 struct Occupancy {
     Index blocks;  // if the table does not have it: as many as threads allow
     double share;  // of the warps; -1 if the table does not have it

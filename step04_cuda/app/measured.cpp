@@ -32,7 +32,7 @@ Json report_of_bench(const std::string& path) {
     Json report = read_json(path);
     if (report.is_object() && text_of(report, "experiment") == "tools/gpu.sh" &&
         report.contains("bench"))
-        return report["bench"];
+        return report.at("bench");
     return report;
 }
 

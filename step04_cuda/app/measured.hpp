@@ -25,8 +25,7 @@ public:
 
     bool empty() const { return microseconds_.empty(); }
 
-    // Of a rung with a cold second-level cache, the median; none if the report does not have
-    // it.
+    // Of a rung with a cold second-level cache, the median; none if it is not in the report.
     std::optional<double> microseconds(const std::string& operation,
                                        const std::string& shape,
                                        const std::string& rung) const;

@@ -174,7 +174,10 @@ def measure(baseline: Baseline) -> None:
         baseline.attention(tokens, slots)
     for past, dtype in ((0, torch.float32), (2048, torch.float32), (512, torch.float16)):
         baseline.token(past, dtype)
-    baseline.token(512, torch.float32, compiled=True)
+    try:
+        baseline.token(512, torch.float32, compiled=True)
+    except Exception as error:  # a compiler that is not there, or breaks: one row less
+        print(f"torch.compile: {type(error).__name__}: {str(error)[:200]}")
 
 
 def main() -> int:

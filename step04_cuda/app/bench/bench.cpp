@@ -1,17 +1,10 @@
-// bench.cpp - chapter 4: the parts of `step04_cuda bench` in their order, and the clock that
-// they share.
+// bench.cpp - chapter 4: the clock and the yardstick of `step04_cuda bench`, and its report.
 #include "bench.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <cstdio>
-#include <iostream>
 #include <numeric>
 
-#include <kvlab/cuda/ladders.hpp>
-#include <kvlab/tensor/subcommand.hpp>
-
-#include "../on_gpu.hpp"
 #include "yardstick.cuh"
 
 namespace kvlab::app {
@@ -19,7 +12,7 @@ namespace kvlab::app {
 namespace {
 
 constexpr unsigned kThreads = 256;
-constexpr int kMostRounds = 15, kLeastRounds = 3;
+constexpr Index kMostRounds = 15, kLeastRounds = 3;
 constexpr double kSecondsOfOne = 0.2;  // that all rounds of one call may take together
 
 // Small whole numbers, so that sums of them are exact in any order.
@@ -42,14 +35,6 @@ double total(const std::vector<float>& values) {
 double version(int number) {
     return number / 1000 + number % 1000 / 10 / 10.0;
 }
-
-constexpr Subject kSubjects[] = {
-    {"linear", "every rung of the product", bench_linear},
-    {"attention", "every rung of attention", bench_attention},
-    {"norm", "every rung of RMSNorm", bench_norm},
-    {"argmax", "every rung of argmax", bench_argmax},
-    {"tokens", "whole tokens and whole prompts of decoders", bench_tokens},
-};
 
 }  // namespace
 
@@ -89,8 +74,9 @@ void Bench::leave_out(const std::string& what, const std::string& why) {
 
 Index Bench::rounds(double seconds) const {
     if (small_) return 1;
-    return static_cast<Index>(
-        std::clamp(kSecondsOfOne / seconds, double{kLeastRounds}, double{kMostRounds}));
+    return static_cast<Index>(std::clamp(kSecondsOfOne / seconds,
+                                         static_cast<double>(kLeastRounds),
+                                         static_cast<double>(kMostRounds)));
 }
 
 CallTimes Bench::times(const std::function<void()>& call) {
@@ -108,7 +94,8 @@ CallTimes Bench::times(const std::function<void()>& call) {
         call();
         cold.push_back(watch.seconds());
     }
-    const Index in_a_row = count;
+    const Index in_a_row =
+        count == kLeastRounds ? 1 : count;  // a slow call hides the host anyway
     for (Index round = 0; round < std::min<Index>(count, 5); ++round) {
         device_synchronize();
         watch.restart();
@@ -123,7 +110,7 @@ CallTimes Bench::times(const std::function<void()>& call) {
 Quartiles Bench::gb_per_s(double bytes, const std::function<void()>& call) {
     call();
     std::vector<double> rates;
-    for (int round = 0; round < kMostRounds; ++round) {
+    for (Index round = 0; round < kMostRounds; ++round) {
         DeviceStopwatch watch;
         call();
         rates.push_back(bytes / watch.seconds() / 1e9);
@@ -215,107 +202,5 @@ Json microseconds(const Quartiles& seconds) {
     return to_json(Quartiles{seconds.smallest * 1e6, seconds.low * 1e6, seconds.median * 1e6,
                              seconds.high * 1e6, seconds.largest * 1e6, seconds.count});
 }
-
-namespace {
-
-// Returns why there is no GPU, if none is selected.
-std::string choose(const std::string& device) {
-    if (device == "executor") return "the executor was asked for";
-    const std::string why = why_no_gpu();
-    if (why.empty() || device == "gpu") select_device(Device::gpu);  // or says why not
-    return why;
-}
-
-template <class AnyRung>
-void list_rungs(const char* operation, std::span<const AnyRung> rungs) {
-    for (const AnyRung& rung : rungs)
-        std::printf("rung %s %s: %s\n", operation, rung.name, rung.idea);
-}
-
-// For scripts: a thing a line, its kind first.
-int list_all(const std::string& why_no_gpu) {
-    std::printf("device %s\n",
-                why_no_gpu.empty() ? "gpu" : concat("executor: ", why_no_gpu).c_str());
-    for (const Subject& subject : kSubjects)
-        std::printf("subject %s: %s\n", subject.name, subject.text);
-    list_rungs("linear", linear_rungs());
-    list_rungs("attention", attention_rungs());
-    list_rungs("norm", norm_rungs());
-    list_rungs("argmax", argmax_rungs());
-    return cli::kHolds;
-}
-
-bool wanted(const BenchFlags& flags, const char* name) {
-    return flags.only.empty() ||
-           std::find(flags.only.begin(), flags.only.end(), name) != flags.only.end();
-}
-
-int run_bench(const BenchFlags& flags) {
-    const std::string why = choose(flags.device);
-    if (flags.list) return list_all(why);
-    std::printf("%s\n", device_name().c_str());
-    if (!why.empty())
-        std::printf(
-            "No GPU (%s): small sizes, to see that everything runs and has the CPU's "
-            "bits.\nThe times are this CPU's and say nothing about a GPU.\n",
-            why.c_str());
-    bool holds = false;
-    {
-        Bench bench(flags);
-        // What was measured before something went wrong is worth having.
-        std::exception_ptr stopped;
-        Json report;
-        try {
-            bench.measure_machine(why);
-            for (const Subject& subject : kSubjects)
-                if (wanted(flags, subject.name)) subject.run(bench);
-            report = bench.report(Json());
-        } catch (const std::exception& error) {
-            report = bench.report(error.what());
-            stopped = std::current_exception();
-        }
-        write_json(flags.json, report);
-        if (stopped) std::rethrow_exception(stopped);
-        holds = bench.holds();
-    }
-    std::cout << "\nRESULT device=" << device_name()
-              << " measured=" << (why.empty() ? "yes" : "no")
-              << " same_bits=" << (holds ? "yes" : "no") << std::endl;
-    return holds ? cli::kHolds : cli::kFails;
-}
-
-void add_bench_flags(CLI::App& app, BenchFlags& flags) {
-    std::vector<std::string> subjects;
-    for (const Subject& subject : kSubjects) subjects.emplace_back(subject.name);
-    app.add_option("--device", flags.device, "auto: the GPU if there is one, else the executor")
-        ->check(CLI::IsMember(std::vector<std::string>{"auto", "executor", "gpu"}))
-        ->capture_default_str();
-    app.add_option("--only", flags.only, "these alone, with commas; default: all")
-        ->delimiter(',')
-        ->check(CLI::IsMember(subjects));
-    app.add_option("-m,--models", flags.models, "GGUF files or names, with commas; none: ''")
-        ->delimiter(',')
-        ->capture_default_str();
-    app.add_option("--synthetic", flags.synthetic, "shapes with random weights")
-        ->delimiter(',')
-        ->check(CLI::IsMember(std::vector<std::string>{"smollm2", "llama2-7b-layer"}))
-        ->capture_default_str();
-    app.add_option("--types", flags.types, "of the weights of --synthetic smollm2")
-        ->delimiter(',')
-        ->check(CLI::IsMember(std::vector<std::string>{"F32", "F16", "Q8_0", "Q4_0", "Q4_1"}))
-        ->capture_default_str();
-    cli::add_count(app, "--seconds", flags.seconds, {1, 3600},
-                   "what would begin later is left out");
-    app.add_flag("--small", flags.small, "small sizes and one round: a check, no measurement");
-    app.add_flag("--list", flags.list, "prints the device, the subjects and the rungs");
-    cli::add_json_flag(app, flags.json);
-}
-
-const cli::Subcommand kBench{
-    {.place = 25, .name = "bench", .text = "how fast every kernel and every token is on a GPU"},
-    add_bench_flags,
-    run_bench};
-
-}  // namespace
 
 }  // namespace kvlab::app
