@@ -64,10 +64,10 @@ public:
     // False under the executor, whose times say nothing about a GPU.
     bool measures() const { return selected_device() == Device::gpu; }
 
-    // Whether this share of the time is gone.
-    bool time_is_up(double share = 1) const {
-        return watch_.seconds() > share * static_cast<double>(flags_.seconds);
-    }
+    // The share of the time that is gone, and whether so much is.
+    double time_gone() const { return watch_.seconds() / static_cast<double>(flags_.seconds); }
+
+    bool time_is_up(double share = 1) const { return time_gone() > share; }
 
     // Notes what there was no time or no memory for.
     void leave_out(const std::string& what, const std::string& why);

@@ -3,7 +3,7 @@
 // is timed, a text of it is compared with the CPU's, every bit of every logit.
 #include <algorithm>
 #include <cstdio>
-#include <numeric>
+#include <map>
 
 #include <kvlab/attention/cpu_engine.hpp>
 #include <kvlab/attention/generate.hpp>
@@ -191,47 +191,61 @@ bool fits(const Loaded& model, const KvStore& cache, Index batch) {
     return memory == 0 || needed < memory / 10 * 8;
 }
 
-void decode_all(Bench& bench, Loaded& model) {
+// A cache that has seen a text; null if there was no time for that.
+std::unique_ptr<CudaCache> cache_after(Bench& bench, Loaded& model, Index context, double end) {
+    auto cache =
+        std::make_unique<CudaCache>(model.decoder.kv_shape(), context + kMostSteps + 2);
+    const std::vector<Token> text = random_text(model.config().vocab, context);
+    for (Index at = 0; at < context; at += kChunk) {
+        if (bench.time_is_up(end)) return nullptr;
+        model.decoder.forward(
+            *cache, std::span(text).subspan(usize(at), usize(std::min(kChunk, context - at))));
+    }
+    return cache;
+}
+
+// Until the share `end` of the bench's time is gone. One sequence at all contexts comes first.
+void decode_all(Bench& bench, Loaded& model, double end) {
     using Sizes = std::vector<Index>;
     const Sizes contexts = bench.small() ? Sizes{0, 65} : Sizes{0, 512, 2048, 8192};
-    const Sizes batches = bench.small() ? Sizes{1, 4} : Sizes{1, 4, 16, 64};
-    for (const Index context : contexts) {
-        if (context + kMostSteps > model.config().context) continue;
-        const std::string where = concat(model.name, ", decode after ", context);
-        CudaCache seen(model.decoder.kv_shape(), context + kMostSteps + 2);
-        const std::vector<Token> text = random_text(model.config().vocab, context);
-        for (Index at = 0; at < context && !bench.time_is_up(); at += kChunk)
-            model.decoder.forward(seen, std::span(text).subspan(
-                                            usize(at), usize(std::min(kChunk, context - at))));
-        for (const Index batch : batches) {
-            const std::string what = concat(where, ", batch ", batch);
-            if (bench.time_is_up())
+    std::map<Index, std::unique_ptr<CudaCache>> seen;
+    for (const Index batch : bench.small() ? Sizes{1, 4} : Sizes{1, 4, 16, 64})
+        for (const Index context : contexts) {
+            if (context + kMostSteps > model.config().context) continue;
+            const std::string what =
+                concat(model.name, ", decode after ", context, ", batch ", batch);
+            std::unique_ptr<CudaCache>& cache = seen[context];
+            if (!cache) cache = cache_after(bench, model, context, end);
+            if (!cache || bench.time_is_up(end))
                 bench.leave_out(what, "no time left");
-            else if (!fits(model, seen, batch))
+            else if (!fits(model, *cache, batch))
                 bench.leave_out(what, "no memory for it");
             else
-                for (const TokenWay& way : kWays) decode(bench, model, way, seen, batch);
+                for (const TokenWay& way : kWays) decode(bench, model, way, *cache, batch);
         }
-    }
 }
 
 }  // namespace
 
+// Each model has its part of the time that is left.
 void bench_tokens(Bench& bench) {
-    for (const ModelChoice& choice : chosen_models(bench)) {
-        if (bench.time_is_up()) {
-            bench.leave_out(choice.name, "no time left");
+    const std::vector<ModelChoice> choices = chosen_models(bench);
+    for (std::size_t i = 0; i < choices.size(); ++i) {
+        const std::string& name = choices[i].name;
+        const double gone = bench.time_gone();
+        if (gone > 1) {
+            bench.leave_out(name, "no time left");
             continue;
         }
-        const std::unique_ptr<WeightSource> source = choice.open();
-        Loaded model(choice.name, *source);
-        std::printf(
-            "\n%s: a step reads %td bytes of weights\n  %-8s %-11s %7s %6s %12s %12s %9s %9s\n",
-            choice.name.c_str(), step_weight_bytes(model.decoder.model()), "", "way", "context",
-            "batch", "us", "tokens/s", "of read", "launches");
+        const std::unique_ptr<WeightSource> source = choices[i].open();
+        Loaded model(name, *source);
+        std::printf("\n%s: a step reads %td bytes of weights\n", name.c_str(),
+                    step_weight_bytes(model.decoder.model()));
+        std::printf("  %-8s %-11s %7s %6s %12s %12s %9s %9s\n", "", "way", "context", "batch",
+                    "us", "tokens/s", "of read", "launches");
         compare_bits(bench, model, *source);
         prefill(bench, model);
-        decode_all(bench, model);
+        decode_all(bench, model, gone + (1 - gone) / static_cast<double>(choices.size() - i));
     }
 }
 
