@@ -347,10 +347,6 @@ def estimate_beside_measured(run):
     run.says(f"0 of {count} estimates are within a factor of 2; the worst is 10.0: argmax, tree", "RESULT gpu=H100 measured=yes")
 
 
-def refused(run, said):
-    run.holds(run.errors == f"step04_cuda: {run.scratch}/wrong.json: {said}\n", f"refused with: {run.errors}")
-
-
 def wrong_reports():
     """(what is wrong with a report, what is said of it)"""
     def row(**more):
@@ -366,11 +362,13 @@ def wrong_reports():
             ({**right, "rungs": [row(us={"median": 0})]}, no_time), ({**right, "rungs": [row(us=3.0)]}, no_time), ({**right, "rungs": [row(us={})]}, no_time)]
 
 
-for wrong, sentence in wrong_reports():
-    def estimate_refuses(run, said=sentence):
-        """A report that is none of the bench's, or has no time in it."""
-        refused(run, said)
-    case("step04_cuda", "estimate --measured SCRATCH/wrong.json", code=1, report=False, files={"wrong.json": json.dumps(wrong)})(estimate_refuses)
+@case("step04_cuda", "estimate --measured SCRATCH/0.json", code=1, report=False,
+      files={f"{i}.json": json.dumps(wrong) for i, (wrong, _) in enumerate(wrong_reports())})
+def estimate_refuses(run):
+    """A report that is none of the bench's, or has no time in it."""
+    for i, (_, said) in enumerate(wrong_reports()):
+        errors = run.errors if i == 0 else run.start("step04_cuda", "estimate", "--measured", f"SCRATCH/{i}.json").stderr
+        run.holds(errors == f"step04_cuda: {run.scratch}/{i}.json: {said}\n", f"report {i} is refused with: {errors}")
 
 
 # --- the executor's demonstration --------------------------------------------------------------------------------
