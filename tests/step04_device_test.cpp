@@ -120,6 +120,20 @@ TEST_CASE("simt device: it does not change while device memory is allocated") {
     select_device(Device::executor);
 }
 
+TEST_CASE("simt device: every launch is counted and a refused one is not") {
+    TestData data(128);
+    const Index before = launch_count();
+    for (const simt::Mode mode : test_modes()) {
+        const simt::Use use({mode, simt::Order::forward, 1, nullptr});
+        data.run(block_sum, 1, 128, 0);
+    }
+    CHECK(launch_count() == before + std::ssize(test_modes()));
+    CHECK_THROWS_AS(data.run(block_sum, 1, 1025, 0), Error);
+    CHECK(launch_count() == before + std::ssize(test_modes()));
+    CHECK(device_facts().multiprocessors == 0);
+    CHECK(device_facts().peak_gb_per_s() == 0);
+}
+
 TEST_CASE("simt device: a stopwatch never goes backwards") {
     DeviceStopwatch clock;
     const double first = clock.seconds(), second = clock.seconds();

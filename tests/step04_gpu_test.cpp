@@ -102,6 +102,34 @@ TEST_CASE("gpu: kernels get their arguments and results come back") {
     CHECK(fake_gpu().questions == 2);  // of each kernel once
 }
 
+TEST_CASE("gpu: what the driver says of it is told in our units") {
+    const OnFake on_fake;
+    const DeviceFacts facts = device_facts();
+    CHECK(facts.capability == 90);
+    CHECK(facts.multiprocessors == 132);
+    CHECK(facts.clock_mhz == 1980.0);
+    CHECK(facts.memory_clock_mhz == 2619.0);
+    CHECK(facts.bus_bits == 5120);
+    CHECK(facts.second_level_bytes == Index{50} << 20);
+    CHECK(facts.memory_bytes == Index{80} << 30);
+    CHECK(facts.driver_cuda == fake_runtime_version());
+    CHECK(facts.runtime_cuda == fake_runtime_version());
+    // 640 bytes of the bus, twice a clock of 2.619 GHz.
+    CHECK(facts.peak_gb_per_s() == doctest::Approx(3352.32));
+}
+
+TEST_CASE("gpu: launches are counted when they are made and not when they are refused") {
+    const OnFake on_fake;
+    TestData data(128);
+    const Index before = launch_count();
+    data.run(block_sum, 1, 128, 0);
+    data.run(block_sum, 1, 128, 0);
+    CHECK(launch_count() == before + 2);  // though nobody has waited for them
+    CHECK_THROWS_AS(data.run(block_sum, 1, 1025, 0), Error);
+    CHECK(launch_count() == before + 2);
+    device_synchronize();
+}
+
 TEST_CASE("gpu: launches that no GPU accepts are refused") {
     const OnFake on_fake;
     const std::size_t own = 512;  // bytes of static shared memory, as CUDA says; asked once

@@ -40,6 +40,19 @@ struct Generated {
     KvBytes bytes;
 };
 
+// Seconds of a prompt and a token that nobody sees: a GPU's driver compiles each kernel when it
+// is first launched, which is not what a token takes.
+double warm_up(OpenedModel& opened,
+               const std::vector<Token>& prompt,
+               const KernelChoice& choice) {
+    Stopwatch watch;
+    CudaCache cache(opened.decoder.kv_shape(), std::ssize(prompt) + 1, choice.attention);
+    opened.decoder.forward(cache, prompt);
+    if (std::ssize(prompt) < opened.model->config.context)
+        opened.decoder.forward(cache, std::span(prompt).first(1));
+    return watch.seconds();
+}
+
 // `make_store(capacity)` gives a sequence its cache.
 template <class MakeStore>
 Generated generate_text(OpenedModel& opened,
@@ -125,6 +138,13 @@ int run_generate(const GenerateFlags& flags) {
     check(!prompt.empty(), "the prompt is empty");
     std::printf("%s, %s%s\n\n", opened.model->config.name.c_str(),
                 opened.engine->name().c_str(), flags.checked ? ", every access checked" : "");
+    cli::check_fits("the prompt", std::ssize(prompt), opened.model->config);
+    Json warm_up_seconds;  // null under the executor, which compiles nothing
+    if (selected_device() == Device::gpu) {
+        warm_up_seconds = warm_up(opened, prompt, choice);
+        std::printf("  warm-up, in which the driver compiles: %.2f s\n\n",
+                    warm_up_seconds.get<double>());
+    }
     const Generated run = generate_text(opened, prompt, flags, [&](Index capacity) {
         return std::make_unique<CudaCache>(opened.decoder.kv_shape(), capacity,
                                            choice.attention);
@@ -135,6 +155,7 @@ int run_generate(const GenerateFlags& flags) {
     report["engine"] = opened.engine->name();
     report["tokens"] = run.first;
     report["checksum"] = run.checksum;
+    report["warm_up_seconds"] = warm_up_seconds;
     report["seconds"] = run.seconds;
     report["cache_bytes_held"] = run.bytes.logical;
     report["cache_bytes_allocated"] = run.bytes.allocated;

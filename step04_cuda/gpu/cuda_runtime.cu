@@ -74,6 +74,12 @@ void ask_for_shared(const GpuLaunch& launch) {
     known.dynamic_shared = launch.dynamic_shared;
 }
 
+int attribute_of_device(cudaDeviceAttr which) {
+    int value = 0;
+    check_cuda(cudaDeviceGetAttribute(&value, which, 0), "device 0");
+    return value;
+}
+
 struct Events {
     cudaEvent_t begin = nullptr, end = nullptr;
 };
@@ -100,10 +106,21 @@ std::string gpu_name() {
     return properties.name;
 }
 
-int gpu_multiprocessors() {
-    int count = 0;
-    check_cuda(cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, 0), "device 0");
-    return count;
+DeviceFacts gpu_facts() {
+    DeviceFacts facts;
+    std::size_t free = 0, total = 0;
+    check_cuda(cudaMemGetInfo(&free, &total), "memory");
+    check_cuda(cudaDriverGetVersion(&facts.driver_cuda), "driver");
+    check_cuda(cudaRuntimeGetVersion(&facts.runtime_cuda), "runtime");
+    facts.capability = attribute_of_device(cudaDevAttrComputeCapabilityMajor) * 10 +
+                       attribute_of_device(cudaDevAttrComputeCapabilityMinor);
+    facts.multiprocessors = attribute_of_device(cudaDevAttrMultiProcessorCount);
+    facts.clock_mhz = attribute_of_device(cudaDevAttrClockRate) / 1e3;
+    facts.memory_clock_mhz = attribute_of_device(cudaDevAttrMemoryClockRate) / 1e3;
+    facts.bus_bits = attribute_of_device(cudaDevAttrGlobalMemoryBusWidth);
+    facts.second_level_bytes = attribute_of_device(cudaDevAttrL2CacheSize);
+    facts.memory_bytes = static_cast<std::ptrdiff_t>(total);
+    return facts;
 }
 
 std::size_t gpu_static_shared(const char* kernel, const void* function) {

@@ -6,6 +6,8 @@
 #include <cstddef>
 #include <string>
 
+#include <kvlab/cuda/device_facts.hpp>
+
 namespace kvlab {
 
 // Whether nvcc has compiled the kernels; see device.hpp.
@@ -14,7 +16,7 @@ extern const bool kGpuBuilt;
 bool gpu_found(std::string* why_not);
 void gpu_open();
 std::string gpu_name();
-int gpu_multiprocessors();
+DeviceFacts gpu_facts();
 
 // Bytes of static shared memory that the kernel's compiler found.
 std::size_t gpu_static_shared(const char* kernel, const void* function);

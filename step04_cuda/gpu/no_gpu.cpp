@@ -30,7 +30,7 @@ std::string gpu_name() {
     none();
 }
 
-int gpu_multiprocessors() {
+DeviceFacts gpu_facts() {
     none();
 }
 

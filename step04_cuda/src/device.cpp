@@ -25,6 +25,11 @@ std::atomic<Index>& allocations() {
     return count;
 }
 
+std::atomic<Index>& launches() {
+    static std::atomic<Index> count{0};
+    return count;
+}
+
 bool on_gpu() {
     return current_device() == Device::gpu;
 }
@@ -78,7 +83,19 @@ std::string device_name() {
 
 Index device_multiprocessors() {
     constexpr Index kOfExecutor = 4;  // several, so that what blocks do together is seen
-    return on_gpu() ? gpu_multiprocessors() : kOfExecutor;
+    return on_gpu() ? gpu_facts().multiprocessors : kOfExecutor;
+}
+
+DeviceFacts device_facts() {
+    return on_gpu() ? gpu_facts() : DeviceFacts{};
+}
+
+Index launch_count() {
+    return launches();
+}
+
+void count_launches(Index count) {
+    launches() += count;
 }
 
 void device_synchronize() {
@@ -113,7 +130,10 @@ void launch_on_gpu(const LaunchShape& shape, const void* function, void** argume
     const GpuLaunch launch = gpu_shape(shape, function, arguments);
     if (shape.cooperative) check_resident(shape, gpu_resident_blocks(launch));
     gpu_launch(launch);
-    note_recorded();
+    if (is_recording())
+        note_recorded();
+    else
+        count_launches(1);
 }
 
 unsigned cooperative_blocks_on_gpu(const LaunchShape& shape, const void* function) {
@@ -121,7 +141,10 @@ unsigned cooperative_blocks_on_gpu(const LaunchShape& shape, const void* functio
 }
 
 void launch_on_executor(const LaunchShape& shape, std::function<void()> run) {
-    if (!is_recording()) return run();
+    if (!is_recording()) {
+        run();
+        return count_launches(1);
+    }
     check_launch(shape);
     if (shape.cooperative) check_resident(shape, simt::resident_blocks());
     note_recorded(std::move(run));

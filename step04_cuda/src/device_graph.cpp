@@ -85,8 +85,9 @@ void DeviceGraph::launch() {
     check_not_recording("launch of a graph");
     check(size_ > 0, "launch of a graph: nothing has been recorded");
     check(device_ == selected_device(), "launch of a graph: it was recorded on another device");
-    if (device_ == Device::gpu) return gpu_graph_launch(on_gpu_);
-    for (const std::function<void()>& run : launches_) run();
+    if (device_ == Device::gpu) gpu_graph_launch(on_gpu_);
+    for (const std::function<void()>& run : launches_) run();  // the executor's
+    count_launches(size_);
 }
 
 }  // namespace kvlab

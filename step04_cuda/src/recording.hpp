@@ -5,9 +5,14 @@
 #include <functional>
 #include <string>
 
+#include <kvlab/tensor/tensor.hpp>
+
 namespace kvlab {
 
 bool is_recording();
+
+// For launch_count(): so many kernels have been launched, by name or as a graph.
+void count_launches(Index count);
 
 // Throws Error that begins with `what`, if a graph is being recorded.
 void check_not_recording(const std::string& what);

@@ -137,9 +137,42 @@ cudaError_t cudaGetDeviceCount(int* count) {
 }
 
 cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {
-    *value = attribute == cudaDevAttrMultiProcessorCount      ? fake_gpu().processors
-             : attribute == cudaDevAttrComputeCapabilityMajor ? fake_gpu().capability / 10
-                                                              : fake_gpu().capability % 10;
+    switch (attribute) {
+        case cudaDevAttrComputeCapabilityMajor:
+            *value = fake_gpu().capability / 10;
+            break;
+        case cudaDevAttrComputeCapabilityMinor:
+            *value = fake_gpu().capability % 10;
+            break;
+        case cudaDevAttrClockRate:  // kHz, as all clocks
+            *value = 1980000;
+            break;
+        case cudaDevAttrMemoryClockRate:
+            *value = 2619000;
+            break;
+        case cudaDevAttrGlobalMemoryBusWidth:
+            *value = 5120;
+            break;
+        case cudaDevAttrMultiProcessorCount:
+            *value = fake_gpu().processors;
+            break;
+        case cudaDevAttrL2CacheSize:
+            *value = 50 << 20;
+            break;
+        default:
+            return cudaErrorInvalidValue;
+    }
+    return cudaSuccess;
+}
+
+cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
+    *free = 1 << 20;
+    *total = std::size_t{80} << 30;
+    return cudaSuccess;
+}
+
+cudaError_t cudaRuntimeGetVersion(int* version) {
+    *version = CUDART_VERSION;
     return cudaSuccess;
 }
 

@@ -1,14 +1,15 @@
 #!/usr/bin/env python3
 """What nvcc makes of the kernels: PTX with no instruction that the numeric contract does not know, and machine code that fits.
 
-For each kernel file (step04_cuda/src/kernels/*.cu and step04_cuda/app/*.cu, or those named):
+For each kernel file (step04_cuda/src/kernels/*.cu, step04_cuda/app/*.cu and below, or those named):
   - compiled by nvcc as the build compiles it, to PTX for compute capability 7.5, 8.0 and 9.0. Every instruction of these texts
     must be on the list below. Those of floating point are the ones with one defined result (chapter 1): {fma, add, sub, mul, div, sqrt,
     rcp}.rn.f32, exact or explicitly rounded conversions, comparison, selection, moves. Nothing with .approx, .ftz or .sat, no
     double, no atomic float; max and min with a constant alone. A multiply and an add that the source keeps apart must not have become one.
   - compiled from the newest of them that fits for sm_80, sm_90 and sm_120 by ptxas, as a GPU's driver would: no register spilled, no
     local memory.
-    Registers and shared memory stand in step04_cuda/results/ptxas.txt.
+    Registers and shared memory stand in step04_cuda/results/ptxas.txt; loads that a thread has under way at once, by the
+    PTX (ptx_loads.py), in results/loads.txt.
   - a kernel whose idea are wide loads has them (WIDE).
 
     ptx_check.py --nvcc NVCC --flags "-fmad=false ..." [--check | --write] [--occupancy PROGRAM] [FILE.cu ...]
@@ -25,6 +26,8 @@ import shlex
 import subprocess
 import sys
 import tempfile
+
+import ptx_loads
 
 ROOT = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
 RESULTS = os.path.join("step04_cuda", "results")
@@ -198,7 +201,7 @@ class Compiler:
             return found, machine_code(log)
 
     def problems(self, source):
-        """(problems, machine code) of one kernel file"""
+        """(problems, machine code, loads under way) of one kernel file"""
         name = os.path.basename(source)
         texts, code = self.both(source)
         problems = []
@@ -212,7 +215,7 @@ class Compiler:
                 problems.append(f"{name}: kernel '{kernel}' on {architecture}: {what['local']} bytes of stack frame, spills or local memory")
         if {a for _, a in code} != set(ARCHITECTURES):
             problems.append(f"{name}: no kernel, or ptxas said nothing of an architecture")
-        return problems, code
+        return problems, code, {kernel_name(symbol): loads for symbol, loads in ptx_loads.under_way(ptx).items()}
 
 
 def read(path):
@@ -253,22 +256,25 @@ def judge_table(path, text, write, comparable):
 def check_project(compiler, files, write, occupancy):
     tables = not files
     files = files or sorted(glob.glob(os.path.join(glob.escape(ROOT), "step04_cuda", "src", "kernels", "*.cu")) +
-                            glob.glob(os.path.join(glob.escape(ROOT), "step04_cuda", "app", "*.cu")))
-    problems, code, owner = [], {}, {}
+                            glob.glob(os.path.join(glob.escape(ROOT), "step04_cuda", "app", "**", "*.cu"), recursive=True))
+    problems, code, loads, owner = [], {}, {}, {}
     for source in files:
-        found, its_code = compiler.problems(source)
+        found, its_code, its_loads = compiler.problems(source)
         problems += found
         for kernel in {kernel for kernel, _ in its_code}:
             if kernel in owner:
                 problems.append(f"{source}: kernel '{kernel}' is in {owner[kernel]}, too: the table needs one name for each")
             owner[kernel] = source
         code.update(its_code)
+        loads.update(its_loads)
     if tables and not problems:
         path, version = os.path.join(ROOT, RESULTS, "ptxas.txt"), compiler.version()
         comparable = write or f"nvcc {version};" in (read(path) if os.path.isfile(path) else "")
         if not comparable:
             print(f"not compared: registers (the table is of another nvcc than {version})")
         problems += judge_table(path, ptxas_table(code, version), write, comparable)
+        if comparable:
+            problems += judge_table(os.path.join(ROOT, RESULTS, "loads.txt"), ptx_loads.table(loads), write, True)
         if occupancy and not problems:
             problems += check_occupancy(occupancy, write)
     for problem in problems:
@@ -404,6 +410,8 @@ def self_test(nvcc, flags, occupancy):
         failed.append("names")
     if machine_code(LOG) != CODE:
         failed.append(f"what ptxas says: {machine_code(LOG)}")
+    if ptx_loads.under_way(ptx_loads.TEST) != ptx_loads.EXPECTED:
+        failed.append(f"loads under way: {ptx_loads.under_way(ptx_loads.TEST)}")
     if occupancy:
         failed += occupancy_test(occupancy)
     cases = 0
@@ -414,7 +422,7 @@ def self_test(nvcc, flags, occupancy):
                 source = os.path.join(folder, f"case{number}.cu")
                 with open(source, "w", encoding="utf-8") as file:
                     file.write(HEAD.format(body))
-                found, _ = Compiler(nvcc, others + extra).problems(source)
+                found, _, _ = Compiler(nvcc, others + extra).problems(source)
                 if (not expected and found) or not any(expected in problem for problem in found + [""] * (not expected)):
                     failed.append(f"{body} with {extra}: expected '{expected}', found {found}")
                 cases += 1

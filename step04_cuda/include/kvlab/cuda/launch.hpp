@@ -86,6 +86,7 @@ void launch_on_executor(const LaunchShape& shape, std::function<void()> run);
 
 unsigned cooperative_blocks_on_gpu(const LaunchShape& shape, const void* function);
 
+
 #if KVLAB_SIMT_CHECKED
 #define KVLAB_IF_CHECKED(yes, no) yes
 #else
@@ -144,7 +145,10 @@ void launch_shape(const Kernel<Parameters...>& kernel,
                 launch_on_gpu(shape, reinterpret_cast<const void*>(kernel.gpu), pointers);
             },
             values);
-        return;
+    } else {
+        const auto function = simt::launches_check() ? kernel.checked : kernel.raw;
+        simt::run(shape, reinterpret_cast<const void*>(function),
+                  [&values, function] { std::apply(function, values); });
     }
     launch_on_executor(shape, [raw = kernel.raw, checked = kernel.checked, shape, values] {
         const auto function = simt::launches_check() ? checked : raw;
