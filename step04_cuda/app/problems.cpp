@@ -85,10 +85,11 @@ Problem linear_problem(const LinearShape& s) {
             const DeviceArray<float> out(s.R * s.N, "y");
             const View<const float> rows(in.get(), {s.R, s.K});
             const View<float> products(out.get(), {s.R, s.N});
+            Scratch scratch;
             visit(
                 rung,
                 [&] {
-                    rung.run({*weights, nullptr, rows, products});
+                    rung.run({*weights, nullptr, rows, products, scratch});
                 },
                 [&] { return checksum_of(out.to_host()); });
         }
@@ -199,8 +200,8 @@ Problem argmax_problem(Index n) {
     const auto each_rung = [=](const Visit& visit) {
         const DeviceArray<float> values = on_device(*logits, "logits");
         for (const ArgmaxRung& rung : argmax_rungs()) {
-            // Not run(), which allocates the answer and waits for it.
-            const DeviceArray<int> best(1, "best");
+            // Not run(), which waits for the answer.
+            const DeviceArray<int> best(argmax_ints(), "best");
             visit(
                 rung,
                 [&] {

@@ -150,6 +150,10 @@ std::span<const ArgmaxRung> argmax_rungs() {
     return kernels::kArgmaxRungs;
 }
 
+Index argmax_ints() {
+    return kernels::kArgmaxInts;
+}
+
 void LinearRung::run(const LinearCall& call) const {
     const kernels::LinearArgs args = kernels::linear_args(call, layout);
     launch(args, threads(call.block, "linear"), call.scratch);

@@ -8,6 +8,7 @@
 #include <kvlab/attention/cpu_engine.hpp>
 #include <kvlab/attention/generate.hpp>
 #include <kvlab/cuda/cuda_cache.hpp>
+#include <kvlab/cuda/token_pass.hpp>
 #include <kvlab/kvcache/kv_cache.hpp>
 #include <kvlab/kvcache/subject.hpp>
 #include <kvlab/tensor/numerics.hpp>
@@ -20,16 +21,19 @@ namespace {
 
 using Caches = std::vector<std::unique_ptr<KvStore>>;
 
-// How a token is computed. One more way is one more row of kWays.
-struct TokenWay {
-    const char* name;
-    const char* idea;
-    // Prepares it for these sequences. Each call of what is returned computes one more token of
-    // each, and waits until it is known.
-    std::function<void()> (*begin)(Decoder& decoder, const Caches& caches);
+constexpr Index kChunk = 512;     // tokens of a prompt at a time
+constexpr Index kMostSteps = 32;  // of one measurement
+constexpr Index kAtOnce = 4;      // tokens that a pass computes before the host sees them
+constexpr Index kRoom = (kMostSteps + 2) * kAtOnce;  // for what a measurement appends
+
+// Computes tokens of some sequences, and waits until they are known.
+struct Tokens {
+    Index at_once;  // of each sequence, by one call
+    std::function<void()> call;
 };
 
-std::function<void()> begin_separate(Decoder& decoder, const Caches& caches) {
+// The decoder does one operator after another, and the host chooses each token.
+Tokens separate(Decoder& decoder, const Caches& caches) {
     struct State {
         std::vector<Token> tokens;
         std::vector<SequenceStep> steps;
@@ -39,16 +43,20 @@ std::function<void()> begin_separate(Decoder& decoder, const Caches& caches) {
     state->tokens.assign(caches.size(), 5);
     for (std::size_t i = 0; i < caches.size(); ++i)
         state->steps.push_back({caches[i].get(), {&state->tokens[i], 1}, LogitsOf::last});
-    return [&decoder, state] {
-        const View<const float> logits = decoder.forward(state->steps);
-        for (Index i = 0; i < logits.dim(0); ++i)
-            at(state->tokens, i) = static_cast<Token>(argmax(logits[i].flat()));
-    };
+    return {1, [&decoder, state] {
+                const View<const float> logits = decoder.forward(state->steps);
+                for (Index i = 0; i < logits.dim(0); ++i)
+                    at(state->tokens, i) = static_cast<Token>(argmax(logits[i].flat()));
+            }};
 }
 
-constexpr TokenWay kWays[] = {
-    {"separate", "a launch for each operation; the host chooses the token", begin_separate},
-};
+// A pass of one sequence.
+Tokens in_one_pass(const Model& model, CudaCache& cache, const TokenRung& rung) {
+    const auto token = std::make_shared<Token>(5);
+    return {kAtOnce, [&model, &cache, &rung, token] {
+                *token = cache.token_pass(model, rung).greedy(*token, kAtOnce).back();
+            }};
+}
 
 // A model on the device.
 struct Loaded {
@@ -58,14 +66,11 @@ struct Loaded {
 
     Loaded(const std::string& called, const WeightSource& source)
         : name(called),
-          engine(make_cuda_engine()),
+          engine(make_cuda_engine({.token = &find_rung(token_rungs(), "separate")})),
           decoder(load_model(source, *engine), *engine) {}
 
     const Config& config() const { return decoder.config(); }
 };
-
-constexpr Index kChunk = 512;     // tokens of a prompt at a time
-constexpr Index kMostSteps = 32;  // of one measurement
 
 Json row_of(const char* op, const Loaded& model) {
     Json row;
@@ -147,16 +152,22 @@ void prefill(Bench& bench, Loaded& model) {
     bench.add_tokens(row);
 }
 
-// Tokens of `batch` sequences that have seen what `seen` has.
+// Tokens of `batch` sequences that have seen what `seen` has, by one way to launch them.
 void decode(
-    Bench& bench, Loaded& model, const TokenWay& way, const KvStore& seen, Index batch) {
+    Bench& bench, Loaded& model, const TokenRung& way, const KvStore& seen, Index batch) {
+    if (way.launch != nullptr &&
+        (batch > 1 || !TokenPass::why_not(model.decoder.model()).empty()))
+        return;
     Caches caches;
     for (Index i = 0; i < batch; ++i) caches.push_back(seen.fork());
-    const std::function<void()> next = way.begin(model.decoder, caches);
-    next();
+    const Tokens next = way.launch == nullptr
+                            ? separate(model.decoder, caches)
+                            : in_one_pass(model.decoder.model(),
+                                          dynamic_cast<CudaCache&>(*caches.front()), way);
+    next.call();
     const Index before = launch_count();
     Stopwatch once;
-    next();
+    next.call();
     const Index launches = launch_count() - before;
     const Index steps =
         bench.small()
@@ -166,9 +177,9 @@ void decode(
     for (Index i = 0; i < steps; ++i) {
         Stopwatch clock;
         DeviceStopwatch events;
-        next();
-        device.push_back(events.seconds());
-        wall.push_back(clock.seconds());
+        next.call();
+        device.push_back(events.seconds() / static_cast<double>(next.at_once));
+        wall.push_back(clock.seconds() / static_cast<double>(next.at_once));
     }
     Json row = row_of("decode", model);
     row["way"] = way.name;
@@ -176,6 +187,7 @@ void decode(
     row["batch"] = batch;
     row["us"] = microseconds(quartiles(device));
     add_per_second(row, wall, batch);
+    row["tokens_at_once"] = next.at_once;
     row["launches"] = launches;
     Index bytes = step_weight_bytes(model.decoder.model());
     for (const auto& cache : caches) bytes += cache->bytes().logical;
@@ -193,8 +205,7 @@ bool fits(const Loaded& model, const KvStore& cache, Index batch) {
 
 // A cache that has seen a text; null if there was no time for that.
 std::unique_ptr<CudaCache> cache_after(Bench& bench, Loaded& model, Index context, double end) {
-    auto cache =
-        std::make_unique<CudaCache>(model.decoder.kv_shape(), context + kMostSteps + 2);
+    auto cache = std::make_unique<CudaCache>(model.decoder.kv_shape(), context + kRoom);
     const std::vector<Token> text = random_text(model.config().vocab, context);
     for (Index at = 0; at < context; at += kChunk) {
         if (bench.time_is_up(end)) return nullptr;
@@ -211,7 +222,7 @@ void decode_all(Bench& bench, Loaded& model, double end) {
     std::map<Index, std::unique_ptr<CudaCache>> seen;
     for (const Index batch : bench.small() ? Sizes{1, 4} : Sizes{1, 4, 16, 64})
         for (const Index context : contexts) {
-            if (context + kMostSteps > model.config().context) continue;
+            if (context + kRoom > model.config().context) continue;
             const std::string what =
                 concat(model.name, ", decode after ", context, ", batch ", batch);
             std::unique_ptr<CudaCache>& cache = seen[context];
@@ -221,7 +232,8 @@ void decode_all(Bench& bench, Loaded& model, double end) {
             else if (!fits(model, *cache, batch))
                 bench.leave_out(what, "no memory for it");
             else
-                for (const TokenWay& way : kWays) decode(bench, model, way, *cache, batch);
+                for (const TokenRung& way : token_rungs())
+                    decode(bench, model, way, *cache, batch);
         }
 }
 

@@ -82,10 +82,15 @@ def check_rungs(run):
             run.line(rf"{rung} [\d.]+ \S+ - \S+ [\d.]+ - - - - {rungs[rung]}")
 
 
+# Kernels of one call, of a model with two layers. Operator by operator: 13 a layer, and 3 for the embedding, the last norm and the
+# logits. In a pass, four tokens: 5 a layer, and 3 for the logits, the largest in each block, and of all; or one for everything.
+WAYS = {"separate": 13 * 2 + 3, "fused": 4 * (5 * 2 + 3), "graph": 4 * (5 * 2 + 3), "persistent": 1}
+
+
 def check_tokens(run, model, prompt_bits, held, weights):
     """held(tokens): bytes of a cache."""
     rows = [(i, row) for i, row in enumerate(run.json["tokens"]) if row["model"] == model]
-    run.holds([row["op"] for _, row in rows] == ["text", "prefill"] + ["decode"] * 4, f"{model}: other rows: {[row['op'] for _, row in rows]}")
+    run.holds([row["op"] for _, row in rows] == ["text", "prefill"] + ["decode"] * (2 * len(WAYS) + 2), f"{model}: other rows: {[row['op'] for _, row in rows]}")
     (text, bits), *timed = rows
     at = f"tokens[{text}]"
     run.given(f"{at}.op", "text")
@@ -100,8 +105,9 @@ def check_tokens(run, model, prompt_bits, held, weights):
     run.says("the CPU's bits for 3 tokens after 5: yes", f"{model}: a step reads {weights} bytes of weights", "way context batch us tokens/s of read launches")
     for i, row in timed:
         check_row(run, f"tokens[{i}]", row, model, held, weights)
-    run.holds([(row["context"], row["batch"]) for _, row in timed[1:]] == [(context, batch) for batch in (1, 4) for context in (0, 65)],
-              f"{model}: other contexts and batches")
+    run.holds([(row["batch"], row["context"], row["way"]) for _, row in timed[1:]] ==
+              [(1, context, way) for context in (0, 65) for way in WAYS] + [(4, context, "separate") for context in (0, 65)],
+              f"{model}: other contexts, batches and ways")
 
 
 def check_row(run, at, row, model, held, weights):
@@ -115,15 +121,16 @@ def check_row(run, at, row, model, held, weights):
     for time in ("us", "wall_us"):
         run.quartiles(f"{at}.{time}", 1, LONGEST, rounds)
     run.same_report(f"{at}.tokens_per_s", tokens / (row["wall_us"]["median"] / 1e6), 1e-9)
-    # 13 a layer, and 3 for the embedding, the last norm and the logits. A batch appends and attends for each sequence by itself.
+    at_once = 4 if row.get("way", "separate") != "separate" else 1
     if row["batch"] == 1:
-        run.by_hand(f"{at}.launches", 13 * 2 + 3)
-    else:
+        run.by_hand(f"{at}.launches", WAYS[row["way"]] if decodes else 13 * 2 + 3)
+    else:  # a batch appends and attends for each sequence by itself
         run.between(f"{at}.launches", 13 * 2 + 3 + 1, 4 * (13 * 2 + 3))
     if decodes:
-        run.given(f"{at}.way", "separate")
-        # A step to begin with, one to see how long it takes, and those that count.
-        run.closed_form(f"{at}.bytes", weights + row["batch"] * held(row["context"] + 2 + rounds))
+        run.given(f"{at}.way", row["way"])
+        run.given(f"{at}.tokens_at_once", at_once)
+        # A call to begin with, one to see how long it takes, and those that count.
+        run.closed_form(f"{at}.bytes", weights + row["batch"] * held(row["context"] + at_once * (2 + rounds)))
     for rate in RATES[:3] if decodes else RATES[3:]:
         run.given(f"{at}.{rate}", None)
     run.line(rf"{row['op']} {row.get('way', '-')} {row['context']} {row['batch']} [\d.]+ \S+ - {row['launches']}")

@@ -127,6 +127,9 @@ struct ArgmaxRung : Rung {
 
 std::span<const ArgmaxRung> argmax_rungs();
 
+// Numbers that `best` of ArgmaxRung::launch has room for: the answer, then what blocks leave.
+Index argmax_ints();
+
 // The rung of that name. Throws Error, with the names there are, if there is none.
 template <class AnyRung>
 const AnyRung& find_rung(std::span<const AnyRung> rungs, const std::string& name) {
