@@ -1,7 +1,7 @@
-// chosen_device.cpp - KVLAB_TEST_DEVICE=gpu runs the kernels of a test program on the GPU, and so
-// does gpu-or-skip, which ends with 77 and says why where there is none. The
-// cases that judge the executor itself are not for that: tools/gpu/check.sh names those that
-// are. Without the variable nothing changes.
+// chosen_device.cpp - KVLAB_TEST_DEVICE=gpu runs the kernels of a test program on the GPU, and
+// so does gpu-or-skip, which ends with 77 and says why where there is none. The cases that
+// judge the executor itself are not for that: tools/gpu/check.sh names those that are. Without
+// the variable nothing changes.
 #include <doctest/doctest.h>
 
 #include <cstdio>

@@ -18,7 +18,7 @@ from pathlib import Path
 
 LARGE = ("R1 N4096 K4096 F32", "R1 N22016 K4096 F32", "R1 N22016 K4096 F16")
 FILLING = "T1 slots8192 heads32/32x128"  # attention that reads more than any cache holds
-COMMITTED = Path(__file__).resolve().parents[2] / "step04_cuda" / "results" / "gpu.json"
+COMMITTED = Path(__file__).resolve().parent.parent.parent / "step04_cuda" / "results" / "gpu.json"
 CONTEXT = 512  # tokens before those of SmolLM2 that are timed
 
 

@@ -96,12 +96,13 @@ void add_bench_flags(CLI::App& app, BenchFlags& flags) {
     app.add_option("--only", flags.only, "these alone, with commas; default: all")
         ->delimiter(',')
         ->check(CLI::IsMember(subjects));
-    app.add_option("-m,--models", flags.models, "GGUF files or names, with commas; none: ''")
+    app.add_option("-m,--models", flags.models,
+                   "GGUF files or names, with commas; none: no file")
         ->delimiter(',')
         ->capture_default_str();
     app.add_option("--synthetic", flags.synthetic, "shapes with random weights")
         ->delimiter(',')
-        ->check(CLI::IsMember(std::vector<std::string>{"smollm2", "llama2-7b-layer"}))
+        ->check(CLI::IsMember(std::vector<std::string>{"smollm2", "llama2-7b-layer", "none"}))
         ->capture_default_str();
     app.add_option("--types", flags.types, "of the weights of --synthetic smollm2")
         ->delimiter(',')

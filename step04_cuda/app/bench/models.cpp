@@ -13,6 +13,7 @@ namespace kvlab::app {
 namespace {
 
 constexpr std::uint64_t kSeed = 7;
+constexpr const char* kNone = "none";
 constexpr Index kLongContext = 8192 + 64;
 
 Config smollm2(bool small) {
@@ -90,13 +91,14 @@ std::vector<ModelChoice> chosen_models(const Bench& bench) {
     std::vector<ModelChoice> models;
     const BenchFlags& flags = bench.flags();
     for (const std::string& name : flags.models)
-        if (!name.empty())
+        if (name != kNone)
             models.push_back({name, [name] {
                                   return std::make_unique<GgufFile>(
                                       GgufFile::open(find_model(name, cli::kSourceWeights)));
                               }});
     const bool small = bench.small();
     for (const std::string& name : flags.synthetic) {
+        if (name == kNone) continue;
         const bool layer = name == "llama2-7b-layer";
         const Config config = layer ? llama2_layer(small) : smollm2(small);
         for (const std::string& type : layer ? std::vector<std::string>{"F16"} : flags.types)
