@@ -52,10 +52,11 @@ __global__ void __launch_bounds__(kVectorThreads)
         if (p < half)
             add_scores(scratch, rows.count, D, begin, count);
         else
-            weigh_values(scratch, rows, tile, count, [&](int r, int i, float sum, float total) {
-                sums[static_cast<long long>(r) * parts.tiles * D + begin + i] = sum;
-                if (begin + i == 0) parts.totals[first + r * parts.stride] = total;
-            });
+            weigh_values(
+                scratch, rows, tile, slots, count, [&](int r, int i, float sum, float total) {
+                    sums[static_cast<long long>(r) * parts.tiles * D + begin + i] = sum;
+                    if (begin + i == 0) parts.totals[first + r * parts.stride] = total;
+                });
         __syncthreads();
     }
 }
