@@ -20,12 +20,12 @@ constexpr int kLoads = kTile / kSlotsAtOnce;
 struct PieceScratch {
     float* tile;     // [64][68]
     float* weights;  // [rows][68]: scores, then weights
-    float* queries;  // [rows][D]; the number of rows is made even, by a row of zeros
+    float* queries;  // [rows][D]; the number of rows is made a multiple of four, by zeros
 };
 
 __device__ __forceinline__ PieceScratch piece_scratch(float* shared, int rows) {
     float* const weights = shared + kTile * kWideStride;
-    return {shared, weights, weights + (rows + 1) / 2 * 2 * kWideStride};
+    return {shared, weights, weights + (rows + 3) / 4 * 4 * kWideStride};
 }
 
 // `from` is the first slot's first component of `count`. What lies behind the last slot or
@@ -57,7 +57,7 @@ __device__ __forceinline__ void copy_rows(const PieceScratch& scratch,
                                           const ConstRows& q,
                                           int kv_head,
                                           int head_dim) {
-    for (int r = 0; r < (rows.count + 1) / 2 * 2; ++r) {
+    for (int r = 0; r < rows.fours() * kFour; ++r) {
         const float* query =
             row(q, r / rows.group) + (kv_head * rows.group + r % rows.group) * head_dim;
         for (int i = threadIdx.x; i < head_dim; i += kVectorThreads)
@@ -66,22 +66,25 @@ __device__ __forceinline__ void copy_rows(const PieceScratch& scratch,
 }
 
 // Adds the chain of components [begin, begin + count) to the scores. A thread has one slot and
-// two rows: three reads of four numbers for eight fma.
+// four rows: five reads of four numbers for sixteen fma.
 __device__ __forceinline__ void add_scores(
     const PieceScratch& scratch, int rows, int head_dim, int begin, int count) {
     const int s = threadIdx.x % kTile;
-    for (int r = threadIdx.x / kTile * 2; r < rows; r += kVectorThreads / kTile * 2) {
+    for (int r = threadIdx.x / kTile * kFour; r < rows; r += kVectorThreads / kTile * kFour) {
         const float* query = scratch.queries + r * head_dim + begin;
-        float low = 0.0f, high = 0.0f;
-#pragma unroll 2  // more would spill
+        float sums[kFour] = {};
+#pragma unroll 1  // more would spill
         for (int i = 0; i < count; i += kWide) {
             const float4 key = four_of(scratch.tile + s * kWideStride + i);
-            low = dot(four_of(query + i), key, low);
-            high = dot(four_of(query + head_dim + i), key, high);
+#pragma unroll
+            for (int j = 0; j < kFour; ++j)
+                sums[j] = dot(four_of(query + j * head_dim + i), key, sums[j]);
         }
-        float* mine = scratch.weights + r * kWideStride + s;
-        mine[0] = begin == 0 ? low : mine[0] + low;
-        mine[kWideStride] = begin == 0 ? high : mine[kWideStride] + high;
+#pragma unroll
+        for (int j = 0; j < kFour; ++j) {
+            float& score = scratch.weights[(r + j) * kWideStride + s];
+            score = begin == 0 ? sums[j] : score + sums[j];
+        }
     }
 }
 
@@ -98,27 +101,43 @@ __device__ __forceinline__ void softmax_rows(
 
 // Calls use(r, i, sum, total) for each row that sees a slot of the tile and each of the piece's
 // components i: the weighted sum, and the sum of the weights. That is a second chain beside
-// the first, so it takes no time of its own.
+// the first, so it takes no time of its own. A thread has one component and four rows.
 template <class Use>
-__device__ __forceinline__ void weigh_values(
-    const PieceScratch& scratch, const TileRows& rows, int tile, int count, Use use) {
+__device__ __forceinline__ void weigh_values(const PieceScratch& scratch,
+                                             const TileRows& rows,
+                                             int tile,
+                                             int slots,
+                                             int count,
+                                             Use use) {
     const int i = threadIdx.x % kTile;
     if (i >= count) return;
-    for (int r = threadIdx.x / kTile; r < rows.count; r += kVectorThreads / kTile) {
-        const int visible = rows.visible(r, tile);
-        float sum = 0.0f, total = 0.0f;
-#pragma unroll 2
-        for (int s = 0; s < visible; s += kWide) {
-            const float4 four = four_of(scratch.weights + r * kWideStride + s);
-            const float weights[kWide] = {four.x, four.y, four.z, four.w};
+    for (int r = threadIdx.x / kTile * kFour; r < rows.count;
+         r += kVectorThreads / kTile * kFour) {
+        int visible[kFour];
+        float sum[kFour] = {}, total[kFour] = {};
 #pragma unroll
-            for (int j = 0; j < kWide; ++j) {
-                const float value = scratch.tile[(s + j) * kWideStride + i];
-                if (s + j < visible) sum = fmaf(weights[j], value, sum);
-                if (s + j < visible) total = total + weights[j];
+        for (int j = 0; j < kFour; ++j) visible[j] = rows.visible(r + j, tile);
+#pragma unroll 1  // more would spill
+        for (int begin = 0; begin < slots; begin += kWide) {
+            float value[kWide];
+#pragma unroll
+            for (int l = 0; l < kWide; ++l)
+                value[l] = scratch.tile[(begin + l) * kWideStride + i];
+#pragma unroll
+            for (int j = 0; j < kFour; ++j) {
+                const float4 four = four_of(scratch.weights + (r + j) * kWideStride + begin);
+                const float weights[kWide] = {four.x, four.y, four.z, four.w};
+#pragma unroll
+                for (int l = 0; l < kWide; ++l) {
+                    const bool seen = begin + l < visible[j];
+                    if (seen) sum[j] = fmaf(weights[l], value[l], sum[j]);
+                    if (seen) total[j] = total[j] + weights[l];
+                }
             }
         }
-        if (visible > 0) use(r, i, sum, total);
+#pragma unroll
+        for (int j = 0; j < kFour; ++j)
+            if (visible[j] > 0) use(r + j, i, sum[j], total[j]);
     }
 }
 
@@ -168,10 +187,11 @@ __device__ __forceinline__ void weigh_pieces(const PieceScratch& scratch,
         if (works && p < half)
             add_scores(scratch, rows.count, head_dim, begin, count);
         else if (works)
-            weigh_values(scratch, rows, tile, count, [&](int r, int i, float sum, float total) {
-                sums[static_cast<long long>(r) * parts.tiles * head_dim + begin + i] = sum;
-                if (begin + i == 0) parts.totals[first + r * parts.stride] = total;
-            });
+            weigh_values(
+                scratch, rows, tile, slots, count, [&](int r, int i, float sum, float total) {
+                    sums[static_cast<long long>(r) * parts.tiles * head_dim + begin + i] = sum;
+                    if (begin + i == 0) parts.totals[first + r * parts.stride] = total;
+                });
         __syncthreads();
     }
 }

@@ -34,7 +34,7 @@ constexpr int kVectorThreads = 128;         // of a block that has one tile
 
 // Bytes of dynamic shared memory for attention_piece.cuh.
 constexpr int piece_bytes(int rows, int head_dim) {
-    return (kTile * kWideStride + (rows + 1) / 2 * 2 * (head_dim + kWideStride)) * 4;
+    return (kTile * kWideStride + (rows + 3) / 4 * 4 * (head_dim + kWideStride)) * 4;
 }
 
 constexpr int kMostFlashRows = 64;  // of one block of attention_6_async.cu

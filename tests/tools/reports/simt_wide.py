@@ -7,8 +7,8 @@ WIDE_STRIDE = BLOCK + 4
 def attention_vector(p):
     """A block of 128 threads has one tile; sixteen threads load a slot."""
     rows, tiles = p.T * GROUP, -(-p.S // BLOCK)
-    even = -(-rows // 2) * 2
-    launch = Launch("attention_vector", KV_HEADS * tiles, 128, 4 * (64 * WIDE_STRIDE + even * (D + WIDE_STRIDE)))
+    fours = -(-rows // 4)
+    launch = Launch("attention_vector", KV_HEADS * tiles, 128, 4 * (64 * WIDE_STRIDE + 4 * fours * (D + WIDE_STRIDE)))
     for _ in range(KV_HEADS):
         for tile in range(tiles):
             block, slots = Tile(launch, p, 0, rows), min(BLOCK, p.S - tile * BLOCK)
@@ -18,12 +18,14 @@ def attention_vector(p):
                     launch.load([256 * min(s, slots - 1) + 16 * i for s, i in lanes], 16, 2)  # keys, values
                     launch.write([WIDE_STRIDE * s + 4 * i for s, i in lanes], 16, 2)
             launch.load(floats(0), times=2 * rows)
-            launch.write(LANES, times=2 * even)
-            pairs = even // 2
-            launch.read([WIDE_STRIDE * lane for lane in LANES], 16, pairs * 2 * 16)
-            launch.read([0], 16, pairs * 2 * 16 * 2)
-            launch.write(LANES, times=pairs * 2 * 2)
-            launch.add("fma", pairs * 64 * 2 * D)
+            launch.write(LANES, times=2 * 4 * fours)
+            launch.read([WIDE_STRIDE * lane for lane in LANES], 16, fours * 2 * 16)
+            launch.read([0], 16, fours * 2 * 16 * 4)
+            launch.write(LANES, times=fours * 2 * 4)
+            launch.add("fma", fours * 64 * 4 * D)
+            four_slots = -(-slots // 4)
+            launch.read(LANES, times=fours * 2 * 4 * four_slots)
+            launch.read([0], 16, fours * 2 * 4 * four_slots)
             for r in block.rows_in_sight(tile):
                 seen = block.visible(r, tile)
                 for half in (0, 32):
@@ -34,9 +36,6 @@ def attention_vector(p):
                 launch.add("shuffles", 5)
                 launch.add("warp synchronisations", 1)
                 launch.add("fma", 2 * 32 * 6 + seen * D)
-                fours = -(-seen // 4)
-                launch.read([0], 16, 2 * fours)
-                launch.read(LANES, times=2 * 4 * fours)
                 launch.store(floats(0), times=2)
             launch.add("barriers", 4)
     return launch

@@ -145,10 +145,7 @@ void launch_shape(const Kernel<Parameters...>& kernel,
                 launch_on_gpu(shape, reinterpret_cast<const void*>(kernel.gpu), pointers);
             },
             values);
-    } else {
-        const auto function = simt::launches_check() ? kernel.checked : kernel.raw;
-        simt::run(shape, reinterpret_cast<const void*>(function),
-                  [&values, function] { std::apply(function, values); });
+        return;
     }
     launch_on_executor(shape, [raw = kernel.raw, checked = kernel.checked, shape, values] {
         const auto function = simt::launches_check() ? checked : raw;
