@@ -8,6 +8,7 @@
 #include <limits>
 
 #include <kvlab/cuda/device_calls.hpp>
+#include <kvlab/cuda/kernel_variant.hpp>
 
 KVLAB_INLINE float __int_as_float(int bits) {
     return __builtin_bit_cast(float, bits);
