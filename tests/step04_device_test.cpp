@@ -13,6 +13,7 @@
 #include <kvlab/cuda/cuda_cache.hpp>
 #include <kvlab/cuda/cuda_engine.hpp>
 #include <kvlab/cuda/device.hpp>
+#include <kvlab/cuda/device_graph.hpp>
 
 #include "golden.hpp"
 #include "models.hpp"
@@ -150,7 +151,20 @@ TEST_CASE("simt device: a GPU gives the executor's bits") {
         data.run(fma_with_ragged_tail, 1, 128, 0);
         device_synchronize();
         CHECK(clock.seconds() > 0);
-        return data.out.to_host();
+        std::vector<float> all = data.out.to_host();
+        // Copies in flight, blocks that meet, and both from a graph, twice.
+        TestData copied(5 * 128), met(4 * 32);
+        DeviceGraph graph;
+        graph.record([&] {
+            copied.run(double_buffer, 1, 32, 0);
+            met.run_cooperative(rounds_of_a_grid, 4, 32, 0);
+        });
+        graph.launch();
+        graph.launch();
+        const std::vector<float> more = met.out.to_host(), row = copied.out.to_host();
+        all.insert(all.end(), more.begin(), more.end());
+        all.insert(all.end(), row.begin(), row.begin() + 32);
+        return all;
     };
     const std::vector<float> expected = sums();
     select_device(Device::gpu);

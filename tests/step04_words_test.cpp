@@ -5,6 +5,8 @@
 #include <cmath>
 #include <limits>
 
+#include <kvlab/cuda/device.hpp>
+
 #include "device_support.hpp"
 #include "simt_kernels/kernels.cuh"
 #include "simt_support.hpp"
@@ -75,12 +77,12 @@ TEST_CASE("simt words: floats become integers in the direction that is named") {
                             {0, 0, 0, 0, 0, 0}};
     in_all_modes([&] {
         const DeviceArray<float> device(in);
-        const DeviceArray<int> out(std::ssize(in) * 12);
+        const DeviceArray<int> out(std::ssize(in) * 14);
         launch(words_of_floats, 1, 32, 0, device.get(), out.get(), static_cast<int>(in.size()));
         const std::vector<int> found = out.to_host();
         for (std::size_t i = 0; i < in.size(); ++i) {
             CAPTURE(i);
-            const int* row = &found[12 * i];
+            const int* row = &found[14 * i];
             CHECK(row[0] == expected[i].nearest);
             CHECK(row[1] == expected[i].zero);
             CHECK(row[2] == expected[i].down);
@@ -91,6 +93,13 @@ TEST_CASE("simt words: floats become integers in the direction that is named") {
             CHECK(row[6] == bits);
             CHECK(row[7] == bits);
             CHECK(row[8] == std::bit_cast<int>(static_cast<float>(bits)));
+            const std::int64_t wide =
+                static_cast<std::int64_t>(row[12]) << 32 | static_cast<std::uint32_t>(row[13]);
+            constexpr auto kWidest = std::numeric_limits<std::int64_t>::max();
+            CHECK(wide == (in[i] == inf     ? kWidest
+                           : in[i] == -inf  ? -kWidest - 1
+                           : in[i] != in[i] ? -kWidest - 1  // CUDA's choice
+                                            : std::llrint(in[i])));
             if (in[i] != in[i]) continue;
             CHECK(row[9] == std::bit_cast<int>(in[i] / 3.0f));
             CHECK(row[10] == std::bit_cast<int>(in[i] - 0.1f));
@@ -144,6 +153,7 @@ TEST_CASE("simt words: a partial warp shuffles down from lanes that are not ther
             data.run(partial_warp_sum, 1, 32, 0);
             CHECK(data.out.to_host()[0] == static_cast<float>(n * (n - 1) / 2));
         }
+        if (selected_device() == Device::gpu) return;  // which leaves it open what comes
         TestData data;
         data.run(outside_of_the_mask, 1, 32, 0);
         const std::vector<float> out = data.out.to_host();

@@ -20,12 +20,12 @@ __global__ void words_of_bits(const unsigned* in, unsigned* out, int n) {
     __stcg(&to[1], second);
 }
 
-// What one float becomes: out [n, 12].
+// What one float becomes: out [n, 14].
 __global__ void words_of_floats(const float* in, int* out, int n) {
     const int i = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
     if (i >= n) return;
     const float x = __ldcg(&in[i]);
-    int* to = out + 12 * i;
+    int* to = out + 14 * i;
     to[0] = __float2int_rn(x);
     to[1] = __float2int_rz(x);
     to[2] = __float2int_rd(x);
@@ -37,6 +37,9 @@ __global__ void words_of_floats(const float* in, int* out, int n) {
     to[8] = __float_as_int(__int2float_rn(__float_as_int(x)));
     to[9] = __float_as_int(__fdiv_rn(x, 3.0f));
     to[10] = __float_as_int(__fsub_rn(x, 0.1f));
+    const long long wide = __float2ll_rn(x);
+    to[12] = static_cast<int>(wide >> 32);
+    to[13] = static_cast<int>(wide);
     to[11] = __float_as_int(__fsqrt_rn(x * x));
 }
 

@@ -1,5 +1,5 @@
-// fake_cudart_graphs.cpp - the fake's graphs: the work that a stream was given while it was
-// captured.
+// fake_cudart_graphs.cpp - the fake's graphs: the work that a stream was given while someone
+// captured it.
 #include <cuda_runtime_api.h>
 
 #include <memory>

@@ -303,7 +303,8 @@ REFUSED = """fma.rn.ftz.f32 add.f32 mul.f32 add.rz.f32 mul.rn.f64 ex2.approx.f32
 ALLOWED = """fma.rn.f32 add.rn.f32 sub.rn.f32 mul.rn.f32 div.rn.f32 sqrt.rn.f32 rcp.rn.f32 neg.f32 abs.f32 mov.f32 selp.f32 setp.gt.f32
     setp.neu.f32 setp.lt.and.f32 ld.global.f32 ld.global.nc.v4.f32 st.shared.v2.f32 ld.param.f32 ld.volatile.shared.f32 cvt.rn.f32.s32
     cvt.rn.f32.u16 cvt.rzi.s32.f32 cvt.rni.s32.f32 cvt.rni.f32.f32 cvt.f32.f16 cvt.rn.f16.f32 shfl.sync.bfly.b32 atom.global.add.u32
-    mad.lo.s32 mul.wide.s32 cvta.to.global.u64 bar.sync vote.sync.ballot.b32 bra.uni ret cvt.u64.u32 shf.l.wrap.b32 max.s32""".split()
+    mad.lo.s32 mul.wide.s32 cvta.to.global.u64 bar.sync vote.sync.ballot.b32 bra.uni ret cvt.u64.u32 shf.l.wrap.b32 max.s32
+    cp.async.ca.shared.global cp.async.commit_group cp.async.wait_group barrier.sync atom.add.release.gpu.u32 ld.acquire.gpu.u32""".split()
 
 CLAMPS = ["max.f32 \t%f3, %f2, 0fC2FE0000;", "min.f32 %f4, %f3, 0f43000000;"]
 NO_CLAMPS = ["max.f32 %f3, %f2, %f1;", "max.f32 %f3, %f2, 0f00000000;", "min.f32 %f3, %f2, 0f80000000;", "max.f32 %f3, %f2, 0f7F800000;",

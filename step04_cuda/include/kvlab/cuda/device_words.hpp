@@ -8,6 +8,7 @@
 #include <limits>
 
 #include <kvlab/cuda/device_calls.hpp>
+#include <kvlab/cuda/kernel_variant.hpp>
 
 KVLAB_INLINE float __int_as_float(int bits) {
     return __builtin_bit_cast(float, bits);
@@ -66,11 +67,11 @@ KVLAB_INLINE unsigned __umulhi(unsigned a, unsigned b) {
 }
 
 // To an integer in a direction that is named: to the nearest (ties to even), to zero, down, up.
-// What does not fit is the nearest number that does; a NaN is 0.
+// What does not fit is the nearest number that does; a NaN is 0, of 64 bits the least number.
 template <class Integer>
 KVLAB_INLINE Integer kvlab_to_integer(float rounded) {
     using Limits = std::numeric_limits<Integer>;
-    if (rounded != rounded) return 0;
+    if (rounded != rounded) return sizeof(Integer) == 8 ? Limits::min() : 0;
     if (rounded <= static_cast<float>(Limits::min())) return Limits::min();
     if (rounded >= static_cast<float>(Limits::max())) return Limits::max();
     return static_cast<Integer>(rounded);

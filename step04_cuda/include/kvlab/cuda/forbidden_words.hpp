@@ -10,6 +10,7 @@
 #include <type_traits>
 
 #include <kvlab/cuda/device_calls.hpp>
+#include <kvlab/cuda/kernel_variant.hpp>
 
 namespace kvlab::KVLAB_KERNELS {
 

@@ -32,18 +32,11 @@
     Type* const name = reinterpret_cast<Type*>(kvlab_dynamic_shared)
 #else
 
-#ifndef KVLAB_KERNELS  // set by kvlab_kernels() in cmake/KvlabKernels.cmake
-#define KVLAB_KERNELS raw
-#define KVLAB_IS_CHECKED 0
-#define KVLAB_HOST_CODE 1
-#else
-#define KVLAB_HOST_CODE 0
-#endif
-
 #include <kvlab/cuda/atomic_words.hpp>
 #include <kvlab/cuda/device_calls.hpp>
 #include <kvlab/cuda/device_words.hpp>
 #include <kvlab/cuda/forbidden_words.hpp>
+#include <kvlab/cuda/kernel_variant.hpp>
 
 #define KVLAB_STRING_(text) #text
 #define KVLAB_STRING(text) KVLAB_STRING_(text)
@@ -54,12 +47,12 @@
 #define __forceinline__ KVLAB_INLINE
 #define __launch_bounds__(...)
 #define __align__(bytes) __attribute__((aligned(bytes)))
-// Blocks run one after another, so a static variable is a block's memory. Its section tells the
-// executor where shared memory is; each declaration has one of its own, since GCC 14 lets no
-// variable of a template into the section of an ordinary one. An array has at most 48 KiB:
-// aligned to 64 KiB, each is followed by a gap, and an index that is too large never falls into
-// the next array. "used": an optimiser would shorten an array of which it sees a part
-// alone in use.
+// Blocks run one after another, so a static variable is a block's memory; that of blocks that
+// wait at a grid barrier is put aside. Its section tells the executor where shared memory is;
+// each declaration has one of its own, since GCC 14 lets no variable of a template into the
+// section of an ordinary one. An array has at most 48 KiB: aligned to 64 KiB, each is followed
+// by a gap, and an index that is too large never falls into the next array. "used": an
+// optimiser would shorten an array of which it sees a part alone in use.
 #if KVLAB_IS_CHECKED
 #define KVLAB_SHARED_ALIGNMENT 65536
 #else
