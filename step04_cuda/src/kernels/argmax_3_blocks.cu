@@ -7,35 +7,11 @@
 // why faster    every processor reads, four loads per thread under way; one barrier, not ten
 // still bad     a launch of its own, to compare 48 numbers; and the logits go through global
 //               memory, only to be read here
-#include "contract.cuh"
+#include "winner.cuh"
 
 namespace kvlab::KVLAB_KERNELS {
 
-struct Winner {
-    float value;
-    int index;
-};
-
-// Whoever has seen no value: any value wins against it, minus infinity, too.
-__device__ __forceinline__ Winner nobody() {
-    return {__int_as_float(static_cast<int>(0xff800000u)), 0x7fffffff};
-}
-
-// The larger one, of equal ones the lower index (rule 7): it does not matter who meets whom.
-__device__ __forceinline__ Winner winner_of(const Winner& a, const Winner& b) {
-    const bool second = b.value > a.value || (!(a.value > b.value) && b.index < a.index);
-    return second ? b : a;
-}
-
-// Of 32 lanes, for each of them.
 // ANCHOR: winner
-__device__ __forceinline__ Winner winner_of_warp(Winner mine) {
-    for (int step = 16; step > 0; step /= 2)
-        mine = winner_of(mine, {__shfl_xor_sync(0xffffffffu, mine.value, step),
-                                __shfl_xor_sync(0xffffffffu, mine.index, step)});
-    return mine;
-}
-
 // parts [blocks][2]: index and value (its bits) of each block's winner. Block a multiple of 32.
 __global__ void argmax_parts(const float* values, int count, int* parts) {
     __shared__ float warp_values[32];

@@ -22,6 +22,7 @@
 #include "row_sums.cuh"
 #include "token_arguments.hpp"
 #include "token_products.cuh"
+#include "winner.cuh"
 
 namespace kvlab::KVLAB_KERNELS {
 
@@ -226,64 +227,39 @@ __device__ __forceinline__ void output(const TokenArgs& args,
 }
 
 // ANCHOR: choose
-// Rule 7: the larger value; of equal ones the lower token. Token -1 stands for none.
-struct Best {
-    float value;
-    int token;
-
-    __device__ __forceinline__ void meet(float other_value, int other_token) {
-        if (other_token < 0) return;
-        if (token < 0 || other_value > value ||
-            (!(value > other_value) && other_token < token)) {
-            value = other_value;
-            token = other_token;
-        }
-    }
-
-    // The best of a warp, in all of its lanes.
-    __device__ __forceinline__ void meet_warp() {
-        for (int step = kWarp / 2; step > 0; step /= 2) {
-            const float other_value = __shfl_xor_sync(0xffffffffu, value, step);
-            const int other_token = __shfl_xor_sync(0xffffffffu, token, step);
-            meet(other_value, other_token);
-        }
-    }
-};
-
 __device__ __forceinline__ void choose(const TokenArgs& args) {
     __shared__ float values[kTokenWarps];
     __shared__ int tokens[kTokenWarps];
-    Best best = {0.0f, -1};
+    Winner best = nobody();
     for (int n = blockIdx.x * blockDim.x + threadIdx.x; n < args.vocab;
          n += gridDim.x * blockDim.x) {
-        const float logit = total_of_chains(args.output_sums, 0, n, nullptr);
-        args.logits[n] = logit;
-        best.meet(logit, n);
+        args.logits[n] = total_of_chains(args.output_sums, 0, n, nullptr);
+        best = winner_of(best, {args.logits[n], n});
     }
-    best.meet_warp();
+    best = winner_of_warp(best);
     const int warp = threadIdx.x / kWarp;
     if (threadIdx.x % kWarp == 0) {
         values[warp] = best.value;
-        tokens[warp] = best.token;
+        tokens[warp] = best.index;
     }
     __syncthreads();
     if (threadIdx.x != 0) return;
-    for (int other = 1; other < kTokenWarps; ++other) best.meet(values[other], tokens[other]);
+    for (int w = 1; w < kTokenWarps; ++w) best = winner_of(best, {values[w], tokens[w]});
     args.best_values[blockIdx.x] = best.value;
-    args.best_tokens[blockIdx.x] = best.token;
+    args.best_tokens[blockIdx.x] = best.index;
 }
 
 // One warp; `blocks` have chosen.
 __device__ __forceinline__ void next(const TokenArgs& args, int blocks) {
-    Best best = {0.0f, -1};
+    Winner best = nobody();
     for (int b = threadIdx.x; b < blocks; b += kWarp)
-        best.meet(args.best_values[b], args.best_tokens[b]);
-    best.meet_warp();
+        best = winner_of(best, {args.best_values[b], args.best_tokens[b]});
+    best = winner_of_warp(best);
     if (threadIdx.x != 0) return;
     TokenState& state = *args.state;
-    args.tokens[state.chosen] = best.token;
+    args.tokens[state.chosen] = best.index;
     state.chosen += 1;
-    state.token = best.token;
+    state.token = best.index;
     state.position += 1;
 }
 
