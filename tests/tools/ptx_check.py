@@ -44,6 +44,9 @@ WIDE = {
     "attention_vector": ((r"ld\.global(\.nc)?\.v4", 75), (r"st\.shared\.v4", 75), (r"ld\.shared\.v4", 75)),
     "attention_async_64": ((r"cp\.async\.cg\.shared\.global .*, 16, 16;", 80), (r"cp\.async\.wait_group", 80), (r"ld\.shared\.v4", 75)),
     "attention_async_128": ((r"cp\.async\.cg\.shared\.global .*, 16, 16;", 80), (r"cp\.async\.wait_group", 80), (r"ld\.shared\.v4", 75)),
+    **{f"token_{name}": ((r"cp\.async\.cg\.shared\.global .*, 16, 16;", 80), (r"cp\.async\.wait_group", 80))
+       for name in ("attention_in", "attention_out", "feed_forward_in", "feed_forward_out", "output", "persistent")},
+    "token_attend": ((r"ld\.global(\.nc)?\.v4", 75), (r"st\.shared\.v4", 75), (r"ld\.shared\.v4", 75)),
     "rms_norm_vector": ((r"ld\.global(\.nc)?\.v4", 75), (r"st\.global\.v4", 75)),
 }
 

@@ -27,7 +27,7 @@ __global__ void __launch_bounds__(kVectorThreads)
                           static_cast<long long>(tile) * kTile) *
                          D;
     weigh_pieces(scratch, rows, tile, smaller(kTile, args.slots - tile * kTile), args.keys + at,
-                 args.values + at, D, parts, kv_head * rows.count,
+                 args.values + at, D, parts, kv_head * rows.count, true,
                  [&] { copy_rows(scratch, rows, args.q, kv_head, D); });
 }
 

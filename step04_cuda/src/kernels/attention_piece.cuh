@@ -143,8 +143,9 @@ __device__ __forceinline__ void weigh_values(const PieceScratch& scratch,
 
 // What one tile leaves of the rows, whose numbers in `parts` are `row` and those after it;
 // `keys` and `values` are its first slot's. The keys' pieces come first, then the values'; two
-// are under way at a time, and queries() is called while the first two are. The first
-// kVectorThreads threads of the block work, all of them call it; it ends with a barrier.
+// are under way at a time, and queries() is called while the first two are. All threads of the
+// block call it, of which the first kVectorThreads must say that they work. Ends with a
+// barrier.
 // ANCHOR: pieces
 template <class Queries>
 __device__ __forceinline__ void weigh_pieces(const PieceScratch& scratch,
@@ -156,8 +157,8 @@ __device__ __forceinline__ void weigh_pieces(const PieceScratch& scratch,
                                              int head_dim,
                                              const TileParts& parts,
                                              int row,
+                                             bool works,
                                              Queries queries) {
-    const bool works = threadIdx.x < kVectorThreads;
     const int half = (head_dim + kSumBlock - 1) / kSumBlock;
     const long long first = static_cast<long long>(row) * parts.stride + tile;
     float* const sums =

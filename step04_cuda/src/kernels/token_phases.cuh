@@ -174,6 +174,7 @@ __device__ __forceinline__ void attend(const TokenArgs& args,
         // Query heads of one KV head follow one another, and so do their rows of parts.
         weigh_pieces(scratch, rows, tile, smaller(kTile, position + 1 - tile * kTile),
                      layer.keys + at, layer.values + at, D, args.parts, kv_head * args.group,
+                     threadIdx.x < kVectorThreads,
                      [&] { take_queries(args, scratch, kv_head, position); });
     }
 }
