@@ -137,8 +137,7 @@ CudaEngine::CudaEngine(const KernelChoice& choice)
       token_(choice.token) {
     const bool any_asked =
         choice.linear != nullptr || choice.norm != nullptr || choice.attention != nullptr;
-    if (token_ == nullptr)
-        token_ = &find_rung(token_rungs(), any_asked ? "separate" : "fused");
+    if (token_ == nullptr) token_ = &find_rung(token_rungs(), any_asked ? "separate" : "fused");
 }
 
 void CudaEngine::linear(const Matrix& w,

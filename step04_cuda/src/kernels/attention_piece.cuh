@@ -144,8 +144,7 @@ __device__ __forceinline__ void weigh_values(const PieceScratch& scratch,
 // What one tile leaves of the rows, whose numbers in `parts` are `row` and those after it;
 // `keys` and `values` are its first slot's. The keys' pieces come first, then the values'; two
 // are under way at a time, and queries() is called while the first two are. All threads of the
-// block call it, of which the first kVectorThreads must say that they work. Ends with a
-// barrier.
+// block call it, but only its first kVectorThreads work. It ends with a barrier.
 // ANCHOR: pieces
 template <class Queries>
 __device__ __forceinline__ void weigh_pieces(const PieceScratch& scratch,

@@ -1,5 +1,4 @@
-// rope.cuh - chapter 4: rotary position embedding of one pair of numbers, for every kernel that
-// rotates.
+// rope.cuh - chapter 4: rotary position embedding of one pair of numbers.
 #pragma once
 
 #include "contract.cuh"

@@ -47,9 +47,8 @@ struct TokenLayer {
     float* values;
 };
 
-// What all layers share. An array of sums holds, for a product with N outputs, the sum of each
-// chain of 64 inputs by itself: [chains][N, rounded up to panels]. Whoever comes next adds
-// them.
+// What all layers share. A product leaves the sum of each chain of 64 inputs by itself; the
+// phase that comes next adds them (chain_sums.cuh).
 struct TokenArgs {
     Weights embedding, output;  // [V, C]
     const float* final_norm;    // [C]

@@ -120,16 +120,18 @@ pair_of(const TokenArgs& args, int position, int first, int i, float factor) {
                         factor);
 }
 
-// The group's queries to shared memory, by the threads that attend.
+// The group's queries to shared memory, by the threads that attend; then rows of zeros, as
+// copy_rows has them.
 __device__ __forceinline__ void take_queries(const TokenArgs& args,
                                              const PieceScratch& scratch,
+                                             const TileRows& rows,
                                              int kv_head,
                                              int position) {
-    const int D = args.head_dim, pairs = D / 2, rows = (args.group + 1) / 2 * 2;
-    for (int p = threadIdx.x; p < rows * pairs; p += kVectorThreads) {
+    const int D = args.head_dim, pairs = D / 2;
+    for (int p = threadIdx.x; p < rows.fours() * kFour * pairs; p += kVectorThreads) {
         const int r = p / pairs, i = p % pairs;
         const float2 two =
-            r < args.group
+            r < rows.count
                 ? pair_of(args, position, (kv_head * args.group + r) * D, i, args.scale)
                 : make_float2(0.0f, 0.0f);
         scratch.queries[r * D + 2 * i] = two.x;
@@ -175,7 +177,7 @@ __device__ __forceinline__ void attend(const TokenArgs& args,
         weigh_pieces(scratch, rows, tile, smaller(kTile, position + 1 - tile * kTile),
                      layer.keys + at, layer.values + at, D, args.parts, kv_head * args.group,
                      threadIdx.x < kVectorThreads,
-                     [&] { take_queries(args, scratch, kv_head, position); });
+                     [&] { take_queries(args, scratch, rows, kv_head, position); });
     }
 }
 

@@ -126,8 +126,7 @@ __device__ __forceinline__ void go_on(const unsigned char* stage,
 }
 
 // All items of this warp, whose walk has called prefetch(). input(k) is number k of x; all
-// lanes ask together, those whose k is not needed for the last one. `inputs` [64] is this
-// warp's.
+// lanes ask together, and those behind the last k ask for it. `inputs` [64] is the warp's own.
 // ANCHOR: products
 template <class Input>
 __device__ __forceinline__ void products(Walk& walk,

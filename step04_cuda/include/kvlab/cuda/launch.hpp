@@ -86,7 +86,6 @@ void launch_on_executor(const LaunchShape& shape, std::function<void()> run);
 
 unsigned cooperative_blocks_on_gpu(const LaunchShape& shape, const void* function);
 
-
 #if KVLAB_SIMT_CHECKED
 #define KVLAB_IF_CHECKED(yes, no) yes
 #else
