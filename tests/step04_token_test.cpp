@@ -11,7 +11,7 @@ TEST_SUITE_BEGIN("step04");
 
 TEST_CASE("4.8 token: every way gives the CPU's text and logits for shapes of all kinds") {
     const Config configs[] = {tiny_config(), small_config(4, 4), small_config(4, 1),
-                              odd_config(), wide_config()};
+                              odd_config(),  wide_config(),      many_outputs_config()};
     for (const Config& config : configs) {
         CAPTURE(config.head_dim);
         const auto source = make_synthetic(config, 42);
@@ -50,7 +50,7 @@ TEST_CASE("4.8 token: weights of every type") {
 
 TEST_CASE("4.8 token: checked launches find nothing wrong in any order") {
     if (!simt::has_checked_kernels()) return;
-    for (const Config& config : {tiny_config(), odd_config()}) {
+    for (const Config& config : {tiny_config(), odd_config(), many_outputs_config()}) {
         const auto source = make_synthetic(config, 42);
         const std::vector<Token> prompt = random_tokens(66, config.vocab, 1);
         const Text expected = on_cpu(*source, prompt, 2);

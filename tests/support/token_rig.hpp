@@ -90,6 +90,15 @@ inline Config odd_config() {
     return c;
 }
 
+// More outputs than four blocks have at a time: each warp goes through several items, and
+// through its ring several times.
+inline Config many_outputs_config() {
+    Config c = tiny_config();
+    c.vocab = 2200;
+    c.layers = 1;
+    return c;
+}
+
 inline Config wide_config() {
     Config c = small_config(16, 1, 72);  // heads of more than one chain, 16 rows to a KV head
     c.dim = 200;

@@ -233,8 +233,10 @@ run_tools() {
             ./step04_cuda generate -m tiny -n 3 --device gpu
         on_gpu "$tool, the last rungs" compute-sanitizer 40 compute-sanitizer --tool "$tool" --error-exitcode 9 \
             ./step04_cuda generate -m tiny -n 2 --device gpu --linear "$linear" --attention "$attention"
+        on_gpu "$tool, a token in one kernel" compute-sanitizer 40 compute-sanitizer --tool "$tool" --error-exitcode 9 \
+            ./step04_cuda generate -m tiny -n 2 --device gpu --token persistent
     done
-    kernels='regex:linear|attention|norm'
+    kernels='regex:linear|attention|norm|token'
     on_gpu "profile" ncu 45 ncu --clock-control none --csv -k "$kernels" -s 200 -c 12 --metrics \
         "gpu__time_duration.sum,dram__throughput.avg.pct_of_peak_sustained_elapsed,sm__warps_active.avg.pct_of_peak_sustained_active,launch__grid_size" \
         ./step04_cuda generate -m deep -n 8 --device gpu
@@ -282,7 +284,7 @@ choose_device() {
     [ "$device" != executor ] || why_no_gpu="the executor was asked for"
     if [ "$device" = auto ]; then device=$([ "$found" = gpu ] && echo gpu || echo executor); fi
     # Those that `generate` can be told to take.
-    sed -n 's/^rung \(linear\|norm\|attention\) \([^:]*\):.*/\1 \2/p' "$work/list" >"$work/rungs"
+    sed -n 's/^rung \(linear\|norm\|attention\|token\) \([^:]*\):.*/\1 \2/p' "$work/list" >"$work/rungs"
     echo "device: $device${why_no_gpu:+, no GPU: $why_no_gpu}"
 }
 

@@ -4,6 +4,7 @@
 #include <iostream>
 
 #include <kvlab/cuda/ladders.hpp>
+#include <kvlab/cuda/token_pass.hpp>
 #include <kvlab/tensor/subcommand.hpp>
 
 #include "../on_gpu.hpp"
@@ -45,6 +46,7 @@ int list_all(const std::string& why_no_gpu) {
     list_rungs("attention", attention_rungs());
     list_rungs("norm", norm_rungs());
     list_rungs("argmax", argmax_rungs());
+    list_rungs("token", token_rungs());
     return cli::kHolds;
 }
 
