@@ -88,14 +88,20 @@ endif()
 # As for the other compilers: no multiply and add that the source keeps apart may become one.
 set(KVLAB_NVCC_FLAGS -std=c++20 -fmad=false -Xcompiler=-ffp-contract=off,-fPIC
     -I${PROJECT_SOURCE_DIR}/step04_cuda/include -I${PROJECT_SOURCE_DIR}/step01_tensor/include)
+set(KVLAB_NVCC_ARCHITECTURES)
+foreach(capability 75 80 90)
+    list(APPEND KVLAB_NVCC_ARCHITECTURES -gencode arch=compute_${capability},code=compute_${capability})
+endforeach()
 if(KVLAB_WERROR)
     list(APPEND KVLAB_NVCC_FLAGS -Werror=all-warnings)
 endif()
 
 # kvlab_nvcc_objects(<target> <file>...)
-#   compiles the files with nvcc and adds them to the target. What is kept is PTX for compute capability 7.5, the oldest
-#   that nvcc 13 knows, and no machine code: the driver of every GPU from 7.5 on compiles it when a kernel is first used, and
-#   keeps the result. So one build runs on all of them, those of tomorrow included, and is what ptx_check.py has read.
+#   compiles the files with nvcc and adds them to the target. What is kept is PTX and no machine code: the driver compiles
+#   it when a kernel is first used, and keeps the result. So one build runs on every GPU from 7.5 on, those of tomorrow
+#   included, and is what ptx_check.py has read. PTX for three compute capabilities, of which the driver takes the newest
+#   that its GPU has: 7.5, the oldest that nvcc 13 knows; 8.0, which copies from global to shared memory asynchronously
+#   (for 7.5 nvcc makes a load and a store of it, and the kernel waits for each); and 9.0.
 #
 #   These are commands of their own: CMake gives a file one language per folder, and here it is C++ already.
 function(kvlab_nvcc_objects target)
@@ -109,7 +115,7 @@ function(kvlab_nvcc_objects target)
         add_custom_command(OUTPUT ${object}
             COMMAND ${CMAKE_COMMAND} -E make_directory ${CMAKE_CURRENT_BINARY_DIR}/${target}_nvcc
             COMMAND ${CMAKE_CXX_COMPILER_LAUNCHER} ${CMAKE_CUDA_COMPILER} ${KVLAB_NVCC_FLAGS}
-                -gencode arch=compute_75,code=compute_75 $<$<CONFIG:Release>:-O3> -MD -MF ${object}.d -c ${source} -o ${object}
+                ${KVLAB_NVCC_ARCHITECTURES} $<$<CONFIG:Release>:-O3> -MD -MF ${object}.d -c ${source} -o ${object}
             DEPENDS ${source} DEPFILE ${object}.d VERBATIM COMMAND_EXPAND_LISTS COMMENT "nvcc ${stem}.cu")
         target_sources(${target} PRIVATE ${object})
         set_source_files_properties(${object} PROPERTIES EXTERNAL_OBJECT ON GENERATED ON)

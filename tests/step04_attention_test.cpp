@@ -111,6 +111,24 @@ TEST_CASE("4.4 argmax: every rung finds the lowest index among the largest") {
     });
 }
 
+TEST_CASE(
+    "4.4 argmax: more values than all blocks look at in one go, and scratch that is kept") {
+    Scratch scratch;
+    for (const Index n : {16384, 16385, 50000})
+        for (const Index best : {Index{0}, n / 2, n - 1}) {
+            std::vector<float> values(usize(n), -1.0f);
+            for (Index i = best; i < n; i += 1000) at(values, i) = 2.0f;  // the lowest wins
+            const DeviceArray<float> on_device(std::span<const float>(values), "values");
+            for (const ArgmaxRung& rung : argmax_rungs()) {
+                CAPTURE(std::string(rung.name));
+                CAPTURE(n);
+                CHECK(rung.run({on_device.get(), n, rung.blocks.back(), &scratch}) == best);
+                CHECK(rung.run({on_device.get(), n, 0, &scratch}) == best);
+                CHECK(rung.run({on_device.get(), n, rung.blocks.size() > 1 ? 32 : 0}) == best);
+            }
+        }
+}
+
 TEST_CASE("4.4 sampling: the tokens of the host's sampler") {
     in_all_modes([] {
         for (const float temperature : {0.0f, 0.3f, 1.0f, 5.0f})

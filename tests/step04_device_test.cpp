@@ -13,6 +13,7 @@
 #include <kvlab/cuda/cuda_cache.hpp>
 #include <kvlab/cuda/cuda_engine.hpp>
 #include <kvlab/cuda/device.hpp>
+#include <kvlab/cuda/device_graph.hpp>
 
 #include "golden.hpp"
 #include "models.hpp"
@@ -52,7 +53,8 @@ struct TextArgs {
 static_assert(IsKernelParameter<PlainArgs>::value);
 static_assert(!IsKernelParameter<VectorArgs>::value);
 static_assert(!IsKernelParameter<TextArgs>::value);
-static_assert(!IsKernelParameter<PlainArgs*>::value);
+static_assert(IsKernelParameter<const PlainArgs*>::value);
+static_assert(!IsKernelParameter<VectorArgs*>::value);
 
 TEST_SUITE_BEGIN("step04");
 
@@ -119,6 +121,20 @@ TEST_CASE("simt device: it does not change while device memory is allocated") {
     select_device(Device::executor);
 }
 
+TEST_CASE("simt device: every launch is counted and a refused one is not") {
+    TestData data(128);
+    const Index before = launch_count();
+    for (const simt::Mode mode : test_modes()) {
+        const simt::Use use({mode, simt::Order::forward, 1, nullptr});
+        data.run(block_sum, 1, 128, 0);
+    }
+    CHECK(launch_count() == before + std::ssize(test_modes()));
+    CHECK_THROWS_AS(data.run(block_sum, 1, 1025, 0), Error);
+    CHECK(launch_count() == before + std::ssize(test_modes()));
+    CHECK(device_facts().multiprocessors == 0);
+    CHECK(device_facts().peak_gb_per_s() == 0);
+}
+
 TEST_CASE("simt device: a stopwatch never goes backwards") {
     DeviceStopwatch clock;
     const double first = clock.seconds(), second = clock.seconds();
@@ -135,7 +151,20 @@ TEST_CASE("simt device: a GPU gives the executor's bits") {
         data.run(fma_with_ragged_tail, 1, 128, 0);
         device_synchronize();
         CHECK(clock.seconds() > 0);
-        return data.out.to_host();
+        std::vector<float> all = data.out.to_host();
+        // Copies in flight, blocks that meet, and both from a graph, twice.
+        TestData copied(5 * 128), met(4 * 32);
+        DeviceGraph graph;
+        graph.record([&] {
+            copied.run(double_buffer, 1, 32, 0);
+            met.run_cooperative(rounds_of_a_grid, 4, 32, 0);
+        });
+        graph.launch();
+        graph.launch();
+        const std::vector<float> more = met.out.to_host(), row = copied.out.to_host();
+        all.insert(all.end(), more.begin(), more.end());
+        all.insert(all.end(), row.begin(), row.begin() + 32);
+        return all;
     };
     const std::vector<float> expected = sums();
     select_device(Device::gpu);

@@ -6,7 +6,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <memory>
+
 #include <kvlab/cuda/device.hpp>
+#include <kvlab/cuda/device_graph.hpp>
 
 #include "fake_cudart.hpp"
 #include "simt_kernels/kernels.cuh"
@@ -99,6 +102,35 @@ TEST_CASE("gpu: kernels get their arguments and results come back") {
     CHECK(fake_gpu().questions == 2);  // of each kernel once
 }
 
+TEST_CASE("gpu: what the driver says of it is told in our units") {
+    const OnFake on_fake;
+    const DeviceFacts facts = device_facts();
+    CHECK(facts.capability == 90);
+    CHECK(facts.multiprocessors == fake_gpu().processors);
+    CHECK(device_multiprocessors() == fake_gpu().processors);
+    CHECK(facts.clock_mhz == 1980.0);
+    CHECK(facts.memory_clock_mhz == 2619.0);
+    CHECK(facts.bus_bits == 5120);
+    CHECK(facts.second_level_bytes == Index{50} << 20);
+    CHECK(facts.memory_bytes == Index{80} << 30);
+    CHECK(facts.driver_cuda == fake_runtime_version());
+    CHECK(facts.runtime_cuda == fake_runtime_version());
+    // 640 bytes of the bus, twice a clock of 2.619 GHz.
+    CHECK(facts.peak_gb_per_s() == doctest::Approx(3352.32));
+}
+
+TEST_CASE("gpu: launches are counted when they are made and not when they are refused") {
+    const OnFake on_fake;
+    TestData data(128);
+    const Index before = launch_count();
+    data.run(block_sum, 1, 128, 0);
+    data.run(block_sum, 1, 128, 0);
+    CHECK(launch_count() == before + 2);  // though nobody has waited for them
+    CHECK_THROWS_AS(data.run(block_sum, 1, 1025, 0), Error);
+    CHECK(launch_count() == before + 2);
+    device_synchronize();
+}
+
 TEST_CASE("gpu: launches that no GPU accepts are refused") {
     const OnFake on_fake;
     const std::size_t own = 512;  // bytes of static shared memory, as CUDA says; asked once
@@ -128,6 +160,70 @@ TEST_CASE("gpu: a stopwatch counts what is launched behind its start") {
         CHECK(clock.seconds() == 0.0);
     }
     CHECK(fake_gpu().events == 0);
+}
+
+TEST_CASE("gpu: a cooperative launch fits on the device or is refused") {
+    const OnFake on_fake;
+    TestData data(128);
+    CHECK(cooperative_blocks(block_sum, 128, 0) == 2 * 16);
+    CHECK(cooperative_blocks(block_sum, 1024, 0) == 2 * 2);
+    CHECK_THROWS_AS(cooperative_blocks(block_sum, 1025, 0), Error);
+    CHECK_THROWS_WITH_AS(
+        data.run_cooperative(block_sum, dim3(11, 3), 128, 0),
+        "cooperative launch of 'block_sum': 33 blocks, of which at most 32 fit "
+        "on the device together",
+        Error);
+    CHECK(fake_gpu().cooperative == 0);
+    data.run_cooperative(block_sum, 1, 128, 0);
+    CHECK(fake_gpu().cooperative == 1);
+    CHECK(data.out.to_host()[0] == 127.0f * 64.0f);
+}
+
+TEST_CASE("gpu: a graph runs what was recorded and refuses what waits") {
+    const OnFake on_fake;
+    {
+        TestData data(128);
+        DeviceGraph graph;
+        CHECK_THROWS_AS(graph.launch(), Error);
+        graph.record([&] {
+            data.run(block_sum, 1, 128, 0);
+            data.run_cooperative(grid_of_three_dimensions, dim3(2, 1, 2), dim3(2, 4, 2), 0);
+        });
+        CHECK(graph.size() == 2);
+        device_synchronize();
+        CHECK(fake_gpu().launches == 0);
+        graph.launch();
+        graph.launch();
+        CHECK(fake_gpu().launches == 0);  // nobody has waited for it
+        CHECK(data.out.to_host()[16 * 3 + 5] == 305.0f);
+        CHECK(fake_gpu().launches == 4);
+        CHECK(fake_gpu().graphs == 1);
+        const auto refused = [&](auto&& body) {
+            CHECK_THROWS_AS(graph.record([&] {
+                data.run(block_sum, 1, 128, 0);
+                body();
+            }),
+                            Error);
+            CHECK(fake_gpu().graphs == 0);
+            CHECK(graph.size() == 0);
+        };
+        refused([&] { data.out.to_host(); });
+        refused([&] { data.in.copy_from(counting_up(128)); });
+        refused([] { device_synchronize(); });
+        refused([] { DeviceArray<float>(1); });
+        refused([&] { graph.record([] {}); });
+        refused([&] { graph.launch(); });
+        refused([] { DeviceStopwatch(); });
+        auto array = std::make_unique<DeviceArray<float>>(1);
+        refused([&] { array.reset(); });
+        graph.record([] {});
+        CHECK_THROWS_AS(graph.launch(), Error);
+        graph.record([&] { data.run(block_sum, 1, 128, 0); });
+        graph.launch();
+        CHECK(data.out.to_host()[0] == 127.0f * 64.0f);
+    }
+    CHECK(fake_gpu().graphs == 0);
+    CHECK(fake_gpu().allocations == 0);
 }
 
 // What a kernel has done wrong stays, so each of these has a process of its own.

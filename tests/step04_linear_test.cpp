@@ -110,19 +110,44 @@ TEST_CASE("4.2 linear: zeros keep their signs and subnormal numbers their bits")
 TEST_CASE("4.2 linear: what a rung does not take is refused") {
     const PackedMatrix packed = PackedMatrix::pack(random_tensor({64, 64}, 1).view());
     const DeviceRows x(2, 64), y(2, 64), narrow(2, 63);
+    Scratch scratch;
     for (const LinearRung& rung : linear_rungs()) {
         CAPTURE(std::string(rung.name));
         const DeviceMatrix w(packed, rung.layout);
         const DeviceMatrix other(packed, rung.layout == MatrixLayout::rows
                                              ? MatrixLayout::panels
                                              : MatrixLayout::rows);
-        CHECK_THROWS_AS(rung.run({w, nullptr, narrow.view(), y.view()}), Error);
-        CHECK_THROWS_AS(rung.run({w, nullptr, x.view(), narrow.view()}), Error);
-        CHECK_THROWS_AS(rung.run({other, nullptr, x.view(), y.view()}), Error);
-        CHECK_THROWS_AS(rung.run({w, nullptr, x.view(), y.view(), 1025}), Error);
-        CHECK_THROWS_AS(rung.run({w, nullptr, x.view(), y.view(), -1}), Error);
+        CHECK_THROWS_AS(rung.run({w, nullptr, narrow.view(), y.view(), scratch}), Error);
+        CHECK_THROWS_AS(rung.run({w, nullptr, x.view(), narrow.view(), scratch}), Error);
+        CHECK_THROWS_AS(rung.run({other, nullptr, x.view(), y.view(), scratch}), Error);
+        CHECK_THROWS_AS(rung.run({w, nullptr, x.view(), y.view(), scratch, 1025}), Error);
+        CHECK_THROWS_AS(rung.run({w, nullptr, x.view(), y.view(), scratch, -1}), Error);
     }
     CHECK_THROWS_AS(find_rung(linear_rungs(), "fastest"), Error);
+}
+
+TEST_CASE("4.2 norms: rows that begin at multiples of sixteen bytes and rows that do not") {
+    in_all_modes([] {
+        for (const Index C : {4, 60, 68, 576, 1024, 1028, 4096, 4100})
+            for (const Index gap : {0, 4, 6}) {
+                const std::vector<float> x = normals(2 * C, 3, 4.0f), weight = normals(C, 4);
+                Tensor expected({2, C});
+                for (Index r = 0; r < 2; ++r)
+                    rms_norm(&at(x, r * C), weight.data(), 1e-5f, C, &expected(r, 0));
+                const DeviceArray<float> w(std::span<const float>(weight), "weight");
+                for (const NormRung& rung : norm_rungs()) {
+                    const DeviceRows in(2, C, x, gap), out(2, C, gap);
+                    rung.run({in.view(), w.get(), 1e-5f, out.view()});
+                    rung.run({in.view(), w.get(), 1e-5f, in.view()});  // in place
+                    CAPTURE(std::string(rung.name));
+                    CAPTURE(C);
+                    CAPTURE(gap);
+                    CHECK(out.untouched());
+                    CHECK(is_equal(out.values(), expected.flat()));
+                    CHECK(is_equal(in.values(), expected.flat()));
+                }
+            }
+    });
 }
 
 TEST_CASE("4.2 norms: every rung equals the plain loop with every block size and mode") {

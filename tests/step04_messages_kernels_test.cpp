@@ -89,6 +89,7 @@ TEST_CASE("4.2 messages: what every rung of the product refuses, and its threads
     const LinearProblem product(TensorType::f32, 2, 64, 66, 1);
     const DeviceRows x(2, 64, product.x.flat()), y(2, 66), narrow(2, 63, x.values()),
         three(3, 66);
+    Scratch scratch;
     for (const LinearRung& rung : linear_rungs()) {
         CAPTURE(std::string(rung.name));
         const bool in_rows = rung.layout == MatrixLayout::rows;
@@ -96,7 +97,7 @@ TEST_CASE("4.2 messages: what every rung of the product refuses, and its threads
             other(product.packed, in_rows ? MatrixLayout::panels : MatrixLayout::rows);
         const auto refused = [&](const DeviceMatrix& matrix, const View<float>& in,
                                  const View<float>& out, const char* said) {
-            CHECK_THROWS_WITH_AS(rung.run({matrix, nullptr, in, out}), said, Error);
+            CHECK_THROWS_WITH_AS(rung.run({matrix, nullptr, in, out, scratch}), said, Error);
         };
         refused(w, narrow.view(), y.view(), "linear: x: expected shape [2, 64], found [2, 63]");
         refused(w, x.view(), three.view(), "linear: y: expected shape [2, 66], found [3, 66]");
@@ -111,7 +112,7 @@ TEST_CASE("4.2 messages: what every rung of the product refuses, and its threads
             if (said.empty())
                 CHECK(product.holds(rung, block));
             else
-                CHECK_THROWS_WITH_AS(rung.run({w, nullptr, x.view(), y.view(), block}),
+                CHECK_THROWS_WITH_AS(rung.run({w, nullptr, x.view(), y.view(), scratch, block}),
                                      said.c_str(), Error);
         }
     }
@@ -120,8 +121,12 @@ TEST_CASE("4.2 messages: what every rung of the product refuses, and its threads
     for (const char* name : {"split", "shared"})
         CHECK(refusal(find_rung(linear_rungs(), name), "linear", 96) ==
               "linear: this kernel wants a multiple of 64 threads, found 96");
-    CHECK(refusal(find_rung(linear_rungs(), "registers"), "linear", 255) ==
-          "linear: this kernel wants 256 threads");
+    for (const auto& [name, said] :
+         {std::pair("registers", "linear: this kernel wants 256 threads"),
+          std::pair("vector", "linear: this kernel wants a multiple of 16 threads, found 255"),
+          std::pair("wide", "linear: this kernel wants 64 threads"),
+          std::pair("pipelined", "linear: this kernel wants 128 threads")})
+        CHECK(refusal(find_rung(linear_rungs(), name), "linear", 255) == said);
 }
 
 TEST_CASE("4.2 messages: what every rung of the norm refuses") {

@@ -2,15 +2,13 @@
 // and its line; right ones are not.
 #include <doctest/doctest.h>
 
-#include <fstream>
-#include <numeric>
-
 #include <kvlab/cuda/device_memory.hpp>
 #include <kvlab/cuda/simt.hpp>
 
 #include "simt_kernels/kernels.cuh"
 #include "simt_support.hpp"
 #include "skip.hpp"
+#include "wrong_kernels.hpp"
 
 using namespace kvlab;
 using namespace kvlab::test;
@@ -19,87 +17,6 @@ using simt::FaultKind;
 TEST_SUITE_BEGIN("step04");
 
 namespace {
-
-struct WrongKernel {
-    TestKernel kernel;
-    const char* file;
-    FaultKind kind;
-    const char* memory;  // name in the report
-    dim3 grid, block;
-    std::size_t dynamic_shared = 0;
-};
-
-// The line of `file`, from 1, that ends the search for `mark` in this kernel: "// FAULT", or
-// with the kernel's name behind it where the line is in another function.
-int marked_line(const WrongKernel& wrong, const std::string& mark) {
-    std::ifstream file(std::string(KVLAB_SOURCE_DIR "/tests/simt_kernels/") + wrong.file);
-    REQUIRE(file.good());
-    std::string line;
-    bool inside = false;
-    int found = 0, number = 0;
-    while (std::getline(file, line)) {
-        ++number;
-        if (line.find("__global__") == 0)
-            inside = line.find(concat(" ", wrong.kernel.name, "(")) != std::string::npos;
-        const std::size_t comment = line.find("//");
-        if (comment == std::string::npos || line.find(mark, comment) == std::string::npos)
-            continue;
-        const std::size_t of = line.find(" of ", comment);
-        if (of == std::string::npos ? inside : line.substr(of + 4) == wrong.kernel.name)
-            found = number;
-    }
-    return found;
-}
-
-void check_report(const WrongKernel& wrong) {
-    CAPTURE(wrong.kernel.name);
-    TestData data;
-    if (wrong.kind == FaultKind::write_to_frozen) device_freeze(data.in.get());
-    const simt::Use use({simt::Mode::checked, simt::Order::forward, 1, nullptr});
-    try {
-        data.run(wrong.kernel, wrong.grid, wrong.block, wrong.dynamic_shared);
-        FAIL_CHECK("nothing was reported");
-    } catch (const simt::Fault& fault) {
-        CAPTURE(std::string(fault.what()));
-        CHECK(simt::fault_name(fault.kind) == simt::fault_name(wrong.kind));
-        CHECK(fault.kernel == wrong.kernel.name);
-        CHECK(fault.memory == wrong.memory);
-        CHECK(fault.place.file == wrong.file);
-        const int line = marked_line(wrong, "FAULT");
-        REQUIRE(line > 0);
-        CHECK(fault.place.line == line);
-        CHECK(fault.other.line == marked_line(wrong, "OTHER"));
-        // The message alone says it all, too.
-        for (const std::string& part :
-             {concat(wrong.file, ":", line, ": "), simt::fault_name(wrong.kind),
-              concat("kernel '", wrong.kernel.name, "'"), std::string("thread (")})
-            CHECK(std::string(fault.what()).find(part) != std::string::npos);
-        CHECK(std::string(fault.what()).find('\n') == std::string::npos);
-    }
-}
-
-// Every wrong kernel must be found in any order of threads, though perhaps at the other end.
-void check_found_in_any_order(const WrongKernel& wrong) {
-    CAPTURE(wrong.kernel.name);
-    for (std::uint64_t seed = 0; seed < 4; ++seed) {
-        CAPTURE(seed);
-        TestData data;
-        if (wrong.kind == FaultKind::write_to_frozen) device_freeze(data.in.get());
-        const simt::Use use({simt::Mode::checked,
-                             seed == 0 ? simt::Order::reverse : simt::Order::shuffled, seed,
-                             nullptr});
-        CHECK_THROWS_AS(data.run(wrong.kernel, wrong.grid, wrong.block, wrong.dynamic_shared),
-                        simt::Fault);
-    }
-}
-
-void check_all(const std::vector<WrongKernel>& kernels) {
-    if (!simt::has_checked_kernels()) return skip("the thread sanitizer's hooks are taken");
-    for (const WrongKernel& wrong : kernels) {
-        check_report(wrong);
-        check_found_in_any_order(wrong);
-    }
-}
 
 constexpr char kGlobal[] = "bounds.cu", kRaces[] = "races.cu", kWaiting[] = "waiting.cu";
 

@@ -7,7 +7,7 @@
 #
 # The folder needs glibc 2.34 or later, bash and a driver as new as nvcc, and nothing else: not this repository either.
 # FOLDER/check.sh compares every kernel with the CPU, bit for bit, times every rung, and leaves FOLDER/report.json, in
-# about four minutes; FOLDER/check.sh --help lists its options. Without a GPU it tries all that the executor can run.
+# less than five minutes; FOLDER/check.sh --help lists its options. Without a GPU it tries all that the executor can run.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
@@ -23,7 +23,7 @@ usage_error() {
 # What the folder may need of the machine that it is copied to, and how large it may be: some ways of copying end at 64 MiB.
 libraries='^(libc\.so\.6|libm\.so\.6|ld-linux-x86-64\.so\.2)$'
 newest_glibc=2.34 most_mib=60
-programs=(step04_cuda step04_tests kvlab_gpu_bench)
+programs=(step04_cuda step04_tests)
 
 # find_nvcc FILE: the one that was named, or one that is on the path or where toolkits are installed.
 find_nvcc() {
@@ -94,8 +94,7 @@ build() {
         "-DCMAKE_EXE_LINKER_FLAGS=-static-libstdc++ -static-libgcc \"$root/build/gpu-tree/older_glibc.o\""
     cmake --build "$root/build/gpu-tree" --target "${programs[@]}"
     mkdir -p "$out/weights" "$out/tests/data"
-    cp "$root"/build/gpu-tree/bin/{step04_cuda,step04_tests} "$root/build/gpu-tree/tools/gpu/kvlab_gpu_bench" \
-        "$root"/tools/gpu/{check.sh,baseline.py} "$out"
+    cp "$root"/build/gpu-tree/bin/{step04_cuda,step04_tests} "$root"/tools/gpu/{check.sh,baseline.py,goals.py} "$out"
     cp "$root"/weights/{tiny,deep}.gguf "$out/weights"
     cp "$root/tests/data/golden.txt" "$out/tests/data"
     for program in "${programs[@]}"; do glibc+=$(check_needs "$out/$program")$'\n'; done

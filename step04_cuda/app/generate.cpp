@@ -9,6 +9,7 @@
 #include <kvlab/cuda/cuda_cache.hpp>
 #include <kvlab/cuda/ladders.hpp>
 #include <kvlab/cuda/simt.hpp>
+#include <kvlab/cuda/token_pass.hpp>
 #include <kvlab/kvcache/kv_cache.hpp>
 #include <kvlab/tensor/measure.hpp>
 #include <kvlab/tensor/report.hpp>
@@ -25,8 +26,8 @@ struct GenerateFlags {
     std::string prompt = "The meaning of life is";
     Index steps = 128;
     Index batch = 1;
-    std::string linear, norm, attention;  // kernels; empty: what suits
-    std::string device = "auto";          // or executor, gpu
+    std::string linear, norm, attention, token;  // rungs; empty: what suits
+    std::string device = "auto";                 // or executor, gpu
     bool checked = false, compare = false, ignore_end = false;
     std::shared_ptr<OutputFile> json;
 };
@@ -38,6 +39,19 @@ struct Generated {
     double seconds = 0;
     KvBytes bytes;
 };
+
+// Seconds of a prompt and a token that nobody sees: a GPU's driver compiles each kernel when it
+// is first launched, which is not what a token takes.
+double warm_up(OpenedModel& opened,
+               const std::vector<Token>& prompt,
+               const KernelChoice& choice) {
+    Stopwatch watch;
+    CudaCache cache(opened.decoder.kv_shape(), std::ssize(prompt) + 1, choice.attention);
+    opened.decoder.forward(cache, prompt);
+    if (std::ssize(prompt) < opened.model->config.context)
+        opened.decoder.forward(cache, std::span(prompt).first(1));
+    return watch.seconds();
+}
 
 // `make_store(capacity)` gives a sequence its cache.
 template <class MakeStore>
@@ -85,6 +99,7 @@ KernelChoice choice_of(const GenerateFlags& flags) {
     if (!flags.norm.empty()) choice.norm = &find_rung(norm_rungs(), flags.norm);
     if (!flags.attention.empty())
         choice.attention = &find_rung(attention_rungs(), flags.attention);
+    if (!flags.token.empty()) choice.token = &find_rung(token_rungs(), flags.token);
     return choice;
 }
 
@@ -123,6 +138,13 @@ int run_generate(const GenerateFlags& flags) {
     check(!prompt.empty(), "the prompt is empty");
     std::printf("%s, %s%s\n\n", opened.model->config.name.c_str(),
                 opened.engine->name().c_str(), flags.checked ? ", every access checked" : "");
+    cli::check_fits("the prompt", std::ssize(prompt), opened.model->config);
+    Json warm_up_seconds;  // null under the executor, which compiles nothing
+    if (selected_device() == Device::gpu) {
+        warm_up_seconds = warm_up(opened, prompt, choice);
+        std::printf("  warm-up, in which the driver compiles: %.2f s\n\n",
+                    warm_up_seconds.get<double>());
+    }
     const Generated run = generate_text(opened, prompt, flags, [&](Index capacity) {
         return std::make_unique<CudaCache>(opened.decoder.kv_shape(), capacity,
                                            choice.attention);
@@ -133,6 +155,7 @@ int run_generate(const GenerateFlags& flags) {
     report["engine"] = opened.engine->name();
     report["tokens"] = run.first;
     report["checksum"] = run.checksum;
+    report["warm_up_seconds"] = warm_up_seconds;
     report["seconds"] = run.seconds;
     report["cache_bytes_held"] = run.bytes.logical;
     report["cache_bytes_allocated"] = run.bytes.allocated;
@@ -172,6 +195,7 @@ void add_generate_flags(CLI::App& app, GenerateFlags& flags) {
     kernel("--linear", flags.linear, "the products", linear_rungs());
     kernel("--norm", flags.norm, "the norms", norm_rungs());
     kernel("--attention", flags.attention, "attention", attention_rungs());
+    kernel("--token", flags.token, "a whole token", token_rungs());
     app.add_option("--device", flags.device, "auto: the GPU if there is one, else the executor")
         ->check(CLI::IsMember(std::vector<std::string>{"auto", "executor", "gpu"}))
         ->capture_default_str();

@@ -9,6 +9,7 @@
 #include <kvlab/attention/command_line.hpp>
 #include <kvlab/attention/generate.hpp>
 #include <kvlab/cuda/cuda_cache.hpp>
+#include <kvlab/cuda/token_pass.hpp>
 #include <kvlab/kvcache/kv_cache.hpp>
 #include <kvlab/tensor/report.hpp>
 
@@ -90,7 +91,34 @@ std::vector<DecoderRun> run_decoders(OpenOptions options) {
         add(concat("norm ", rung.name), {nullptr, &rung, nullptr});
     for (const AttentionRung& rung : attention_rungs())
         add(concat("attention ", rung.name), {nullptr, nullptr, &rung});
+    for (const TokenRung& rung : token_rungs())
+        add(concat("token ", rung.name), {.token = &rung});
     return runs;
+}
+
+// How many kernels one token takes, by each way to launch it.
+std::vector<Index> token_launches(OpenOptions options) {
+    std::vector<Index> counts;
+    for (const TokenRung& rung : token_rungs()) {
+        options.make_engine = [&rung] { return make_cuda_engine({.token = &rung}); };
+        OpenedModel opened(options);
+        CudaCache cache(opened.decoder.kv_shape(), 1);
+        std::vector<simt::LaunchRecord> records;
+        simt::Options noted;
+        noted.records = &records;
+        const simt::Use use(noted);
+        const Token token = 1;
+        opened.decoder.forward(cache, {&token, 1});
+        counts.push_back(std::ssize(records));
+    }
+    return counts;
+}
+
+void print_token_ladder(const std::string& model, const std::vector<Index>& launches) {
+    std::printf("\nA token of %s\n  %-10s %8s   %s\n", model.c_str(), "way", "kernels", "idea");
+    for (std::size_t i = 0; i < launches.size(); ++i)
+        std::printf("  %-10s %8td   %s\n", token_rungs()[i].name, launches[i],
+                    token_rungs()[i].idea);
 }
 
 // Whether a GPU, if there is one, gives the same checksums. Its products are whole ones, so
@@ -177,6 +205,10 @@ int run_ladders_command(const LadderFlags& flags) {
         const simt::Use use(noted);
         runs = run_decoders(options);
     }
+    const std::vector<Index> of_token = token_launches(options);
+    print_token_ladder(flags.model, of_token);
+    for (std::size_t i = 0; i < of_token.size(); ++i)
+        report["token_launches"][token_rungs()[i].name] = of_token[i];
     if (flags.launches) write_launches(*flags.launches, launches);
     bool same = true;
     for (const DecoderRun& run : runs) {

@@ -63,6 +63,23 @@ std::string hindrance() {
     return {};
 }
 
+// Dynamic shared memory beyond what need not be asked for.
+void ask_for_shared(const GpuLaunch& launch) {
+    Function& known = function_of(launch.kernel, launch.function);
+    if (!launch.large_shared || launch.dynamic_shared <= known.dynamic_shared) return;
+    check_cuda(
+        cudaFuncSetAttribute(launch.function, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                             static_cast<int>(launch.dynamic_shared)),
+        launch.kernel);
+    known.dynamic_shared = launch.dynamic_shared;
+}
+
+int attribute_of_device(cudaDeviceAttr which) {
+    int value = 0;
+    check_cuda(cudaDeviceGetAttribute(&value, which, 0), "device 0");
+    return value;
+}
+
 struct Events {
     cudaEvent_t begin = nullptr, end = nullptr;
 };
@@ -89,23 +106,81 @@ std::string gpu_name() {
     return properties.name;
 }
 
+DeviceFacts gpu_facts() {
+    DeviceFacts facts;
+    std::size_t free = 0, total = 0;
+    check_cuda(cudaMemGetInfo(&free, &total), "memory");
+    check_cuda(cudaDriverGetVersion(&facts.driver_cuda), "driver");
+    check_cuda(cudaRuntimeGetVersion(&facts.runtime_cuda), "runtime");
+    facts.capability = attribute_of_device(cudaDevAttrComputeCapabilityMajor) * 10 +
+                       attribute_of_device(cudaDevAttrComputeCapabilityMinor);
+    facts.multiprocessors = attribute_of_device(cudaDevAttrMultiProcessorCount);
+    facts.clock_mhz = attribute_of_device(cudaDevAttrClockRate) / 1e3;
+    facts.memory_clock_mhz = attribute_of_device(cudaDevAttrMemoryClockRate) / 1e3;
+    facts.bus_bits = attribute_of_device(cudaDevAttrGlobalMemoryBusWidth);
+    facts.second_level_bytes = attribute_of_device(cudaDevAttrL2CacheSize);
+    facts.memory_bytes = static_cast<std::ptrdiff_t>(total);
+    return facts;
+}
+
 std::size_t gpu_static_shared(const char* kernel, const void* function) {
     return function_of(kernel, function).static_shared;
 }
 
+unsigned gpu_resident_blocks(const GpuLaunch& launch) {
+    ask_for_shared(launch);
+    const unsigned threads = launch.block[0] * launch.block[1] * launch.block[2];
+    int of_each = 0, processors = 0;
+    check_cuda(cudaOccupancyMaxActiveBlocksPerMultiprocessor(
+                   &of_each, launch.function, static_cast<int>(threads), launch.dynamic_shared),
+               launch.kernel);
+    check_cuda(cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, 0),
+               launch.kernel);
+    return static_cast<unsigned>(of_each) * static_cast<unsigned>(processors);
+}
+
 void gpu_launch(const GpuLaunch& launch) {
-    const auto& [kernel, function, arguments, grid, block, dynamic_shared, large] = launch;
-    Function& known = function_of(kernel, function);
-    if (large && dynamic_shared > known.dynamic_shared) {
-        check_cuda(cudaFuncSetAttribute(function, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                        static_cast<int>(dynamic_shared)),
-                   kernel);
-        known.dynamic_shared = dynamic_shared;
-    }
-    check_cuda(cudaLaunchKernel(function, dim3(grid[0], grid[1], grid[2]),
-                                dim3(block[0], block[1], block[2]), arguments, dynamic_shared,
-                                stream()),
+    const auto& [kernel, function, arguments, grid, block, dynamic_shared, large, cooperative] =
+        launch;
+    ask_for_shared(launch);
+    const dim3 blocks(grid[0], grid[1], grid[2]), threads(block[0], block[1], block[2]);
+    check_cuda(cooperative ? cudaLaunchCooperativeKernel(function, blocks, threads, arguments,
+                                                         dynamic_shared, stream())
+                           : cudaLaunchKernel(function, blocks, threads, arguments,
+                                              dynamic_shared, stream()),
                kernel);
+}
+
+// Relaxed: this thread may ask CUDA other things meanwhile. What would wait has been refused
+// before it comes here.
+void gpu_graph_begin() {
+    check_cuda(cudaStreamBeginCapture(stream(), cudaStreamCaptureModeRelaxed), "graph");
+}
+
+void* gpu_graph_end() {
+    cudaGraph_t graph = nullptr;
+    check_cuda(cudaStreamEndCapture(stream(), &graph), "graph");
+    std::size_t nodes = 0;
+    cudaError_t code = cudaGraphGetNodes(graph, nullptr, &nodes);
+    cudaGraphExec_t ready = nullptr;
+    if (code == cudaSuccess && nodes > 0) code = cudaGraphInstantiate(&ready, graph, 0);
+    cudaGraphDestroy(graph);
+    check_cuda(code, "graph");
+    return ready;
+}
+
+void gpu_graph_abandon() {
+    cudaGraph_t graph = nullptr;
+    if (cudaStreamEndCapture(stream(), &graph) == cudaSuccess) cudaGraphDestroy(graph);
+}
+
+void gpu_graph_launch(void* graph) {
+    check_cuda(cudaGraphLaunch(static_cast<cudaGraphExec_t>(graph), stream()), "graph");
+}
+
+// In a destructor: an error is told by the next call.
+void gpu_graph_drop(void* graph) {
+    if (graph != nullptr) cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(graph));
 }
 
 void* gpu_alloc(std::size_t bytes, const char* name) {

@@ -6,6 +6,8 @@
 #include <cstddef>
 #include <string>
 
+#include <kvlab/cuda/device_facts.hpp>
+
 namespace kvlab {
 
 // Whether nvcc has compiled the kernels; see device.hpp.
@@ -14,6 +16,7 @@ extern const bool kGpuBuilt;
 bool gpu_found(std::string* why_not);
 void gpu_open();
 std::string gpu_name();
+DeviceFacts gpu_facts();
 
 // Bytes of static shared memory that the kernel's compiler found.
 std::size_t gpu_static_shared(const char* kernel, const void* function);
@@ -25,10 +28,22 @@ struct GpuLaunch {
     unsigned grid[3], block[3];
     std::size_t dynamic_shared;  // bytes
     bool large_shared;           // more than what need not be asked for
+    bool cooperative;            // all blocks at the same time
 };
 
 // Returns at once, as soon as the launch is in the stream.
 void gpu_launch(const GpuLaunch& launch);
+
+// How many blocks of such a launch the device can hold at the same time.
+unsigned gpu_resident_blocks(const GpuLaunch& launch);
+
+// From begin to end, launches run nowhere: they go into a graph, which `end` returns (null if
+// there are none), and `launch` puts into the stream. `abandon` in the place of `end` forgets.
+void gpu_graph_begin();
+void* gpu_graph_end();
+void gpu_graph_abandon();
+void gpu_graph_launch(void* graph);
+void gpu_graph_drop(void* graph);
 
 void* gpu_alloc(std::size_t bytes, const char* name);
 void gpu_free(void* pointer);

@@ -30,6 +30,10 @@ std::string gpu_name() {
     none();
 }
 
+DeviceFacts gpu_facts() {
+    none();
+}
+
 std::size_t gpu_static_shared(const char*, const void*) {
     none();
 }
@@ -37,6 +41,28 @@ std::size_t gpu_static_shared(const char*, const void*) {
 void gpu_launch(const GpuLaunch&) {
     none();
 }
+
+unsigned gpu_resident_blocks(const GpuLaunch&) {
+    none();
+}
+
+void gpu_graph_begin() {
+    none();
+}
+
+void* gpu_graph_end() {
+    none();
+}
+
+void gpu_graph_abandon() {
+    none();
+}
+
+void gpu_graph_launch(void*) {
+    none();
+}
+
+void gpu_graph_drop(void*) {}
 
 void* gpu_alloc(std::size_t, const char*) {
     none();

@@ -26,17 +26,9 @@ std::string hex(std::uintptr_t address) {
 
 }  // namespace
 
-// What is found is thrown no farther than this: a kernel cannot be unwound. All strings are
-// gone from the thread's stack when it stops, because nobody will ever go on with it.
 void Machine::access(std::uintptr_t address, std::size_t bytes, Access kind, const void* pc) {
-    if (fibers_.owns(address)) return;  // a local variable
-    try {
-        judge(address, bytes, kind, pc);
-        return;
-    } catch (const Finding& finding) {
-        finding_ = std::make_unique<Finding>(finding);
-    }
-    halt();
+    if (fibers_->owns(address)) return;  // a local variable
+    judge_or_halt([&] { judge(address, bytes, kind, pc); });
 }
 
 void Machine::judge(std::uintptr_t address, std::size_t bytes, Access kind, const void* pc) {
@@ -68,6 +60,7 @@ void Machine::judge(std::uintptr_t address, std::size_t bytes, Access kind, cons
                       pc,
                       nullptr,
                       thread().calls};
+    check_in_flight(region, address, bytes, kind, pc);
     if (too_early_ && ++accesses_since_ > kPatience) throw Finding(*too_early_);
     if (!region.frozen) {
         const std::size_t granules = (region.bytes() + region.granule - 1) / region.granule;
@@ -79,9 +72,11 @@ void Machine::judge(std::uintptr_t address, std::size_t bytes, Access kind, cons
         ++counters.atomics;
         return;
     }
-    const Spot spot{pc, thread().path()};
-    warps_[current / kLanes].traffic.add(current % kLanes, spot.site(), region.shared,
-                                         kind == Access::write, address, bytes);
+    // An asynchronous copy is a load and a store in one place.
+    const bool store = kind == Access::write;
+    const std::uint64_t site = Spot{pc, thread().path()}.site() ^ std::uint64_t{store} << 63;
+    warps_[current / kLanes].traffic.add(current % kLanes, site, region.shared, store, address,
+                                         bytes);
 }
 
 void Machine::throw_outside(const Region* region,
@@ -118,7 +113,7 @@ void Machine::check_written(
     const std::uintptr_t last = (address + bytes - 1 - region.begin) / region.granule;
     for (std::uintptr_t g = first; g <= last; ++g) {
         const bool written = region.shared
-                                 ? region.shadow->last_write(g).interval >= block_begin_
+                                 ? region.shadow->last_write(g).interval >= block_first_
                                  : region.is_written(g);
         if (kind != Access::write && !written) {
             Finding finding{

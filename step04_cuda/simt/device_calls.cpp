@@ -1,6 +1,8 @@
 // device_calls.cpp - chapter 4: what CUDA's words do when a CPU runs them.
 #include <kvlab/cuda/device_calls.hpp>
 
+#include <type_traits>
+
 #include "machine.hpp"
 
 namespace kvlab::simt {
@@ -15,6 +17,48 @@ void note_atomic(T* address, const void* pc) {
     if (machine.checking)
         machine.access(reinterpret_cast<std::uintptr_t>(address), sizeof(T), Access::atomic,
                        pc);
+}
+
+// Those that only integers have.
+template <class T>
+T bits_after(AtomicCall call, T before, T value) {
+    switch (call) {
+        case AtomicCall::bit_and:
+            return before & value;
+        case AtomicCall::bit_or:
+            return before | value;
+        case AtomicCall::bit_xor:
+            return before ^ value;
+        case AtomicCall::increment:  // from 0 to `value`, and round again
+            return before >= value ? T{0} : before + 1;
+        case AtomicCall::decrement:  // from `value` to 0, and round again
+            return before == 0 || before > value ? value : before - 1;
+        default:
+            return before;
+    }
+}
+
+template <class T>
+T after_update(AtomicCall call, T before, T value, T expected) {
+    // Integers wrap around.
+    using Sum = std::conditional_t<std::is_same_v<T, int>, unsigned, T>;
+    switch (call) {
+        case AtomicCall::add:
+            return static_cast<T>(static_cast<Sum>(before) + static_cast<Sum>(value));
+        case AtomicCall::subtract:
+            return static_cast<T>(static_cast<Sum>(before) - static_cast<Sum>(value));
+        case AtomicCall::exchange:
+            return value;
+        case AtomicCall::min:
+            return before < value ? before : value;
+        case AtomicCall::max:
+            return before > value ? before : value;
+        case AtomicCall::compare_and_swap:
+            return before == expected ? value : before;
+        default:
+            if constexpr (std::is_integral_v<T>) return bits_after(call, before, value);
+            return before;
+    }
 }
 
 }  // namespace
@@ -39,8 +83,24 @@ void* dynamic_shared() {
     return Machine::instance().dynamic_shared;
 }
 
-void barrier() {
-    Machine::instance().barrier(__builtin_return_address(0));
+unsigned barrier(bool yes) {
+    return Machine::instance().barrier(yes, __builtin_return_address(0));
+}
+
+void grid_barrier() {
+    Machine::instance().grid_barrier(__builtin_return_address(0));
+}
+
+void async_copy(void* to, const void* from, std::size_t bytes, std::size_t zeros) {
+    Machine::instance().async_copy({to, from, bytes, zeros, __builtin_return_address(0)});
+}
+
+void async_commit() {
+    Machine::instance().async_commit();
+}
+
+void async_wait(std::size_t groups) {
+    Machine::instance().async_wait(groups, __builtin_return_address(0));
 }
 
 std::uint64_t warp_call(
@@ -50,27 +110,20 @@ std::uint64_t warp_call(
 }
 
 template <class T>
-T atomic_add(T* address, T value) {
+T atomic_update(AtomicCall call, T* address, T value, T expected) {
     note_atomic(address, __builtin_return_address(0));
     const T before = *address;
-    *address = before + value;
+    *address = after_update(call, before, value, expected);
     return before;
 }
 
-template <class T>
-T atomic_max(T* address, T value) {
-    note_atomic(address, __builtin_return_address(0));
-    const T before = *address;
-    *address = before > value ? before : value;
-    return before;
-}
-
-template int atomic_add(int*, int);
-template unsigned atomic_add(unsigned*, unsigned);
-template unsigned long long atomic_add(unsigned long long*, unsigned long long);
-template float atomic_add(float*, float);
-template int atomic_max(int*, int);
-template unsigned atomic_max(unsigned*, unsigned);
+template int atomic_update(AtomicCall, int*, int, int);
+template unsigned atomic_update(AtomicCall, unsigned*, unsigned, unsigned);
+template unsigned long long atomic_update(AtomicCall,
+                                          unsigned long long*,
+                                          unsigned long long,
+                                          unsigned long long);
+template float atomic_update(AtomicCall, float*, float, float);
 
 void count_fma() {
     ++Machine::instance().counters.fma;

@@ -27,7 +27,8 @@ Counters& operator+=(Counters& sum, const Counters& more) {
     shared(sum.shared_stores, more.shared_stores);
     for (Index Counters::*field :
          {&Counters::atomics, &Counters::barriers, &Counters::warp_syncs, &Counters::shuffles,
-          &Counters::ballots, &Counters::fma, &Counters::add, &Counters::mul})
+          &Counters::ballots, &Counters::grid_barriers, &Counters::async_copies, &Counters::fma,
+          &Counters::add, &Counters::mul})
         sum.*field += more.*field;
     return sum;
 }
@@ -54,6 +55,10 @@ bool has_checked_kernels() {
 
 bool launches_check() {
     return options().mode == Mode::checked;
+}
+
+unsigned resident_blocks() {
+    return options().resident_blocks;
 }
 
 void run(const LaunchShape& shape, const void* function, const std::function<void()>& thread) {
@@ -85,6 +90,8 @@ std::vector<std::pair<std::string, Index>> counter_lines(const Counters& c) {
             {"shared stores: bank conflicts", c.shared_stores.conflicts()},
             {"atomics", c.atomics},
             {"barriers", c.barriers},
+            {"grid barriers", c.grid_barriers},
+            {"asynchronous copies", c.async_copies},
             {"warp synchronisations", c.warp_syncs},
             {"shuffles", c.shuffles},
             {"ballots", c.ballots},

@@ -7,7 +7,7 @@
 namespace kvlab {
 
 void check_launch(const LaunchShape& shape) {
-    const auto& [kernel, grid, block, static_shared, dynamic_shared] = shape;
+    const auto& [kernel, grid, block, static_shared, dynamic_shared, cooperative] = shape;
     const auto text = [](const dim3& size) {
         return concat(size.x, " x ", size.y, " x ", size.z);
     };
@@ -32,6 +32,12 @@ void check_launch(const LaunchShape& shape) {
     check(static_shared + dynamic_shared <= kSharedLimit, launch,
           "static and dynamic shared memory have at most ", kSharedLimit, " bytes, found ",
           static_shared, " and ", dynamic_shared);
+}
+
+void check_resident(const LaunchShape& shape, std::size_t most) {
+    const std::size_t blocks = std::size_t{shape.grid.x} * shape.grid.y * shape.grid.z;
+    check(blocks <= most, "cooperative launch of '", shape.kernel, "': ", blocks,
+          " blocks, of which at most ", most, " fit on the device together");
 }
 
 }  // namespace kvlab

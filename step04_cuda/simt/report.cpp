@@ -39,6 +39,12 @@ std::string fault_name(FaultKind kind) {
             return "divergent warp";
         case FaultKind::inactive_source:
             return "inactive source lane";
+        case FaultKind::not_cooperative:
+            return "launch is not cooperative";
+        case FaultKind::copy_in_flight:
+            return "copy in flight";
+        case FaultKind::wrong_copy:
+            return "wrong asynchronous copy";
     }
     return "?";
 }
@@ -54,7 +60,7 @@ std::string Machine::position(unsigned thread) const {
 
 // The report is made on the host's stack: a thread's is too small for it.
 void Machine::halt() {
-    for (;;) fibers_.yield(current);
+    for (;;) fibers_->yield(current);
 }
 
 // The place is the innermost line outside of our own headers, whose functions may

@@ -19,7 +19,9 @@ Machine& Machine::instance() {
     return machine;
 }
 
-Machine::Machine() : fibers_(kMaxThreads, thread_main), threads_(kMaxThreads) {
+Machine::Machine() : threads_(kMaxThreads) {
+    all_fibers_.push_back(std::make_unique<Fibers>(kMaxThreads, thread_main));
+    fibers_ = all_fibers_.front().get();
     dynamic_shared = std::aligned_alloc(kSharedAlignment, kSharedLimit);
     check(dynamic_shared != nullptr, "no memory for dynamic shared memory");
 }
@@ -27,6 +29,7 @@ Machine::Machine() : fibers_(kMaxThreads, thread_main), threads_(kMaxThreads) {
 void Machine::thread_main() {
     Machine& machine = instance();
     (*machine.body_)();
+    machine.end_of_thread();
     machine.thread().state = Thread::State::returned;
 }
 
@@ -39,23 +42,32 @@ void Machine::run(const LaunchShape& launched,
     check_launch(shape);
     body_ = &body;
     thread_count_ = shape.block.x * shape.block.y * shape.block.z;
-    rng_ = Rng(options.seed);
-    counters = {};
-    finding_ = nullptr;
-    too_early_ = nullptr;
-    for (Warp& warp : warps_) warp.traffic = {};  // of a launch that failed
-    block_intervals_.clear();
-    launch_begin_ = interval_ + 1;
+    begin_launch();
     MemoryMap::instance().set_dynamic_shared(dynamic_shared, shape.dynamic_shared);
     const bool checked = options.mode == Mode::checked;
     if (!checked) MemoryMap::instance().forget_uninitialised();
     try {
-        run_blocks();
+        if (shape.cooperative)
+            run_resident_blocks();
+        else
+            run_blocks();
     } catch (...) {
-        // Threads that were stopped in the middle are not gone on with.
-        for (unsigned t = 0; t < thread_count_; ++t) fibers_.abandon(t);
+        stop_all();
         throw;
     }
+}
+
+// Nothing is left of a launch before, which may have failed.
+void Machine::begin_launch() {
+    rng_ = Rng(options.seed);
+    counters = {};
+    finding_ = nullptr;
+    too_early_ = nullptr;
+    for (Warp& warp : warps_) warp.traffic = {};
+    arriving_.clear();
+    leaving_.clear();
+    block_intervals_.clear();
+    launch_begin_ = interval_ + 1;
 }
 
 void Machine::run_blocks() {
@@ -91,7 +103,7 @@ void Machine::next_interval() {
 
 void Machine::begin_block() {
     next_interval();
-    block_begin_ = interval_;
+    block_begin_ = block_first_ = interval_;
     block_intervals_.push_back({interval_, block});
     for (const Symbol& array : static_shared_)
         std::memset(reinterpret_cast<void*>(array.begin), kPoison, array.end - array.begin);
@@ -106,23 +118,34 @@ void Machine::begin_block() {
         thread.index = {t % x, t / x % y, t / x / y};
         thread.calls.clear();
         thread.paths.clear();
+        thread.copies.clear();
     }
     for (Warp& warp : warps_) warp.syncs = 0;
 }
 
 void Machine::run_block() {
     begin_block();
+    run_threads();
+}
+
+// Until all threads have returned, or wait at a barrier of the grid.
+void Machine::run_threads() {
     // Threads that run make progress; when none can, all wait or have returned.
     for (;;) {
         if (run_turns() > 0) continue;
         throw_found();
-        unsigned waiting = 0;
+        unsigned waiting = 0, at_grid = 0;
         for (unsigned t = 0; t < thread_count_; ++t) {
             if (threads_[t].state == Thread::State::in_warp_call) report_stuck_warp(t);
             waiting += threads_[t].state == Thread::State::at_barrier ? 1u : 0u;
+            at_grid += threads_[t].state == Thread::State::at_grid_barrier ? 1u : 0u;
         }
-        if (waiting == 0) break;
-        release_barrier();
+        if (waiting > 0) {
+            release_barrier();
+            continue;
+        }
+        if (at_grid > 0) check_all_at(Thread::State::at_grid_barrier);
+        break;
     }
     for (Warp& warp : warps_) warp.traffic.flush(counters);
 }
@@ -143,7 +166,7 @@ unsigned Machine::run_turns() {
         if (threads_[t].state != Thread::State::runs) continue;
         current = t;
         checking = options.mode == Mode::checked;
-        fibers_.resume(t);
+        fibers_->resume(t);
         checking = false;
         if (finding_) throw_found();
         ++ran;
@@ -156,17 +179,20 @@ void Machine::wait(Thread::State state, const void* pc) {
     Thread& self = thread();
     self.state = state;
     self.spot = {pc, self.path()};
-    fibers_.yield(current);
+    fibers_->yield(current);
 }
 
-void Machine::barrier(const void* pc) {
+unsigned Machine::barrier(bool yes, const void* pc) {
+    thread().bits = yes ? 1 : 0;
     wait(Thread::State::at_barrier, pc);
+    return static_cast<unsigned>(thread().bits);
 }
 
-// No thread runs, none is in a warp call, and one at least waits at a barrier.
-void Machine::release_barrier() {
+// No thread runs, none is in a warp call, and one at least waits in `state`, at a barrier of
+// the block or of the grid: all must.
+void Machine::check_all_at(Thread::State state) {
     unsigned first = 0;
-    while (threads_[first].state != Thread::State::at_barrier) ++first;
+    while (threads_[first].state != state) ++first;
     for (unsigned t = 0; t < thread_count_; ++t) {
         if (threads_[t].state == Thread::State::returned)
             throw_finding({FaultKind::exited_at_barrier,
@@ -178,7 +204,9 @@ void Machine::release_barrier() {
                            nullptr,
                            threads_[first].calls});
         // An optimised kernel may hold one barrier of its source in several copies.
-        if (options.mode == Mode::checked && !(threads_[t].spot == threads_[first].spot))
+        const bool elsewhere =
+            options.mode == Mode::checked && !(threads_[t].spot == threads_[first].spot);
+        if (threads_[t].state != state || elsewhere)
             throw_finding(
                 {FaultKind::divergent_barrier,
                  concat("waits at this barrier, thread ", position(first), " at another one"),
@@ -188,6 +216,13 @@ void Machine::release_barrier() {
                  threads_[first].spot.pc,
                  threads_[t].calls});
     }
+}
+
+void Machine::release_barrier() {
+    check_all_at(Thread::State::at_barrier);
+    std::uint64_t yes = 0;
+    for (unsigned t = 0; t < thread_count_; ++t) yes += threads_[t].bits;
+    for (unsigned t = 0; t < thread_count_; ++t) threads_[t].bits = yes;
     for (unsigned t = 0; t < thread_count_; ++t) threads_[t].state = Thread::State::runs;
     for (Warp& warp : warps_) warp.traffic.flush(counters);
     ++counters.barriers;

@@ -115,6 +115,9 @@ void Machine::give_results(unsigned warp, unsigned mask) {
         call = thread.call;
         if (thread.bits != 0) ballot |= bit(lane);
         const unsigned source = source_lane(call, lane, thread.operand, thread.width);
+        const bool relative = call == WarpCall::shuffle_down || call == WarpCall::shuffle_up;
+        results[lane] = ~std::uint64_t{0};  // poison
+        if ((mask & bit(source)) == 0 && relative) continue;
         if ((mask & bit(source)) == 0)
             throw_finding({FaultKind::inactive_source,
                            concat("shuffles from lane ", source, ", which is not in the mask ",

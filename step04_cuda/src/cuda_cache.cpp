@@ -1,4 +1,5 @@
 #include <kvlab/cuda/cuda_cache.hpp>
+#include <kvlab/cuda/token_pass.hpp>
 
 #include "kernels/sizes.hpp"
 #include "launch_checks.hpp"
@@ -7,16 +8,15 @@
 namespace kvlab {
 
 CudaCache::CudaCache(const KvShape& shape, Index capacity, const AttentionRung* attention)
-    : SteppedStore("cuda cache", shape, capacity),
-      attention_(attention),
-      fused_(find_rung(attention_rungs(), "fused")),
-      split_(find_rung(attention_rungs(), "split")) {
+    : SteppedStore("cuda cache", shape, capacity), attention_(attention) {
     const Index floats =
         checked_product("cuda cache", {shape.kv_heads, capacity, shape.head_dim});
     for (Index layer = 0; layer < shape.layers; ++layer)
         layers_.push_back(std::unique_ptr<Layer>(new Layer{
             DeviceArray<float>(floats, "keys"), DeviceArray<float>(floats, "values")}));
 }
+
+CudaCache::~CudaCache() = default;
 
 // ANCHOR: append
 void CudaCache::write_rows(Index layer,
@@ -44,14 +44,22 @@ AttentionWork CudaCache::attend_rows(Index layer,
 
 // ANCHOR_END: append
 
-// Few rows over a long cache: a block of threads per tile. Everything else: one per
-// piece of rows.
+// ANCHOR: suited
+// A prompt has rows enough to fill a block for each KV head several times over; what counts is
+// how many of them share a tile. Decoding has a group's few rows: there a block for each tile
+// gives work to more of the GPU, which pays for a second kernel as soon as there are two.
+const AttentionRung& suited_attention(Index rows, Index tiles) {
+    static const AttentionRung &vector = find_rung(attention_rungs(), "vector"),
+                               &async = find_rung(attention_rungs(), "async");
+    return tiles > 1 && vector.accepts(rows, 1) ? vector : async;
+}
+
+// ANCHOR_END: suited
+
 const AttentionRung& CudaCache::rung_for(Index tokens) const {
-    const Index group = shape().heads / shape().kv_heads;
+    const Index group = shape().heads / shape().kv_heads, slots = length() + tokens;
     if (attention_ != nullptr && attention_->accepts(tokens, group)) return *attention_;
-    constexpr Index kLong = Index{4} * kernels::kTile;  // slots
-    const bool split = attention_ == nullptr && length() + tokens > kLong;
-    return split && split_.accepts(tokens, group) ? split_ : fused_;
+    return suited_attention(tokens * group, (slots + kernels::kTile - 1) / kernels::kTile);
 }
 
 std::unique_ptr<SteppedStore> CudaCache::copied() const {
@@ -73,6 +81,18 @@ KvBytes CudaCache::bytes() const {
     const Index slot =
         shape().layers * shape().kv_heads * 2 * shape().head_dim * Index{sizeof(float)};
     return {length() * slot, capacity() * slot + scratch_.bytes()};
+}
+
+CudaCache::Memory CudaCache::memory(Index layer) {
+    check(layer >= 0 && layer < shape().layers, "cuda cache: there is no layer ", layer);
+    Layer& of = *at(layers_, layer);
+    return {of.keys.get(), of.values.get()};
+}
+
+TokenPass& CudaCache::token_pass(const Model& model, const TokenRung& rung) {
+    if (!token_pass_ || !token_pass_->serves(model, rung))
+        token_pass_ = std::make_unique<TokenPass>(model, *this, rung);
+    return *token_pass_;
 }
 
 Tensor CudaCache::held(Index layer, const DeviceArray<float> Layer::*which) const {

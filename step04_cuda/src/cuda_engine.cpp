@@ -1,10 +1,11 @@
 #include <kvlab/cuda/cuda_engine.hpp>
 
 #include <algorithm>
-#include <typeinfo>
 
 #include <kvlab/attention/pack_tensors.hpp>
+#include <kvlab/cuda/cuda_cache.hpp>
 #include <kvlab/cuda/device.hpp>
+#include <kvlab/cuda/token_pass.hpp>
 
 #include "launch_checks.hpp"
 
@@ -46,12 +47,6 @@ private:
     std::vector<T> last_;
     std::unique_ptr<DeviceArray<T>> device_;
 };
-
-const DeviceMatrix& on_device(const Matrix& matrix) {
-    if (typeid(matrix) != typeid(DeviceMatrix)) [[unlikely]]
-        throw Error("cuda engine: this matrix belongs to another engine");
-    return static_cast<const DeviceMatrix&>(matrix);
-}
 
 class CudaEngine final : public Engine {
 public:
@@ -100,16 +95,20 @@ public:
     void add(const View<const float>& x, const View<float>& y) override;
     void swiglu(const View<const float>& gate_up, const View<float>& hidden) override;
     void gelu(const View<const float>& x, const View<float>& y) override;
+    const float* forward_token(const Model& model, KvStore& store, Token token) override;
 
 private:
-    const LinearRung& linear_for(Index rows) const;
+    const LinearRung& linear_for(Index rows, Index outputs) const {
+        return linear_ != nullptr ? *linear_ : linear_rung_for(rows, outputs);
+    }
 
-    // Fixed at construction: the rungs for few rows, for some and for many.
-    const LinearRung *linear_few_, *linear_some_, *linear_many_;
+    // Fixed at construction.
+    const LinearRung* linear_;  // null: what suits the product's size
     const NormRung* norm_;
-    MatrixLayout layout_;  // that all three want
+    const TokenRung* token_;
     ThreadPool pool_{1};
     SoleUse use_;  // of what follows
+    Scratch chains_;
     Staged<int> tokens_;
     Staged<float> cosines_, sines_;
     std::vector<int> token_row_;
@@ -128,30 +127,25 @@ View<const float> CudaEngine::host_rows(const View<const float>& rows, Tensor& s
 }
 
 std::unique_ptr<Matrix> CudaEngine::load_matrix(std::span<const TensorInfo* const> parts) {
-    return std::make_unique<DeviceMatrix>(pack_tensors(parts, pool_), layout_);
+    return std::make_unique<DeviceMatrix>(pack_tensors(parts, pool_), linear_for(1, 1).layout);
 }
 
 // ANCHOR: linear
-CudaEngine::CudaEngine(const KernelChoice& choice) {
-    const auto chosen = [](const auto* asked, auto rungs, const char* suits) {
-        return asked != nullptr ? asked : &find_rung(rungs, suits);
-    };
-    linear_few_ = chosen(choice.linear, linear_rungs(), "split");
-    linear_some_ = chosen(choice.linear, linear_rungs(), "shared");
-    linear_many_ = chosen(choice.linear, linear_rungs(), "registers");
-    norm_ = chosen(choice.norm, norm_rungs(), "block");
-    layout_ = linear_few_->layout;
-}
-
-const LinearRung& CudaEngine::linear_for(Index rows) const {
-    return rows <= 4 ? *linear_few_ : rows <= 16 ? *linear_some_ : *linear_many_;
+CudaEngine::CudaEngine(const KernelChoice& choice)
+    : linear_(choice.linear),
+      norm_(choice.norm != nullptr ? choice.norm : &find_rung(norm_rungs(), "vector")),
+      token_(choice.token) {
+    const bool any_asked =
+        choice.linear != nullptr || choice.norm != nullptr || choice.attention != nullptr;
+    if (token_ == nullptr) token_ = &find_rung(token_rungs(), any_asked ? "separate" : "fused");
 }
 
 void CudaEngine::linear(const Matrix& w,
                         const float* bias,
                         const View<const float>& x,
                         const View<float>& y) {
-    linear_for(x.dim(0)).run({on_device(w), bias, x, y});
+    const SoleUse::Guard alone(use_, "cuda engine");
+    linear_for(x.dim(0), w.outputs()).run({device_matrix(w), bias, x, y, chains_});
 }
 
 // ANCHOR_END: linear
@@ -160,7 +154,7 @@ void CudaEngine::gather(const Matrix& table,
                         std::span<const Token> tokens,
                         const View<float>& x) {
     const SoleUse::Guard alone(use_, "cuda engine");
-    kernels::GatherArgs args = kernels::gather_args(on_device(table), tokens, x);
+    kernels::GatherArgs args = kernels::gather_args(device_matrix(table), tokens, x);
     token_row_.assign(tokens.begin(), tokens.end());
     args.tokens = tokens_.put(token_row_);
     kernels::launch_gather(args);
@@ -215,6 +209,16 @@ void CudaEngine::swiglu(const View<const float>& gate_up, const View<float>& hid
 void CudaEngine::gelu(const View<const float>& x, const View<float>& y) {
     kernels::launch_gelu(kernels::elementwise_args(x, y, "gelu: y"));
 }
+
+// ANCHOR: forward_token
+const float* CudaEngine::forward_token(const Model& model, KvStore& store, Token token) {
+    auto* const cache = dynamic_cast<CudaCache*>(&store);
+    if (token_->launch == nullptr || cache == nullptr || !TokenPass::why_not(model).empty())
+        return nullptr;
+    return cache->token_pass(model, *token_).forward(token);
+}
+
+// ANCHOR_END: forward_token
 
 }  // namespace
 

@@ -8,6 +8,7 @@
 
 #include "../gpu/gpu_runtime.hpp"
 #include "../simt/device_memory.hpp"
+#include "recording.hpp"
 
 namespace kvlab {
 
@@ -24,8 +25,30 @@ std::atomic<Index>& allocations() {
     return count;
 }
 
+std::atomic<Index>& launches() {
+    static std::atomic<Index> count{0};
+    return count;
+}
+
 bool on_gpu() {
     return current_device() == Device::gpu;
+}
+
+// Throws Error if the shape is refused.
+GpuLaunch gpu_shape(const LaunchShape& shape, const void* function, void** arguments) {
+    check(function != nullptr, "launch of '", shape.kernel, "': nvcc has not compiled it");
+    LaunchShape full = shape;
+    full.static_shared = gpu_static_shared(shape.kernel, function);
+    check_launch(full);
+    const auto& [kernel, grid, block, static_shared, dynamic_shared, cooperative] = full;
+    return {kernel,
+            function,
+            arguments,
+            {grid.x, grid.y, grid.z},
+            {block.x, block.y, block.z},
+            dynamic_shared,
+            static_shared + dynamic_shared > kStaticSharedLimit,
+            cooperative};
 }
 
 }  // namespace
@@ -39,6 +62,7 @@ bool gpu_available(std::string* why_not) {
 }
 
 void select_device(Device device) {
+    check_not_recording("select_device");
     check(allocations() == 0, "select_device: ", allocations().load(),
           " allocations of device memory are in use");
     if (device == Device::gpu) {
@@ -57,11 +81,31 @@ std::string device_name() {
     return on_gpu() ? gpu_name() : "SIMT executor";
 }
 
+Index device_multiprocessors() {
+    constexpr Index kOfExecutor = 4;  // several, so that what blocks do together is seen
+    return on_gpu() ? gpu_facts().multiprocessors : kOfExecutor;
+}
+
+DeviceFacts device_facts() {
+    return on_gpu() ? gpu_facts() : DeviceFacts{};
+}
+
+Index launch_count() {
+    return launches();
+}
+
+void count_launches(Index count) {
+    launches() += count;
+}
+
 void device_synchronize() {
+    check_not_recording("device_synchronize");
     if (on_gpu()) gpu_synchronize();
 }
 
-DeviceStopwatch::DeviceStopwatch() : events_(on_gpu() ? gpu_seconds_make() : nullptr) {
+DeviceStopwatch::DeviceStopwatch() {
+    check_not_recording("stopwatch");
+    if (on_gpu()) events_ = gpu_seconds_make();
     restart();
 }
 
@@ -70,6 +114,7 @@ DeviceStopwatch::~DeviceStopwatch() {
 }
 
 void DeviceStopwatch::restart() {
+    check_not_recording("stopwatch");
     if (events_ != nullptr)
         gpu_seconds_begin(events_);
     else
@@ -77,22 +122,32 @@ void DeviceStopwatch::restart() {
 }
 
 double DeviceStopwatch::seconds() const {
+    check_not_recording("stopwatch");
     return events_ != nullptr ? gpu_seconds_end(events_) : clock_.seconds();
 }
 
 void launch_on_gpu(const LaunchShape& shape, const void* function, void** arguments) {
-    check(function != nullptr, "launch of '", shape.kernel, "': nvcc has not compiled it");
-    LaunchShape full = shape;
-    full.static_shared = gpu_static_shared(shape.kernel, function);
-    check_launch(full);
-    const auto& [kernel, grid, block, static_shared, dynamic_shared] = full;
-    gpu_launch({kernel,
-                function,
-                arguments,
-                {grid.x, grid.y, grid.z},
-                {block.x, block.y, block.z},
-                dynamic_shared,
-                static_shared + dynamic_shared > kStaticSharedLimit});
+    const GpuLaunch launch = gpu_shape(shape, function, arguments);
+    if (shape.cooperative) check_resident(shape, gpu_resident_blocks(launch));
+    gpu_launch(launch);
+    if (is_recording())
+        note_recorded();
+    else
+        count_launches(1);
+}
+
+unsigned cooperative_blocks_on_gpu(const LaunchShape& shape, const void* function) {
+    return gpu_resident_blocks(gpu_shape(shape, function, nullptr));
+}
+
+void launch_on_executor(const LaunchShape& shape, std::function<void()> run) {
+    if (!is_recording()) {
+        run();
+        return count_launches(1);
+    }
+    check_launch(shape);
+    if (shape.cooperative) check_resident(shape, simt::resident_blocks());
+    note_recorded(std::move(run));
 }
 
 void* device_alloc_bytes(Index bytes, Index granule, const char* name) {
@@ -100,6 +155,7 @@ void* device_alloc_bytes(Index bytes, Index granule, const char* name) {
           "': expected at least one byte in granules of at least one, found ", bytes, " in ",
           granule);
     check_bytes(name, bytes);
+    check_not_recording(concat("device memory '", name, "'"));
     const auto size = usize(bytes);
     void* memory = on_gpu() ? gpu_alloc(size, name) : simt::alloc(size, usize(granule), name);
     ++allocations();
@@ -107,7 +163,7 @@ void* device_alloc_bytes(Index bytes, Index granule, const char* name) {
 }
 
 void device_free(void* pointer) {
-    if (pointer == nullptr) return;
+    if (pointer == nullptr || free_after_recording(pointer)) return;
     if (on_gpu())
         gpu_free(pointer);
     else
@@ -116,6 +172,7 @@ void device_free(void* pointer) {
 }
 
 void copy_bytes_to_device(void* device, const void* host, Index bytes) {
+    check_not_recording("copy to device");
     if (bytes == 0) return;
     const auto size = usize(bytes);
     if (on_gpu())
@@ -125,6 +182,7 @@ void copy_bytes_to_device(void* device, const void* host, Index bytes) {
 }
 
 void copy_bytes_to_host(void* host, const void* device, Index bytes) {
+    check_not_recording("copy to host");
     if (bytes == 0) return;
     const auto size = usize(bytes);
     if (on_gpu())

@@ -1,6 +1,7 @@
 #include <kvlab/cuda/device_matrix.hpp>
 
 #include <cstring>
+#include <typeinfo>
 #include <vector>
 
 #include "kernels/arguments.hpp"
@@ -73,6 +74,12 @@ kernels::Weights DeviceMatrix::weights() const {
             .type = type_,
             .outputs = to_int(outputs_),
             .depth = to_int(depth_)};
+}
+
+const DeviceMatrix& device_matrix(const Matrix& matrix) {
+    if (typeid(matrix) != typeid(DeviceMatrix)) [[unlikely]]
+        throw Error("cuda engine: this matrix belongs to another engine");
+    return static_cast<const DeviceMatrix&>(matrix);
 }
 
 }  // namespace kvlab

@@ -55,7 +55,7 @@ NormArgs norm_args(const NormCall& call, const float* bias) {
 }  // namespace
 
 LinearArgs linear_args(const LinearCall& call, MatrixLayout layout) {
-    const auto& [w, bias, x, y, block] = call;
+    const auto& [w, bias, x, y, scratch, block] = call;
     const Index R = x.dim(0);
     check_shape(x, {R, w.depth()}, "linear: x");
     check_shape(y, {R, w.outputs()}, "linear: y");

@@ -8,7 +8,7 @@ namespace kvlab {
 
 DeviceSampler::DeviceSampler(const SamplingOptions& options)
     : options_(options),
-      largest_(find_rung(argmax_rungs(), "tree")),
+      largest_(find_rung(argmax_rungs(), "blocks")),
       rng_(options.seed),
       token_(1, "token") {
     const Sampler same(options);  // refuses what it refuses
@@ -18,7 +18,7 @@ DeviceSampler::DeviceSampler(const SamplingOptions& options)
 
 Index DeviceSampler::sample(const float* logits, Index count) {
     check(count > 0, "device sampler: no logits");
-    if (options_.temperature == 0) return largest_.run({logits, count});
+    if (options_.temperature == 0) return largest_.run({logits, count, 0, &weights_});
     const float scale = log2e_over(static_cast<double>(options_.temperature));
     kernels::launch_sample(
         {logits, weights_.floats(count), token_.get(), scale, rng_.uniform(), to_int(count)});

@@ -4,7 +4,8 @@
 //   shuffled   the same, threads and blocks in another order
 //   checked    kernels whose every access is judged, in order of their numbers
 // The job is the same each time: every rung of every ladder on a few small shapes, and a small
-// decoder whose cache is forked. Everything is compared with the CPU, every bit. One line:
+// decoder whose cache is forked, and whole tokens. Everything is compared with the CPU, every
+// bit. One line:
 //   same | differs | throws | reports KIND at FILE:LINE
 // A report goes before a difference. In the right program all three must say "same".
 #include <cstdio>
@@ -13,10 +14,12 @@
 
 #include <kvlab/attention/cpu_engine.hpp>
 #include <kvlab/attention/decoder.hpp>
+#include <kvlab/attention/generate.hpp>
 #include <kvlab/attention/synthetic.hpp>
 #include <kvlab/cuda/cuda_cache.hpp>
 #include <kvlab/cuda/cuda_engine.hpp>
 #include <kvlab/cuda/device_sampler.hpp>
+#include <kvlab/cuda/token_pass.hpp>
 #include <kvlab/kvcache/kv_cache.hpp>
 
 #include "kernel_problems.hpp"
@@ -113,11 +116,40 @@ bool decoder_holds() {
     return same;
 }
 
+// Two tokens after a tile of others and one more, by every way to launch them.
+bool passes_hold() {
+    const auto source = make_synthetic(test::tiny_config(), 42);
+    const auto prompt = test::random_tokens(66, 256, 1),
+               begin = test::random_tokens(65, 256, 1);
+    std::vector<Token> expected;
+    {
+        const auto engine = make_cpu_engine();
+        Decoder decoder(load_model(*source, *engine), *engine);
+        KvCache cache(decoder.kv_shape(), 70);
+        Generator generator(decoder);
+        generator.add(cache, prompt, 2);
+        generator.run();
+        expected.assign(generator.generated(0).begin(), generator.generated(0).end());
+    }
+    const auto engine = make_cuda_engine();
+    const auto model = load_model(*source, *engine);
+    Decoder decoder(model, *engine);
+    CudaCache cache(decoder.kv_shape(), 70);
+    decoder.forward(cache, begin);
+    bool same = true;
+    for (const TokenRung& rung : token_rungs()) {
+        if (rung.launch == nullptr) continue;
+        same = cache.token_pass(*model, rung).greedy(prompt.back(), 2) == expected && same;
+        cache.truncate(65);
+    }
+    return same;
+}
+
 // All jobs, also behind one that fails: a report further on is worth more than a difference.
 void say_what_is_seen() {
     bool same = true, threw = false;
     for (bool (*const holds)() :
-         {linear_holds, norms_hold, attention_holds, tokens_hold, decoder_holds}) {
+         {linear_holds, norms_hold, attention_holds, tokens_hold, decoder_holds, passes_hold}) {
         try {
             same = holds() && same;
         } catch (const simt::Fault& fault) {

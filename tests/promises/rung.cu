@@ -1,4 +1,4 @@
-// linear_6_pairs.cu - chapter 4: y = x w^T, a weight in registers serves two rows of x.
+// linear_9_pairs.cu - chapter 4: y = x w^T, a weight in registers serves two rows of x.
 //
 // was           linear_2_coalesced: each row of x reads and expands all of w again
 // change        a thread has the same output of two rows and loads eight weights for both
@@ -46,7 +46,7 @@ KVLAB_LAUNCHABLE(linear_pairs)
 
 namespace kvlab::kernels {
 
-void launch_linear_pairs(const LinearArgs& args, unsigned threads) {
+void launch_linear_pairs(const LinearArgs& args, unsigned threads, Scratch&) {
     launch(linear_pairs, {groups(args.w.outputs, threads), groups(args.rows, raw::kPair)},
            threads, 0, args);
 }

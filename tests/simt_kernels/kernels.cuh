@@ -76,6 +76,56 @@ KVLAB_TEST_KERNEL(shared_in_a_template);
 KVLAB_TEST_KERNEL(votes_and_shifts);
 KVLAB_TEST_KERNEL(order_matters);
 
+// async.cu
+KVLAB_TEST_KERNEL(copies_one_float);
+KVLAB_TEST_KERNEL(double_buffer);
+KVLAB_TEST_KERNEL(copies_half);
+KVLAB_TEST_KERNEL(looks_too_early);
+KVLAB_TEST_KERNEL(rounds_of_a_grid);
+KVLAB_TEST_KERNEL(keeps_its_shared_memory);
+
+// grids.cu
+KVLAB_TEST_KERNEL(no_grid_barrier);
+KVLAB_TEST_KERNEL(one_grid_barrier_missing);
+KVLAB_TEST_KERNEL(block_has_returned);
+KVLAB_TEST_KERNEL(thread_misses_the_grid);
+KVLAB_TEST_KERNEL(block_or_grid);
+KVLAB_TEST_KERNEL(blocks_at_two_barriers);
+KVLAB_TEST_KERNEL(shared_of_another_block);
+KVLAB_TEST_KERNEL(not_launched_together);
+
+// copies.cu
+KVLAB_TEST_KERNEL(reads_before_the_wait);
+KVLAB_TEST_KERNEL(overwrites_a_copy);
+KVLAB_TEST_KERNEL(one_wait_too_few);
+KVLAB_TEST_KERNEL(never_committed);
+KVLAB_TEST_KERNEL(no_barrier_after_the_wait);
+KVLAB_TEST_KERNEL(barrier_before_the_wait);
+KVLAB_TEST_KERNEL(no_barrier_before_the_next_copy);
+KVLAB_TEST_KERNEL(source_overwritten);
+KVLAB_TEST_KERNEL(source_overwritten_too_early);
+KVLAB_TEST_KERNEL(source_of_another_thread);
+KVLAB_TEST_KERNEL(source_never_written);
+KVLAB_TEST_KERNEL(copies_twelve_bytes);
+KVLAB_TEST_KERNEL(more_zeros_than_bytes);
+KVLAB_TEST_KERNEL(source_misaligned);
+KVLAB_TEST_KERNEL(zeros_do_not_align);
+KVLAB_TEST_KERNEL(target_misaligned);
+KVLAB_TEST_KERNEL(copies_to_global);
+KVLAB_TEST_KERNEL(copies_from_shared);
+KVLAB_TEST_KERNEL(copies_past_the_end);
+KVLAB_TEST_KERNEL(copies_past_the_row);
+KVLAB_TEST_KERNEL(two_copies_to_one_place);
+KVLAB_TEST_KERNEL(returns_with_a_copy);
+
+// words.cu, some with signatures of their own
+KVLAB_TEST_KERNEL(partial_warp_sum);
+KVLAB_TEST_KERNEL(outside_of_the_mask);
+KVLAB_KERNEL(words_of_bits, (const unsigned* in, unsigned* out, int n));
+KVLAB_KERNEL(words_of_floats, (const float* in, int* out, int n));
+KVLAB_KERNEL(words_of_atomics, (int* counts, unsigned* unsigneds));
+KVLAB_KERNEL(words_of_barriers, (const int* in, int* out));
+
 // borders.cu, with signatures of their own
 KVLAB_KERNEL(shuffles_by, (int width, int by, int* out));
 KVLAB_KERNEL(elements_of_1,

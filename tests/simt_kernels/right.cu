@@ -1,4 +1,5 @@
 // right.cu - right kernels: nothing is to be reported, in any order of threads.
+#define KVLAB_FLOAT_ATOMICS 1  // order_matters demonstrates one
 #include <kvlab/cuda/kernel.hpp>
 
 namespace kvlab::KVLAB_KERNELS {

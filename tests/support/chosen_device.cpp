@@ -1,6 +1,7 @@
-// chosen_device.cpp - KVLAB_TEST_DEVICE=gpu runs the kernels of a test program on the GPU. The
-// cases that judge the executor itself are not for that: tools/gpu/check.sh names those that
-// are. Without the variable nothing changes.
+// chosen_device.cpp - KVLAB_TEST_DEVICE=gpu runs the kernels of a test program on the GPU, and
+// so does gpu-or-skip, which ends with 77 and says why where there is none. The cases that
+// judge the executor itself are not for that: tools/gpu/check.sh names those that are. Without
+// the variable nothing changes.
 #include <doctest/doctest.h>
 
 #include <cstdio>
@@ -20,9 +21,15 @@ struct ChosenDevice : doctest::IReporter {
     void test_run_start() override {
         const char* wish = std::getenv("KVLAB_TEST_DEVICE");
         if (wish == nullptr || std::string(wish) == "executor") return;
+        const bool may_skip = std::string(wish) == "gpu-or-skip";
+        if (std::string why_not; may_skip && !kvlab::gpu_available(&why_not)) {
+            std::printf("skipped: no GPU: %s\n", why_not.c_str());
+            std::exit(77);
+        }
         try {
-            kvlab::check(std::string(wish) == "gpu",
-                         "KVLAB_TEST_DEVICE: expected gpu or executor, found ", wish);
+            kvlab::check(may_skip || std::string(wish) == "gpu",
+                         "KVLAB_TEST_DEVICE: expected gpu, gpu-or-skip or executor, found ",
+                         wish);
             kvlab::select_device(kvlab::Device::gpu);
         } catch (const std::exception& error) {
             std::fprintf(stderr, "%s\n", error.what());

@@ -8,6 +8,7 @@
 #include <map>
 #include <vector>
 
+using kvlab::test::fake_capture;
 using kvlab::test::fake_gpu;
 using kvlab::test::FakeLaunch;
 
@@ -39,12 +40,17 @@ char the_stream = 0;
 cudaError_t enqueue(cudaStream_t stream, std::function<void()> work) {
     if (reinterpret_cast<char*>(stream) != &the_stream) return cudaErrorInvalidResourceHandle;
     if (sticky() != cudaSuccess) return sticky();
+    if (fake_capture() != nullptr) {
+        fake_capture()->push_back(std::move(work));
+        return cudaSuccess;
+    }
     queue().push_back(std::move(work));
     ++fake_gpu().waiting;
     return cudaSuccess;
 }
 
 cudaError_t drain() {
+    if (fake_capture() != nullptr) return cudaErrorStreamCaptureUnsupported;
     for (const auto& work : queue())
         if (sticky() == cudaSuccess) work();
     queue().clear();
@@ -66,6 +72,11 @@ namespace kvlab::test {
 FakeGpu& fake_gpu() {
     static FakeGpu gpu;
     return gpu;
+}
+
+FakeGraph*& fake_capture() {
+    static FakeGraph* graph = nullptr;
+    return graph;
 }
 
 int fake_runtime_version() {
@@ -126,8 +137,42 @@ cudaError_t cudaGetDeviceCount(int* count) {
 }
 
 cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {
-    *value = attribute == cudaDevAttrComputeCapabilityMajor ? fake_gpu().capability / 10
-                                                            : fake_gpu().capability % 10;
+    switch (attribute) {
+        case cudaDevAttrComputeCapabilityMajor:
+            *value = fake_gpu().capability / 10;
+            break;
+        case cudaDevAttrComputeCapabilityMinor:
+            *value = fake_gpu().capability % 10;
+            break;
+        case cudaDevAttrClockRate:  // kHz, as all clocks
+            *value = 1980000;
+            break;
+        case cudaDevAttrMemoryClockRate:
+            *value = 2619000;
+            break;
+        case cudaDevAttrGlobalMemoryBusWidth:
+            *value = 5120;
+            break;
+        case cudaDevAttrMultiProcessorCount:
+            *value = fake_gpu().processors;
+            break;
+        case cudaDevAttrL2CacheSize:
+            *value = 50 << 20;
+            break;
+        default:
+            return cudaErrorInvalidValue;
+    }
+    return cudaSuccess;
+}
+
+cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
+    *free = 1 << 20;
+    *total = std::size_t{80} << 30;
+    return cudaSuccess;
+}
+
+cudaError_t cudaRuntimeGetVersion(int* version) {
+    *version = CUDART_VERSION;
     return cudaSuccess;
 }
 
@@ -225,6 +270,30 @@ cudaError_t cudaLaunchKernel(const void* function,
         else
             fake_gpu().run(launch);
     });
+}
+
+// A real one runs the blocks of such a launch at the same time; the test's kernels need not.
+cudaError_t cudaLaunchCooperativeKernel(const void* function,
+                                        dim3 grid,
+                                        dim3 block,
+                                        void** arguments,
+                                        std::size_t shared,
+                                        cudaStream_t stream) {
+    ++fake_gpu().cooperative;
+    return cudaLaunchKernel(function, grid, block, arguments, shared, stream);
+}
+
+cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks,
+                                                          const void* function,
+                                                          int threads,
+                                                          std::size_t) {
+    if (registered().count(function) == 0) return cudaErrorInvalidDeviceFunction;
+    *blocks = 2048 / threads;
+    return cudaSuccess;
+}
+
+cudaError_t cudaLaunchHostFunc(cudaStream_t stream, cudaHostFn_t function, void* data) {
+    return enqueue(stream, [=] { function(data); });
 }
 
 cudaError_t cudaEventCreate(cudaEvent_t* event) {

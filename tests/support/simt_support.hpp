@@ -28,6 +28,14 @@ struct TestData {
                static_cast<int>(in.size()));
     }
 
+    void run_cooperative(const TestKernel& kernel,
+                         dim3 grid,
+                         dim3 block,
+                         std::size_t dynamic_shared) {
+        launch_cooperative(kernel, grid, block, dynamic_shared, in.get(), out.get(),
+                           counts.get(), static_cast<int>(in.size()));
+    }
+
     DeviceArray<float> in, out;
     DeviceArray<int> counts;
 };

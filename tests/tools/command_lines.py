@@ -41,6 +41,8 @@ CASES = [
     ("step03_kvcache", ["speed", "--help"], "--all-logits"),
     ("step03_kvcache", ["speed", "--prefill", "5", "--tokens", "3", "--batch", "2", "--context", "9", "--rounds", "2", "--seconds", "0"], "decode_tokens_per_second="),
     ("step04_cuda", ["--help"], "Usage"),
+    ("step04_cuda", ["bench", "--list", "--device", "executor"], "rung attention split: "),
+    ("step04_cuda", ["bench", "--small", "--device", "executor", "--only", "tokens", "-m", "tiny", "--synthetic", "llama2-7b-layer"], "same_bits=yes"),
     # Without arguments it counts every kernel, which takes its time: chapter 4's text is checked against that.
     ("step05_policies", ["--help"], "compare"),
     ("step05_policies", ["compare", "--policy", "full,window", "--tokens", "64", "--window", "64", "--prompt", "32", "--budget", "16", "--recall", "1"],

@@ -150,6 +150,7 @@ def check_truth(folder: Path, wrong: list[str]) -> None:
     if not cache_memory.fit([1, 2, 3, 4], [3, 5, 7, 20])[2] < 0.95:
         wrong.append("fit: a bent line has r = 1")
     check_bars(wrong)
+    check_measured(wrong)
     check_policies(wrong)
     check_numbers(wrong)
     # Each unfit report is refused, in words.
@@ -193,6 +194,37 @@ def check_bars(wrong: list[str]) -> None:
             found, expected = [ends[place] for place in sorted(ends, reverse=True)], key(ladder)
             if len(found) != len(expected) or not all(math.isclose(a, b, rel_tol=1e-9) for a, b in zip(found, expected)):
                 wrong.append(f"{picture.__name__}, {ladder['operation']}: bars end at {found}, the report says {expected}")
+
+
+def check_measured(wrong: list[str]) -> None:
+    """What was measured is drawn where it lies, on the GPU that it was measured on; a report that says otherwise than it holds is refused."""
+    from plots import cuda_estimate, style
+    from plot_reports import estimate as made_up_estimate
+
+    def drawn(report: dict) -> tuple[str, list[list[float]]]:
+        figure = style.new_figure()
+        cuda_estimate.draw({cuda_estimate.NEEDS[0]: [report]}, figure)
+        stars = [[float(line.get_xdata()[0]) for line in axes.lines if line.get_marker() == "*"] for axes in figure.axes]
+        return figure._suptitle.get_text(), stars
+    title, stars = drawn(made_up_estimate())
+    if "not measured yet: the time on an A100" not in title or any(stars):
+        wrong.append(f"cuda_estimate without a measurement: '{title}', {stars}")
+    title, stars = drawn(made_up_estimate("NVIDIA A100-SXM4"))
+    if "measured on NVIDIA A100-SXM4: the time on an A100" not in title or stars[:2] != [[777.0]] * 2:
+        wrong.append(f"cuda_estimate beside measurements: '{title}', {stars}")
+    title, _ = drawn(made_up_estimate("NVIDIA H100 80GB HBM3"))
+    if "on an H100" not in title:
+        wrong.append(f"cuda_estimate of an H100: '{title}'")
+    for device, measured in (("not measured yet", {"naive": 777.0}), ("NVIDIA A100", {})):
+        report = made_up_estimate()
+        report["measured_on"] = device
+        for ladder in report["ladders"].values():
+            ladder["measured_microseconds"] = measured
+        try:
+            drawn(report)
+            wrong.append(f"cuda_estimate: a report that says '{device}' and holds {measured} was drawn")
+        except style.Unfit:
+            pass
 
 
 def check_policies(wrong: list[str]) -> None:

@@ -114,7 +114,7 @@ def check_experiment(tree, name="quant_normal", command="step06_quant normal"):
 ADDITIONS = [
     Addition("a policy with an option of its own", 1, {f"{POLICIES}/strided.cpp": "policy.cpp"}, check_policy),
     Addition("a format of a cache's rows", 2, {FORMATS: "format_row.edit", FORMAT_LIST: "format_list.edit"}, check_format),
-    Addition("a kernel of a ladder", 2, {f"{KERNELS}/linear_6_pairs.cu": "rung.cu", LADDERS: "rung.edit"}, check_rung),
+    Addition("a kernel of a ladder", 2, {f"{KERNELS}/linear_9_pairs.cu": "rung.cu", LADDERS: "rung.edit"}, check_rung),
     Addition("a subcommand", 1, {f"{SUBCOMMANDS}/normal.cpp": "subcommand.cpp"}, check_subcommand),
     Addition("an experiment with its picture", 2, {EXPERIMENTS: "experiment.edit", f"{PICTURES}/quant_normal.py": "picture.py"}, check_experiment),
 ]

@@ -1,13 +1,16 @@
 #!/usr/bin/env python3
 """What nvcc makes of the kernels: PTX with no instruction that the numeric contract does not know, and machine code that fits.
 
-For each kernel file (step04_cuda/src/kernels/*.cu and step04_cuda/app/*.cu, or those named):
-  - compiled by nvcc as the build compiles it, to PTX for compute capability 7.5. Every instruction of that text must be on
-    the list below. Those of floating point are the ones with one defined result (chapter 1): {fma, add, sub, mul, div, sqrt,
+For each kernel file (step04_cuda/src/kernels/*.cu, step04_cuda/app/*.cu and below, or those named):
+  - compiled by nvcc as the build compiles it, to PTX for compute capability 7.5, 8.0 and 9.0. Every instruction of these texts
+    must be on the list below. Those of floating point are the ones with one defined result (chapter 1): {fma, add, sub, mul, div, sqrt,
     rcp}.rn.f32, exact or explicitly rounded conversions, comparison, selection, moves. Nothing with .approx, .ftz or .sat, no
     double, no atomic float; max and min with a constant alone. A multiply and an add that the source keeps apart must not have become one.
-  - compiled from that PTX for sm_80, sm_90 and sm_120 by ptxas, as a GPU's driver would: no register spilled, no local memory.
-    Registers and shared memory stand in step04_cuda/results/ptxas.txt.
+  - compiled from the newest of them that fits for sm_80, sm_90 and sm_120 by ptxas, as a GPU's driver would: no register spilled, no
+    local memory.
+    Registers and shared memory stand in step04_cuda/results/ptxas.txt; loads that a thread has under way at once, by the
+    PTX (ptx_loads.py), in results/loads.txt.
+  - a kernel whose idea are wide loads has them (WIDE).
 
     ptx_check.py --nvcc NVCC --flags "-fmad=false ..." [--check | --write] [--occupancy PROGRAM] [FILE.cu ...]
     ptx_check.py --self-test [--nvcc NVCC --flags ...] [--occupancy PROGRAM]
@@ -24,10 +27,28 @@ import subprocess
 import sys
 import tempfile
 
+import ptx_loads
+
 ROOT = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
 RESULTS = os.path.join("step04_cuda", "results")
 ARCHITECTURES = ("sm_80", "sm_90", "sm_120")
+# What cmake/KvlabKernels.cmake keeps, and what a driver makes of each.
+PTX_OF = {"75": (), "80": ("sm_80",), "90": ("sm_90", "sm_120")}
 SKIPPED = 77
+# Instructions without which a kernel is not what its file says, each as a pattern for an opcode or what follows it, and the
+# first capability that has it.
+WIDE = {
+    "linear_vector": ((r"ld\.global(\.nc)?\.v4", 75), (r"ld\.global(\.nc)?\.v2", 75)),
+    "linear_chains": ((r"ld\.global(\.nc)?\.v4", 75), (r"st\.shared\.v4", 75)),
+    "linear_pipelined": ((r"cp\.async\.cg\.shared\.global .*, 16, 16;", 80), (r"cp\.async\.wait_group +1;", 80), (r"ld\.shared\.v4", 75)),
+    "attention_vector": ((r"ld\.global(\.nc)?\.v4", 75), (r"st\.shared\.v4", 75), (r"ld\.shared\.v4", 75)),
+    "attention_async_64": ((r"cp\.async\.cg\.shared\.global .*, 16, 16;", 80), (r"cp\.async\.wait_group", 80), (r"ld\.shared\.v4", 75)),
+    "attention_async_128": ((r"cp\.async\.cg\.shared\.global .*, 16, 16;", 80), (r"cp\.async\.wait_group", 80), (r"ld\.shared\.v4", 75)),
+    **{f"token_{name}": ((r"cp\.async\.cg\.shared\.global .*, 16, 16;", 80), (r"cp\.async\.wait_group", 80))
+       for name in ("attention_in", "attention_out", "feed_forward_in", "feed_forward_out", "output", "persistent")},
+    "token_attend": ((r"ld\.global(\.nc)?\.v4", 75), (r"st\.shared\.v4", 75), (r"ld\.shared\.v4", 75)),
+    "rms_norm_vector": ((r"ld\.global(\.nc)?\.v4", 75), (r"st\.global\.v4", 75)),
+}
 
 INTEGER = r"(8|16|32|64)"
 # Whole opcodes; an instruction with a type of floating point must match one.
@@ -47,7 +68,7 @@ FLOAT_TYPE = re.compile(r"\.(f16|f16x2|f32|f32x2|f64|bf16|bf16x2|tf32|e\dm\d(x2)
 # First words of all other instructions: integers, addresses, control, and a warp's and a block's calls.
 OTHERS = set("""add sub mul mad mul24 mad24 div rem abs neg min max sad and or xor not cnot shl shr shf lop3 bfe bfi bfind brev clz
     popc prmt fns dp4a dp2a addc subc setp set selp mov ld ldu st cvt cvta isspacep prefetch prefetchu shfl vote match redux activemask
-    bar barrier membar fence atom red bra brx ret exit call trap nanosleep""".split())
+    bar barrier membar fence atom red bra brx ret exit call trap nanosleep cp""".split())
 
 
 def kernel_name(symbol):
@@ -104,6 +125,16 @@ def ptx_problems(name, ptx):
     return list(dict.fromkeys(problems))  # a loop that was unrolled says it once
 
 
+def narrow(name, capability, ptx):
+    """One line for each instruction of WIDE that a kernel lacks in the PTX for this capability."""
+    texts = {}
+    for kernel, _, _, text in instructions(ptx):
+        texts.setdefault(kernel, []).append(text)
+    return [f"{name}: kernel '{kernel}': no {pattern} in the PTX for compute_{capability}"
+            for kernel in texts.keys() & WIDE.keys() for pattern, first in WIDE[kernel]
+            if capability >= first and not any(re.match(pattern, text) for text in texts[kernel])]
+
+
 def contractions(name, ptx, kept_apart):
     """Kernels with more fma in `ptx` than in the text where nothing was contracted."""
     def count(text):
@@ -158,27 +189,36 @@ class Compiler:
             return read(out)
 
     def both(self, source):
-        """The PTX and what ptxas makes of it, by one call."""
+        """The PTX for each capability and what ptxas makes of it, by one call."""
         with tempfile.TemporaryDirectory() as folder:
-            code = ",".join(("compute_75", *ARCHITECTURES))
-            log = self.run([*self.flags, "-lineinfo", "-gencode", f"arch=compute_75,code=[{code}]", "-Xptxas", "-v", "-fatbin",
+            targets = []
+            for capability, made in PTX_OF.items():
+                targets += ["-gencode", f"arch=compute_{capability},code=[{','.join((f'compute_{capability}', *made))}]"]
+            log = self.run([*self.flags, "-lineinfo", *targets, "-Xptxas", "-v", "-fatbin",
                             "--keep", "--keep-dir", folder, source, "-o", os.path.join(folder, "out.fatbin")])
             stem = os.path.splitext(os.path.basename(source))[0]
-            return read(os.path.join(folder, stem + ".ptx")), machine_code(log)
+            texts = {path: read(path) for path in glob.glob(os.path.join(glob.escape(folder), f"{glob.escape(stem)}*.ptx"))}
+            found = {re.search(r"^\.target sm_(\d+)", text, re.M)[1]: text for text in texts.values()}
+            if set(found) != set(PTX_OF):
+                raise SystemExit(f"FAILED {source}: expected PTX for {', '.join(PTX_OF)}, found {', '.join(sorted(found))}")
+            return found, machine_code(log)
 
     def problems(self, source):
-        """(problems, machine code) of one kernel file"""
+        """(problems, machine code, loads under way) of one kernel file"""
         name = os.path.basename(source)
-        ptx, code = self.both(source)
-        problems = ptx_problems(name, ptx)
+        texts, code = self.both(source)
+        problems = []
+        for capability, ptx in texts.items():
+            problems += [problem for problem in ptx_problems(name, ptx) if problem not in problems]
+            problems += narrow(name, int(capability), ptx)
         if "-fmad=false" not in self.flags:
-            problems += contractions(name, ptx, self.ptx(source, ["-fmad=false"]))
+            problems += contractions(name, texts["75"], self.ptx(source, ["-fmad=false"]))
         for (kernel, architecture), what in code.items():
             if what["local"]:
                 problems.append(f"{name}: kernel '{kernel}' on {architecture}: {what['local']} bytes of stack frame, spills or local memory")
         if {a for _, a in code} != set(ARCHITECTURES):
             problems.append(f"{name}: no kernel, or ptxas said nothing of an architecture")
-        return problems, code
+        return problems, code, {kernel_name(symbol): loads for symbol, loads in ptx_loads.under_way(ptx).items()}
 
 
 def read(path):
@@ -219,22 +259,25 @@ def judge_table(path, text, write, comparable):
 def check_project(compiler, files, write, occupancy):
     tables = not files
     files = files or sorted(glob.glob(os.path.join(glob.escape(ROOT), "step04_cuda", "src", "kernels", "*.cu")) +
-                            glob.glob(os.path.join(glob.escape(ROOT), "step04_cuda", "app", "*.cu")))
-    problems, code, owner = [], {}, {}
+                            glob.glob(os.path.join(glob.escape(ROOT), "step04_cuda", "app", "**", "*.cu"), recursive=True))
+    problems, code, loads, owner = [], {}, {}, {}
     for source in files:
-        found, its_code = compiler.problems(source)
+        found, its_code, its_loads = compiler.problems(source)
         problems += found
         for kernel in {kernel for kernel, _ in its_code}:
             if kernel in owner:
                 problems.append(f"{source}: kernel '{kernel}' is in {owner[kernel]}, too: the table needs one name for each")
             owner[kernel] = source
         code.update(its_code)
+        loads.update(its_loads)
     if tables and not problems:
         path, version = os.path.join(ROOT, RESULTS, "ptxas.txt"), compiler.version()
         comparable = write or f"nvcc {version};" in (read(path) if os.path.isfile(path) else "")
         if not comparable:
             print(f"not compared: registers (the table is of another nvcc than {version})")
         problems += judge_table(path, ptxas_table(code, version), write, comparable)
+        if comparable:
+            problems += judge_table(os.path.join(ROOT, RESULTS, "loads.txt"), ptx_loads.table(loads), write, True)
         if occupancy and not problems:
             problems += check_occupancy(occupancy, write)
     for problem in problems:
@@ -263,7 +306,8 @@ REFUSED = """fma.rn.ftz.f32 add.f32 mul.f32 add.rz.f32 mul.rn.f64 ex2.approx.f32
 ALLOWED = """fma.rn.f32 add.rn.f32 sub.rn.f32 mul.rn.f32 div.rn.f32 sqrt.rn.f32 rcp.rn.f32 neg.f32 abs.f32 mov.f32 selp.f32 setp.gt.f32
     setp.neu.f32 setp.lt.and.f32 ld.global.f32 ld.global.nc.v4.f32 st.shared.v2.f32 ld.param.f32 ld.volatile.shared.f32 cvt.rn.f32.s32
     cvt.rn.f32.u16 cvt.rzi.s32.f32 cvt.rni.s32.f32 cvt.rni.f32.f32 cvt.f32.f16 cvt.rn.f16.f32 shfl.sync.bfly.b32 atom.global.add.u32
-    mad.lo.s32 mul.wide.s32 cvta.to.global.u64 bar.sync vote.sync.ballot.b32 bra.uni ret cvt.u64.u32 shf.l.wrap.b32 max.s32""".split()
+    mad.lo.s32 mul.wide.s32 cvta.to.global.u64 bar.sync vote.sync.ballot.b32 bra.uni ret cvt.u64.u32 shf.l.wrap.b32 max.s32
+    cp.async.ca.shared.global cp.async.commit_group cp.async.wait_group barrier.sync atom.add.release.gpu.u32 ld.acquire.gpu.u32""".split()
 
 CLAMPS = ["max.f32 \t%f3, %f2, 0fC2FE0000;", "min.f32 %f4, %f3, 0f43000000;"]
 NO_CLAMPS = ["max.f32 %f3, %f2, %f1;", "max.f32 %f3, %f2, 0f00000000;", "min.f32 %f3, %f2, 0f80000000;", "max.f32 %f3, %f2, 0f7F800000;",
@@ -361,10 +405,17 @@ def self_test(nvcc, flags, occupancy):
         failed.append("the good text")
     if not ptx_problems("x.cu", ".extern .func  (.param .b32 func_retval0) vprintf\n" + PTX.replace("BAD", "")):
         failed.append("a function of elsewhere is allowed")
+    of_rung = PTX.replace("second", "linear_chains")
+    lacks = [narrow("x.cu", 75, of_rung.replace("BAD", body)) for body in
+             ("ld.global.u32 %r1, [%rd1];", "ld.global.v4.u32 {%r1, %r2, %r3, %r4}, [%rd1];\n\tst.shared.v4.u32 [%r5], {%r1, %r2, %r3, %r4};")]
+    if [len(problems) for problems in lacks] != [2, 0] or narrow("x.cu", 75, PTX):
+        failed.append(f"wide loads: {lacks}")
     if kernel_name("_ZN5kvlab3gpu5naive6attendEPKfi") != "naive::attend" or kernel_name("_Z1kPf") != "_Z1kPf":
         failed.append("names")
     if machine_code(LOG) != CODE:
         failed.append(f"what ptxas says: {machine_code(LOG)}")
+    if ptx_loads.under_way(ptx_loads.TEST) != ptx_loads.EXPECTED:
+        failed.append(f"loads under way: {ptx_loads.under_way(ptx_loads.TEST)}")
     if occupancy:
         failed += occupancy_test(occupancy)
     cases = 0
@@ -375,7 +426,7 @@ def self_test(nvcc, flags, occupancy):
                 source = os.path.join(folder, f"case{number}.cu")
                 with open(source, "w", encoding="utf-8") as file:
                     file.write(HEAD.format(body))
-                found, _ = Compiler(nvcc, others + extra).problems(source)
+                found, _, _ = Compiler(nvcc, others + extra).problems(source)
                 if (not expected and found) or not any(expected in problem for problem in found + [""] * (not expected)):
                     failed.append(f"{body} with {extra}: expected '{expected}', found {found}")
                 cases += 1

@@ -19,7 +19,7 @@ sys.path.insert(0, str(ROOT / "tools"))
 sys.dont_write_bytecode = True
 
 import plot  # noqa: E402
-from plots import attention_2_staged, banks, linear_1_naive, linear_2_coalesced, linear_3_split, scheme  # noqa: E402
+from plots import attention_2_staged, banks, linear_1_naive, linear_2_coalesced, linear_3_split, multiprocessors, scheme  # noqa: E402
 
 SVG = "{http://www.w3.org/2000/svg}"
 MOST = 30_000  # bytes of a scheme
@@ -131,6 +131,15 @@ def check_truth() -> list[str]:
              (scheme.wavefronts(banks.column(64)), 32), (scheme.wavefronts(banks.column(65)), 1), (scheme.wavefronts(banks.column(63)), 1),
              (scheme.wavefronts(attention_2_staged.read(9)), 1), (linear_3_split.DEPTH // linear_3_split.BLOCK, 9)]
     wrong = [f"case {i}: {found} instead of {expected}" for i, (found, expected) in enumerate(cases) if found != expected]
+    # The machine as drawn is the one of the estimates.
+    text = (ROOT / "step04_cuda" / "app" / "gpus.hpp").read_text(encoding="utf-8")
+    of_estimate = re.search(r'\{"A100", "sm_80", (.*?)\}', text)[1]
+    m = multiprocessors
+    if [float(figure) for figure in of_estimate.split(",")] != [m.MULTIPROCESSORS, m.CLOCK, m.BANDWIDTH, 64, m.CACHED, m.LATENCY]:
+        wrong.append(f"multiprocessors: drawn is another A100 than gpus.hpp's: {of_estimate}")
+    # 1555 bytes a ns for 466 / 1.41 ns are 513 922 bytes, of 108 each 4759, or 37 times 128.
+    if (round(m.under_way()), round(m.under_way() / 108), int(m.requests_of_one())) != (513922, 4759, 37):
+        wrong.append(f"multiprocessors: {m.under_way()} bytes under way, {m.requests_of_one()} requests")
     # Two warps have the 64 outputs. x: one number for all lanes, a sector for each request. y: 64 floats, 8 sectors.
     for rung, request in (("naive", linear_1_naive.request), ("coalesced", linear_2_coalesced.request)):
         of_w = 2 * sum(len(scheme.sectors(request(k))) for k in range(depth))

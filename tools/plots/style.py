@@ -127,11 +127,11 @@ def one(reports: dict[str, list[dict]], experiment: str) -> dict:
     return found[0]
 
 
-def panels(figure, bars: list[int], note: str) -> tuple[list, object]:
-    """Two columns of axes with as many horizontal bars each, all of one height, and empty axes behind them for a key; `note`
-    into the corner."""
+def panels(figure, bars: list[int], note: str, key: int = 4) -> tuple[list, object]:
+    """Two columns of axes with as many horizontal bars each, all of one height, and empty axes behind them for a key as high as
+    `key` bars; `note` into the corner."""
     lines = len(bars) // 2 + 1
-    most = [max([*bars[2 * line:2 * line + 2], 4 if line == lines - 1 else 0]) for line in range(lines)]
+    most = [max([*bars[2 * line:2 * line + 2], key if line == lines - 1 else 0]) for line in range(lines)]
     height(figure, 50 + sum(50 + 22 * count for count in most))
     corner(figure, note)
     every = list(figure.subplots(lines, 2, squeeze=False, gridspec_kw={"height_ratios": most}).flat)

@@ -63,6 +63,9 @@ View<const float> Decoder::forward(std::span<const SequenceStep> batch) {
 }
 
 View<const float> Decoder::run_layers(std::span<const SequenceStep> batch) {
+    if (R_ == 1 && observer_ == nullptr)
+        if (const float* logits = engine_.forward_token(*model_, *batch[0].store, tokens_[0]))
+            return {logits, {1, config().vocab}};
     embed();
     for (Index layer = 0; layer < config().layers; ++layer) {
         attention(layer, batch);

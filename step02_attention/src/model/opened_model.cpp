@@ -1,9 +1,7 @@
 #include <kvlab/attention/opened_model.hpp>
 
-#include <algorithm>
 #include <iomanip>
 #include <sstream>
-#include <thread>
 
 #include <kvlab/attention/architecture.hpp>
 #include <kvlab/weights/model_path.hpp>
@@ -17,7 +15,7 @@ namespace {
 Index threads_for(Index wanted, Index file_bytes) {
     if (wanted > 0) return wanted;
     if (file_bytes < Index{16} << 20) return 1;
-    return std::clamp<Index>(std::thread::hardware_concurrency(), 1, 64);
+    return machine_threads();
 }
 
 // What kind of model it is comes first: a file of another family is refused as that, not for

@@ -38,6 +38,13 @@ void SteppedStore::append(Index layer, const View<const float>& k, const View<co
 
 // ANCHOR_END: append
 
+void SteppedStore::take_all_rows() {
+    check(pending_ > 0, name_, ": rows outside of a step, which begin() opens");
+    check(!failed_ && appended_ == 0, name_, ": all rows at once, but this step has some of ",
+          appended_, " layers");
+    appended_ = shape_.layers;
+}
+
 AttentionWork SteppedStore::attend(Index layer,
                                    const View<const float>& q,
                                    const View<float>& out,

@@ -42,6 +42,13 @@ struct LinearArgs {
 
 // ANCHOR_END: linear
 
+// What a product leaves for the kernel after it: a sum for each block of 64 inputs, to be added
+// in order (chain_sums.cuh).
+struct ChainSums {
+    float* first;               // [chains][R][N]
+    int chains, rows, outputs;  // R, N
+};
+
 // x [R, K] = rows `tokens` of a table.
 struct GatherArgs {
     Weights table;
@@ -117,6 +124,31 @@ struct AttentionArgs {
     int group;         // query heads per KV head
     int slots, tiles;  // that the last token sees
 };
+
+// What each tile leaves of each row, for attention_combine.cuh. R = Hkv * rows, row = KV head *
+// rows + token * group + head of the group. `stride` is `tiles` rounded up to 8, so that each
+// row begins with a sector.
+struct TileParts {
+    float* sums;    // [R][tiles][D]: weighted values, relative to the tile's own maximum
+    float* totals;  // [R][stride]: sums of the weights
+    float* maxima;  // [R][stride]: largest exponents
+    int tiles, stride;
+};
+
+inline int parts_stride(int tiles) {
+    return (tiles + 7) / 8 * 8;
+}
+
+// Floats that they take.
+inline long long parts_floats(long long rows, int tiles, long long head_dim) {
+    return rows * (2 * parts_stride(tiles) + tiles * head_dim);
+}
+
+// They lie in memory one after the other.
+inline TileParts tile_parts(float* memory, long long rows, int tiles) {
+    const int stride = parts_stride(tiles);
+    return {memory + 2 * rows * stride, memory, memory + rows * stride, tiles, stride};
+}
 
 // The last of three kernels that two ladders' rungs share: out of the weights and their sums.
 void launch_values(const AttentionArgs& args, const float* weights, const float* totals);

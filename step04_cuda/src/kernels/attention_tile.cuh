@@ -50,14 +50,15 @@ __device__ __forceinline__ void copy_tile(
             from[e / count * head_dim + begin + e % count];
 }
 
-// The largest n of row r's scores, and the weights relative to it, by one warp: two slots a
-// lane. A maximum has no order, so lanes may exchange it as they like.
+// The largest n of a row's 64 scores, `apart` floats from slot to slot, and the weights
+// relative to it, by one warp: two slots a lane. A maximum has no order, so lanes may exchange
+// it as they like.
 // ANCHOR: softmax
-__device__ __forceinline__ float softmax_tile(float* weights, int r, int visible) {
+__device__ __forceinline__ float softmax_tile(float* row, int apart, int visible) {
     const int lane = threadIdx.x % 32;
     const bool low = lane < visible, high = lane + 32 < visible;
-    float& first = weights[(low ? lane : 0) * kWeightStride + r];
-    float& second = weights[(high ? lane + 32 : 0) * kWeightStride + r];
+    float& first = row[(low ? lane : 0) * apart];
+    float& second = row[(high ? lane + 32 : 0) * apart];
     const Exp2Parts a = exp2_parts(first), b = exp2_parts(second);
     float maximum = a.n > b.n ? a.n : b.n;
     for (int step = 16; step > 0; step /= 2) {
@@ -74,6 +75,14 @@ __device__ __forceinline__ float softmax_tile(float* weights, int r, int visible
 
 __device__ __forceinline__ float4 four_of(const float* shared) {
     return *reinterpret_cast<const float4*>(shared);
+}
+
+// A chain of four more terms.
+__device__ __forceinline__ float dot(const float4& a, const float4& b, float sum) {
+    sum = fmaf(a.x, b.x, sum);
+    sum = fmaf(a.y, b.y, sum);
+    sum = fmaf(a.z, b.z, sum);
+    return fmaf(a.w, b.w, sum);
 }
 
 // Weights of all rows for the slots of one tile; `keys` is its first slot's. maxima[r] is the
@@ -118,7 +127,7 @@ __device__ inline void weigh_tile(const TileScratch& scratch,
     for (int r = threadIdx.x / 32; r < rows.count; r += blockDim.x / 32) {
         const int visible = rows.visible(r, tile);
         if (visible <= 0) continue;
-        const float maximum = softmax_tile(scratch.weights, r, visible);
+        const float maximum = softmax_tile(scratch.weights + r, kWeightStride, visible);
         if (threadIdx.x % 32 == 0) maxima[r] = maximum;
     }
     __syncthreads();

@@ -78,16 +78,32 @@ __device__ __forceinline__ float bf16_to_f32(unsigned bits) {
 // Shifted into place, a half is 2^112 times too small; the product is exact, for the half's
 // subnormals, too.
 __device__ __forceinline__ float f16_to_f32(unsigned bits) {
+#ifdef __CUDACC__  // a GPU has an instruction for it; its result is exact, too
+    float value = 0.0f;
+    asm("cvt.f32.f16 %0, %1;" : "=f"(value) : "h"(static_cast<unsigned short>(bits)));
+    return value;
+#else
     const unsigned sign = (bits & 0x8000u) << 16, rest = (bits & 0x7fffu) << 13;
     if (rest >= 0x0f800000u)  // infinity or NaN
         return __int_as_float(static_cast<int>(sign | rest | 0x7f800000u));
     const float magnitude = __int_as_float(static_cast<int>(rest)) * 0x1p112f;
     return __int_as_float(static_cast<int>(sign) | __float_as_int(magnitude));
+#endif
 }
 
 // Total of the blocks of a sum so far and the next one: the first block IS the total (rule 2).
 __device__ __forceinline__ float add_block(bool first, float total, float block) {
     return first ? block : total + block;
+}
+
+// The largest value of `lanes` neighbours in a warp, 32 or a smaller power of two, for each of
+// them. A maximum has no order: they may meet as they like. All 32 lanes call it.
+__device__ __forceinline__ float largest_of(float value, int lanes) {
+    for (int step = lanes / 2; step > 0; step /= 2) {
+        const float other = __shfl_xor_sync(0xffffffffu, value, step);
+        value = other > value ? other : value;
+    }
+    return value;
 }
 
 }  // namespace kvlab::KVLAB_KERNELS

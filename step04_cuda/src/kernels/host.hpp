@@ -23,5 +23,17 @@ inline unsigned component_threads(const AttentionArgs& args) {
     return std::min(static_cast<unsigned>(args.head_dim), kThreads);
 }
 
+// Room for what all tiles leave of all rows.
+inline TileParts tile_parts(const AttentionArgs& args, Scratch& scratch) {
+    const long long rows = Index{args.kv_heads} * args.tokens * args.group;
+    return tile_parts(scratch.floats(parts_floats(rows, args.tiles, args.head_dim)), rows,
+                      args.tiles);
+}
+
+// The rungs to which later ones leave what they do not take themselves.
+void launch_rms_norm_block(const NormArgs& args, unsigned threads);
+void launch_attention_fused(const AttentionArgs& args, unsigned threads, Scratch& scratch);
+void launch_attention_split(const AttentionArgs& args, unsigned threads, Scratch& scratch);
+
 }  // namespace kvlab::kernels
 #endif

@@ -37,7 +37,7 @@ KVLAB_LAUNCHABLE(linear_naive)
 
 namespace kvlab::kernels {
 
-void launch_linear_naive(const LinearArgs& args, unsigned threads) {
+void launch_linear_naive(const LinearArgs& args, unsigned threads, Scratch&) {
     launch(linear_naive, {groups(args.w.outputs, threads), groups(args.rows, 1)}, threads, 0,
            args);
 }

@@ -39,7 +39,7 @@ KVLAB_LAUNCHABLE(linear_coalesced)
 
 namespace kvlab::kernels {
 
-void launch_linear_coalesced(const LinearArgs& args, unsigned threads) {
+void launch_linear_coalesced(const LinearArgs& args, unsigned threads, Scratch&) {
     launch(linear_coalesced, {groups(args.w.outputs, threads), groups(args.rows, 1)}, threads,
            0, args);
 }

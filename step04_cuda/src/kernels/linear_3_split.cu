@@ -52,7 +52,7 @@ KVLAB_LAUNCHABLE(linear_split)
 
 namespace kvlab::kernels {
 
-void launch_linear_split(const LinearArgs& args, unsigned threads) {
+void launch_linear_split(const LinearArgs& args, unsigned threads, Scratch&) {
     launch(linear_split, {groups(args.w.outputs, kPanel), groups(args.rows, 1)},
            {kPanel, threads / kPanel}, 0, args);
 }

@@ -48,7 +48,7 @@ KVLAB_LAUNCHABLE(linear_shared)
 
 namespace kvlab::kernels {
 
-void launch_linear_shared(const LinearArgs& args, unsigned threads) {
+void launch_linear_shared(const LinearArgs& args, unsigned threads, Scratch&) {
     launch(linear_shared, {groups(args.w.outputs, kPanel), groups(args.rows, raw::kSharedRows)},
            {kPanel, threads / kPanel}, 0, args);
 }

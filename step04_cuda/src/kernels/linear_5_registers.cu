@@ -75,7 +75,7 @@ KVLAB_LAUNCHABLE(linear_registers)
 
 namespace kvlab::kernels {
 
-void launch_linear_registers(const LinearArgs& args, unsigned) {
+void launch_linear_registers(const LinearArgs& args, unsigned, Scratch&) {
     launch(linear_registers,
            {groups(args.w.outputs, kPanel), groups(args.rows, raw::kWideRows)},
            {raw::kSide, raw::kSide}, 0, args);

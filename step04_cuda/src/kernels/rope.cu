@@ -1,5 +1,5 @@
 // rope.cu - chapter 4: rotary position embedding, in place; and queries scaled for base 2.
-#include "contract.cuh"
+#include "rope.cuh"
 
 namespace kvlab::KVLAB_KERNELS {
 
@@ -13,21 +13,13 @@ __global__ void rotate_heads(RotateArgs args) {
     if (pair >= args.n_heads * pairs) return;
     const int i = pair % pairs;
     float* head = row(args.heads, blockIdx.y) + pair / pairs * args.head_dim;
-    const float x0 = head[2 * i], factor = args.factor;
-    if (2 * i + 1 == args.head_dim) {  // an odd head's last number has no partner
-        head[2 * i] = x0 * factor;
-        return;
-    }
-    const float x1 = head[2 * i + 1];
-    if (2 * i >= args.rope_dim) {
-        head[2 * i] = x0 * factor;
-        head[2 * i + 1] = x1 * factor;
-        return;
-    }
-    const long long at = static_cast<long long>(blockIdx.y) * (args.rope_dim / 2) + i;
-    const float c = args.cosines[at], s = args.sines[at];
-    head[2 * i] = fmaf(x0, c, -(x1 * s)) * factor;
-    head[2 * i + 1] = fmaf(x1, c, x0 * s) * factor;
+    const bool alone = 2 * i + 1 == args.head_dim;
+    const long long at = static_cast<long long>(blockIdx.y) * (args.rope_dim / 2);
+    const float2 y =
+        rotated_pair(make_float2(head[2 * i], alone ? 0.0f : head[2 * i + 1]), i, args.head_dim,
+                     args.rope_dim, args.cosines + at, args.sines + at, args.factor);
+    head[2 * i] = y.x;
+    if (!alone) head[2 * i + 1] = y.y;
 }
 
 // ANCHOR_END: rope

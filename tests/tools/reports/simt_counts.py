@@ -69,6 +69,11 @@ class Launch:
                 "counted": {name: count for name, count in self.counted.items() if count}}
 
 
+def launches(found):
+    """Of a rung that is one launch, or a list of them."""
+    return found if isinstance(found, list) else [found]
+
+
 LANES = range(32)
 
 
@@ -167,6 +172,101 @@ def linear_registers(R, q4_1):
     return launch
 
 
+def panel_bytes(q4_1, inputs):
+    return inputs // 32 * 1280 if q4_1 else inputs * 256
+
+
+def linear_vector(R, q4_1):
+    """Sixteen threads have the columns, by fours, of a chain of 64 inputs; so a warp has two chains, and the last one."""
+    launch = Launch("linear_vector", R, 256, 16 * 256)
+
+    def load(chains, at, size, times=1):
+        launch.load([panel_bytes(q4_1, 64 * chain) + at + size * four for chain in chains for four in range(16)], size, times * R)
+    for first in range(0, K // 64, 2):
+        chains = range(first, min(first + 2, K // 64))
+        for k in range(64):
+            launch.load([4 * (64 * chain + k) for chain in chains], times=R)
+            if not q4_1:
+                load(chains, 256 * k, 16)
+        for group in (0, 1280) if q4_1 else ():
+            load(chains, group, 8)  # four d
+            load(chains, group + 128, 8)  # four m
+            for eight in range(4):
+                load(chains, group + 256 + 256 * eight, 16)
+    launch.write([4 * lane for lane in LANES], 16, R * 8)
+    launch.read([4 * four for four in range(16)], 16, R * (K // 64))  # by half of a warp, which adds
+    for j in range(4):
+        launch.store(floats(j, 16, 4), times=R)
+    launch.add("fma", R * 64 * K + q4_1 * R * 64 * K)
+    launch.add("barriers", R * 2)
+    return launch
+
+
+def linear_chains(R, q4_1):
+    """One row, four or eight are computed; what is no row of x is zeros."""
+    chains, rows = K // 64, 1 if R == 1 else 4 if R <= 4 else 8
+    launch = Launch("linear_chains", chains, 64, panel_bytes(q4_1, 64))
+    launch.load(floats(0), times=chains * R * 2)
+    for begin in range(0, panel_bytes(q4_1, 64), 32 * 16):
+        pieces = range(begin, min(begin + 32 * 16, panel_bytes(q4_1, 64)), 16)
+        launch.load(pieces, 16, chains)
+        launch.write([piece // 4 for piece in pieces], 16, chains)
+    launch.write(LANES, times=chains * 8 * 2)  # x
+    launch.read([0], times=chains * 2 * 64 * rows)
+    if q4_1:
+        launch.read([lane // 2 for lane in LANES], times=chains * 2 * 2 * 2)  # d and m of two groups
+    launch.read(LANES, times=chains * 2 * (8 if q4_1 else 64))
+    launch.store(floats(0), times=chains * R * 2)
+    launch.add("fma", 64 * K * (rows + q4_1))
+    launch.add("barriers", chains)
+    return launch
+
+
+def combine_chains(R):
+    launch = Launch("combine_chains", R, 128)
+    launch.load(floats(0), times=R * 2 * (K // 64))
+    launch.store(floats(0), times=R * 2)
+    return launch
+
+
+def linear_wide(R, q4_1):
+    """Two launches for each eight rows."""
+    return [launch for first in range(0, R, 8) for few in [min(8, R - first)]
+            for launch in (linear_chains(few, q4_1), combine_chains(few))]
+
+
+def linear_pipelined(R, q4_1):
+    """32 inputs at a time: four warps copy 8 inputs of 4 rows, and the weights in pieces of 16 bytes."""
+    steps, tile = K // 32, panel_bytes(q4_1, 32)
+    launch = Launch("linear_pipelined", 1, 128, 4 * 2 * 32 * (132 + 64))
+    halves = 1 if R <= 64 else 2  # of a tile of 128 rows
+    for first in range(0, halves * 64, 4):
+        lanes = [(k, r) for r in range(4) for k in range(8)]
+        there = [(k, r) for k, r in lanes if first + r < R]
+        launch.load([4 * ((first + r) * K + k) for k, r in there], times=4 * steps)
+        for part in (there, [lane for lane in lanes if lane not in there]):  # copied, and zeros
+            launch.write([132 * k + first + r for k, r in part], times=4 * steps)
+    for begin in range(0, tile, 32 * 16):
+        pieces = range(begin, min(begin + 32 * 16, tile), 16)
+        launch.load(pieces, 16, steps)
+        launch.write([piece // 4 for piece in pieces], 16, steps)
+    launch.add("asynchronous copies", steps * (32 * R + tile // 16))
+    if q4_1:  # two eights for each thread
+        launch.read([lane // 2 for lane in LANES], times=steps * 4 * 2)
+        launch.read(LANES, times=steps * 4 * 2)
+        launch.write(LANES, times=steps * 4 * 2 * 8)
+    launch.read([4 * (lane // 8) for lane in LANES], 16, K * 4 * halves)
+    launch.read([4 * (lane % 8) for lane in LANES], 16, K * 4 * 2)
+    for warp in range(4):
+        for i in range(8):
+            rows = [i // 4 * 64 + (4 * warp + lane // 8) * 4 + i % 4 for lane in LANES]
+            for j in range(8):
+                launch.store([4 * (row * 64 + j // 4 * 32 + lane % 8 * 4 + j % 4) for row, lane in zip(rows, LANES) if row < R])
+    launch.add("fma", halves * 64 * 64 * K + q4_1 * 64 * K)
+    launch.add("barriers", steps * (2 + q4_1))
+    return launch
+
+
 # --- norms of 4 rows, argmax of 4096 -----------------------------------------------------------------------------
 
 def rms_norm_naive(R):
@@ -191,6 +291,24 @@ def rms_norm_block(R):
     launch.read([0], times=R * 4 * (K // 64))  # all four warps add the sums
     launch.add("fma", R * K)
     launch.add("barriers", 3 * R)
+    return launch
+
+
+def rms_norm_vector(R):
+    """x and the weights, four numbers a thread."""
+    fours, each = K // 4, 8
+    launch = Launch("rms_norm_vector", R, 256, 4 * (K // 64) * (68 + 1))
+    for warp in range(each):
+        mine = [32 * warp + lane for lane in LANES]
+        there = [at for at in mine if at < fours]
+        launch.load([16 * at for at in there], 16, 2 * R)
+        launch.write([4 * at + at // 16 * 4 for at in there], 16, R)
+        launch.store([16 * at for at in there], 16, R)
+    launch.read([68 * b for b in range(K // 64)], 16, R * 16)
+    launch.write(range(K // 64), times=R)
+    launch.read([0], times=R * each * (K // 64))  # all eight warps add the sums
+    launch.add("fma", R * K)
+    launch.add("barriers", 2 * R)
     return launch
 
 
@@ -222,6 +340,30 @@ def argmax_tree(values):
         launch.add("barriers", 1)
         half //= 2
     launch.read([0])
+    return launch
+
+
+def argmax_parts(values):
+    """A thread has four values."""
+    blocks, warp_count = -(-len(values) // 1024), 8
+    launch = Launch("argmax_parts", blocks, 256)
+    launch.load(floats(0), times=4 * blocks * warp_count)
+    launch.write([0], times=2 * blocks * warp_count)
+    launch.read(range(warp_count), times=2 * blocks)
+    launch.store([0], times=2 * blocks)
+    launch.add("shuffles", 10 * blocks * (warp_count + 1))
+    launch.add("barriers", blocks)
+    return launch
+
+
+def argmax_of_parts(values):
+    """Pairs of index and value, behind the one number that is the answer."""
+    launch = Launch("argmax_of_parts", 1, 32)
+    blocks = -(-len(values) // 1024)
+    for what in (0, 1):
+        launch.load([4 * (1 + 2 * b + what) for b in range(blocks)])
+    launch.store([0])
+    launch.add("shuffles", 10)
     return launch
 
 
@@ -455,9 +597,9 @@ def combine_parts(p):
 
 RUNGS = {
     "linear": {"naive": linear_naive, "coalesced": linear_coalesced, "split": linear_split, "shared": linear_shared,
-               "registers": linear_registers},
-    "rms_norm": {"naive": rms_norm_naive, "block": rms_norm_block},
-    "argmax": {"naive": argmax_naive, "tree": argmax_tree},
+               "registers": linear_registers, "vector": linear_vector, "wide": linear_wide, "pipelined": linear_pipelined},
+    "rms_norm": {"naive": rms_norm_naive, "block": rms_norm_block, "vector": rms_norm_vector},
+    "argmax": {"naive": (argmax_naive,), "tree": (argmax_tree,), "blocks": (argmax_parts, argmax_of_parts)},
     "attention": {"naive": (scores_naive, softmax_naive, values_naive), "staged": (scores_staged, softmax_warp, values_naive),
                   "fused": (attention_fused,), "split": (attention_parts, combine_parts)},
 }

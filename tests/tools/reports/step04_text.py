@@ -31,6 +31,7 @@ def check_generate(run, text, steps, *, seed=42, batch=1, end=(), context=512, i
     seconds = clock.interval()
     run.second_route("tokens", side.said[0])
     run.second_route("checksum", side.checksum)
+    run.given("warm_up_seconds", None)  # the executor compiles nothing
     run.counted_clock("seconds", seconds)
     run.closed_form("cache_bytes_held", held)
     run.closed_form("cache_bytes_allocated", allocated)
@@ -103,6 +104,7 @@ def check_other_model(run, model, prompt, steps, more):
     run.second_route("tokens", cached["tokens"][0])
     run.second_route("checksum", cached["checksum"])
     seconds = Counting().interval()
+    run.given("warm_up_seconds", None)  # the executor compiles nothing
     run.counted_clock("seconds", seconds)
     run.second_route("cache_bytes_held", cached["cache_bytes_held"])
     # More than is held: the last token's row.

@@ -1,6 +1,7 @@
 // thread_pool.hpp - chapter 1: a few threads that wait for small work.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <exception>
@@ -13,6 +14,11 @@
 #include <kvlab/tensor/tensor.hpp>
 
 namespace kvlab {
+
+// As many as this machine runs at once, and at most 64: more only wait for memory.
+inline Index machine_threads() {
+    return std::clamp<Index>(std::thread::hardware_concurrency(), 1, 64);
+}
 
 // Runs the tasks 0..n-1 of one job on `threads` threads, the caller's included. Which thread
 // runs which task is left open: a task writes only its own outputs, so the bits do not depend

@@ -23,6 +23,9 @@
 
 namespace kvlab {
 
+struct Model;
+class KvStore;
+
 // Floats in an engine's memory.
 class Buffer {
 public:
@@ -103,6 +106,18 @@ public:
     virtual void swiglu(const View<const float>& gate_up, const View<float>& hidden) = 0;
     // y[R, F] = gelu(x)
     virtual void gelu(const View<const float>& x, const View<float>& y) = 0;
+
+    // One token through the whole model at once, for an engine that can do several operators
+    // together. The store's step of one token is open, and has the token's rows when this
+    // returns. The logits [V] in this engine's memory, valid until the next call; null, and
+    // nothing has happened, if the decoder is to go on operator by operator. Only asked while
+    // nobody observes the operators.
+    virtual const float* forward_token(const Model& model, KvStore& store, Token token) {
+        static_cast<void>(model);
+        static_cast<void>(store);
+        static_cast<void>(token);
+        return nullptr;
+    }
 };
 
 }  // namespace kvlab

@@ -51,6 +51,10 @@ protected:
 
     Index appended() const { return appended_; }
 
+    // For a store whose rows come another way than append(): the open step now has those of all
+    // layers. Throws Error without a step, or if it has some already.
+    void take_all_rows();
+
     // Makes room for a step of T tokens, or throws Error and nothing has happened.
     virtual void opened(Index /*T*/) {}
 

@@ -1,5 +1,6 @@
-// wrapped_engine.hpp - chapter 2: an engine that hands everything on to another one. Who wants
-// to watch or to change one kind of operation derives from it and writes that one alone.
+// wrapped_engine.hpp - chapter 2: an engine that hands every operator on to another one. Who
+// wants to watch or to change one kind of operator derives from it and writes that one alone.
+// (A whole token at once is not handed on: its operators would pass by unseen.)
 #pragma once
 
 #include <memory>

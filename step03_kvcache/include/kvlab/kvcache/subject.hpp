@@ -74,6 +74,16 @@ inline std::optional<Config> find_shape(const OpenOptions& options) {
     return shape;
 }
 
+// Of the matrices that a step reads, as the engine holds them: what CostModel says of float
+// weights, for weights of any type.
+inline Index step_weight_bytes(const Model& model) {
+    Index bytes = model.output_matrix().bytes();
+    for (const LayerWeights& w : model.layers)
+        bytes += w.qkv.weight->bytes() + w.out.weight->bytes() + w.gate_up.weight->bytes() +
+                 w.down.weight->bytes();
+    return bytes;
+}
+
 class Subject {
 public:
     // options.model is a name of find_shape() or a file, as in OpenedModel. Throws Error
@@ -106,15 +116,7 @@ public:
 
     std::string engine_name() const { return engine_->name(); }
 
-    // Of the matrices that a step reads, as the engine holds them: what CostModel says of float
-    // weights, for weights of any type.
-    Index step_weight_bytes() const {
-        Index bytes = model_->output_matrix().bytes();
-        for (const LayerWeights& w : model_->layers)
-            bytes += w.qkv.weight->bytes() + w.out.weight->bytes() + w.gate_up.weight->bytes() +
-                     w.down.weight->bytes();
-        return bytes;
-    }
+    Index step_weight_bytes() const { return kvlab::step_weight_bytes(*model_); }
 
     std::vector<Token> random_text(Index length) const {
         return kvlab::random_text(config().vocab, length);

@@ -18,15 +18,40 @@
 
 namespace kvlab {
 
+class TokenPass;
+struct TokenRung;
+
+// The rung of attention for `rows` (tokens times query heads of a KV head) that look at `tiles`
+// tiles of 64 slots.
+const AttentionRung& suited_attention(Index rows, Index tiles);
+
 class CudaCache final : public SteppedStore {
 public:
     // Room for `capacity` tokens. `attention` null: what suits each step. Throws Error unless
     // capacity is positive.
     CudaCache(const KvShape& shape, Index capacity, const AttentionRung* attention = nullptr);
+    ~CudaCache() override;
 
     bool host_memory() const override { return false; }
 
     KvBytes bytes() const override;
+
+    // Where a layer's keys and values are, [Hkv, capacity, D], for a kernel that writes a whole
+    // step itself (token_pass.hpp). Throws Error unless the layer is there.
+    struct Memory {
+        float* keys;
+        float* values;
+    };
+
+    Memory memory(Index layer);
+
+    // Such a kernel has been launched: the open step has its rows in all layers. Throws Error
+    // without a step, or if it has rows already.
+    void wrote_step() { take_all_rows(); }
+
+    // How single tokens of this sequence go through the model; made when it is first asked for,
+    // and again for another model or rung. Throws Error as TokenPass does.
+    TokenPass& token_pass(const Model& model, const TokenRung& rung);
 
     // Copies of what is held, [Hkv, length, D], to look at and to compare. Throws Error unless
     // the layer is there.
@@ -51,10 +76,10 @@ private:
     const AttentionRung& rung_for(Index tokens) const;
 
     // Fixed at construction.
-    const AttentionRung* attention_;  // null: one of these two
-    const AttentionRung &fused_, &split_;
+    const AttentionRung* attention_;              // null: what suits
     std::vector<std::unique_ptr<Layer>> layers_;  // [L]
     Scratch scratch_;
+    std::unique_ptr<TokenPass> token_pass_;
 };
 
 }  // namespace kvlab

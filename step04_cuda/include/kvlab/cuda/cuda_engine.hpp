@@ -7,11 +7,16 @@
 
 namespace kvlab {
 
+struct TokenRung;
+
 // Which rung each operation takes; null: what suits the call's size.
 struct KernelChoice {
     const LinearRung* linear = nullptr;
     const NormRung* norm = nullptr;
     const AttentionRung* attention = nullptr;  // used by CudaCache
+    // How single tokens go through the model (token_pass.hpp). Null: as one pass where there
+    // can be one, unless a kernel for one of the above is asked for.
+    const TokenRung* token = nullptr;
 };
 
 std::unique_ptr<Engine> make_cuda_engine(const KernelChoice& choice = {});

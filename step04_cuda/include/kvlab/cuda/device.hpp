@@ -10,7 +10,9 @@
 #include <cstdint>
 #include <string>
 
+#include <kvlab/cuda/device_facts.hpp>
 #include <kvlab/tensor/measure.hpp>
+#include <kvlab/tensor/tensor.hpp>
 
 namespace kvlab {
 
@@ -30,6 +32,16 @@ Device selected_device();
 
 // "NVIDIA ...", or "SIMT executor".
 std::string device_name();
+
+// Multiprocessors: blocks that run at a time, at one each. The executor says 4.
+Index device_multiprocessors();
+
+// Of the device that is selected.
+DeviceFacts device_facts();
+
+// Kernels that this program has launched so far, on either device: the difference of two counts
+// says how many a piece of work needs. A launch that is refused is none.
+Index launch_count();
 
 // Waits for all launches. Throws Error if one of them failed.
 void device_synchronize();

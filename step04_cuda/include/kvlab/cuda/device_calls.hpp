@@ -2,6 +2,7 @@
 // words (kernel.hpp), never these.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 #include <kvlab/cuda/vector_types.hpp>
@@ -15,7 +16,13 @@ dim3 block_size() __attribute__((const));
 dim3 grid_size() __attribute__((const));
 void* dynamic_shared() __attribute__((const));
 
-void barrier();
+// How many threads of the block said yes.
+unsigned barrier(bool yes);
+void grid_barrier();
+
+void async_copy(void* to, const void* from, std::size_t bytes, std::size_t zeros);
+void async_commit();
+void async_wait(std::size_t groups);  // until no more than so many groups are in flight
 
 enum class WarpCall : std::uint8_t {
     sync,
@@ -44,10 +51,24 @@ KVLAB_INLINE T shuffle(WarpCall call, unsigned mask, T value, int operand, int w
     }
 }
 
+enum class AtomicCall : std::uint8_t {
+    add,
+    subtract,
+    exchange,
+    min,
+    max,
+    bit_and,
+    bit_or,
+    bit_xor,
+    increment,
+    decrement,
+    compare_and_swap
+};
+
+// Returns what stood there. For int, unsigned, unsigned long long and float; compare_and_swap
+// alone looks at `expected`.
 template <class T>
-T atomic_add(T* address, T value);
-template <class T>
-T atomic_max(T* address, T value);
+T atomic_update(AtomicCall call, T* address, T value, T expected);
 
 void count_fma();
 void count_add();

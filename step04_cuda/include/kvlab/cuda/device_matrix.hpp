@@ -39,4 +39,7 @@ private:
     DeviceArray<unsigned> words_;  // every layout is a whole number of these
 };
 
+// A matrix that an engine has loaded, as what it is. Throws Error if it is another engine's.
+const DeviceMatrix& device_matrix(const Matrix& matrix);
+
 }  // namespace kvlab

@@ -22,6 +22,8 @@
 #include <kvlab/cuda/vector_types.hpp>
 
 #ifdef __CUDACC__
+#include <cooperative_groups.h>
+#include <cuda_pipeline_primitives.h>
 #define KVLAB_KERNELS gpu
 #define KVLAB_HOST_CODE 0
 // Dynamic shared memory, the third figure of a launch, as a pointer `name` to Type.
@@ -30,17 +32,12 @@
     Type* const name = reinterpret_cast<Type*>(kvlab_dynamic_shared)
 #else
 
-#include <cmath>
-
+#include <kvlab/cuda/atomic_words.hpp>
 #include <kvlab/cuda/device_calls.hpp>
+#include <kvlab/cuda/device_words.hpp>
+#include <kvlab/cuda/forbidden_words.hpp>
+#include <kvlab/cuda/kernel_variant.hpp>
 
-#ifndef KVLAB_KERNELS  // set by kvlab_kernels() in cmake/KvlabKernels.cmake
-#define KVLAB_KERNELS raw
-#define KVLAB_IS_CHECKED 0
-#define KVLAB_HOST_CODE 1
-#else
-#define KVLAB_HOST_CODE 0
-#endif
 #define KVLAB_STRING_(text) #text
 #define KVLAB_STRING(text) KVLAB_STRING_(text)
 
@@ -50,12 +47,12 @@
 #define __forceinline__ KVLAB_INLINE
 #define __launch_bounds__(...)
 #define __align__(bytes) __attribute__((aligned(bytes)))
-// Blocks run one after another, so a static variable is a block's memory. Its section tells the
-// executor where shared memory is; each declaration has one of its own, since GCC 14 lets no
-// variable of a template into the section of an ordinary one. An array has at most 48 KiB:
-// aligned to 64 KiB, each is followed by a gap, and an index that is too large never falls into
-// the next array. "used": an optimiser would shorten an array of which it sees a part
-// alone in use.
+// Blocks run one after another, so a static variable is a block's memory; that of blocks that
+// wait at a grid barrier is put aside. Its section tells the executor where shared memory is;
+// each declaration has one of its own, since GCC 14 lets no variable of a template into the
+// section of an ordinary one. An array has at most 48 KiB: aligned to 64 KiB, each is followed
+// by a gap, and an index that is too large never falls into the next array. "used": an
+// optimiser would shorten an array of which it sees a part alone in use.
 #if KVLAB_IS_CHECKED
 #define KVLAB_SHARED_ALIGNMENT 65536
 #else
@@ -75,7 +72,55 @@
 inline constexpr int warpSize = 32;
 
 KVLAB_INLINE void __syncthreads() {
-    ::kvlab::simt::barrier();
+    ::kvlab::simt::barrier(false);
+}
+
+// A barrier that also counts the threads of the block for which `predicate` is not 0.
+KVLAB_INLINE int __syncthreads_count(int predicate) {
+    return static_cast<int>(::kvlab::simt::barrier(predicate != 0));
+}
+
+KVLAB_INLINE int __syncthreads_or(int predicate) {
+    return __syncthreads_count(predicate) != 0 ? 1 : 0;
+}
+
+KVLAB_INLINE int __syncthreads_and(int predicate) {
+    return __syncthreads_count(predicate == 0 ? 1 : 0) == 0 ? 1 : 0;
+}
+
+// All blocks of the launch, which has to be a cooperative one (launch.hpp).
+namespace cooperative_groups {
+
+struct grid_group {  // NOLINT(readability-identifier-naming): CUDA's name
+
+    // Waits for all threads of the grid; what they did before is seen by all.
+    KVLAB_INLINE void sync() const { ::kvlab::simt::grid_barrier(); }
+};
+
+KVLAB_INLINE grid_group this_grid() {
+    return {};
+}
+
+}  // namespace cooperative_groups
+
+// Copies 4, 8 or 16 bytes from global to shared memory, both at a multiple of the size, while
+// the thread goes on; the last `zeros` bytes are not read, but 0. Each thread waits for its
+// own copies; others see them behind a barrier after that wait.
+KVLAB_INLINE void __pipeline_memcpy_async(void* to_shared,
+                                          const void* from_global,
+                                          std::size_t bytes,
+                                          std::size_t zeros = 0) {
+    ::kvlab::simt::async_copy(to_shared, from_global, bytes, zeros);
+}
+
+// The thread's copies since the last call are a group; it may be empty.
+KVLAB_INLINE void __pipeline_commit() {
+    ::kvlab::simt::async_commit();
+}
+
+// Until all groups but the last `groups` have arrived.
+KVLAB_INLINE void __pipeline_wait_prior(std::size_t groups) {
+    ::kvlab::simt::async_wait(groups);
 }
 
 // Orders memory between blocks on a GPU. Here blocks run one after another; no race that it
@@ -110,6 +155,8 @@ KVLAB_INLINE T __shfl_xor_sync(unsigned mask, T value, int lanes, int width = 32
                                   width);
 }
 
+// A lane that is not in the mask may be the source of `down` and `up`, since that happens at
+// the end of every partial warp. As on a GPU, what then comes has no meaning: here it is a NaN.
 template <class T>
 KVLAB_INLINE T __shfl_down_sync(unsigned mask, T value, unsigned by, int width = 32) {
     return ::kvlab::simt::shuffle(::kvlab::simt::WarpCall::shuffle_down, mask, value,
@@ -120,52 +167,6 @@ template <class T>
 KVLAB_INLINE T __shfl_up_sync(unsigned mask, T value, unsigned by, int width = 32) {
     return ::kvlab::simt::shuffle(::kvlab::simt::WarpCall::shuffle_up, mask, value,
                                   static_cast<int>(by), width);
-}
-
-// For int, unsigned, unsigned long long and, in demonstrations and mutants alone, float: the
-// order of a float sum is part of its value. All return what was there before.
-template <class T>
-KVLAB_INLINE T atomicAdd(T* address, T value) {
-    return ::kvlab::simt::atomic_add(address, value);
-}
-
-// For int and unsigned.
-template <class T>
-KVLAB_INLINE T atomicMax(T* address, T value) {
-    return ::kvlab::simt::atomic_max(address, value);
-}
-
-KVLAB_INLINE float __int_as_float(int bits) {
-    return __builtin_bit_cast(float, bits);
-}
-
-KVLAB_INLINE int __float_as_int(float value) {
-    return __builtin_bit_cast(int, value);
-}
-
-KVLAB_INLINE int min(int a, int b) {
-    return a < b ? a : b;
-}
-
-KVLAB_INLINE int max(int a, int b) {
-    return a > b ? a : b;
-}
-
-// Spelled out operations: never contracted by nvcc, and counted here in checked mode. Those of
-// a plain a * b + c are not: nothing tells the executor about them.
-KVLAB_INLINE float __fadd_rn(float a, float b) {
-    if (KVLAB_IS_CHECKED) ::kvlab::simt::count_add();
-    return a + b;
-}
-
-KVLAB_INLINE float __fmul_rn(float a, float b) {
-    if (KVLAB_IS_CHECKED) ::kvlab::simt::count_mul();
-    return a * b;
-}
-
-KVLAB_INLINE float __fmaf_rn(float a, float b, float c) {
-    if (KVLAB_IS_CHECKED) ::kvlab::simt::count_fma();
-    return __builtin_fmaf(a, b, c);
 }
 
 #if KVLAB_IS_CHECKED

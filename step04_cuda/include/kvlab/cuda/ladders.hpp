@@ -8,7 +8,7 @@
 //
 // How to add a rung, in two files:
 //
-//   src/kernels/linear_6_mine.cu   the kernel, which takes LinearArgs (arguments.hpp), and
+//   src/kernels/linear_9_mine.cu   the kernel, which takes LinearArgs (arguments.hpp), and
 //                                  behind it launch_linear_mine(), as in its neighbours
 //   src/ladders.cpp                that function's name, and a row of the table
 //
@@ -52,17 +52,22 @@ struct LinearCall {
     const float* bias;
     const View<const float>& x;
     const View<float>& y;
+    Scratch& scratch;
     int block = 0;  // threads; 0: the rung's first
 };
 
 struct LinearRung : Rung {
     MatrixLayout layout;  // of w
-    void (*launch)(const kernels::LinearArgs& args, unsigned threads);
+    void (*launch)(const kernels::LinearArgs& args, unsigned threads, Scratch& scratch);
 
     void run(const LinearCall& call) const;
 };
 
 std::span<const LinearRung> linear_rungs();
+
+// What suits a product of so many rows and outputs: the engine's choice. Its weights are
+// always in panels.
+const LinearRung& linear_rung_for(Index rows, Index outputs);
 
 // y[r] = rms_norm(x[r]), both [R, C].
 struct NormCall {
@@ -111,6 +116,7 @@ struct ArgmaxCall {
     const float* values;
     Index count;
     int block = 0;
+    Scratch* scratch = nullptr;  // kept for the next call; null: allocated for this one
 };
 
 struct ArgmaxRung : Rung {
@@ -120,6 +126,9 @@ struct ArgmaxRung : Rung {
 };
 
 std::span<const ArgmaxRung> argmax_rungs();
+
+// Numbers that `best` of ArgmaxRung::launch has room for: the answer, then what blocks leave.
+Index argmax_ints();
 
 // The rung of that name. Throws Error, with the names there are, if there is none.
 template <class AnyRung>

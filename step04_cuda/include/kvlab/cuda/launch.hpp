@@ -11,7 +11,7 @@
 //
 // To nvcc a kernel is a function of the host as well (a stub), by whose address CUDA finds it.
 // We declare that function with our own headers. So that both sides give it one name for the
-// linker, a kernel takes numbers, pointers to numbers, and plain structures of our own, and
+// linker, a kernel takes numbers, plain structures of our own, and pointers to them, and
 // nothing else: CUDA's float4 is not our float4. Inside of the kernel a pointer may be
 // cast to one.
 #pragma once
@@ -27,6 +27,7 @@
 #else
 
 #include <cstddef>
+#include <functional>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -36,19 +37,16 @@
 
 namespace kvlab {
 
-// A number, or a pointer (to a pointer ...) to numbers.
-template <class T>
-struct IsNumber : std::is_arithmetic<T> {};
-
-template <class T>
-struct IsNumber<T*> : IsNumber<std::remove_cv_t<T> > {};
-
-// Or a structure that is copied byte by byte, and that all compilers lay out alike.
+// A number, or a structure that is copied byte by byte, and that all compilers lay out alike.
 template <class T>
 struct IsKernelParameter
-    : std::bool_constant<IsNumber<T>::value ||
+    : std::bool_constant<std::is_arithmetic_v<T> ||
                          (std::is_class_v<T> && std::is_trivially_copyable_v<T> &&
                           std::is_standard_layout_v<T>)> {};
+
+// Or a pointer (to a pointer ...) to one.
+template <class T>
+struct IsKernelParameter<T*> : IsKernelParameter<std::remove_cv_t<T> > {};
 
 // CUDA has its own.
 template <>
@@ -57,12 +55,18 @@ struct IsKernelParameter<dim3> : std::false_type {};
 template <>
 struct IsKernelParameter<uint3> : std::false_type {};
 
+template <>
+struct IsKernelParameter<float3> : std::false_type {};
+
+template <>
+struct IsKernelParameter<int3> : std::false_type {};
+
 // The same kernel up to three times. `checked` is null in a build under the thread sanitizer,
 // whose hooks are then its own; `gpu` is null unless nvcc compiled it.
 template <class... Parameters>
 struct Kernel {
     static_assert((IsKernelParameter<Parameters>::value && ...),
-                  "a kernel takes numbers, pointers to numbers and plain structures "
+                  "a kernel takes numbers, plain structures and pointers to them "
                   "(see the top of launch.hpp)");
 
     const char* name;
@@ -76,6 +80,11 @@ Kernel(const char*, void (*)(P...), Checked, Gpu) -> Kernel<P...>;
 
 // `function` is the kernel's stub, `arguments` holds a pointer to each of its arguments.
 void launch_on_gpu(const LaunchShape& shape, const void* function, void** arguments);
+
+// Runs `run`, or keeps it for a graph that is being recorded (device_graph.hpp).
+void launch_on_executor(const LaunchShape& shape, std::function<void()> run);
+
+unsigned cooperative_blocks_on_gpu(const LaunchShape& shape, const void* function);
 
 #if KVLAB_SIMT_CHECKED
 #define KVLAB_IF_CHECKED(yes, no) yes
@@ -122,18 +131,12 @@ void launch_on_gpu(const LaunchShape& shape, const void* function, void** argume
 
 // NOLINTEND(bugprone-macro-parentheses)
 
-// Runs the kernel where device.hpp says: under the executor, it returns when all threads have,
-// and throws Error if the kernel does something wrong. `shared_bytes` is dynamic shared memory.
-// Throws Error if the shape is refused.
 template <class... Parameters, class... Arguments>
-void launch(const Kernel<Parameters...>& kernel,
-            dim3 grid,
-            dim3 block,
-            std::size_t shared_bytes,
-            Arguments&&... arguments) {
+void launch_shape(const Kernel<Parameters...>& kernel,
+                  const LaunchShape& shape,
+                  Arguments&&... arguments) {
     static_assert(sizeof...(Parameters) == sizeof...(Arguments), "one argument per parameter");
     std::tuple<Parameters...> values(std::forward<Arguments>(arguments)...);
-    const LaunchShape shape{kernel.name, grid, block, 0, shared_bytes};
     if (selected_device() == Device::gpu) {
         std::apply(
             [&](auto&... value) {
@@ -143,9 +146,49 @@ void launch(const Kernel<Parameters...>& kernel,
             values);
         return;
     }
-    const auto function = simt::launches_check() ? kernel.checked : kernel.raw;
-    simt::run(shape, reinterpret_cast<const void*>(function),
-              [&values, function] { std::apply(function, values); });
+    launch_on_executor(shape, [raw = kernel.raw, checked = kernel.checked, shape, values] {
+        const auto function = simt::launches_check() ? checked : raw;
+        simt::run(shape, reinterpret_cast<const void*>(function),
+                  [&values, function] { std::apply(function, values); });
+    });
+}
+
+// Runs the kernel where device.hpp says: under the executor, it returns when all threads have,
+// and throws Error if the kernel does something wrong. `shared_bytes` is dynamic shared memory.
+// Throws Error if the shape is refused.
+template <class... Parameters, class... Arguments>
+void launch(const Kernel<Parameters...>& kernel,
+            dim3 grid,
+            dim3 block,
+            std::size_t shared_bytes,
+            Arguments&&... arguments) {
+    launch_shape(kernel, {kernel.name, grid, block, 0, shared_bytes},
+                 std::forward<Arguments>(arguments)...);
+}
+
+// The same for a kernel whose blocks meet at this_grid().sync(). All must be on the device
+// together: throws Error if there are more than cooperative_blocks().
+template <class... Parameters, class... Arguments>
+void launch_cooperative(const Kernel<Parameters...>& kernel,
+                        dim3 grid,
+                        dim3 block,
+                        std::size_t shared_bytes,
+                        Arguments&&... arguments) {
+    launch_shape(kernel, {kernel.name, grid, block, 0, shared_bytes, true},
+                 std::forward<Arguments>(arguments)...);
+}
+
+// How many blocks of this kernel the device can hold at the same time. Under the executor a
+// small number that simt::Options choose. Throws Error if such a block is refused.
+template <class... Parameters>
+unsigned cooperative_blocks(const Kernel<Parameters...>& kernel,
+                            dim3 block,
+                            std::size_t shared_bytes) {
+    const LaunchShape shape{kernel.name, 1, block, 0, shared_bytes, true};
+    if (selected_device() == Device::gpu)
+        return cooperative_blocks_on_gpu(shape, reinterpret_cast<const void*>(kernel.gpu));
+    check_launch(shape);
+    return simt::resident_blocks();
 }
 
 }  // namespace kvlab

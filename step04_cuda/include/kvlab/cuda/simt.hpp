@@ -41,6 +41,8 @@ struct Counters {
     SharedTraffic shared_loads, shared_stores;
     Index atomics = 0;   // single threads' atomic operations, global and shared
     Index barriers = 0;  // a block's __syncthreads is one
+    Index grid_barriers = 0;
+    Index async_copies = 0;  // single threads'; their traffic is counted as loads and stores
     Index warp_syncs = 0, shuffles = 0, ballots = 0;  // a warp's is one
     Index fma = 0, add = 0,
           mul = 0;  // single threads'; add and mul if written __fadd_rn, __fmul_rn
@@ -75,6 +77,7 @@ struct Options {
     std::uint64_t seed = 1;                        // of Order::shuffled
     Counters* counters = nullptr;                  // what launches count is added to it
     std::vector<LaunchRecord>* records = nullptr;  // each launch is noted there
+    unsigned resident_blocks = 4;                  // of a cooperative launch, at most
 };
 
 // The options of all launches until it goes out of scope; then those from before hold again.
@@ -121,6 +124,9 @@ enum class FaultKind : std::uint8_t {
     missing_lane,       // a lane of the mask never comes
     divergent_warp,     // lanes of one mask wait at different calls
     inactive_source,    // a shuffle reads from a lane outside of its mask
+    not_cooperative,    // a grid barrier in a launch whose blocks need not all be there
+    copy_in_flight,     // memory of an asynchronous copy that nobody has waited for
+    wrong_copy,         // an asynchronous copy of a size or a place that no GPU takes
 };
 
 std::string fault_name(FaultKind kind);

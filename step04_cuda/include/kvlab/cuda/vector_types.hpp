@@ -20,6 +20,14 @@ struct uint3 {  // NOLINT(readability-identifier-naming): CUDA's names
     unsigned x, y, z;
 };
 
+struct float3 {  // NOLINT(readability-identifier-naming)
+    float x, y, z;
+};
+
+struct int3 {  // NOLINT(readability-identifier-naming)
+    int x, y, z;
+};
+
 struct dim3 {  // NOLINT(readability-identifier-naming)
     unsigned x, y, z;
 
@@ -81,6 +89,26 @@ KVLAB_INLINE float2 make_float2(float x, float y) {
 }
 
 KVLAB_INLINE float4 make_float4(float x, float y, float z, float w) {
+    return {x, y, z, w};
+}
+
+KVLAB_INLINE float3 make_float3(float x, float y, float z) {
+    return {x, y, z};
+}
+
+KVLAB_INLINE int3 make_int3(int x, int y, int z) {
+    return {x, y, z};
+}
+
+KVLAB_INLINE uint3 make_uint3(unsigned x, unsigned y, unsigned z) {
+    return {x, y, z};
+}
+
+KVLAB_INLINE uint2 make_uint2(unsigned x, unsigned y) {
+    return {x, y};
+}
+
+KVLAB_INLINE uint4 make_uint4(unsigned x, unsigned y, unsigned z, unsigned w) {
     return {x, y, z, w};
 }
 

@@ -1,0 +1,73 @@
+// A token at a time, by every way to launch one: the bits of the CPU's decoder, whatever the
+// model's shape, the type of its weights and the length of the text.
+#include <doctest/doctest.h>
+
+#include "token_rig.hpp"
+
+using namespace kvlab;
+using namespace kvlab::test;
+
+TEST_SUITE_BEGIN("step04");
+
+TEST_CASE("4.8 token: every way gives the CPU's text and logits for shapes of all kinds") {
+    const Config configs[] = {tiny_config(), small_config(4, 4), small_config(4, 1),
+                              odd_config(),  wide_config(),      many_outputs_config()};
+    for (const Config& config : configs) {
+        CAPTURE(config.head_dim);
+        const auto source = make_synthetic(config, 42);
+        Rig rig(*source);
+        for (const Index past : {1, 63, 64, 130}) {
+            CAPTURE(past);
+            const std::vector<Token> prompt = random_tokens(past, config.vocab, 5);
+            const Text expected = on_cpu(*source, prompt, 4);
+            for (const TokenRung* rung : passes()) {
+                CAPTURE(std::string(rung->name));
+                CHECK(rig.greedy(*rung, prompt, 4) == expected);
+                CHECK(rig.greedy(*rung, prompt, 4, 200) == expected);  // whatever the capacity
+            }
+        }
+    }
+}
+
+TEST_CASE("4.8 token: weights of every type") {
+    const Folder folder;
+    const auto deep = GgufFile::open(weights_file("deep.gguf"));
+    for (const TensorType type : {TensorType::f32, TensorType::f16, TensorType::bf16,
+                                  TensorType::q8_0, TensorType::q4_0, TensorType::q4_1}) {
+        CAPTURE(std::string(type_name(type)));
+        const auto path = folder / "model.gguf";
+        convert(deep, path, type);
+        const auto file = GgufFile::open(path);
+        const std::vector<Token> prompt = random_tokens(70, 256, 8);
+        const Text expected = on_cpu(file, prompt, 3);
+        Rig rig(file);
+        for (const TokenRung* rung : passes()) {
+            CAPTURE(std::string(rung->name));
+            CHECK(rig.greedy(*rung, prompt, 3) == expected);
+        }
+    }
+}
+
+TEST_CASE("4.8 token: checked launches find nothing wrong in any order") {
+    if (!simt::has_checked_kernels()) return;
+    for (const Config& config : {tiny_config(), odd_config(), many_outputs_config()}) {
+        const auto source = make_synthetic(config, 42);
+        const std::vector<Token> prompt = random_tokens(66, config.vocab, 1);
+        const Text expected = on_cpu(*source, prompt, 2);
+        Rig rig(*source);
+        for (const TokenRung* rung : passes()) {
+            CAPTURE(std::string(rung->name));
+            CudaCache cache(rig.decoder.kv_shape(), 70);
+            rig.decoder.forward(cache, std::span(prompt).first(65));
+            for (const simt::Order order :
+                 {simt::Order::forward, simt::Order::reverse, simt::Order::shuffled}) {
+                const simt::Use use({simt::Mode::checked, order, 3, nullptr});
+                TokenPass pass(*rig.model, cache, *rung);
+                CHECK(pass.greedy(prompt.back(), 2) == expected.tokens);
+                cache.truncate(65);
+            }
+        }
+    }
+}
+
+TEST_SUITE_END();
