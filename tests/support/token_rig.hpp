@@ -61,19 +61,24 @@ struct Rig {
           model(load_model(source, *engine)),
           decoder(model, *engine) {}
 
-    Text greedy(const TokenRung& rung,
-                std::span<const Token> prompt,
-                Index count,
-                Index more_room = 0) {
-        CudaCache cache(decoder.kv_shape(), std::ssize(prompt) + count + more_room);
-        if (prompt.size() > 1) decoder.forward(cache, prompt.first(prompt.size() - 1));
+    // A cache that has seen all of the prompt but its last token, with room for that and more.
+    std::unique_ptr<CudaCache> after(std::span<const Token> prompt, Index room) {
+        auto cache = std::make_unique<CudaCache>(decoder.kv_shape(), std::ssize(prompt) + room);
+        if (prompt.size() > 1) decoder.forward(*cache, prompt.first(prompt.size() - 1));
+        return cache;
+    }
+
+    // `count` tokens after `token`. The cache is then what it was before.
+    Text greedy(const TokenRung& rung, CudaCache& cache, Token token, Index count) {
+        const Index past = cache.next_position();
         TokenPass pass(*model, cache, rung);
         Text text;
-        text.tokens = pass.greedy(prompt.back(), count);
-        CHECK(cache.next_position() == std::ssize(prompt) + count - 1);
+        text.tokens = pass.greedy(token, count);
+        CHECK(cache.next_position() == past + count);
         std::vector<float> logits(usize(model->config.vocab));
         engine->download(pass.logits(), logits);
         text.logits = checksum(logits);
+        cache.truncate(past);
         return text;
     }
 
