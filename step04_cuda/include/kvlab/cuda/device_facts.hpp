@@ -1,8 +1,10 @@
 // device_facts.hpp - chapter 4: what the driver says of a GPU: what measured figures are held
-// against. No type of CUDA's is in it, and nothing of the project's: both worlds read it.
+// against. No type of CUDA's is in it: both worlds read it.
 #pragma once
 
 #include <cstddef>
+
+#include <kvlab/tensor/compiler.hpp>
 
 namespace kvlab {
 

@@ -3,6 +3,8 @@
 // cmake/KvlabKernels.cmake) says otherwise for the checked one.
 #pragma once
 
+#include <kvlab/tensor/compiler.hpp>
+
 #ifndef KVLAB_KERNELS
 #define KVLAB_KERNELS raw
 #define KVLAB_IS_CHECKED 0
