@@ -196,8 +196,7 @@ run_programs() {
 # host code, and those that only repeat a case with every access checked (tests/CMakeLists.txt names the same).
 run_tests() {
     local suite=(./step04_tests -ts=step04 '-sfe=*_simt_test*,*_counters_*,*_device_*,*messages*,*misuse*')
-    local aside='*checked launches*,*are counted*,*is counted*,*counts as*,*host code never*,*reported*,*reports*' name
-    aside+=',*before the wait*,*raw kernels*,*room for*,*checks are*,*read once*,*through a pass*,*SmolLM2*'
+    local aside='*checked launches*,*are counted*,*is counted*,*counts as*,*host code never*,*reported*,*reports*,*report blocks*,*before the wait*,*room for*,*checks are*,*read once*,*through a pass*,*no sector twice*,*every sector whole*,*fewer sectors*,*that suits*,*in two launches*,*share a tile*,*SmolLM2*' name
     if [ "$device" = gpu ]; then
         step "tests: step 4 on the device" 90 env "KVLAB_TEST_DEVICE=$device" "${suite[@]}" "-tce=$aside"
         [ "$last_result" = failed ] || return 0
