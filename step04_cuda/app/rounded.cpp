@@ -70,14 +70,15 @@ int run_rounded(const RoundedFlags& flags) {
         const Index differ = compare_bits(y.flat(), exact.flat()).differ;
         double most = 0;
         for (Index n = 0; n < kWidth; ++n)
-            most = std::max(most, std::fabs(double{y(0, n)} - double{exact(0, n)}));
+            most = std::max(most, std::fabs(static_cast<double>(y(0, n)) -
+                                            static_cast<double>(exact(0, n))));
         std::printf("  %-6s %6d %7td of %td %31.1e\n", format.name, format.digits, differ,
-                    kWidth, most / double{largest});
+                    kWidth, most / static_cast<double>(largest));
         Json row;
         row["inputs"] = format.name;
         row["digits"] = format.digits;
         row["differ"] = differ;
-        row["largest_difference"] = most / double{largest};
+        row["largest_difference"] = most / static_cast<double>(largest);
         row["checksum"] = hex64(checksum(y.flat()));
         report["formats"].push_back(row);
         if (format.digits == 10) other = differ;

@@ -141,7 +141,7 @@ inline int parts_stride(int tiles) {
 
 // Floats that they take.
 inline long long parts_floats(long long rows, int tiles, long long head_dim) {
-    return rows * (2 * parts_stride(tiles) + tiles * head_dim);
+    return rows * (2LL * parts_stride(tiles) + tiles * head_dim);
 }
 
 // They lie in memory one after the other.

@@ -22,7 +22,7 @@ struct FourScales {
 };
 
 // Two halves are in each word.
-__device__ __forceinline__ float half_of(uint2 halves, int i) {
+__device__ __forceinline__ float half_of(const uint2& halves, int i) {
     const unsigned word = i < 2 ? halves.x : halves.y;
     return f16_to_f32(word >> (16 * (i % 2)) & 0xffffu);
 }
@@ -103,7 +103,7 @@ __device__ __forceinline__ void load_fours(const unsigned char* group,
 
 // ANCHOR_END: fours
 
-__device__ __forceinline__ void fma_four(float in, float4 w, float4& sum) {
+__device__ __forceinline__ void fma_four(float in, const float4& w, float4& sum) {
     sum.x = fmaf(in, w.x, sum.x);
     sum.y = fmaf(in, w.y, sum.y);
     sum.z = fmaf(in, w.z, sum.z);

@@ -9,7 +9,7 @@ namespace kvlab::KVLAB_KERNELS {
 // multiplied by `factor`. `cosines` and `sines` are the rows [rope_dim / 2] of its position. An
 // odd head's last number has no partner: y is 0 then.
 // ANCHOR: pair
-__device__ __forceinline__ float2 rotated_pair(float2 x,
+__device__ __forceinline__ float2 rotated_pair(const float2& x,
                                                int i,
                                                int head_dim,
                                                int rope_dim,
