@@ -83,9 +83,10 @@ TEST_CASE("4.5 misuse: calls in another order than a step's are refused and chan
     // fails, after which nothing but abandon() goes on.
     const auto store = make();
     const DeviceRows wide(2, 4 * 32, 0);
-    const View<const float> every_other(wide.view().data(), {2, 2, 32}, {4 * 32, 2 * 32, 1, 0});
+    const View<const float> not_side_by_side(wide.view().data(), {2, 2, 32},
+                                             {4 * 32, 2 * 32, 1, 0});
     store->begin(2);
-    CHECK_THROWS_AS(store->append(0, every_other, every_other), Error);
+    CHECK_THROWS_AS(store->append(0, not_side_by_side, not_side_by_side), Error);
     CHECK_THROWS_WITH_AS(store->commit(), "cuda cache: a step ends with 0 of 2 layers", Error);
     store->abandon();
     const RowsOnDevice rows(shape);
