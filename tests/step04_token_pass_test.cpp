@@ -144,6 +144,20 @@ TEST_CASE("4.8 token: what a pass refuses") {
                          Error);
     CHECK(cache.next_position() == 0);
     CHECK(pass.greedy(1, 4).size() == 4);
+    Config few = small_config();  // a cache may have room for more than the model has angles
+    few.context = 3;
+    const auto few_positions = make_synthetic(few, 1);
+    Rig few_rig(*few_positions);
+    CudaCache larger(few_rig.decoder.kv_shape(), 8);
+    TokenPass bounded(*few_rig.model, larger, fused);
+    CHECK_THROWS_WITH_AS(
+        bounded.greedy(1, 4),
+        "token pass: positions up to 3 are outside of the model's context of 3", Error);
+    CHECK(larger.next_position() == 0);
+    CHECK(bounded.greedy(1, 3).size() == 3);
+    CHECK_THROWS_WITH_AS(
+        bounded.greedy(1, 1),
+        "token pass: positions up to 3 are outside of the model's context of 3", Error);
     CHECK_THROWS_WITH_AS(pass.forward(1),
                          "cuda cache: rows outside of a step, which begin() opens", Error);
     CHECK_THROWS_WITH_AS(TokenPass(*rig.model, cache, token_rungs().front()),

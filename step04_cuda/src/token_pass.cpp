@@ -1,14 +1,13 @@
 #include <kvlab/cuda/token_pass.hpp>
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 
 #include <kvlab/cuda/device.hpp>
 #include <kvlab/cuda/device_graph.hpp>
+#include <kvlab/cuda/launch_shape.hpp>
 #include <kvlab/tensor/numerics.hpp>
 
-#include <kvlab/cuda/launch_shape.hpp>
 #include "kernels/token_arguments.hpp"
 #include "launch_sizes.hpp"
 
@@ -76,13 +75,15 @@ struct TokenPass::State {
     std::unique_ptr<DeviceArray<kernels::TokenLayer>> device_layers;
     DeviceGraph token, chosen_token;  // one token, without and with the choice of the next
     unsigned blocks;
+    Index context;  // positions that there are angles for
     kernels::TokenArgs args{};
 };
 
 TokenPass::State::State(const Model& model, CudaCache& cache)
     : tokens(cache.capacity(), "tokens"),
       best_tokens(device_multiprocessors(), "best tokens"),
-      blocks(static_cast<unsigned>(device_multiprocessors())) {
+      blocks(static_cast<unsigned>(device_multiprocessors())),
+      context(model.rope.positions()) {
     const Config& c = model.config;
     add_layers(model, cache);
     add_rope(model.rope, cache.capacity());
@@ -214,6 +215,9 @@ void TokenPass::launch(Token token, Index count, bool choose) {
     State& s = *state_;
     check(token >= 0 && token < s.args.vocab, "token ", token,
           " is outside of the vocabulary of ", s.args.vocab);
+    const Index end = cache_.next_position() + count;
+    check(end <= s.context, "token pass: positions up to ", end - 1,
+          " are outside of the model's context of ", s.context);
     const kernels::TokenState start = {token, to_int(cache_.next_position()), 0};
     s.state.copy_from({&start, 1});
     const kernels::TokenLaunch tokens = {s.args,

@@ -6,8 +6,8 @@
 // for
 //               other blocks is in one kernel. The copies of the weights begin before the norm
 // why faster    fewer gaps; and while the norm is summed, weights are already on their way
-// still bad     the host hands over every launch anew: five microseconds of its work for
-//               a kernel that may take three
+// still bad     the host hands over every launch anew, and a small kernel may be done before
+//               the next one has come
 #include "token_phases.cuh"
 
 namespace kvlab::KVLAB_KERNELS {

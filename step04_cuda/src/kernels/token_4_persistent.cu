@@ -7,8 +7,8 @@
 //               that all of them are there), and before they wait there, each warp starts the
 //               copies of the weights that it needs next
 // why faster    no kernel starts or ends, and the memory is at work while blocks wait
-// still bad     every barrier costs about a microsecond; the tiny model does little else. And
-//               the device does nothing else as long as the kernel runs
+// still bad     every barrier waits for the slowest block, five times a layer; the tiny model
+//               does little else. And the device does nothing else while the kernel runs
 #include "token_phases.cuh"
 
 namespace kvlab::KVLAB_KERNELS {

@@ -53,7 +53,8 @@ public:
 
     // Feeds `token`, then each time the token with the largest logit, `count` tokens in all,
     // and returns the `count` that were chosen. None of them comes to the host before the last
-    // one is there. Throws Error unless 1 <= count <= the cache's room.
+    // one is there. Throws Error, with the cache as it was, unless 1 <= count <= its room, and
+    // for positions outside of the model's context.
     std::vector<Token> greedy(Token token, Index count);
 
     // The logits of the last token that was fed, [V], in device memory.
