@@ -14,7 +14,7 @@ using namespace kvlab::test;
 
 TEST_SUITE_BEGIN("step03");
 
-TEST_CASE("3.5 allocations: the counter counts") {
+TEST_CASE("allocations: the counter counts") {
     const long before = taken();
     ::operator delete(
         ::operator new(4));  // called directly: a new-expression may be optimised away
@@ -27,7 +27,7 @@ TEST_CASE("3.5 allocations: the counter counts") {
     }
 }
 
-TEST_CASE("3.5 allocations: none per decoded token, greedy or sampled, alone or in a batch") {
+TEST_CASE("allocations: none per decoded token, greedy or sampled, alone or in a batch") {
     for (const Config& config : {tiny_config(), small_gpt2()})
         for (const Index threads : {1, 2})
             for (const Index batch : {1, 3})
@@ -54,7 +54,7 @@ TEST_CASE("3.5 allocations: none per decoded token, greedy or sampled, alone or 
                 }
 }
 
-TEST_CASE("3.7 allocations: none per decoded token with a cache of fewer bits") {
+TEST_CASE("allocations: none per decoded token with a cache of fewer bits") {
     for (const Format format : kv_formats()) {
         CAPTURE(std::string(format->name));
         auto engine = make_cpu_engine({1, default_simd_level()});

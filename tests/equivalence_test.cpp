@@ -56,7 +56,7 @@ std::vector<Config> all_configs() {
 TEST_SUITE_BEGIN("equivalence");
 
 TEST_CASE(
-    "E.1 cached equals uncached: prompts of 1 and 5 and 8 and 63 to 65 tokens at every level "
+    "equality: cached equals uncached: prompts of 1 and 5 and 8 and 63 to 65 tokens at every level "
     "and thread count") {
     const SimdLevel best = supported_simd_levels().back();
     for (const Config& config : all_configs()) {
@@ -85,7 +85,7 @@ TEST_CASE(
     }
 }
 
-TEST_CASE("E.2 cached equals the plain loops: logits and keys and values") {
+TEST_CASE("equality: cached equals the plain loops: logits and keys and values") {
     for (const Config& config : all_configs()) {
         CAPTURE(config.name);
         Rig rig(config);
@@ -111,7 +111,7 @@ TEST_CASE("E.2 cached equals the plain loops: logits and keys and values") {
     }
 }
 
-TEST_CASE("E.3 chunks: random pieces give the logits of the whole") {
+TEST_CASE("equality: chunks: random pieces give the logits of the whole") {
     Rig rig(small_config(6, 2, 10));
     const auto tokens = random_tokens(200, 96, 8);
     WholeSequence none(rig.decoder.kv_shape(), 200);
@@ -131,7 +131,7 @@ TEST_CASE("E.3 chunks: random pieces give the logits of the whole") {
     }
 }
 
-TEST_CASE("E.4 batch: neighbours of any length do not change a sequence") {
+TEST_CASE("equality: batch: neighbours of any length do not change a sequence") {
     const Config config = tiny_config();
     Rig rig(config, {2, default_simd_level()});
     std::vector<std::vector<Token>> prompts;
@@ -173,7 +173,7 @@ TEST_CASE("E.4 batch: neighbours of any length do not change a sequence") {
     }
 }
 
-TEST_CASE("E.5 truncate: going back and on again equals a fresh run") {
+TEST_CASE("equality: truncate: going back and on again equals a fresh run") {
     Rig rig(tiny_config());
     const auto text = random_tokens(150, 256, 1), other = random_tokens(60, 256, 2);
     KvCache cache = rig.cache(256);
@@ -191,7 +191,7 @@ TEST_CASE("E.5 truncate: going back and on again equals a fresh run") {
     }
 }
 
-TEST_CASE("E.6 fork: both continuations equal fresh runs and the original is untouched") {
+TEST_CASE("equality: fork: both continuations equal fresh runs and the original is untouched") {
     Rig rig(tiny_config());
     const auto prompt = random_tokens(70, 256, 1), a = random_tokens(9, 256, 2),
                b = random_tokens(20, 256, 3);
@@ -210,7 +210,7 @@ TEST_CASE("E.6 fork: both continuations equal fresh runs and the original is unt
     check_continuation(cache, b);
 }
 
-TEST_CASE("E.7 sampled text: the same seed gives the same text with and without a cache") {
+TEST_CASE("equality: sampled text: the same seed gives the same text with and without a cache") {
     Rig rig(tiny_config());
     VerifyOptions options;
     options.steps = 40;
@@ -222,7 +222,7 @@ TEST_CASE("E.7 sampled text: the same seed gives the same text with and without 
     CHECK(report.tokens == 80);
 }
 
-TEST_CASE("E.8 one ulp in one activation of the past reaches the next logits") {
+TEST_CASE("equality: one ulp in one activation of the past reaches the next logits") {
     // The model must not forgive small errors: one number of one token's normed row moves by
     // one unit in the last place, and the logits two layers and 15 tokens later differ.
     Rig rig(tiny_config());
@@ -248,7 +248,7 @@ TEST_CASE("E.8 one ulp in one activation of the past reaches the next logits") {
     CHECK(compare_bits(rig.logits(good, last), rig.logits(bad, last)).differ > 0);
 }
 
-TEST_CASE("E.9 the naive cache and the fast one give the same bits in every use") {
+TEST_CASE("equality: the naive cache and the fast one give the same bits in every use") {
     for (const Config& config : all_configs()) {
         CAPTURE(config.name);
         Rig rig(config);
@@ -273,7 +273,7 @@ TEST_CASE("E.9 the naive cache and the fast one give the same bits in every use"
     }
 }
 
-TEST_CASE("E.9 the naive cache drops a step that was never committed") {
+TEST_CASE("equality: the naive cache drops a step that was never committed") {
     const KvShape shape{2, 4, 2, 8};
     NaiveCache cache(shape, 4);
     const Tensor row({1, 2, 8});

@@ -36,7 +36,7 @@ std::string run_checksum(const WeightSource& source,
 
 TEST_SUITE_BEGIN("golden");
 
-TEST_CASE("G.1 golden: synthetic weights") {
+TEST_CASE("golden: synthetic weights") {
     const std::pair<const char*, Config> cases[] = {{"tiny-shape", tiny_config()},
                                                     {"small-mha", small_config(4, 4)},
                                                     {"small-mqa", small_config(4, 1)},
@@ -54,12 +54,12 @@ TEST_CASE("G.1 golden: synthetic weights") {
     }
 }
 
-TEST_CASE("G.2 golden: a sampled text") {
+TEST_CASE("golden: a sampled text") {
     const auto source = make_synthetic(tiny_config(), 42);
     check_golden("tiny-shape-sampled", run_checksum(*source, {}, {0.8f, 50, 0.9f, 7}));
 }
 
-TEST_CASE("G.3 golden: the trained models") {
+TEST_CASE("golden: the trained models") {
     for (const char* name : {"tiny", "deep"}) {
         const auto file = GgufFile::open(weights_file(std::string(name) + ".gguf"));
         for (const SimdLevel level : supported_simd_levels())
@@ -67,7 +67,7 @@ TEST_CASE("G.3 golden: the trained models") {
     }
 }
 
-TEST_CASE("G.4 golden: RoPE tables of tiny and SmolLM2") {
+TEST_CASE("golden: RoPE tables of tiny and SmolLM2") {
     const auto table_checksum = [](Index positions, Index dim, double base) {
         const RopeTable table(positions, dim, base);
         Checksum sum;

@@ -58,7 +58,7 @@ double worst_of(const View<const float>& logits,
 
 TEST_SUITE_BEGIN("smollm2");
 
-TEST_CASE("2.6 smollm2: logits agree with llama.cpp in float32") {
+TEST_CASE("smollm2: logits agree with llama.cpp in float32") {
     const std::string path = smollm2_path();
     if (path.empty()) return skip(kNoSmollm2);
     const json sidecar = json::parse(std::ifstream(std::string(kReference) + ".json"));

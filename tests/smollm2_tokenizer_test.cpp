@@ -64,7 +64,7 @@ std::string fnv1a(const std::vector<Token>& tokens) {
 
 TEST_SUITE_BEGIN("smollm2");
 
-TEST_CASE("W.2 tokenizer: SmolLM2 gives the tokens of llama.cpp for every text") {
+TEST_CASE("tokenizer: SmolLM2 gives the tokens of llama.cpp for every text") {
     const Tokenizer* tokenizer = smollm2();
     if (tokenizer == nullptr) return;
     const std::vector<json> cases = lines_of("tokenizer_cases.jsonl");
@@ -81,7 +81,7 @@ TEST_CASE("W.2 tokenizer: SmolLM2 gives the tokens of llama.cpp for every text")
     MESSAGE(cases.size() << " texts compared");
 }
 
-TEST_CASE("W.2 tokenizer: SmolLM2 classifies every code point as llama.cpp does") {
+TEST_CASE("tokenizer: SmolLM2 classifies every code point as llama.cpp does") {
     const Tokenizer* tokenizer = smollm2();
     if (tokenizer == nullptr) return;
     const json sweep = json::parse(open_reference("tokenizer_sweep.json"));
@@ -100,7 +100,7 @@ TEST_CASE("W.2 tokenizer: SmolLM2 classifies every code point as llama.cpp does"
     CHECK(code == 0x110000);
 }
 
-TEST_CASE("W.2 tokenizer: SmolLM2 chat equals its template") {
+TEST_CASE("tokenizer: SmolLM2 chat equals its template") {
     const Tokenizer* tokenizer = smollm2();
     if (tokenizer == nullptr) return;
     const ChatFormat chat(*tokenizer);
@@ -118,7 +118,7 @@ TEST_CASE("W.2 tokenizer: SmolLM2 chat equals its template") {
     }
 }
 
-TEST_CASE("W.2 tokenizer: SmolLM2 cannot write 21 bytes and is lossless on the rest") {
+TEST_CASE("tokenizer: SmolLM2 cannot write 21 bytes and is lossless on the rest") {
     const Tokenizer* tokenizer = smollm2();
     if (tokenizer == nullptr) return;
     CHECK(tokenizer->vocab_size() == 49152);
@@ -144,7 +144,7 @@ TEST_CASE("W.2 tokenizer: SmolLM2 cannot write 21 bytes and is lossless on the r
     }
 }
 
-TEST_CASE("W.2 tokenizer: SmolLM2 on a long run of one letter") {
+TEST_CASE("tokenizer: SmolLM2 on a long run of one letter") {
     const Tokenizer* tokenizer = smollm2();
     if (tokenizer == nullptr) return;
     for (const char* unit : {"a", " ", "ab"}) {

@@ -32,7 +32,7 @@ Shape shape_of_rank(Index rank) {
 
 TEST_SUITE_BEGIN("step01");
 
-TEST_CASE("1.1 borders: an axis is one of the rank and no more") {
+TEST_CASE("borders: an axis is one of the rank and no more") {
     for (Index rank = 1; rank <= kMaxRank; ++rank) {
         CAPTURE(rank);
         const Tensor t(shape_of_rank(rank));
@@ -66,7 +66,7 @@ TEST_CASE("1.1 borders: an axis is one of the rank and no more") {
     CHECK_THROWS_AS(View<const float>().transposed(0, 0), Error);
 }
 
-TEST_CASE("1.1 borders: a look at rank and strides is contiguous or is not") {
+TEST_CASE("borders: a look at rank and strides is contiguous or is not") {
     const Tensor t({3, 4});
     CHECK(t.view().slice(0, 1, 2).contiguous());
     CHECK(t.view().slice(0, 1, 3).contiguous());
@@ -76,7 +76,7 @@ TEST_CASE("1.1 borders: a look at rank and strides is contiguous or is not") {
     CHECK(t.view().slice(1, 0, 1).slice(0, 0, 1).transposed(0, 1).contiguous());
 }
 
-TEST_CASE("1.2 borders: the last term counts at every width") {
+TEST_CASE("borders: the last term counts at every width") {
     for (const Index n : kWidths) {
         CAPTURE(n);
         std::vector<float> a(usize(n)), b(a);
@@ -104,7 +104,7 @@ TEST_CASE("1.2 borders: the last term counts at every width") {
     }
 }
 
-TEST_CASE("1.4 borders: every output and every input of a product, at every width") {
+TEST_CASE("borders: every output and every input of a product, at every width") {
     ThreadPool pool(2);
     for (const Index K : kWidths)
         for (const Index N : {Index{1}, Index{63}, Index{64}, Index{65}, Index{1025}}) {
@@ -126,7 +126,7 @@ TEST_CASE("1.4 borders: every output and every input of a product, at every widt
         }
 }
 
-TEST_CASE("1.5 borders: a table of angles has its first and its last position") {
+TEST_CASE("borders: a table of angles has its first and its last position") {
     for (const Index positions : {1, 511, 512, 513, 1024, 1025}) {
         CAPTURE(positions);
         const RopeTable table(positions, 4, 10000.0);
@@ -139,7 +139,7 @@ TEST_CASE("1.5 borders: a table of angles has its first and its last position") 
     }
 }
 
-TEST_CASE("1.6 borders: one candidate left is drawn and still uses a random number") {
+TEST_CASE("borders: one candidate left is drawn and still uses a random number") {
     const auto logits = test::normals(50, 3);
     const Index best = argmax(logits);
     for (const SamplingOptions& one :
@@ -162,7 +162,7 @@ TEST_CASE("1.6 borders: one candidate left is drawn and still uses a random numb
     for (int i = 0; i < 20; ++i) CHECK(first.sample(logits) == second.sample(logits));
 }
 
-TEST_CASE("1.6 borders: the last candidate can be drawn and the one behind it cannot") {
+TEST_CASE("borders: the last candidate can be drawn and the one behind it cannot") {
     const std::vector<float> even(5, 1.0f);
     const auto seen = [&](SamplingOptions options) {
         options.temperature = 1.0f;
@@ -179,7 +179,7 @@ TEST_CASE("1.6 borders: the last candidate can be drawn and the one behind it ca
     CHECK(seen({.top_p = 0.81f}) == std::vector<bool>(5, true));
 }
 
-TEST_CASE("1.6 borders: without options nothing is drawn") {
+TEST_CASE("borders: without options nothing is drawn") {
     const auto logits = test::normals(9, 4);
     Sampler sampler((SamplingOptions()));
     for (int i = 0; i < 5; ++i) CHECK(sampler.sample(logits) == argmax(logits));

@@ -16,7 +16,7 @@ using namespace kvlab;
 
 TEST_SUITE_BEGIN("step01");
 
-TEST_CASE("1.3 exp2: within 2^-23.76 of the true value on a dense sample") {
+TEST_CASE("exp2: within 2^-23.76 of the true value on a dense sample") {
     const double bound = std::exp2(-23.76);
     double worst = 0;
     for (std::int32_t i = -(1 << 20); i <= (1 << 20); ++i) {
@@ -34,13 +34,13 @@ TEST_CASE("1.3 exp2: within 2^-23.76 of the true value on a dense sample") {
     }
 }
 
-TEST_CASE("1.3 exp2: whole numbers give exact powers of two") {
+TEST_CASE("exp2: whole numbers give exact powers of two") {
     for (int e = -126; e <= 127; ++e)
         CHECK(kvlab::exp2(static_cast<float>(e)) == std::ldexp(1.0f, e));
     CHECK(kvlab::exp2(-0.0f) == 1.0f);
 }
 
-TEST_CASE("1.3 exp2: the ends of the clamp") {
+TEST_CASE("exp2: the ends of the clamp") {
     const float infinity = std::numeric_limits<float>::infinity();
     CHECK(ulp_distance(kvlab::exp2(-127.0f), 0.0f) == 0);
     CHECK(ulp_distance(kvlab::exp2(-126.6f), 0.0f) == 0);  // rounds to n = -127
@@ -58,7 +58,7 @@ TEST_CASE("1.3 exp2: the ends of the clamp") {
     CHECK(pow2(128.0f) == infinity);
 }
 
-TEST_CASE("1.3 exp2: halves round to the even whole number") {
+TEST_CASE("exp2: halves round to the even whole number") {
     for (float s : {0.5f, 1.5f, 2.5f, -0.5f, -1.5f, -2.5f, 85.5f, -86.5f}) {
         const Exp2Parts parts = exp2_parts(s);
         CAPTURE(s);
@@ -70,7 +70,7 @@ TEST_CASE("1.3 exp2: halves round to the even whole number") {
     CHECK(exp2_parts(16777217.0f * 4).p == 1.0f);  // no fraction left: p = 1
 }
 
-TEST_CASE("1.3 silu and gelu: against double references and at their ends") {
+TEST_CASE("silu and gelu: against double references and at their ends") {
     for (float x = -20.0f; x <= 20.0f; x += 0.0137f) {
         const double d = static_cast<double>(x);
         const double s = d / (1 + std::exp(-d));
@@ -93,7 +93,7 @@ TEST_CASE("1.3 silu and gelu: against double references and at their ends") {
     CHECK(ulp_distance(gelu(-1e30f), -0.0f) == 0);
 }
 
-TEST_CASE("1.3 softmax: one score has weight p and the sum is that weight") {
+TEST_CASE("softmax: one score has weight p and the sum is that weight") {
     for (float s : {0.0f, 0.5f, -3.25f, 1000.25f, -1e20f}) {
         float w = 0;
         const float total = softmax_weights({&s, 1}, {&w, 1});
@@ -102,7 +102,7 @@ TEST_CASE("1.3 softmax: one score has weight p and the sum is that weight") {
     }
 }
 
-TEST_CASE("1.3 softmax: adding an even whole number to all scores keeps every bit") {
+TEST_CASE("softmax: adding an even whole number to all scores keeps every bit") {
     Rng rng(3);
     for (int round = 0; round < 200; ++round) {
         const Index n = 1 + rng.below(200);
@@ -120,7 +120,7 @@ TEST_CASE("1.3 softmax: adding an even whole number to all scores keeps every bi
     }
 }
 
-TEST_CASE("1.3 softmax: adding an odd number keeps the bits unless a score lies on a half") {
+TEST_CASE("softmax: adding an odd number keeps the bits unless a score lies on a half") {
     // 0.5 rounds to 0 and 1.5 to 2, so the same weight is written as p 2^n in two ways.
     const std::vector<float> clear = {0.25f, 3.125f, -2.75f}, half = {0.5f, 3.125f, -2.75f};
     const auto weights = [](std::vector<float> s, float shift) {
@@ -134,7 +134,7 @@ TEST_CASE("1.3 softmax: adding an odd number keeps the bits unless a score lies 
     CHECK(compare_bits(weights(half, 0), weights(half, 1)).max_ulp <= 2);
 }
 
-TEST_CASE("1.3 softmax: the maximum is over whole numbers so ties to even decide it") {
+TEST_CASE("softmax: the maximum is over whole numbers so ties to even decide it") {
     const std::vector<float> s = {0.5f, 1.5f};  // n = 0 and 2, f = 0.5 and -0.5
     std::vector<float> w(2);
     softmax_weights(s, w);
@@ -143,7 +143,7 @@ TEST_CASE("1.3 softmax: the maximum is over whole numbers so ties to even decide
     CHECK(w[1] < 1.0f);  // the largest weight is not 1: it is 2^-0.5
 }
 
-TEST_CASE("1.3 softmax: scores far apart underflow to +0 and never to NaN") {
+TEST_CASE("softmax: scores far apart underflow to +0 and never to NaN") {
     const std::vector<float> s = {300.0f, 0.0f, -1e30f, 174.0f, 173.0f, 3e38f * 0.0f};
     std::vector<float> w(s.size());
     const float total = softmax_weights(s, w);
@@ -159,7 +159,7 @@ TEST_CASE("1.3 softmax: scores far apart underflow to +0 and never to NaN") {
     CHECK(v[0] == 0.0f);
 }
 
-TEST_CASE("1.3 softmax: close to the true softmax") {
+TEST_CASE("softmax: close to the true softmax") {
     Rng rng(9);
     for (int round = 0; round < 50; ++round) {
         const auto s =
@@ -179,7 +179,7 @@ TEST_CASE("1.3 softmax: close to the true softmax") {
     CHECK_THROWS_AS(softmax_weights(two, {&w, 1}), Error);
 }
 
-TEST_CASE("1.3 softmax: a running maximum gives the bits of the two passes") {
+TEST_CASE("softmax: a running maximum gives the bits of the two passes") {
     // Online softmax over blocks of 64 with a rescaled total: what flash attention does.
     Rng rng(4);
     for (int round = 0; round < 100; ++round) {

@@ -30,7 +30,7 @@ bool equal_bits(float a, float b) {
 
 TEST_SUITE_BEGIN("step01");
 
-TEST_CASE("1.2 float8: every finite code comes back and codes rise with their values") {
+TEST_CASE("float8: every finite code comes back and codes rise with their values") {
     for (const Float8& f : kFloat8s) {
         for (int code = 0; code < f.finite; ++code) {
             const auto c = static_cast<std::uint8_t>(code);
@@ -46,7 +46,7 @@ TEST_CASE("1.2 float8: every finite code comes back and codes rise with their va
     }
 }
 
-TEST_CASE("1.2 float8: the nearest number and of two equally near ones the even code") {
+TEST_CASE("float8: the nearest number and of two equally near ones the even code") {
     for (const Float8& f : kFloat8s)
         for (int code = 0; code + 1 < f.finite; ++code) {
             const float low = f.decode(static_cast<std::uint8_t>(code)),
@@ -59,7 +59,7 @@ TEST_CASE("1.2 float8: the nearest number and of two equally near ones the even 
         }
 }
 
-TEST_CASE("1.2 float8: what is too large becomes the largest number and NaN stays NaN") {
+TEST_CASE("float8: what is too large becomes the largest number and NaN stays NaN") {
     for (const Float8& f : kFloat8s) {
         const float infinity = std::numeric_limits<float>::infinity();
         for (const float x : {std::nextafter(f.largest, 1e9f), 1e9f, infinity}) {

@@ -64,7 +64,7 @@ void check_row(const std::vector<float>& expected, Write&& write) {
 
 TEST_SUITE_BEGIN("step01");
 
-TEST_CASE("1.4 kernels: rms_norm equals the plain loop in every bit") {
+TEST_CASE("kernels: rms_norm equals the plain loop in every bit") {
     for_all([](const TensorKernels& k, Index n, const auto& x, const auto& w) {
         std::vector<float> y(x.size());
         rms_norm(x.data(), w.data(), 1e-5f, n, y.data());
@@ -77,7 +77,7 @@ TEST_CASE("1.4 kernels: rms_norm equals the plain loop in every bit") {
     });
 }
 
-TEST_CASE("1.4 kernels: swiglu equals the plain loop in every bit") {
+TEST_CASE("kernels: swiglu equals the plain loop in every bit") {
     for_all([](const TensorKernels& k, Index n, const auto& gate, const auto& up) {
         std::vector<float> y(gate.size());
         for (std::size_t i = 0; i < y.size(); ++i) y[i] = silu(gate[i]) * up[i];
@@ -93,7 +93,7 @@ TEST_CASE("1.4 kernels: swiglu equals the plain loop in every bit") {
     });
 }
 
-TEST_CASE("1.4 kernels: gelu and exp2 and add equal the plain loops in every bit") {
+TEST_CASE("kernels: gelu and exp2 and add equal the plain loops in every bit") {
     for_all([](const TensorKernels& k, Index n, const auto& x, const auto& z) {
         std::vector<float> y(x.size());
         std::transform(x.begin(), x.end(), y.begin(), [](float v) { return gelu(v); });
@@ -109,7 +109,7 @@ TEST_CASE("1.4 kernels: gelu and exp2 and add equal the plain loops in every bit
     });
 }
 
-TEST_CASE("1.4 kernels: exp2 equals the plain loop on a sweep of all exponents") {
+TEST_CASE("kernels: exp2 equals the plain loop on a sweep of all exponents") {
     std::vector<float> x;
     for (std::uint32_t bits = 0; bits < 0x7f800000u; bits += 0x3457u) {
         x.push_back(std::bit_cast<float>(bits));
@@ -150,7 +150,7 @@ static void check_block(
     REQUIRE(compare_bits(asking, expected).differ == 0);
 }
 
-TEST_CASE("1.4 kernels: block in its three modes for every number of rows and width") {
+TEST_CASE("kernels: block in its three modes for every number of rows and width") {
     Rng pick(11);
     for (SimdLevel level : supported_simd_levels())
         for (Index rows = 1; rows <= kMaxKernelRows; ++rows)
@@ -160,7 +160,7 @@ TEST_CASE("1.4 kernels: block in its three modes for every number of rows and wi
                         check_block(level, rows, width, depth, mode, pick);
 }
 
-TEST_CASE("1.4 kernels: panels equals one dot per column") {
+TEST_CASE("kernels: panels equals one dot per column") {
     for (SimdLevel level : supported_simd_levels())
         for (Index panels : {1, 2, 3, 5})
             for (Index depth : {1, 15, 63, 64, 65, 127, 128, 129, 192, 200, 576}) {
@@ -183,7 +183,7 @@ TEST_CASE("1.4 kernels: panels equals one dot per column") {
             }
 }
 
-TEST_CASE("1.4 kernels: the measuring loops do what they say") {
+TEST_CASE("kernels: the measuring loops do what they say") {
     std::vector<float> ones(512, 1.0f);
     for (SimdLevel level : supported_simd_levels()) {
         CAPTURE(simd_level_name(level));
@@ -196,7 +196,7 @@ TEST_CASE("1.4 kernels: the measuring loops do what they say") {
     }
 }
 
-TEST_CASE("1.4 packed matrix: layout and padding and doors") {
+TEST_CASE("packed matrix: layout and padding and doors") {
     Tensor w({70, 3});
     for (Index i = 0; i < w.size(); ++i) at(w.flat(), i) = static_cast<float>(i + 1);
     const PackedMatrix packed = PackedMatrix::pack(w.view());
@@ -237,7 +237,7 @@ TEST_CASE("1.4 packed matrix: layout and padding and doors") {
     matmul(kernels, pool, empty.view(), packed, nothing.view());  // no rows: nothing to do
 }
 
-TEST_CASE("1.4 matmul: large enough to be cut into pieces of rows and with strided rows") {
+TEST_CASE("matmul: large enough to be cut into pieces of rows and with strided rows") {
     // 700 rows of 300: several pieces of rows; x and y are columns of wider matrices.
     Tensor wide({700, 310}), out({700, 140}), expected({700, 130}), w({130, 300});
     Rng rng(12);
@@ -254,7 +254,7 @@ TEST_CASE("1.4 matmul: large enough to be cut into pieces of rows and with strid
     }
 }
 
-TEST_CASE("1.4 matmul: a row has the same bits whatever its neighbours are") {
+TEST_CASE("matmul: a row has the same bits whatever its neighbours are") {
     const auto data = test::normals(70 * 576, 13);
     Tensor x({70, 576}), w({192, 576}), all({70, 192}), alone({1, 192});
     std::copy(data.begin(), data.end(), x.data());
@@ -272,7 +272,7 @@ TEST_CASE("1.4 matmul: a row has the same bits whatever its neighbours are") {
     }
 }
 
-TEST_CASE("1.4 simd level: the environment chooses and a wrong name is a clear error") {
+TEST_CASE("simd level: the environment chooses and a wrong name is a clear error") {
     const char* old = std::getenv("KVLAB_SIMD");
     const std::string saved = old ? old : "";
     unsetenv("KVLAB_SIMD");

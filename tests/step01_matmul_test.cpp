@@ -19,7 +19,7 @@ using namespace kvlab::test;
 TEST_SUITE_BEGIN("step01");
 
 TEST_CASE(
-    "1.4 matmul: packed equals plain in every bit at every level and size and thread count") {
+    "matmul: packed equals plain in every bit at every level and size and thread count") {
     const Index sizes[] = {1, 2, 15, 16, 63, 64, 65, 127, 130, 200};
     ThreadPool one(1), two(2), three(3);
     Rng pick(7);
@@ -51,7 +51,7 @@ TEST_CASE(
     }
 }
 
-TEST_CASE("1.4 matmul: one row and many rows add the blocks of a long sum in the same order") {
+TEST_CASE("matmul: one row and many rows add the blocks of a long sum in the same order") {
     // The mutant split_depends_on_rows survived every shorter sum: three blocks added in pairs,
     // (b0 + b1) + b2, are still in order.
     ThreadPool pool(2);
@@ -77,7 +77,7 @@ TEST_CASE("1.4 matmul: one row and many rows add the blocks of a long sum in the
         }
 }
 
-TEST_CASE("1.4 ladder: the slow rungs equal the plain loop in every bit") {
+TEST_CASE("ladder: the slow rungs equal the plain loop in every bit") {
     for (const Index K : {1, 63, 64, 65, 150}) {
         const Index T = 3, N = 37;
         const Tensor x = random_tensor({T, K}, 51), w = random_tensor({N, K}, 52);

@@ -17,7 +17,7 @@ using namespace kvlab;
 
 TEST_SUITE_BEGIN("step01");
 
-TEST_CASE("1.8 measure: quartiles by hand") {
+TEST_CASE("measure: quartiles by hand") {
     const Quartiles q = quartiles({5, 1, 4, 2, 3});
     CHECK(q.smallest == 1);
     CHECK(q.low == 2);
@@ -30,7 +30,7 @@ TEST_CASE("1.8 measure: quartiles by hand") {
     CHECK_THROWS_AS(quartiles({}), Error);
 }
 
-TEST_CASE("1.8 measure: the clock runs forward and the work is called") {
+TEST_CASE("measure: the clock runs forward and the work is called") {
     Index calls = 0;
     const Quartiles q = time_calls(3, 0.0, Clock::wall, [&] { ++calls; });
     CHECK(q.count == 3);
@@ -46,7 +46,7 @@ TEST_CASE("1.8 measure: the clock runs forward and the work is called") {
 std::string with_clock(const std::string& clock) {
     const std::string command = concat(
         "KVLAB_CLOCK=", clock, " '", std::filesystem::read_symlink("/proc/self/exe").string(),
-        "' -tc='1.8 measure: readings of the counting clock' 2>&1");
+        "' -tc='measure: readings of the counting clock' 2>&1");
     FILE* const pipe = popen(command.c_str(), "r");
     REQUIRE(pipe != nullptr);
     std::string said;
@@ -55,7 +55,7 @@ std::string with_clock(const std::string& clock) {
     return said;
 }
 
-TEST_CASE("1.8 measure: the counting clock replaces both clocks, and only if it is asked for") {
+TEST_CASE("measure: the counting clock replaces both clocks, and only if it is asked for") {
     if (counting_clock()) return;  // this is that process
     CHECK(new_report("test", 1).contains("clock") == false);
     const std::string said = with_clock("counting");
@@ -65,7 +65,7 @@ TEST_CASE("1.8 measure: the counting clock replaces both clocks, and only if it 
 }
 
 // Run by the case above; without the counting clock there is nothing to see.
-TEST_CASE("1.8 measure: readings of the counting clock") {
+TEST_CASE("measure: readings of the counting clock") {
     if (std::getenv("KVLAB_CLOCK") == nullptr) return;
     CHECK(wall_seconds() == 0);
     CHECK(thread_cpu_seconds() == 1 + 1. / 1024);  // both clocks are one
@@ -90,7 +90,7 @@ TEST_CASE("1.8 measure: readings of the counting clock") {
     CHECK(longer.smallest == (5 + (33. * 33 - 28 * 28) / 1024) / 4);
 }
 
-TEST_CASE("1.8 measure: figures and names") {
+TEST_CASE("measure: figures and names") {
     CHECK(format_number(0.01234) == "0.0123");
     CHECK(format_number(118.4) == "118");
     CHECK(format_number(1536.0) == "1536");
@@ -107,7 +107,7 @@ TEST_CASE("1.8 measure: figures and names") {
     CHECK(compiler_flags().find("-ffp-contract=off") != std::string::npos);
 }
 
-TEST_CASE("1.8 roofline: sizes of the memory levels grow") {
+TEST_CASE("roofline: sizes of the memory levels grow") {
     for (Index threads : {1, 2, 4}) {
         const auto levels = memory_levels(threads);
         REQUIRE(levels.size() == 4);
@@ -118,7 +118,7 @@ TEST_CASE("1.8 roofline: sizes of the memory levels grow") {
     CHECK(read_bandwidth(SimdLevel::portable, pool, 4096, 1) > 0);
 }
 
-TEST_CASE("1.8 report: what was given is what is read back") {
+TEST_CASE("report: what was given is what is read back") {
     const auto folder =
         std::filesystem::temp_directory_path() / concat("kvlab_report_", getpid());
     std::filesystem::create_directory(folder);

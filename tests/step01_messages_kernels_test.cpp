@@ -50,7 +50,7 @@ std::vector<SimdLevel> missing_levels() {
 
 TEST_SUITE_BEGIN("step01");
 
-TEST_CASE("1.4 messages: packed weights say what they cannot take") {
+TEST_CASE("messages: packed weights say what they cannot take") {
     const auto made = [](Index outputs, Index depth) {
         return PackedMatrix(outputs, depth).outputs();
     };
@@ -87,7 +87,7 @@ TEST_CASE("1.4 messages: packed weights say what they cannot take") {
     CHECK_NOTHROW(packed.set_outputs(3, {}));
 }
 
-TEST_CASE("1.4 messages: a product says which of its shapes is wrong") {
+TEST_CASE("messages: a product says which of its shapes is wrong") {
     const Tensor x({2, 4}), w({3, 4}), narrow({3, 5});
     Tensor y({2, 3}), other({2, 4});
     const PackedMatrix packed = PackedMatrix::pack(w.view());
@@ -114,7 +114,7 @@ TEST_CASE("1.4 messages: a product says which of its shapes is wrong") {
     CHECK_NOTHROW(fast(x.view(), y.view()));
 }
 
-TEST_CASE("1.4 messages: blocks of a type come whole") {
+TEST_CASE("messages: blocks of a type come whole") {
     const auto expand = [](std::size_t bytes, std::size_t numbers) {
         const std::vector<std::byte> blocks(bytes);
         std::vector<float> out(numbers);
@@ -135,7 +135,7 @@ TEST_CASE("1.4 messages: blocks of a type come whole") {
     CHECK(bytes_for(TensorType::q8_0, 0) == 0);
 }
 
-TEST_CASE("1.4 messages: a SIMD level that is not there is refused by every table") {
+TEST_CASE("messages: a SIMD level that is not there is refused by every table") {
     for (const SimdLevel level : missing_levels()) {
         const std::string expected =
             concat("SIMD level ", simd_level_name(level),
@@ -159,7 +159,7 @@ TEST_CASE("1.4 messages: a SIMD level that is not there is refused by every tabl
                          "SIMD level must be portable, avx2 or avx512, found 'AVX2'", Error);
 }
 
-TEST_CASE("1.4 kernels: each level has tables of its own") {
+TEST_CASE("kernels: each level has tables of its own") {
     std::set<const void*> tables;
     for (const SimdLevel level : supported_simd_levels())
         for (const void* table : {static_cast<const void*>(&tensor_kernels(level)),
@@ -168,7 +168,7 @@ TEST_CASE("1.4 kernels: each level has tables of its own") {
             CHECK(tables.insert(table).second);
 }
 
-TEST_CASE("1.5 messages: angles say which number has none") {
+TEST_CASE("messages: angles say which number has none") {
     CHECK_THROWS_WITH_AS(power(0.0, 1.0), "power: base must be positive and finite, found 0",
                          Error);
     CHECK_THROWS_WITH_AS(power(-2.0, 1.0), "power: base must be positive and finite, found -2",
@@ -214,7 +214,7 @@ TEST_CASE("1.5 messages: angles say which number has none") {
     CHECK(head[1] == table.sin(4)[0]);
 }
 
-TEST_CASE("1.6 messages: sampling says which option or which logit") {
+TEST_CASE("messages: sampling says which option or which logit") {
     CHECK_THROWS_WITH_AS(Sampler({.top_k = -1}), "sampling: top-k must be >= 0, found -1",
                          Error);
     CHECK_THROWS_WITH_AS(Sampler({.top_p = 0.0f}), "sampling: top-p must be in (0, 1], found 0",
@@ -244,7 +244,7 @@ TEST_CASE("1.6 messages: sampling says which option or which logit") {
     }
 }
 
-TEST_CASE("1.7 messages: a pool has one thread at least") {
+TEST_CASE("messages: a pool has one thread at least") {
     CHECK_THROWS_WITH_AS(ThreadPool(0), "thread pool: threads must be 1 to 256, found 0",
                          Error);
     CHECK_THROWS_WITH_AS(ThreadPool(-1), "thread pool: threads must be 1 to 256, found -1",
@@ -255,7 +255,7 @@ TEST_CASE("1.7 messages: a pool has one thread at least") {
     CHECK(ThreadPool(256).threads() == 256);
 }
 
-TEST_CASE("1.8 messages: an output file has a name and ends once") {
+TEST_CASE("messages: an output file has a name and ends once") {
     CHECK_THROWS_WITH_AS(OutputFile(""),
                          "expected the name of a file to write, found an empty one", Error);
     OutputFile file("/dev/null");

@@ -35,12 +35,12 @@ constexpr Index kLargest = std::numeric_limits<Index>::max();
 
 TEST_SUITE_BEGIN("step01");
 
-TEST_CASE("1.1 messages: an open task says which it is") {
+TEST_CASE("messages: an open task says which it is") {
     CHECK_THROWS_WITH_AS(todo("3.2"), "task 3.2 is not solved yet; see the chapter's README.md",
                          NotImplemented);
 }
 
-TEST_CASE("1.1 messages: shapes say which axis cannot be") {
+TEST_CASE("messages: shapes say which axis cannot be") {
     CHECK_THROWS_WITH_AS(Shape({1, 1, 1, 1, 1}), "shape: at most 4 axes, found 5", Error);
     CHECK(Shape({1, 1, 1, 1}).rank() == 4);
     CHECK_THROWS_WITH_AS(Shape({2, -3}), "shape: axis 1 has negative extent -3", Error);
@@ -60,7 +60,7 @@ TEST_CASE("1.1 messages: shapes say which axis cannot be") {
         "shape: element count overflows at axis 1 with extent 9223372036854775807", Error);
 }
 
-TEST_CASE("1.1 messages: views say what they look like") {
+TEST_CASE("messages: views say what they look like") {
     const Tensor t({3, 4});
     const View<const float> view = t.view();
     CHECK_THROWS_WITH_AS(view.transposed(0, 1).flat(), "view: flat() of a strided view [4, 3]",
@@ -81,7 +81,7 @@ TEST_CASE("1.1 messages: views say what they look like") {
     CHECK_NOTHROW(check_shape(view, {3, 4}, "w"));
 }
 
-TEST_CASE("1.1 messages: a pool of memory refuses what is no size") {
+TEST_CASE("messages: a pool of memory refuses what is no size") {
     MemoryPool pool;
     CHECK_THROWS_WITH_AS(pool.take(-1),
                          "memory pool: expected memory of 0 to 2^47 bytes, found -1", Error);
@@ -97,7 +97,7 @@ TEST_CASE("1.1 messages: a pool of memory refuses what is no size") {
     CHECK_NOTHROW(check_bytes("most", kMostBytes));
 }
 
-TEST_CASE("1.2 messages: nothing has no largest and no median") {
+TEST_CASE("messages: nothing has no largest and no median") {
     CHECK_THROWS_WITH_AS(argmax({}), "argmax: no values", Error);
     CHECK(argmax(std::vector<float>{-1.0f}) == 0);
     CHECK_THROWS_WITH_AS(quartiles({}), "quartiles: no samples", Error);

@@ -67,7 +67,7 @@ fs::perms mode_of(const fs::path& path) {
 
 }  // namespace
 
-TEST_CASE("1.8 output file: there after commit, and not before") {
+TEST_CASE("output file: there after commit, and not before") {
     const Folder folder;
     const fs::path path = folder.path / "a.json";
     put(path, "old");
@@ -90,7 +90,7 @@ TEST_CASE("1.8 output file: there after commit, and not before") {
     CHECK(folder.entries() == 1);
 }
 
-TEST_CASE("1.8 output file: names that fail say why, before anything is written") {
+TEST_CASE("output file: names that fail say why, before anything is written") {
     const Folder folder;
     CHECK(message_of(folder.path / "none" / "a")
               .ends_with("cannot write: No such file or directory"));
@@ -109,7 +109,7 @@ TEST_CASE("1.8 output file: names that fail say why, before anything is written"
     CHECK(folder.entries() == 2);
 }
 
-TEST_CASE("1.8 output file: links are followed, also to what is not there yet") {
+TEST_CASE("output file: links are followed, also to what is not there yet") {
     const Folder folder;
     fs::create_directory(folder.path / "data");
     put(folder.path / "data" / "target", "old");
@@ -128,7 +128,7 @@ TEST_CASE("1.8 output file: links are followed, also to what is not there yet") 
     CHECK(fs::is_symlink(folder.path / "circle"));
 }
 
-TEST_CASE("1.8 output file: the mode of the older file stays, and nobody reads on meanwhile") {
+TEST_CASE("output file: the mode of the older file stays, and nobody reads on meanwhile") {
     const Folder folder;
     const fs::path path = folder.path / "secret";
     put(path, "old");
@@ -144,7 +144,7 @@ TEST_CASE("1.8 output file: the mode of the older file stays, and nobody reads o
     CHECK(mode_of(path) == (fs::perms::owner_read | fs::perms::owner_write));
 }
 
-TEST_CASE("1.8 output file: what is no plain file is written into, never replaced") {
+TEST_CASE("output file: what is no plain file is written into, never replaced") {
     const Folder folder;
     const fs::path device = folder.path / "null";
     fs::create_symlink("/dev/null", device);
@@ -174,7 +174,7 @@ TEST_CASE("1.8 output file: what is no plain file is written into, never replace
     }
 }
 
-TEST_CASE("1.8 output file: one of the process's own streams is written into") {
+TEST_CASE("output file: one of the process's own streams is written into") {
     const Folder folder;
     const fs::path path = folder.path / "redirected";
     const int stream = ::open(path.c_str(), O_RDWR | O_CREAT, 0600);
@@ -189,7 +189,7 @@ TEST_CASE("1.8 output file: one of the process's own streams is written into") {
     CHECK(folder.entries() == 2);
 }
 
-TEST_CASE("1.8 output file: a name that somebody has taken is neither followed nor used") {
+TEST_CASE("output file: a name that somebody has taken is neither followed nor used") {
     const Folder folder;
     put(folder.path / "victim", "untouched");
     const fs::path path = folder.path / "a";
@@ -202,7 +202,7 @@ TEST_CASE("1.8 output file: a name that somebody has taken is neither followed n
     CHECK(folder.entries() == 62);
 }
 
-TEST_CASE("1.8 output file: a signal removes what is unfinished, and ends the program") {
+TEST_CASE("output file: a signal removes what is unfinished, and ends the program") {
     const Folder folder;
     for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGPIPE}) {
         CAPTURE(signal);
@@ -227,7 +227,7 @@ TEST_CASE("1.8 output file: a signal removes what is unfinished, and ends the pr
     }
 }
 
-TEST_CASE("1.8 output file: a signal that is ignored stays ignored") {
+TEST_CASE("output file: a signal that is ignored stays ignored") {
     const Folder folder;
     const pid_t child = ::fork();
     REQUIRE(child >= 0);

@@ -19,7 +19,7 @@ using namespace kvlab::test;
 
 TEST_SUITE_BEGIN("step01");
 
-TEST_CASE("1.4 panels: reading an output gives back its row in every format") {
+TEST_CASE("panels: reading an output gives back its row in every format") {
     Rng rng(21);
     for (TensorType type : kTensorTypes)
         for (Index N : {1, 63, 64, 65, 130}) {
@@ -38,7 +38,7 @@ TEST_CASE("1.4 panels: reading an output gives back its row in every format") {
         }
 }
 
-TEST_CASE("1.4 panels: a row times a matrix too large for the cache equals the plain loop") {
+TEST_CASE("panels: a row times a matrix too large for the cache equals the plain loop") {
     constexpr Index kN = 1000, kK = 256;  // 144 KB in the smallest format: asked for ahead
     ThreadPool one(1), two(2);
     Rng rng(25);
@@ -60,7 +60,7 @@ TEST_CASE("1.4 panels: a row times a matrix too large for the cache equals the p
     }
 }
 
-TEST_CASE("1.4 panels: every format equals the plain loop on its defined values bit for bit") {
+TEST_CASE("panels: every format equals the plain loop on its defined values bit for bit") {
     ThreadPool one(1), two(2);
     Rng rng(22);
     const Index rows[] = {1, 2, 5, 6, 7, 13, 64, 65}, outputs[] = {1, 16, 63, 64, 65, 130, 192};
@@ -89,7 +89,7 @@ TEST_CASE("1.4 panels: every format equals the plain loop on its defined values 
         }
 }
 
-TEST_CASE("1.4 panels: infinite and NaN scales reach the product in every format") {
+TEST_CASE("panels: infinite and NaN scales reach the product in every format") {
     // A broken file must not look like a working one, at any level.
     for (TensorType type : {TensorType::f16, TensorType::bf16, TensorType::q8_0,
                             TensorType::q4_0, TensorType::q4_1, TensorType::q4_k})

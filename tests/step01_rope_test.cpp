@@ -36,7 +36,7 @@ std::uint64_t table_checksum(const RopeTable& table) {
 
 TEST_SUITE_BEGIN("step01");
 
-TEST_CASE("1.5 rope: sin_cos is within 1.1 ulp of long double and nearly always exact") {
+TEST_CASE("rope: sin_cos is within 1.1 ulp of long double and nearly always exact") {
     Rng rng(1);
     int exact = 0, count = 0;
     double worst = 0;
@@ -68,7 +68,7 @@ TEST_CASE("1.5 rope: sin_cos is within 1.1 ulp of long double and nearly always 
     CHECK(sin_cos(0.0).cos == 1.0);
 }
 
-TEST_CASE("1.5 rope: power is within 1 ulp of long double") {
+TEST_CASE("rope: power is within 1 ulp of long double") {
     int exact = 0, count = 0;
     double worst = 0;
     for (double base : {2.0, 10000.0, 100000.0, 500000.0, 1e6, 0.3, 1.0})
@@ -92,12 +92,12 @@ TEST_CASE("1.5 rope: power is within 1 ulp of long double") {
     CHECK_THROWS_AS(power(0.0, 1.0), Error);
 }
 
-TEST_CASE("1.5 rope: golden checksums of the tables") {
+TEST_CASE("rope: golden checksums of the tables") {
     CHECK(hex64(table_checksum(RopeTable(1024, 16, 10000.0))) == "cd9446400daca63a");
     CHECK(hex64(table_checksum(RopeTable(8192, 64, 100000.0))) == "0e87710ab922851d");
 }
 
-TEST_CASE("1.5 rope: rotation takes adjacent pairs and keeps what lies behind rope_dim") {
+TEST_CASE("rope: rotation takes adjacent pairs and keeps what lies behind rope_dim") {
     const RopeTable table(10, 4, 10000.0);
     std::vector<float> head = {1, 0, 0, 2, 7, 8};  // rope_dim 4 of a head of 6
     table.rotate(head.data(), 3);
@@ -114,7 +114,7 @@ TEST_CASE("1.5 rope: rotation takes adjacent pairs and keeps what lies behind ro
     CHECK(same == std::vector<float>{1, 2, 3, 4});
 }
 
-TEST_CASE("1.5 rope: one rotation by rule 4 with its roundings") {
+TEST_CASE("rope: one rotation by rule 4 with its roundings") {
     const RopeTable table(100, 2, 10000.0);
     const auto x = test::normals(2 * 100, 3);
     for (Index p = 0; p < 100; ++p) {
@@ -127,7 +127,7 @@ TEST_CASE("1.5 rope: one rotation by rule 4 with its roundings") {
     }
 }
 
-TEST_CASE("1.5 rope: scores depend on the distance of positions only") {
+TEST_CASE("rope: scores depend on the distance of positions only") {
     const RopeTable table(4000, 64, 10000.0);
     const auto q = test::normals(64, 5), k = test::normals(64, 6);
     const auto score = [&](Index pq, Index pk) {
@@ -144,7 +144,7 @@ TEST_CASE("1.5 rope: scores depend on the distance of positions only") {
     CHECK(std::fabs(score(17, 5) - score(16, 5)) > 1e-3);  // and they do depend on it
 }
 
-TEST_CASE("1.5 rope: doors") {
+TEST_CASE("rope: doors") {
     CHECK_THROWS_AS(RopeTable(4, 3, 10000.0), Error);
     CHECK_THROWS_AS(RopeTable(4, 0, 10000.0), Error);
     CHECK_THROWS_AS(RopeTable(-1, 4, 10000.0), Error);
@@ -156,7 +156,7 @@ TEST_CASE("1.5 rope: doors") {
 }
 
 TEST_CASE(
-    "1.5 rope: rows are made when they are used, the same by any thread and in any order") {
+    "rope: rows are made when they are used, the same by any thread and in any order") {
     const Index context = Index{1} << 24;
     const RopeTable table(context, 64, 100000.0);
     CHECK(table.positions() == context);

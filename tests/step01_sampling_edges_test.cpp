@@ -57,7 +57,7 @@ double below_best(const std::vector<float>& logits, Index token, float temperatu
 
 TEST_SUITE_BEGIN("step01");
 
-TEST_CASE("1.6 sampling edges: products beyond a float do not turn the order round") {
+TEST_CASE("sampling edges: products beyond a float do not turn the order round") {
     const float m = 1e36f;
     const std::vector<float> logits = {0.5f * m, m, 0.9f * m, 0.0f};
     for (const float t : {Sampler::kLeastTemperature, 1e-5f, 1e-3f})
@@ -67,7 +67,7 @@ TEST_CASE("1.6 sampling edges: products beyond a float do not turn the order rou
                       std::vector<Index>(6, 1));
 }
 
-TEST_CASE("1.6 sampling edges: equals stay equally likely however large they are") {
+TEST_CASE("sampling edges: equals stay equally likely however large they are") {
     // As contract_by_the_book.py draws them.
     CHECK(draw({kMostFloat, kMostFloat, -kMostFloat, kMostFloat},
                {.temperature = 1.0f, .seed = 3},
@@ -80,7 +80,7 @@ TEST_CASE("1.6 sampling edges: equals stay equally likely however large they are
           std::vector<Index>{0, 1, 2, 1, 1, 1, 2, 0});
 }
 
-TEST_CASE("1.6 sampling edges: what is drawn is never a token that cannot be") {
+TEST_CASE("sampling edges: what is drawn is never a token that cannot be") {
     for (const std::vector<float>& logits : extreme_logits()) {
         const auto V = std::ssize(logits);
         for (const float t : kTemperatures)
@@ -104,7 +104,7 @@ TEST_CASE("1.6 sampling edges: what is drawn is never a token that cannot be") {
     }
 }
 
-TEST_CASE("1.6 sampling edges: a high temperature makes all tokens alike") {
+TEST_CASE("sampling edges: a high temperature makes all tokens alike") {
     for (const float t : {1e30f, kMostFloat}) {
         std::vector<int> seen(4);
         for (const Index token :
@@ -114,7 +114,7 @@ TEST_CASE("1.6 sampling edges: a high temperature makes all tokens alike") {
     }
 }
 
-TEST_CASE("1.6 sampling edges: a choice among none or too many is refused") {
+TEST_CASE("sampling edges: a choice among none or too many is refused") {
     Rng rng(1);
     for (const Index bad :
          {Index{0}, Index{-1}, Index{1} << 32, std::numeric_limits<Index>::max(),
@@ -124,7 +124,7 @@ TEST_CASE("1.6 sampling edges: a choice among none or too many is refused") {
     CHECK(rng.below((Index{1} << 32) - 1) >= 0);
 }
 
-TEST_CASE("1.6 sampling edges: temperatures that are refused") {
+TEST_CASE("sampling edges: temperatures that are refused") {
     const float below = std::nextafter(Sampler::kLeastTemperature, 0.0f);
     CHECK_NOTHROW(Sampler({.temperature = Sampler::kLeastTemperature}));
     for (const float bad :

@@ -17,7 +17,7 @@ using namespace kvlab;
 
 TEST_SUITE_BEGIN("step01");
 
-TEST_CASE("1.6 rng: the published demo values of PCG32 for seed 42 and stream 54") {
+TEST_CASE("rng: the published demo values of PCG32 for seed 42 and stream 54") {
     // pcg32-demo of the reference implementation (O'Neill 2014), first round.
     const std::uint32_t expected[] = {0xa15c02b7, 0x7b47f409, 0xba1d3330,
                                       0x83d2f293, 0xbfa4784b, 0xcbed606e};
@@ -25,7 +25,7 @@ TEST_CASE("1.6 rng: the published demo values of PCG32 for seed 42 and stream 54
     for (std::uint32_t word : expected) CHECK(rng.next() == word);
 }
 
-TEST_CASE("1.6 rng: streams and seeds differ") {
+TEST_CASE("rng: streams and seeds differ") {
     Rng a(1), b(2), c(1, 2), d(1);
     const std::uint32_t first = a.next();
     CHECK(first != b.next());
@@ -33,7 +33,7 @@ TEST_CASE("1.6 rng: streams and seeds differ") {
     CHECK(first == d.next());
 }
 
-TEST_CASE("1.6 rng: uniform and below and normal have the right range and moments") {
+TEST_CASE("rng: uniform and below and normal have the right range and moments") {
     Rng rng(5);
     double total = 0, squares = 0;
     float low = 1, high = 0;
@@ -66,19 +66,19 @@ TEST_CASE("1.6 rng: uniform and below and normal have the right range and moment
     CHECK(std::fabs(fourth / 2e5 - 2.9) < 0.15);  // twelve uniforms: 3 - 1.2 / 12
 }
 
-TEST_CASE("1.6 argmax: the lowest index among equals") {
+TEST_CASE("argmax: the lowest index among equals") {
     CHECK(argmax(std::vector<float>{1, 3, 3, 2}) == 1);
     CHECK(argmax(std::vector<float>{-0.0f, 0.0f}) == 0);
     CHECK(argmax(std::vector<float>{-5}) == 0);
     CHECK_THROWS_AS(argmax({}), Error);
 }
 
-TEST_CASE("1.6 sampling: greedy takes the argmax and no random number") {
+TEST_CASE("sampling: greedy takes the argmax and no random number") {
     Sampler greedy({.temperature = 0.0f, .top_k = 3, .top_p = 0.5f, .seed = 1});
     for (int i = 0; i < 5; ++i) CHECK(greedy.sample(std::vector<float>{1, 3, 3, 2}) == 1);
 }
 
-TEST_CASE("1.6 sampling: a case by hand") {
+TEST_CASE("sampling: a case by hand") {
     // At temperature 1 / ln 2 the scores are the logits: weights 1/2, 1/4, 1/4 of the total, so
     // the threshold u * total picks token 0 below 1/2, token 1 below 3/4, else token 2.
     const float temperature = 1.44269504f;
@@ -96,7 +96,7 @@ TEST_CASE("1.6 sampling: a case by hand") {
     CHECK(std::abs(seen[0] - 2000) < 160);
 }
 
-TEST_CASE("1.6 sampling: top-k keeps the k best and the lower index of equals") {
+TEST_CASE("sampling: top-k keeps the k best and the lower index of equals") {
     const std::vector<float> logits = {1, 5, 5, 5, 0};
     Sampler two({.temperature = 10.0f, .top_k = 2, .seed = 4});
     bool one = false, other = false;
@@ -112,7 +112,7 @@ TEST_CASE("1.6 sampling: top-k keeps the k best and the lower index of equals") 
     for (int i = 0; i < 20; ++i) CHECK(many.sample(logits) < 5);
 }
 
-TEST_CASE("1.6 sampling: top-p keeps the smallest head with the mass") {
+TEST_CASE("sampling: top-p keeps the smallest head with the mass") {
     const float temperature = 1.44269504f;
     const std::vector<float> logits = {2, 3, 2};  // masses 1/4, 1/2, 1/4
     const auto drawn = [&](float p) {
@@ -130,7 +130,7 @@ TEST_CASE("1.6 sampling: top-p keeps the smallest head with the mass") {
     CHECK(drawn(1.0f) == std::vector<bool>{true, true, true});
 }
 
-TEST_CASE("1.6 sampling: the same seed gives the same tokens and another seed others") {
+TEST_CASE("sampling: the same seed gives the same tokens and another seed others") {
     const auto logits = test::normals(300, 1, 2.0f);
     const auto run = [&](std::uint64_t seed, float p) {
         Sampler sampler({.temperature = 1.0f, .top_p = p, .seed = seed});
@@ -143,7 +143,7 @@ TEST_CASE("1.6 sampling: the same seed gives the same tokens and another seed ot
     CHECK(run(1, 0.9f) == run(1, 0.9f));
 }
 
-TEST_CASE("1.6 sampling: frequencies follow the softmax") {
+TEST_CASE("sampling: frequencies follow the softmax") {
     const auto logits = test::normals(20, 2, 1.5f);
     std::vector<double> p(20);
     double total = 0;
@@ -159,7 +159,7 @@ TEST_CASE("1.6 sampling: frequencies follow the softmax") {
     }
 }
 
-TEST_CASE("1.6 sampling: a token of weight 0 is never drawn") {
+TEST_CASE("sampling: a token of weight 0 is never drawn") {
     // Many small weights whose plain chain and block sums round differently,
     // then hopeless tokens.
     std::vector<float> logits(5000);
@@ -169,7 +169,7 @@ TEST_CASE("1.6 sampling: a token of weight 0 is never drawn") {
     for (int i = 0; i < 3000; ++i) REQUIRE(sampler.sample(logits) < 4990);
 }
 
-TEST_CASE("1.6 sampling: doors") {
+TEST_CASE("sampling: doors") {
     CHECK_THROWS_AS(Sampler({.temperature = -1.0f}), Error);
     CHECK_THROWS_AS(Sampler({.temperature = std::nanf("")}), Error);
     CHECK_THROWS_AS(Sampler({.temperature = 1e-30f}), Error);  // scores would overflow

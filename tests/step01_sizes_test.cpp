@@ -33,7 +33,7 @@ std::vector<Index> huge_numbers() {
 
 TEST_SUITE_BEGIN("step01");
 
-TEST_CASE("1.1 sizes: products and sums are right or refused") {
+TEST_CASE("sizes: products and sums are right or refused") {
     CHECK(checked_product("x", {}) == 1);
     CHECK(checked_product("x", {3, 4, 5}) == 60);
     CHECK(checked_product("x", {0, 7}) == 0);
@@ -53,7 +53,7 @@ TEST_CASE("1.1 sizes: products and sums are right or refused") {
     CHECK(blocks_for(kMostIndex, 64) == Index{1} << 57);
 }
 
-TEST_CASE("1.1 sizes: memory of a size that no machine has is an Error with the size") {
+TEST_CASE("sizes: memory of a size that no machine has is an Error with the size") {
     CHECK_THROWS_WITH_AS(Memory(-1, Memory::Fill::zeros),
                          "memory: expected memory of 0 to 2^47 bytes, found -1", Error);
     for (const Index bytes : huge_numbers()) {
@@ -67,7 +67,7 @@ TEST_CASE("1.1 sizes: memory of a size that no machine has is an Error with the 
     CHECK(list.size() == 3);
 }
 
-TEST_CASE("1.1 sizes: memory that this machine does not have is an Error with the size") {
+TEST_CASE("sizes: memory that this machine does not have is an Error with the size") {
     if (KVLAB_SANITIZED != 0) {
         test::skip("this sanitizer ends the program when memory is refused");
         return;
@@ -82,7 +82,7 @@ TEST_CASE("1.1 sizes: memory that this machine does not have is an Error with th
     CHECK(pool.take(64) != nullptr);  // and goes on as if nobody had asked
 }
 
-TEST_CASE("1.1 sizes: shapes whose strides would overflow are refused even when empty") {
+TEST_CASE("sizes: shapes whose strides would overflow are refused even when empty") {
     for (const Index n : huge_numbers()) {
         CHECK_THROWS_AS(Shape({n, 64}), Error);
         CHECK_THROWS_AS(Shape({0, n, n}), Error);
@@ -95,7 +95,7 @@ TEST_CASE("1.1 sizes: shapes whose strides would overflow are refused even when 
     CHECK(Tensor({0, 5}).size() == 0);
 }
 
-TEST_CASE("1.1 sizes: a tensor that was moved from is empty") {
+TEST_CASE("sizes: a tensor that was moved from is empty") {
     Tensor full({2, 3});
     full(1, 2) = 7.0f;
     Tensor other = std::move(full);
@@ -108,7 +108,7 @@ TEST_CASE("1.1 sizes: a tensor that was moved from is empty") {
     CHECK(other.shape() == Shape());  // NOLINT(bugprone-use-after-move)
 }
 
-TEST_CASE("1.1 sizes: views refuse what is outside of them") {
+TEST_CASE("sizes: views refuse what is outside of them") {
     const Tensor t({2, 3});
     const View<const float> view = t.view();
     for (const Index bad :
@@ -122,7 +122,7 @@ TEST_CASE("1.1 sizes: views refuse what is outside of them") {
     CHECK_THROWS_AS(View<const float>()[0], Error);
 }
 
-TEST_CASE("1.1 sizes: tables and packed weights refuse what does not fit") {
+TEST_CASE("sizes: tables and packed weights refuse what does not fit") {
     for (const Index n : huge_numbers()) {
         CHECK_THROWS_AS(RopeTable(n, 64, 10000.0), Error);
         CHECK_THROWS_AS(RopeTable(64, n / 2 * 2, 10000.0), Error);

@@ -48,7 +48,7 @@ std::string refusal(Index threads) {
 
 TEST_SUITE_BEGIN("step01");
 
-TEST_CASE("1.7 sole use: one user at a time and free again after an error") {
+TEST_CASE("sole use: one user at a time and free again after an error") {
     SoleUse use;
     for (int round = 0; round < 2; ++round) {
         const SoleUse::Guard first(use, "a thing");
@@ -58,7 +58,7 @@ TEST_CASE("1.7 sole use: one user at a time and free again after an error") {
     }
 }
 
-TEST_CASE("1.7 sole use: a task that calls its own pool gets an Error") {
+TEST_CASE("sole use: a task that calls its own pool gets an Error") {
     for (const Index threads : {2, 3, 7}) {
         ThreadPool pool(threads);
         for (int round = 0; round < 20; ++round) {
@@ -69,7 +69,7 @@ TEST_CASE("1.7 sole use: a task that calls its own pool gets an Error") {
     }
 }
 
-TEST_CASE("1.7 sole use: what one thread does alone is allowed from within a task") {
+TEST_CASE("sole use: what one thread does alone is allowed from within a task") {
     ThreadPool pool(3), alone(1);
     std::atomic<int> ran{0};
     pool.run(8, [&](Index) {
@@ -80,7 +80,7 @@ TEST_CASE("1.7 sole use: what one thread does alone is allowed from within a tas
     CHECK(ran == 8 * 6);
 }
 
-TEST_CASE("1.7 sole use: a second thread gets an Error while the first works on") {
+TEST_CASE("sole use: a second thread gets an Error while the first works on") {
     ThreadPool pool(2);
     std::atomic<bool> inside{false}, leave{false};
     std::thread first([&] {
@@ -103,7 +103,7 @@ TEST_CASE("1.7 sole use: a second thread gets an Error while the first works on"
 }
 
 // Many short jobs of two threads on one pool: each is refused, or runs all of its tasks.
-TEST_CASE("1.7 sole use: jobs of two threads on one pool are whole or refused") {
+TEST_CASE("sole use: jobs of two threads on one pool are whole or refused") {
     ThreadPool pool(2);
     std::atomic<int> wrong{0};
     const auto work = [&] {
@@ -126,7 +126,7 @@ TEST_CASE("1.7 sole use: jobs of two threads on one pool are whole or refused") 
     check_works(pool);
 }
 
-TEST_CASE("1.7 sole use: threads may share a pool of one thread") {
+TEST_CASE("sole use: threads may share a pool of one thread") {
     ThreadPool pool(1);
     std::atomic<int> total{0};
     std::vector<std::thread> threads;
@@ -139,7 +139,7 @@ TEST_CASE("1.7 sole use: threads may share a pool of one thread") {
 }
 
 #ifdef __GLIBC__
-TEST_CASE("1.7 threads that cannot be started: an Error with the reason and no thread left") {
+TEST_CASE("threads that cannot be started: an Error with the reason and no thread left") {
     pthread_attr_t before, huge;
     REQUIRE(pthread_getattr_default_np(&before) == 0);
     REQUIRE(pthread_attr_init(&huge) == 0);
@@ -156,7 +156,7 @@ TEST_CASE("1.7 threads that cannot be started: an Error with the reason and no t
 
 // In a child whose address space ends after a few more stacks: some threads start, then one
 // does not.
-TEST_CASE("1.7 threads that cannot be started: those that run are ended first") {
+TEST_CASE("threads that cannot be started: those that run are ended first") {
 #if KVLAB_SANITIZED
     test::skip("a sanitizer needs the address space for itself");
 #else

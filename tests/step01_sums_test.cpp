@@ -37,7 +37,7 @@ bool same_bits(float a, float b) {
 
 TEST_SUITE_BEGIN("step01");
 
-TEST_CASE("1.2 sums: dot at the borders of the blocks") {
+TEST_CASE("sums: dot at the borders of the blocks") {
     for (Index n : {0, 1, 2, 63, 64, 65, 127, 128, 129, 130, 192, 577})
         for (std::uint64_t seed = 0; seed < 50; ++seed) {
             CAPTURE(n);
@@ -47,14 +47,14 @@ TEST_CASE("1.2 sums: dot at the borders of the blocks") {
         }
 }
 
-TEST_CASE("1.2 sums: dot with strides is dot of the gathered values") {
+TEST_CASE("sums: dot with strides is dot of the gathered values") {
     const auto a = test::normals(130 * 3, 1), b = test::normals(130 * 5, 2);
     std::vector<float> ga, gb;
     for (std::size_t i = 0; i < 130; ++i) ga.push_back(a[3 * i]), gb.push_back(b[5 * i]);
     CHECK(same_bits(dot(a.data(), 3, b.data(), 5, 130), dot(ga.data(), gb.data(), 130)));
 }
 
-TEST_CASE("1.2 sums: the total is the first block even when that is -0") {
+TEST_CASE("sums: the total is the first block even when that is -0") {
     // The product underflows to a negative value nearer to 0 than to any float: the block is
     // -0, and 0 + -0 would be +0.
     const float tiny = 0x1p-100f, negative = -0x1p-100f;
@@ -67,12 +67,12 @@ TEST_CASE("1.2 sums: the total is the first block even when that is -0") {
     }
 }
 
-TEST_CASE("1.2 sums: an empty sum is +0") {
+TEST_CASE("sums: an empty sum is +0") {
     CHECK(same_bits(dot(nullptr, nullptr, 0), 0.0f));
     CHECK(same_bits(sum(nullptr, 0), 0.0f));
 }
 
-TEST_CASE("1.2 sums: one rounding per term because fma is not multiply and add") {
+TEST_CASE("sums: one rounding per term because fma is not multiply and add") {
     // a * a = 1 + 2^-11 + 2^-24 exactly; a separate product rounds the last part away.
     const float a[] = {1.0f, 1.0f + 0x1p-12f}, b[] = {-1.0f, 1.0f + 0x1p-12f};
     CHECK(dot(a, b, 2) == 0x1p-11f + 0x1p-24f);
@@ -80,7 +80,7 @@ TEST_CASE("1.2 sums: one rounding per term because fma is not multiply and add")
     CHECK(product - 1.0f == 0x1p-11f);
 }
 
-TEST_CASE("1.2 sums: blocks are 64 terms and not one long chain") {
+TEST_CASE("sums: blocks are 64 terms and not one long chain") {
     // 2^24 swallows each following 1 in a long chain; in blocks the ones of block 2
     // add up first.
     std::vector<float> ones(128, 1.0f), x(128, 1.0f);
@@ -92,7 +92,7 @@ TEST_CASE("1.2 sums: blocks are 64 terms and not one long chain") {
     CHECK(sum(y.data(), 128) == 0x1p24f + 64.0f);
 }
 
-TEST_CASE("1.2 sums: a residual is added after the sum and is not its start") {
+TEST_CASE("sums: a residual is added after the sum and is not its start") {
     const auto a = test::normals(576, 3), b = test::normals(576, 4);
     int different = 0;
     for (int i = 0; i < 100; ++i) {
@@ -104,7 +104,7 @@ TEST_CASE("1.2 sums: a residual is added after the sum and is not its start") {
     CHECK(different > 50);  // the test data notice it
 }
 
-TEST_CASE("1.2 sums: norms against a double reference and rule 4 by hand") {
+TEST_CASE("sums: norms against a double reference and rule 4 by hand") {
     for (Index n : {1, 2, 64, 65, 130, 576}) {
         CAPTURE(n);
         const auto x = test::normals(n, 5, 3.0f), w = test::normals(n, 6),
@@ -132,7 +132,7 @@ TEST_CASE("1.2 sums: norms against a double reference and rule 4 by hand") {
     }
 }
 
-TEST_CASE("1.2 sums: rms_norm and layer_norm may write over their input") {
+TEST_CASE("sums: rms_norm and layer_norm may write over their input") {
     auto x = test::normals(130, 8);
     const auto w = test::normals(130, 9), b = test::normals(130, 10);
     std::vector<float> y(130);
@@ -146,7 +146,7 @@ TEST_CASE("1.2 sums: rms_norm and layer_norm may write over their input") {
     CHECK(compare_bits(y, z).differ == 0);
 }
 
-TEST_CASE("1.2 checksum: FNV-1a of known words and sensitive to order and sign of zero") {
+TEST_CASE("checksum: FNV-1a of known words and sensitive to order and sign of zero") {
     CHECK(Checksum().hex() == "cbf29ce484222325");
     Checksum one;
     one.add_bits('a');  // a word below 256 is one byte: the published FNV-1a of "a"
@@ -161,7 +161,7 @@ TEST_CASE("1.2 checksum: FNV-1a of known words and sensitive to order and sign o
     CHECK(checksum({}) == 0xcbf29ce484222325ull);
 }
 
-TEST_CASE("1.2 compare_bits: counts and finds and merges") {
+TEST_CASE("compare_bits: counts and finds and merges") {
     const std::vector<float> a = {1, 2, 3, 4}, b = {1, 2.0f + 0x1p-22f, 3, -4};
     Difference d = compare_bits(a, b);
     CHECK(d.count == 4);
@@ -178,7 +178,7 @@ TEST_CASE("1.2 compare_bits: counts and finds and merges") {
     CHECK_THROWS_AS(compare_bits(a, nan), Error);
 }
 
-TEST_CASE("1.4 kernels: rms_norm of many rows equals the plain loop on each") {
+TEST_CASE("kernels: rms_norm of many rows equals the plain loop on each") {
     for (Index n : {1, 63, 64, 65, 130, 576})
         for (Index rows : {1, 7, 8, 9, 17}) {
             const auto x = test::normals(rows * (n + 3), 31), w = test::normals(n, 32);

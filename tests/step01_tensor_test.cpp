@@ -17,7 +17,7 @@ using namespace kvlab;
 
 TEST_SUITE_BEGIN("step01");
 
-TEST_CASE("1.1 tensor: zeroed and aligned and row-major") {
+TEST_CASE("tensor: zeroed and aligned and row-major") {
     Tensor t({2, 3, 5});
     CHECK(reinterpret_cast<std::uintptr_t>(t.data()) % 64 == 0);
     for (float x : t.flat()) CHECK(x == 0.0f);
@@ -27,7 +27,7 @@ TEST_CASE("1.1 tensor: zeroed and aligned and row-major") {
     CHECK(t.view()[1].slice(0, 2, 3)(0, 4) == 7.0f);
 }
 
-TEST_CASE("1.1 tensor: shapes are checked at the door") {
+TEST_CASE("tensor: shapes are checked at the door") {
     CHECK_THROWS_WITH_AS(Shape({2, -1}), "shape: axis 1 has negative extent -1", Error);
     CHECK_THROWS_AS(Shape({1, 1, 1, 1, 1}), Error);
     const Index huge = std::numeric_limits<Index>::max() / 2;
@@ -41,7 +41,7 @@ TEST_CASE("1.1 tensor: shapes are checked at the door") {
     CHECK_THROWS_AS(t.view().transposed(0, 1).flat(), Error);
 }
 
-TEST_CASE("1.1 half: every f16 and bf16 survives the round trip") {
+TEST_CASE("half: every f16 and bf16 survives the round trip") {
     for (std::uint32_t h = 0; h < 0x10000; ++h) {
         const auto bits = static_cast<std::uint16_t>(h);
         const bool f16_nan = (h & 0x7fff) > 0x7c00, bf16_nan = (h & 0x7fff) > 0x7f80;
@@ -56,7 +56,7 @@ TEST_CASE("1.1 half: every f16 and bf16 survives the round trip") {
     CHECK(f32_to_f16(1.0f + 0x1.8p-10f) == 0x3c02);
 }
 
-TEST_CASE("1.1 ulp distance") {
+TEST_CASE("ulp distance") {
     CHECK(ulp_distance(1.0f, 1.0f) == 0);
     CHECK(ulp_distance(1.0f, 1.0f + 0x1p-23f) == 1);
     CHECK(ulp_distance(0.0f, -0.0f) == 1);
@@ -65,7 +65,7 @@ TEST_CASE("1.1 ulp distance") {
           std::numeric_limits<std::uint64_t>::max());
 }
 
-TEST_CASE("1.1 memory: what is used, and the most that was") {
+TEST_CASE("memory: what is used, and the most that was") {
     const MemoryUse before = memory_use();
     {
         Tensor kept({100});  // 400 bytes: seven cache lines
@@ -84,7 +84,7 @@ TEST_CASE("1.1 memory: what is used, and the most that was") {
     CHECK(memory_use().blocks == before.blocks + 2);
 }
 
-TEST_CASE("1.1 memory: zeros that nobody writes to take no room") {
+TEST_CASE("memory: zeros that nobody writes to take no room") {
     const auto resident = [] {
         std::ifstream pages("/proc/self/statm");
         Index all = 0, held = 0;

@@ -13,7 +13,7 @@ using namespace kvlab;
 
 TEST_SUITE_BEGIN("step01");
 
-TEST_CASE("1.7 thread pool: each task runs once for any number of threads and tasks") {
+TEST_CASE("thread pool: each task runs once for any number of threads and tasks") {
     for (Index threads : {1, 2, 3, 7}) {
         ThreadPool pool(threads);
         CHECK(pool.threads() == threads);
@@ -26,7 +26,7 @@ TEST_CASE("1.7 thread pool: each task runs once for any number of threads and ta
     }
 }
 
-TEST_CASE("1.7 thread pool: many small jobs one after the other") {
+TEST_CASE("thread pool: many small jobs one after the other") {
     for (Index threads : {2, 3}) {
         ThreadPool pool(threads);
         std::atomic<Index> total{0};
@@ -40,7 +40,7 @@ TEST_CASE("1.7 thread pool: many small jobs one after the other") {
     }
 }
 
-TEST_CASE("1.7 thread pool: what a task wrote is seen after run") {
+TEST_CASE("thread pool: what a task wrote is seen after run") {
     ThreadPool pool(3);
     std::vector<int> plain(64);  // not atomic: the thread sanitizer watches
     for (int round = 1; round <= 200; ++round) {
@@ -52,7 +52,7 @@ TEST_CASE("1.7 thread pool: what a task wrote is seen after run") {
     }
 }
 
-TEST_CASE("1.7 thread pool: an exception comes out of run and the pool works on") {
+TEST_CASE("thread pool: an exception comes out of run and the pool works on") {
     for (Index threads : {1, 2, 3}) {
         ThreadPool pool(threads);
         for (int round = 0; round < 50; ++round) {
@@ -70,7 +70,7 @@ TEST_CASE("1.7 thread pool: an exception comes out of run and the pool works on"
     }
 }
 
-TEST_CASE("1.7 thread pool: starts and stops without work and in quick succession") {
+TEST_CASE("thread pool: starts and stops without work and in quick succession") {
     for (int i = 0; i < 50; ++i) ThreadPool pool(3);
     for (int i = 0; i < 50; ++i) {
         ThreadPool pool(2);

@@ -39,7 +39,7 @@ std::vector<float> fast_logits(const WeightSource& source,
 TEST_SUITE_BEGIN("step02");
 
 TEST_CASE(
-    "2.1 attention: tiles equal the plain loop for every past and row count and head shape") {
+    "attention: tiles equal the plain loop for every past and row count and head shape") {
     struct Case {
         Index Hq, Hkv, D;
     };
@@ -78,7 +78,7 @@ TEST_CASE(
 }
 
 TEST_CASE(
-    "2.1 attention: one visible slot returns its value and the softmax is a convex mixture") {
+    "attention: one visible slot returns its value and the softmax is a convex mixture") {
     const Tensor q = random_tensor({8}, 1), k = random_tensor({1, 8}, 2),
                  v = random_tensor({1, 8}, 3);
     Tensor out({8});
@@ -91,7 +91,7 @@ TEST_CASE(
 }
 
 TEST_CASE(
-    "2.1 attention: a large spread of scores agrees online and in two passes up to the stated "
+    "attention: a large spread of scores agrees online and in two passes up to the stated "
     "limit") {
     // Rule 3 promises equality for ordinary values; scores up to +-100 in base 2 are
     // far beyond them.
@@ -109,7 +109,7 @@ TEST_CASE(
 }
 
 TEST_CASE(
-    "2.2 decoder: equals the plain loops for MHA and GQA and MQA and gpt2 at every level and "
+    "decoder: equals the plain loops for MHA and GQA and MQA and gpt2 at every level and "
     "thread count") {
     for (const Config& config :
          {small_config(4, 4), small_config(4, 2), small_config(4, 1), small_config(6, 2, 10),
@@ -133,7 +133,7 @@ TEST_CASE(
     }
 }
 
-TEST_CASE("2.2 decoder: a row of logits does not depend on what follows it") {
+TEST_CASE("decoder: a row of logits does not depend on what follows it") {
     const auto source = make_synthetic(small_config(), 1);
     const auto tokens = random_tokens(66, 96, 2);
     const PlainDecoder plain(*source);
@@ -145,7 +145,7 @@ TEST_CASE("2.2 decoder: a row of logits does not depend on what follows it") {
     }
 }
 
-TEST_CASE("2.2 decoder: positions matter and every token of the text matters") {
+TEST_CASE("decoder: positions matter and every token of the text matters") {
     // Were attention flat, as with tiny random weights, a wrong cache would go unnoticed.
     const auto source = make_synthetic(tiny_config(), 42);
     const PlainDecoder plain(*source);
@@ -157,7 +157,7 @@ TEST_CASE("2.2 decoder: positions matter and every token of the text matters") {
     CHECK(compare_bits(before.view()[19].flat(), after.view()[19].flat()).max_abs > 0.1);
 }
 
-TEST_CASE("2.2 decoder: errors name what is wrong and change nothing") {
+TEST_CASE("decoder: errors name what is wrong and change nothing") {
     const auto source = make_synthetic(small_config(), 1);
     auto engine = make_cpu_engine();
     Decoder decoder(load_model(*source, *engine), *engine);
@@ -177,7 +177,7 @@ TEST_CASE("2.2 decoder: errors name what is wrong and change nothing") {
     CHECK_THROWS_AS(decoder.forward(twice), Error);
 }
 
-TEST_CASE("2.2 decoder: a number that is not finite is reported where it first appears") {
+TEST_CASE("decoder: a number that is not finite is reported where it first appears") {
     const auto source = make_synthetic(small_config(), 1);
     auto engine = make_cpu_engine();
     // One weight of layer 1's value projection is infinite: its first trace is
@@ -202,7 +202,7 @@ TEST_CASE("2.2 decoder: a number that is not finite is reported where it first a
     CHECK_FALSE(all_finite(bad));
 }
 
-TEST_CASE("2.3 config: metadata round trip and hostile numbers") {
+TEST_CASE("config: metadata round trip and hostile numbers") {
     for (const Config& config : {tiny_config(), small_config(4, 1, 20), small_gpt2()}) {
         const Config back = Config::from_metadata(config.to_metadata());
         CHECK(back.head_dim == config.head_dim);
@@ -228,7 +228,7 @@ TEST_CASE("2.3 config: metadata round trip and hostile numbers") {
     CHECK_THROWS_AS(broken([](Config& c) { c.context = Index{1} << 40; }), Error);
 }
 
-TEST_CASE("2.3 model: the parameters counted are those in the tensors") {
+TEST_CASE("model: the parameters counted are those in the tensors") {
     for (const Config& config : {tiny_config(), small_config(), small_gpt2()}) {
         const auto source = make_synthetic(config, 1);
         Index floats = 0;
@@ -238,7 +238,7 @@ TEST_CASE("2.3 model: the parameters counted are those in the tensors") {
     CHECK(tiny_config().parameters() == 123712);
 }
 
-TEST_CASE("2.4 generate: stops at length or end token or full context and repeats for a seed") {
+TEST_CASE("generate: stops at length or end token or full context and repeats for a seed") {
     Config config = small_config();
     config.context = 30;
     const auto source = make_synthetic(config, 7);

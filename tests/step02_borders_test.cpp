@@ -46,7 +46,7 @@ double bits_of(std::span<const float> logits, Token token) {
 
 TEST_SUITE_BEGIN("step02");
 
-TEST_CASE("2.4 borders: the reason of the last step is that of the last token") {
+TEST_CASE("borders: the reason of the last step is that of the last token") {
     Rig rig(small_config());
     const auto prompt = random_tokens(5, rig.decoder.config().vocab, 4);
     const auto run = [&](Index steps, const Generator::IsEnd& is_end, Index capacity = 40) {
@@ -76,7 +76,7 @@ TEST_CASE("2.4 borders: the reason of the last step is that of the last token") 
     CHECK(run(6, at(5), 9) == std::pair(Index{5}, Finish::end_token));
 }
 
-TEST_CASE("2.4 borders: sequences end each for itself and are told apart") {
+TEST_CASE("borders: sequences end each for itself and are told apart") {
     Rig rig(small_config());
     const Index vocab = rig.decoder.config().vocab;
     std::vector<std::unique_ptr<KvStore>> stores;
@@ -101,7 +101,7 @@ TEST_CASE("2.4 borders: sequences end each for itself and are told apart") {
     CHECK_THROWS_AS(generator.tokens(-1), Error);
 }
 
-TEST_CASE("2.6 borders: bits per byte are of the targets, and of each of them once") {
+TEST_CASE("borders: bits per byte are of the targets, and of each of them once") {
     Config config = tiny_config();
     config.context = 16;
     Rig rig(config);
@@ -131,7 +131,7 @@ TEST_CASE("2.6 borders: bits per byte are of the targets, and of each of them on
     CHECK_THROWS_AS(bits_per_byte(rig.decoder, rig.make_store(), text, 0, 0), Error);
 }
 
-TEST_CASE("2.6 borders: windows of a text that is a window and one token less or more") {
+TEST_CASE("borders: windows of a text that is a window and one token less or more") {
     const auto tokens = random_tokens(17, 90, 2);
     const auto count = [&](std::size_t length, Token bos, Index most = 0) {
         return TextWindows(std::span(tokens).first(length), bos, 8, most).count();
@@ -151,7 +151,7 @@ TEST_CASE("2.6 borders: windows of a text that is a window and one token less or
           std::vector<Token>(tokens.begin() + 9, tokens.end()));
 }
 
-TEST_CASE("2.6 borders: an answer may be the first and the last byte of its case") {
+TEST_CASE("borders: an answer may be the first and the last byte of its case") {
     Rig rig(tiny_config());
     WholeSequence store(rig.decoder.kv_shape(), 16);
     const auto next = [&](std::vector<Token> text) {
@@ -171,7 +171,7 @@ TEST_CASE("2.6 borders: an answer may be the first and the last byte of its case
     CHECK_THROWS_AS(right(good, {-1}), Error);
 }
 
-TEST_CASE("2.6 borders: the sink is a mean over queries and all heads of a group") {
+TEST_CASE("borders: the sink is a mean over queries and all heads of a group") {
     for (const Config& shape :
          {small_config(6, 2, 8), small_config(4, 1, 8), small_config(3, 3, 8)}) {
         Config config = shape;

@@ -57,7 +57,7 @@ private:
 
 TEST_SUITE_BEGIN("step02");
 
-TEST_CASE("2.1 attention: one token over a long cache equals the plain loop with any threads") {
+TEST_CASE("attention: one token over a long cache equals the plain loop with any threads") {
     ThreadPool one(1), two(2), three(3);
     for (const Index heads : {6, 7})  // groups of 6 rows, and of 7: more than a kernel takes
         for (const Index past : {511, 512, 513, 575, 576, 1000}) {
@@ -81,7 +81,7 @@ TEST_CASE("2.1 attention: one token over a long cache equals the plain loop with
         }
 }
 
-TEST_CASE("2.2 decoder: the context bounds a text whose positions the decoder looks up") {
+TEST_CASE("decoder: the context bounds a text whose positions the decoder looks up") {
     for (Config config : {small_config(), small_gpt2()}) {
         CAPTURE(config.name);
         config.context = 30;
@@ -113,7 +113,7 @@ TEST_CASE("2.2 decoder: the context bounds a text whose positions the decoder lo
     }
 }
 
-TEST_CASE("2.3 generation: a text in two parts, one sampler, is the text in one") {
+TEST_CASE("generation: a text in two parts, one sampler, is the text in one") {
     const Config config = small_config();
     auto engine = make_cpu_engine();
     Decoder decoder(load_model(*make_synthetic(config, 7), *engine), *engine);
@@ -135,7 +135,7 @@ TEST_CASE("2.3 generation: a text in two parts, one sampler, is the text in one"
     CHECK(go_on(half, 10, anew) != whole);  // a fresh seed throws the first dice again
 }
 
-TEST_CASE("2.2 engine: matrices of different formats in one have the bits of each alone") {
+TEST_CASE("engine: matrices of different formats in one have the bits of each alone") {
     // q in F32 beside k in Q8_0: files may mix formats, and the engine lays both in one matrix.
     const Index K = 64, N = 70;
     const std::vector<float> weights = normals(N * K, 7);

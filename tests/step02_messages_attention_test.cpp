@@ -34,7 +34,7 @@ using namespace kvlab::test;
 
 TEST_SUITE_BEGIN("step02");
 
-TEST_CASE("2.1 messages: attention says what it was given") {
+TEST_CASE("messages: attention says what it was given") {
     const Tensor q({4}), k({2, 4}), many({1, 4});
     Tensor out({4});
     const auto attend = [&](const Tensor& queries, const Tensor& keys) {
@@ -85,7 +85,7 @@ TEST_CASE("2.1 messages: attention says what it was given") {
     }
 }
 
-TEST_CASE("2.1 messages: attention over tiles") {
+TEST_CASE("messages: attention over tiles") {
     const KvTiles tiles(64, 2, 8);
     ThreadPool pool(1);
     const auto attend = [&](const View<const float>& q, Index past, const View<float>& out) {
@@ -111,7 +111,7 @@ TEST_CASE("2.1 messages: attention over tiles") {
     CHECK(attend(q.view(), 0, out.view()) == 4 * (1 + 2));
 }
 
-TEST_CASE("2.1 messages: a slot is one of a head") {
+TEST_CASE("messages: a slot is one of a head") {
     KvTiles tiles(64, 2, 2), more(65, 2, 2);
     const std::vector<float> key = {1.0f, 2.0f}, value = {3.0f, 4.0f}, three(3);
     const auto write = [&](Index head, Index slot) {
@@ -148,7 +148,7 @@ TEST_CASE("2.1 messages: a slot is one of a head") {
     CHECK(tiles.value(1, 63, 1) == 0.0f);
 }
 
-TEST_CASE("2.1 messages: tiles of keys and values") {
+TEST_CASE("messages: tiles of keys and values") {
     CHECK_THROWS_WITH_AS(tiles_for("t", 0, 2, 8),
                          "t: slots, kv_heads and head_dim must be positive, found 0, 2, 8",
                          Error);
@@ -185,7 +185,7 @@ TEST_CASE("2.1 messages: tiles of keys and values") {
     CHECK(more.value(1, 63, 7) == rows(1, 1, 7));
 }
 
-TEST_CASE("2.2 messages: shapes of stores") {
+TEST_CASE("messages: shapes of stores") {
     CHECK_THROWS_WITH_AS(check_kv_shape("s", {1, 3, 2, 8}),
                          "s: 3 query heads do not share 2 KV heads evenly", Error);
     CHECK_NOTHROW(check_kv_shape("s", {1, 4, 2, 8}));
@@ -200,7 +200,7 @@ TEST_CASE("2.2 messages: shapes of stores") {
                          "s: head_dim: expected 1 to 4096, found 4097", Error);
 }
 
-TEST_CASE("2.2 messages: the store without a cache keeps one layer at a time and no text") {
+TEST_CASE("messages: the store without a cache keeps one layer at a time and no text") {
     WholeSequence store({2, 4, 2, 8}, 5);
     const Tensor rows = random_tensor({5, 2, 8}, 1);
     ThreadPool pool(1);

@@ -49,7 +49,7 @@ struct StrangeMatrix final : Matrix {
 
 TEST_SUITE_BEGIN("step02");
 
-TEST_CASE("2.2 messages: an engine takes its own matrices and rows of one shape") {
+TEST_CASE("messages: an engine takes its own matrices and rows of one shape") {
     const auto engine = make_cpu_engine();
     const StrangeMatrix strange;
     const Tensor x = random_tensor({2, 4}, 1);
@@ -110,7 +110,7 @@ TEST_CASE("2.2 messages: an engine takes its own matrices and rows of one shape"
     CHECK_THROWS_WITH_AS(WrappedEngine(nullptr), "wrapped engine: no engine", Error);
 }
 
-TEST_CASE("2.2 messages: positions and heads that the table of angles does not have") {
+TEST_CASE("messages: positions and heads that the table of angles does not have") {
     const auto engine = make_cpu_engine();
     const RopeTable table(5, 4, 10000.0), wide(5, 6, 10000.0);
     const auto rotate = [&](const RopeTable* by, std::vector<Index> positions) {
@@ -128,7 +128,7 @@ TEST_CASE("2.2 messages: positions and heads that the table of angles does not h
     CHECK_NOTHROW(rotate(nullptr, {5}));  // learned positions: only the factor is left to do
 }
 
-TEST_CASE("2.2 messages: a configuration that cannot be") {
+TEST_CASE("messages: a configuration that cannot be") {
     const auto with = [](const Config& start, auto change) {
         Config config = start;
         change(config);
@@ -181,7 +181,7 @@ TEST_CASE("2.2 messages: a configuration that cannot be") {
     CHECK(gpt2([](Config&) {}) == "no error");
 }
 
-TEST_CASE("2.7 messages: what a model file is refused for") {
+TEST_CASE("messages: what a model file is refused for") {
     const auto engine = make_cpu_engine();
     const auto load = [&](const Sample& sample) { load_model(sample, *engine); };
     CHECK_THROWS_WITH_AS(load(Sample(small_config()).set("llama.attention.head_count", 0u)),
@@ -194,7 +194,7 @@ TEST_CASE("2.7 messages: what a model file is refused for") {
     CHECK_NOTHROW(load(Sample(small_config())));
 }
 
-TEST_CASE("2.7 messages: a tokenizer of another size than the embedding") {
+TEST_CASE("messages: a tokenizer of another size than the embedding") {
     const Folder folder;
     const auto path = folder / "m.gguf";
     const auto open = [&](Index vocab) {

@@ -91,7 +91,7 @@ struct Loaded {
 
 TEST_SUITE_BEGIN("step02");
 
-TEST_CASE("2.2 messages: a decoder says which sequence") {
+TEST_CASE("messages: a decoder says which sequence") {
     Loaded m(short_config());
     const auto tokens = random_tokens(17, 96, 1);
     const auto first = [&](std::size_t n) { return std::span(tokens).first(n); };
@@ -134,7 +134,7 @@ TEST_CASE("2.2 messages: a decoder says which sequence") {
     CHECK_NOTHROW(plain.forward(std::vector<Token>{95, 0}));
 }
 
-TEST_CASE("2.2 messages: a number that is not finite is found with the observer still there") {
+TEST_CASE("messages: a number that is not finite is found with the observer still there") {
     BreakingEngine engine;
     Decoder decoder(load_model(Sample(small_config()), engine), engine);
     WholeSequence store(decoder.kv_shape(), 8);
@@ -162,7 +162,7 @@ TEST_CASE("2.2 messages: a number that is not finite is found with the observer 
     }
 }
 
-TEST_CASE("2.6 messages: who watched before watches again when a measurement fails") {
+TEST_CASE("messages: who watched before watches again when a measurement fails") {
     BreakingEngine engine;
     Decoder decoder(load_model(Sample(tiny_config()), engine), engine);
     WholeSequence store(decoder.kv_shape(), 8);
@@ -181,7 +181,7 @@ TEST_CASE("2.6 messages: who watched before watches again when a measurement fai
     CHECK(counter.calls == 0);
 }
 
-TEST_CASE("2.4 messages: a generator says what it cannot begin with") {
+TEST_CASE("messages: a generator says what it cannot begin with") {
     Loaded m(short_config());
     Generator generator(m.decoder);
     const auto tokens = random_tokens(17, 96, 1);
@@ -203,7 +203,7 @@ TEST_CASE("2.4 messages: a generator says what it cannot begin with") {
     CHECK_THROWS_WITH_AS(generator.finish(-1), "generate: there is no sequence -1", Error);
 }
 
-TEST_CASE("2.6 messages: scores say what they cannot score") {
+TEST_CASE("messages: scores say what they cannot score") {
     CHECK_THROWS_WITH_AS(log_sum_exp({}), "score: no logits", Error);
     CHECK(log_sum_exp(std::vector<float>{3.0f}) == 3.0);
     const std::vector<float> even(4, 0.0f);
@@ -256,7 +256,7 @@ TEST_CASE("2.6 messages: scores say what they cannot score") {
     CHECK(sink(0) == 2);
 }
 
-TEST_CASE("2.6 messages: a file of recall cases has one at least") {
+TEST_CASE("messages: a file of recall cases has one at least") {
     const Folder folder;
     folder.write("none", {});
     const std::string path = (folder / "none").string();
@@ -265,7 +265,7 @@ TEST_CASE("2.6 messages: a file of recall cases has one at least") {
                          Error);
 }
 
-TEST_CASE("2.6 messages: a line of recall cases") {
+TEST_CASE("messages: a line of recall cases") {
     const auto read = [](const std::string& line) { return RecallLine(line, "f").read(); };
     const std::string expected =
         "f: expected an object with kind, distance, text and answer, found ";

@@ -58,19 +58,19 @@ TEST_SUITE_BEGIN("step02");
 
 // The tolerance is about ten times the error that float32 makes in any order of sums, as
 // measured by PyTorch itself and printed by the case; a wrong operator is off by 0.01 and more.
-TEST_CASE("2.5 reference: tiny agrees with PyTorch") {
+TEST_CASE("reference: tiny agrees with PyTorch") {
     CHECK(worst_against_reference("tiny") <= 2e-4);
 }
 
-TEST_CASE("2.5 reference: deep agrees with PyTorch") {
+TEST_CASE("reference: deep agrees with PyTorch") {
     CHECK(worst_against_reference("deep") <= 2e-4);
 }
 
-TEST_CASE("2.5 reference: a random gpt2 agrees with transformers") {
+TEST_CASE("reference: a random gpt2 agrees with transformers") {
     CHECK(worst_against_reference("gpt2_tiny") <= 2e-4);
 }
 
-TEST_CASE("2.6 score: surprise is the negative log of the softmax") {
+TEST_CASE("score: surprise is the negative log of the softmax") {
     const float even[] = {1.0f, 1.0f, 1.0f, 1.0f}, sure[] = {0.0f, 200.0f};
     CHECK(surprise_bits(even, 2) == doctest::Approx(2.0).epsilon(1e-12));
     CHECK(surprise_bits(sure, 1) == doctest::Approx(0.0).epsilon(1e-12));
@@ -78,7 +78,7 @@ TEST_CASE("2.6 score: surprise is the negative log of the softmax") {
     CHECK_THROWS_AS(surprise_bits(even, 4), Error);
 }
 
-TEST_CASE("2.6 score: bits per byte of random weights is near 8 and rises for a wrong text") {
+TEST_CASE("score: bits per byte of random weights is near 8 and rises for a wrong text") {
     Config config = tiny_config();
     config.context = 64;
     const auto source = make_synthetic(config, 3);
@@ -98,7 +98,7 @@ TEST_CASE("2.6 score: bits per byte of random weights is near 8 and rises for a 
     CHECK_THROWS_AS(bits_per_byte(decoder, make_store, text, 0, 65), Error);
 }
 
-TEST_CASE("2.6 score: a recall case counts the rows before its answers") {
+TEST_CASE("score: a recall case counts the rows before its answers") {
     const auto source = make_synthetic(tiny_config(), 3);
     auto engine = make_cpu_engine();
     Decoder decoder(load_model(*source, *engine), *engine);
@@ -114,7 +114,7 @@ TEST_CASE("2.6 score: a recall case counts the rows before its answers") {
 }
 
 TEST_CASE(
-    "2.6 score: sink mass of the first query is one and of flat attention one over its "
+    "score: sink mass of the first query is one and of flat attention one over its "
     "length") {
     Config config = small_config(2, 1, 8);
     config.layers = 1;

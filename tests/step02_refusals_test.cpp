@@ -35,7 +35,7 @@ std::string refusal(const WeightSource& source) {
 
 TEST_SUITE_BEGIN("step02");
 
-TEST_CASE("2.7 model file: a tensor that is not read is refused by name") {
+TEST_CASE("model file: a tensor that is not read is refused by name") {
     const auto with = [](const std::string& name, const std::string& like) {
         return refusal(Sample(small_config()).add(name, like));
     };
@@ -74,7 +74,7 @@ TEST_CASE("2.7 model file: a tensor that is not read is refused by name") {
                            "a gpt2 model"));
 }
 
-TEST_CASE("2.7 model file: every required tensor is asked for before anything is loaded") {
+TEST_CASE("model file: every required tensor is asked for before anything is loaded") {
     for (const Config& config : {small_config(), small_gpt2()}) {
         const ArchitectureTraits& traits = traits_of(config.architecture);
         for (const TensorTrait& trait : traits.tensors) {
@@ -89,7 +89,7 @@ TEST_CASE("2.7 model file: every required tensor is asked for before anything is
     }
 }
 
-TEST_CASE("2.7 model file: the tables list what the loaders read and nothing else") {
+TEST_CASE("model file: the tables list what the loaders read and nothing else") {
     Config of_both[] = {small_config(), small_config(), small_gpt2(), small_gpt2()};
     for (std::size_t i = 0; i < 4; ++i) of_both[i].tied_output = i % 2 == 0;
     for (const Config& config : of_both) {
@@ -110,7 +110,7 @@ TEST_CASE("2.7 model file: the tables list what the loaders read and nothing els
     }
 }
 
-TEST_CASE("2.7 model file: a key that would change the answer is refused with its value") {
+TEST_CASE("model file: a key that would change the answer is refused with its value") {
     const auto with = [](const std::string& key, MetaValue value) {
         return refusal(Sample(small_config()).set("llama." + key, std::move(value)));
     };
@@ -163,7 +163,7 @@ TEST_CASE("2.7 model file: a key that would change the answer is refused with it
               .find("'gpt2.rope.freq_base'") != std::string::npos);
 }
 
-TEST_CASE("2.7 model file: a value that switches something off changes nothing") {
+TEST_CASE("model file: a value that switches something off changes nothing") {
     const std::uint64_t plain = logits_of(Sample(small_config()));
     const std::vector<std::pair<std::string, MetaValue>> off = {
         {"rope.scaling.type", std::string("none")},
@@ -204,7 +204,7 @@ TEST_CASE("2.7 model file: a value that switches something off changes nothing")
           logits_of(Sample(small_gpt2())));
 }
 
-TEST_CASE("2.7 model file: another architecture is refused with what it is") {
+TEST_CASE("model file: another architecture is refused with what it is") {
     CHECK(refusal(Sample(small_config()).set("general.architecture", std::string("qwen2\n"))) ==
           "m.gguf: general.architecture: expected llama or gpt2, found 'qwen2\\x0a'");
     CHECK(
@@ -219,14 +219,14 @@ TEST_CASE("2.7 model file: another architecture is refused with what it is") {
           "m.gguf: general.architecture: expected llama or gpt2, found 'qwen2'");
 }
 
-TEST_CASE("2.7 model file: the name of a model is shown without what a terminal obeys") {
+TEST_CASE("model file: the name of a model is shown without what a terminal obeys") {
     auto engine = make_cpu_engine();
     CHECK(load_model(Sample(small_config()).set("general.name", std::string("a\u009b\x1b[2J")),
                      *engine)
               ->config.name == "a\\u{009b}\\x1b[2J");
 }
 
-TEST_CASE("2.7 model file: numbers at their borders") {
+TEST_CASE("model file: numbers at their borders") {
     const auto with = [](const std::string& key, MetaValue value) {
         return refusal(Sample(small_config()).set("llama." + key, std::move(value)));
     };
@@ -259,7 +259,7 @@ TEST_CASE("2.7 model file: numbers at their borders") {
           std::string::npos);
 }
 
-TEST_CASE("2.7 model file: memory follows the tokens and not the declared context") {
+TEST_CASE("model file: memory follows the tokens and not the declared context") {
     Sample sample(small_config());
     const std::uint64_t plain = logits_of(sample);
     sample.set("llama.context_length", 1u << 24);
@@ -274,7 +274,7 @@ TEST_CASE("2.7 model file: memory follows the tokens and not the declared contex
     CHECK(model->rope.bytes() == RopeTable::kBlock * 16 * Index{sizeof(float)});
 }
 
-TEST_CASE("2.7 model file: cut short while it is loaded is an error") {
+TEST_CASE("model file: cut short while it is loaded is an error") {
     const Folder folder;
     const auto path = folder / "m.gguf";
     GgufWriter writer;

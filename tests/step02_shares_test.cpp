@@ -53,7 +53,7 @@ std::vector<float> plain_shares(const View<const float>& q, const View<const flo
 
 TEST_SUITE_BEGIN("step02");
 
-TEST_CASE("2.1 shares: equal the plain loop and looking at them changes no bit") {
+TEST_CASE("shares: equal the plain loop and looking at them changes no bit") {
     struct Case {
         Index Hq, Hkv, D;
     };
@@ -95,7 +95,7 @@ TEST_CASE("2.1 shares: equal the plain loop and looking at them changes no bit")
             }
 }
 
-TEST_CASE("2.1 tiles: a slot copied over another is one head's key and value and no more") {
+TEST_CASE("tiles: a slot copied over another is one head's key and value and no more") {
     const Tensor k = random_tensor({130, 2, 20}, 1), v = random_tensor({130, 2, 20}, 2);
     KvTiles tiles(130, 2, 20);
     tiles.write(0, k.view(), v.view());

@@ -61,7 +61,7 @@ void in_threads(Work&& work) {
 
 TEST_SUITE_BEGIN("step02");
 
-TEST_CASE("2.4 sharing: decoders in threads share a model with an engine each") {
+TEST_CASE("sharing: decoders in threads share a model with an engine each") {
     const Shared shared;
     const Index steps = steps_here();
     std::vector<std::string> expected, found(kCallers);
@@ -78,7 +78,7 @@ TEST_CASE("2.4 sharing: decoders in threads share a model with an engine each") 
     }
 }
 
-TEST_CASE("2.4 sharing: decoders in threads share an engine of one thread") {
+TEST_CASE("sharing: decoders in threads share an engine of one thread") {
     const Shared shared;
     const Index steps = steps_here();
     std::vector<std::string> expected, found(kCallers);
@@ -92,7 +92,7 @@ TEST_CASE("2.4 sharing: decoders in threads share an engine of one thread") {
     CHECK(found == expected);
 }
 
-TEST_CASE("2.4 sharing: an engine of two threads refuses the second caller or is right") {
+TEST_CASE("sharing: an engine of two threads refuses the second caller or is right") {
     const Shared shared;
     const Index steps = steps_here();
     std::vector<std::string> expected;
@@ -117,7 +117,7 @@ TEST_CASE("2.4 sharing: an engine of two threads refuses the second caller or is
     CHECK(shared.checksum(*engine, 0, steps) == expected[0]);  // and works on
 }
 
-TEST_CASE("2.4 sharing: a second caller of a pool that works gets an Error") {
+TEST_CASE("sharing: a second caller of a pool that works gets an Error") {
     const Shared shared;
     const auto engine = make_cpu_engine({2});
     Decoder decoder(shared.model, *engine);
@@ -161,7 +161,7 @@ private:
 
 }  // namespace
 
-TEST_CASE("2.4 sharing: a decoder that is entered twice throws") {
+TEST_CASE("sharing: a decoder that is entered twice throws") {
     const Shared shared;
     Decoder decoder(shared.model, *shared.loader);
     WholeSequence first(decoder.kv_shape(), 80), second(decoder.kv_shape(), 80);

@@ -56,7 +56,7 @@ void check_contents(const KvCache& cache) {
 
 TEST_SUITE_BEGIN("step03");
 
-TEST_CASE("3.1 append: rows keep their place over tile borders") {
+TEST_CASE("append: rows keep their place over tile borders") {
     for (const Index piece : {1, 7, 63, 64, 65}) {
         CAPTURE(piece);
         KvCache cache(kShape, 200);
@@ -66,7 +66,7 @@ TEST_CASE("3.1 append: rows keep their place over tile borders") {
     }
 }
 
-TEST_CASE("3.1 append: what does not fit is refused and nothing changes") {
+TEST_CASE("append: what does not fit is refused and nothing changes") {
     KvCache cache(kShape, 10);
     feed(cache, 8);
     CHECK(cache.room() == 2);
@@ -82,7 +82,7 @@ TEST_CASE("3.1 append: what does not fit is refused and nothing changes") {
     CHECK_THROWS_AS(KvCache(kShape, 0), Error);
 }
 
-TEST_CASE("3.1 append: a step that is not committed never happened") {
+TEST_CASE("append: a step that is not committed never happened") {
     KvCache cache(kShape, 10);
     feed(cache, 3);
     cache.begin(2);
@@ -98,7 +98,7 @@ TEST_CASE("3.1 append: a step that is not committed never happened") {
     check_contents(cache);
 }
 
-TEST_CASE("3.1 append: layers come once and in order and all before the end") {
+TEST_CASE("append: layers come once and in order and all before the end") {
     KvCache cache(kShape, 10);
     const Tensor rows = labelled_rows(0, 0, 1, 1.0f);
     Tensor q({1, kShape.heads, kShape.head_dim}), out({1, kShape.heads, kShape.head_dim});
@@ -117,7 +117,7 @@ TEST_CASE("3.1 append: layers come once and in order and all before the end") {
     CHECK(cache.next_position() == 1);
 }
 
-TEST_CASE("3.1 append: rows of another shape are refused") {
+TEST_CASE("append: rows of another shape are refused") {
     KvCache cache(kShape, 10);
     cache.begin(1);
     Tensor wrong_heads({1, 4, 8}), wrong_dim({1, 2, 4});
@@ -126,7 +126,7 @@ TEST_CASE("3.1 append: rows of another shape are refused") {
     CHECK_THROWS_AS(cache.append(0, right.view(), wrong_dim.view()), Error);
 }
 
-TEST_CASE("3.2 truncate and reset: forgotten tokens are gone and the rest stays") {
+TEST_CASE("truncate and reset: forgotten tokens are gone and the rest stays") {
     KvCache cache(kShape, 150);
     feed(cache, 140);
     for (const Index length : {140, 100, 65, 64, 63, 1, 0}) {
@@ -143,7 +143,7 @@ TEST_CASE("3.2 truncate and reset: forgotten tokens are gone and the rest stays"
     CHECK(cache.room() == 150);
 }
 
-TEST_CASE("3.2 fork: two continuations do not see each other") {
+TEST_CASE("fork: two continuations do not see each other") {
     KvCache cache(kShape, 150);
     feed(cache, 70);
     const auto copy = cache.fork();
@@ -160,7 +160,7 @@ TEST_CASE("3.2 fork: two continuations do not see each other") {
     check_contents(cache);
 }
 
-TEST_CASE("3.2 operations: random sequences against a plain model of the cache") {
+TEST_CASE("operations: random sequences against a plain model of the cache") {
     for (std::uint64_t seed = 1; seed <= 30; ++seed) {
         Rng rng(seed);
         auto cache = std::make_unique<KvCache>(kShape, 1 + rng.below(200));
@@ -191,7 +191,7 @@ TEST_CASE("3.2 operations: random sequences against a plain model of the cache")
     }
 }
 
-TEST_CASE("3.3 bytes: logical is the formula and allocated counts whole tiles") {
+TEST_CASE("bytes: logical is the formula and allocated counts whole tiles") {
     const KvShape smol{30, 9, 3, 64};
     KvCache cache(smol, 100);
     CHECK(cache.bytes().logical == 0);
@@ -200,7 +200,7 @@ TEST_CASE("3.3 bytes: logical is the formula and allocated counts whole tiles") 
     CHECK(KvCache(narrow, 64).bytes().allocated == 64 * (8 + 16) * 4);
 }
 
-TEST_CASE("3.4 prefill: a store that does not remember is refused in pieces") {
+TEST_CASE("prefill: a store that does not remember is refused in pieces") {
     const auto source = make_synthetic(small_config(), 1);
     auto engine = make_cpu_engine();
     Decoder decoder(load_model(*source, *engine), *engine);

@@ -56,7 +56,7 @@ bool says(const Divergence& d, const std::string& words) {
 
 TEST_SUITE_BEGIN("step03");
 
-TEST_CASE("3.8 diverge: no float of any operator differs with and without the cache") {
+TEST_CASE("diverge: no float of any operator differs with and without the cache") {
     std::vector<Config> configs = {tiny_config(), small_gpt2()};
     for (const Index kv_heads : {1, 4}) configs.push_back(small_config(4, kv_heads));
     for (const Config& config : configs)
@@ -75,7 +75,7 @@ TEST_CASE("3.8 diverge: no float of any operator differs with and without the ca
         }
 }
 
-TEST_CASE("3.8 diverge: each switch changes bits and the tracer names its operator") {
+TEST_CASE("diverge: each switch changes bits and the tracer names its operator") {
     for (const Config& config : {tiny_config(), small_config(), small_gpt2()})
         for (const Switch which : {Switch::order, Switch::contraction, Switch::f16}) {
             CAPTURE(config.name);
@@ -96,7 +96,7 @@ TEST_CASE("3.8 diverge: each switch changes bits and the tracer names its operat
         }
 }
 
-TEST_CASE("3.8 diverge: split attention changes bits from the slot on that begins a piece") {
+TEST_CASE("diverge: split attention changes bits from the slot on that begins a piece") {
     for (const Index P : {3, 16, 17, 40}) {
         CAPTURE(P);
         Subject subject(small_config(), Switch::split);
@@ -112,7 +112,7 @@ TEST_CASE("3.8 diverge: split attention changes bits from the slot on that begin
     }
 }
 
-TEST_CASE("3.8 diverge: a loose engine without a switch keeps every bit") {
+TEST_CASE("diverge: a loose engine without a switch keeps every bit") {
     const Config config = small_config();
     Subject loose(config);
     const auto engine = make_cpu_engine();
@@ -124,7 +124,7 @@ TEST_CASE("3.8 diverge: a loose engine without a switch keeps every bit") {
     CHECK(compare_bits(expected, found).differ == 0);
 }
 
-TEST_CASE("3.8 diverge: one piece is the plain attention and several are not") {
+TEST_CASE("diverge: one piece is the plain attention and several are not") {
     Rng rng(3);
     for (const Index S : {1, 15, 16, 17, 64, 65, 130}) {
         CAPTURE(S);
@@ -141,7 +141,7 @@ TEST_CASE("3.8 diverge: one piece is the plain attention and several are not") {
     }
 }
 
-TEST_CASE("3.8 diverge: a narrow cache differs first in attention") {
+TEST_CASE("diverge: a narrow cache differs first in attention") {
     for (const Format format : {&formats::f16, &formats::int8}) {
         CAPTURE(std::string(format->name));
         Subject subject(small_config());
@@ -156,7 +156,7 @@ TEST_CASE("3.8 diverge: a narrow cache differs first in attention") {
     }
 }
 
-TEST_CASE("3.8 diverge: one flipped bit is found where it is") {
+TEST_CASE("diverge: one flipped bit is found where it is") {
     Subject subject(small_config());
     Recorder recorder;
     subject.a.set_observer(&recorder);
@@ -195,7 +195,7 @@ TEST_CASE("3.8 diverge: one flipped bit is found where it is") {
     }
 }
 
-TEST_CASE("3.8 diverge: a token at another position is seen and both positions are told") {
+TEST_CASE("diverge: a token at another position is seen and both positions are told") {
     Subject subject(small_config());
     const auto text = random_tokens(9, 96, 1);
     const auto record = [&](Index shift) {  // the last token's step, so many places too far
@@ -218,7 +218,7 @@ TEST_CASE("3.8 diverge: a token at another position is seen and both positions a
     CHECK(says(d, "RoPE: rotated by another position"));
 }
 
-TEST_CASE("3.8 diverge: a text that forks is fed as the first run chose") {
+TEST_CASE("diverge: a text that forks is fed as the first run chose") {
     Subject subject(small_config(), Switch::f16);
     KvCache cached(subject.a.kv_shape(), 60);
     WholeSequence none(subject.a.kv_shape(), 60);
@@ -243,7 +243,7 @@ TEST_CASE("3.8 diverge: a text that forks is fed as the first run chose") {
     CHECK(report.comparison.steps() == 50);
 }
 
-TEST_CASE("3.8 diverge: what cannot be compared is refused") {
+TEST_CASE("diverge: what cannot be compared is refused") {
     Subject subject(small_config());
     KvCache a(subject.a.kv_shape(), 8), b(subject.a.kv_shape(), 8);
     CHECK_THROWS_AS(subject.compare(a, b, 0, 1), Error);
@@ -259,7 +259,7 @@ TEST_CASE("3.8 diverge: what cannot be compared is refused") {
     CHECK_THROWS_AS(comparison.add(left, {}), Error);
 }
 
-TEST_CASE("3.8 diverge: the split store keeps what it is given") {
+TEST_CASE("diverge: the split store keeps what it is given") {
     Subject subject(small_config());
     SplitStore store(subject.a.kv_shape(), 30, true);
     const auto text = random_tokens(30, 96, 1);

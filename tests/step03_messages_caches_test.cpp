@@ -66,7 +66,7 @@ void fill(KvStore& store, Index T) {
 
 TEST_SUITE_BEGIN("step03");
 
-TEST_CASE("3.1 messages: a cache says what does not fit") {
+TEST_CASE("messages: a cache says what does not fit") {
     for (const Index bad : {0, -1})
         for (const Format format : kv_formats())
             CHECK_THROWS_WITH_AS(
@@ -76,7 +76,7 @@ TEST_CASE("3.1 messages: a cache says what does not fit") {
         CHECK(make_cache(format, kOfRefused, 1)->room() == 1);
 }
 
-TEST_CASE("3.1 messages: an element is of a layer, a head, a token and the width") {
+TEST_CASE("messages: an element is of a layer, a head, a token and the width") {
     const auto check_borders = [](const auto& cache) {
         check_elements(cache, "kv cache", {2, 2, 3, 8});
     };
@@ -87,7 +87,7 @@ TEST_CASE("3.1 messages: an element is of a layer, a head, a token and the width
     }
 }
 
-TEST_CASE("3.2 messages: narrow tiles and their formats") {
+TEST_CASE("messages: narrow tiles and their formats") {
     check_copies_of<F16Tiles>();
     check_copies_of<Int8Tiles>();
     CHECK_THROWS_WITH_AS(find_kv_format(kv_formats(), "f64"),

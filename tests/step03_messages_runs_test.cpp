@@ -61,7 +61,7 @@ struct ShortRun {
 
 TEST_SUITE_BEGIN("step03");
 
-TEST_CASE("3.3 messages: a prompt in pieces") {
+TEST_CASE("messages: a prompt in pieces") {
     ShortRun run;
     KvCache cache(run.decoder.kv_shape(), 4);
     WholeSequence none(run.decoder.kv_shape(), 4);
@@ -83,7 +83,7 @@ TEST_CASE("3.3 messages: a prompt in pieces") {
     CHECK(feed(cache, 3, 1) == 4);
 }
 
-TEST_CASE("3.4 messages: a generator needs a prompt that its store has not seen") {
+TEST_CASE("messages: a generator needs a prompt that its store has not seen") {
     ShortRun run;
     KvCache cache(run.decoder.kv_shape(), 10);
     run.decoder.forward(cache, run.first(3));
@@ -97,7 +97,7 @@ TEST_CASE("3.4 messages: a generator needs a prompt that its store has not seen"
     CHECK(cache.next_position() == 4);
 }
 
-TEST_CASE("3.5 messages: what verify cannot compare") {
+TEST_CASE("messages: what verify cannot compare") {
     ShortRun run;
     const auto tokens = [&](std::size_t P, Index steps, std::vector<Index> chunks) {
         const std::vector<std::vector<Token>> prompts = {
@@ -123,7 +123,7 @@ TEST_CASE("3.5 messages: what verify cannot compare") {
     CHECK_THROWS_WITH_AS(tokens(3, -1, {}), "verify: -1 steps", Error);
 }
 
-TEST_CASE("3.6 messages: closed forms and the cost model count from one") {
+TEST_CASE("messages: closed forms and the cost model count from one") {
     const std::string least =
         ": the prompt and what is generated have at least one token each, "
         "found ";
@@ -156,7 +156,7 @@ TEST_CASE("3.6 messages: closed forms and the cost model count from one") {
     CHECK(shape.crossover(1, 1) == 1);
 }
 
-TEST_CASE("3.8 messages: quality is of positions, a share and pieces") {
+TEST_CASE("messages: quality is of positions, a share and pieces") {
     Shift shift;
     const auto quantile = [&](double share) { return shift.kl_quantile(share); };
     CHECK_THROWS_WITH_AS(quantile(0.5), "quality: no positions, or no share: 0.5", Error);
@@ -210,7 +210,7 @@ TEST_CASE("3.8 messages: quality is of positions, a share and pieces") {
     CHECK(compare(2, 2, 2, 0) == 2);
 }
 
-TEST_CASE("3.8 messages: runs that cannot be compared") {
+TEST_CASE("messages: runs that cannot be compared") {
     const OpRecord query{Op::query, 0, {0}, 2, {1, 2}};
     const auto against = [&](auto change) {
         OpRecord other = query;
@@ -255,7 +255,7 @@ TEST_CASE("3.8 messages: runs that cannot be compared") {
     }
 }
 
-TEST_CASE("3.8 messages: switches and the engine that has them") {
+TEST_CASE("messages: switches and the engine that has them") {
     CHECK_THROWS_WITH_AS(parse_switch("fast"),
                          "switch fast: none, order, contraction, f16 or split", Error);
     CHECK_THROWS_WITH_AS(make_loose_engine(nullptr, Switch::none), "wrapped engine: no engine",

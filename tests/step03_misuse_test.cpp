@@ -74,7 +74,7 @@ static_assert(!std::is_move_constructible_v<NaiveCache> &&
               !std::is_copy_assignable_v<NaiveCache>);
 static_assert(!std::is_move_constructible_v<WholeSequence>);
 
-TEST_CASE("3.1 misuse: calls in another order than a step's are refused and change nothing") {
+TEST_CASE("misuse: calls in another order than a step's are refused and change nothing") {
     const KvShape shape{3, 4, 2, 32};
     for (const auto& [name, make] : plain_stores()) {
         const auto& which = name;  // clang 14 captures no binding
@@ -86,7 +86,7 @@ TEST_CASE("3.1 misuse: calls in another order than a step's are refused and chan
     CHECK_THROWS_WITH_AS(cache.commit(), "kv cache: a step ends with 0 of 2 layers", Error);
 }
 
-TEST_CASE("3.1 misuse: after a step that failed a store is as it was before") {
+TEST_CASE("misuse: after a step that failed a store is as it was before") {
     const KvShape shape{2, 4, 2, 8};
     Tensor bad({2, 2, 8});
     bad(1, 1, 7) = std::numeric_limits<float>::infinity();
@@ -101,7 +101,7 @@ TEST_CASE("3.1 misuse: after a step that failed a store is as it was before") {
     }
 }
 
-TEST_CASE("3.1 misuse: shapes and capacities that cannot be are refused") {
+TEST_CASE("misuse: shapes and capacities that cannot be are refused") {
     for (const auto& [name, make] : plain_stores()) {
         const auto& which = name;  // clang 14 captures no binding
         CAPTURE(which);
@@ -119,7 +119,7 @@ TEST_CASE("3.1 misuse: shapes and capacities that cannot be are refused") {
         CHECK_THROWS_AS(format->token_bytes({-1, 4, 2, 8}), Error);
 }
 
-TEST_CASE("3.1 misuse: a cache that is too large says how many bytes there are no room for") {
+TEST_CASE("misuse: a cache that is too large says how many bytes there are no room for") {
     if (KVLAB_SANITIZED != 0) {
         test::skip("this sanitizer ends the program when memory is refused");
         return;
@@ -129,13 +129,13 @@ TEST_CASE("3.1 misuse: a cache that is too large says how many bytes there are n
                              doctest::Contains("memory: this machine has no room for"), Error);
 }
 
-TEST_CASE("3.1 misuse: tiles that were moved from hold no slots") {
+TEST_CASE("misuse: tiles that were moved from hold no slots") {
     check_moved_tiles<KvTiles>();
     check_moved_tiles<F16Tiles>();
     check_moved_tiles<Int8Tiles>();
 }
 
-TEST_CASE("3.6 misuse: closed forms refuse what does not fit in 64 bits") {
+TEST_CASE("misuse: closed forms refuse what does not fit in 64 bits") {
     CHECK(tokens_processed(10, 3, false) == 10 + 11 + 12);
     CHECK_THROWS_AS(tokens_processed(kMostOfAll, kMostOfAll, false), Error);
     CHECK_THROWS_AS(tokens_processed(kMostOfAll, 2, true), Error);
@@ -153,7 +153,7 @@ TEST_CASE("3.6 misuse: closed forms refuse what does not fit in 64 bits") {
     CHECK_THROWS_AS(projection_flops(Index{1} << 40, Index{1} << 20, 64, 8, 128), Error);
 }
 
-TEST_CASE("2.5 misuse: a generator refuses more steps than can be counted") {
+TEST_CASE("misuse: a generator refuses more steps than can be counted") {
     const auto engine = make_cpu_engine();
     Decoder decoder(load_model(*make_synthetic(small_config(), 3), *engine), *engine);
     KvCache cache(decoder.kv_shape(), 40);

@@ -96,7 +96,7 @@ Checksum run(Decoder& decoder, KvStore& store, std::span<const Token> prompt, In
 
 TEST_SUITE_BEGIN("step03");
 
-TEST_CASE("3.7 narrow caches: attention equals attention over the numbers held") {
+TEST_CASE("narrow caches: attention equals attention over the numbers held") {
     for (const KvShape& shape : {KvShape{1, 4, 2, 16}, KvShape{1, 3, 1, 64},
                                  KvShape{1, 2, 2, 22}, KvShape{1, 9, 3, 128}})
         for (const auto& lengths :
@@ -111,7 +111,7 @@ TEST_CASE("3.7 narrow caches: attention equals attention over the numbers held")
 }
 
 TEST_CASE(
-    "3.7 narrow caches: f16 holds the nearest f16 and int8 is off by half a scale at most") {
+    "narrow caches: f16 holds the nearest f16 and int8 is off by half a scale at most") {
     const KvShape shape{1, 2, 2, 24};
     Rng rng(3);
     const Tensor k = random_rows(70, 2, 24, rng), v = random_rows(70, 2, 24, rng, 100.0f);
@@ -141,7 +141,7 @@ TEST_CASE(
 }
 
 TEST_CASE(
-    "3.7 narrow caches: zeros and the smallest and the largest floats stay finite in int8") {
+    "narrow caches: zeros and the smallest and the largest floats stay finite in int8") {
     const KvShape shape{1, 1, 1, 16};
     const auto int8 = make_cache(&formats::int8, shape, 8);
     KvCache& cache = *int8;
@@ -165,7 +165,7 @@ TEST_CASE(
         }
 }
 
-TEST_CASE("3.7 narrow caches: what does not fit is refused and leaves the store as it was") {
+TEST_CASE("narrow caches: what does not fit is refused and leaves the store as it was") {
     const KvShape shape{1, 2, 1, 16};
     const auto f16 = make_cache(&formats::f16, shape, 4),
                int8 = make_cache(&formats::int8, shape, 4);
@@ -198,7 +198,7 @@ TEST_CASE("3.7 narrow caches: what does not fit is refused and leaves the store 
     CHECK_THROWS_AS(find_kv_format(kv_formats(), "f64"), Error);
 }
 
-TEST_CASE("3.7 narrow caches: pieces and forks and truncation change no bit") {
+TEST_CASE("narrow caches: pieces and forks and truncation change no bit") {
     const auto engine = make_cpu_engine({2, default_simd_level()});
     const auto model = load_model(*make_synthetic(small_config(), 7), *engine);
     Decoder decoder(model, *engine);
@@ -226,7 +226,7 @@ TEST_CASE("3.7 narrow caches: pieces and forks and truncation change no bit") {
     }
 }
 
-TEST_CASE("3.7 narrow caches: bytes count the scales") {
+TEST_CASE("narrow caches: bytes count the scales") {
     const KvShape shape{6, 12, 12, 64};  // distilgpt2
     constexpr Index kTokens = 100, kTiles = 2;
     for (const Format format : kv_formats()) {

@@ -70,7 +70,7 @@ void check_same(const CacheQuality& a, const CacheQuality& b) {
 
 TEST_SUITE_BEGIN("step03");
 
-TEST_CASE("3.8 quality: KL of known distributions has the known value and direction") {
+TEST_CASE("quality: KL of known distributions has the known value and direction") {
     const float ln3 = std::log(3.0f);
     // p = 1/2 1/2, q = 3/4 1/4.
     const double forward = 0.5 * std::log2(0.5 / 0.75) + 0.5 * std::log2(0.5 / 0.25);
@@ -80,7 +80,7 @@ TEST_CASE("3.8 quality: KL of known distributions has the known value and direct
     CHECK(std::fabs(forward - backward) > 0.01);  // else the direction would not be tested
 }
 
-TEST_CASE("3.8 quality: KL survives logits that exp cannot take and ignores a common shift") {
+TEST_CASE("quality: KL survives logits that exp cannot take and ignores a common shift") {
     CHECK(kl({1000, 1000}, {1000, 1000}) == 0.0);
     CHECK(kl({3000, 3000}, {-3000, -3000}) == doctest::Approx(0.0).epsilon(1e-12));
     // p is sure of the first, q of the second: 2000 nats apart.
@@ -89,7 +89,7 @@ TEST_CASE("3.8 quality: KL survives logits that exp cannot take and ignores a co
     CHECK_THROWS_AS(NextToken(std::span<const float>()), Error);
 }
 
-TEST_CASE("3.8 quality: a row's bits are those of the score") {
+TEST_CASE("quality: a row's bits are those of the score") {
     const std::vector<float> row = {0.25f, -3.0f, 7.5f, 7.25f};
     const NextToken next(row);
     for (Token token = 0; token < 4; ++token)
@@ -99,7 +99,7 @@ TEST_CASE("3.8 quality: a row's bits are those of the score") {
     CHECK_THROWS_AS(next.bits(-1), Error);
 }
 
-TEST_CASE("3.8 quality: windows bring a BOS or the token before them") {
+TEST_CASE("quality: windows bring a BOS or the token before them") {
     const std::vector<Token> text = {10, 11, 12, 13, 14, 15, 16};
     const TextWindows with(text, 1, 3), without(text, kNoToken, 3), one(text, 1, 3, 1);
     CHECK(with.count() == 2);
@@ -120,7 +120,7 @@ TEST_CASE("3.8 quality: windows bring a BOS or the token before them") {
     CHECK_THROWS_AS(TextWindows({}, kNoToken, 1), Error);
 }
 
-TEST_CASE("3.8 quality: the float cache has the bits per byte of the score and no difference") {
+TEST_CASE("quality: the float cache has the bits per byte of the score and no difference") {
     const TinyRun run;
     Decoder decoder(run.model, *run.engine);
     const BitsPerByte score = bits_per_byte(
@@ -143,7 +143,7 @@ TEST_CASE("3.8 quality: the float cache has the bits per byte of the score and n
     CHECK(report.f32_equals_uncached());
 }
 
-TEST_CASE("3.8 quality: f16 and int8 differ and stay near") {
+TEST_CASE("quality: f16 and int8 differ and stay near") {
     const QualityReport report = TinyRun().measure(512, 4, 64);
     const CacheQuality &f16 = report.caches[1], &int8 = report.caches[2];
     REQUIRE(f16.format == &formats::f16);
@@ -167,7 +167,7 @@ TEST_CASE("3.8 quality: f16 and int8 differ and stay near") {
     CHECK(int8.mean_kl() > 100 * f16.mean_kl());  // 302 times
 }
 
-TEST_CASE("3.8 quality: pieces and threads change nothing for any format") {
+TEST_CASE("quality: pieces and threads change nothing for any format") {
     const TinyRun run;
     const QualityReport whole = run.measure(130, 2, 0);
     for (const Index piece : {1, 7, 64, 130, 999}) {
@@ -181,7 +181,7 @@ TEST_CASE("3.8 quality: pieces and threads change nothing for any format") {
     }
 }
 
-TEST_CASE("3.8 quality: a window begins with an empty cache") {
+TEST_CASE("quality: a window begins with an empty cache") {
     // Two windows together are the two apart: nothing of the first is left in the second.
     const TinyRun run;
     const QualityReport both = run.measure(200, 2, 64), first = run.measure(200, 1, 64);
@@ -196,7 +196,7 @@ TEST_CASE("3.8 quality: a window begins with an empty cache") {
     }
 }
 
-TEST_CASE("3.8 quality: a float cache that differs is said to differ") {
+TEST_CASE("quality: a float cache that differs is said to differ") {
     QualityReport report;
     report.uncached_bits = 8.0;
     report.caches.emplace_back().bits = 8.0;
@@ -211,7 +211,7 @@ TEST_CASE("3.8 quality: a float cache that differs is said to differ") {
     CHECK(report.f32_equals_uncached());
 }
 
-TEST_CASE("3.8 quality: the formula of bytes is what a cache says that it holds") {
+TEST_CASE("quality: the formula of bytes is what a cache says that it holds") {
     for (const KvShape& shape : {KvShape{2, 4, 2, 16}, KvShape{1, 3, 3, 22}})
         for (const Format format : kv_formats()) {
             CAPTURE(std::string(format->name));
@@ -227,7 +227,7 @@ TEST_CASE("3.8 quality: the formula of bytes is what a cache says that it holds"
     CHECK(formats::int8.token_bytes({1, 1, 1, 64}) == 2 * 68);
 }
 
-TEST_CASE("3.8 quality: what does not fit is refused") {
+TEST_CASE("quality: what does not fit is refused") {
     const TinyRun run;
     CHECK_THROWS_AS(run.measure(513, 1, 64), Error);
     CHECK_THROWS_AS(run.measure(64, 1, -1), Error);

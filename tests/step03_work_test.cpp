@@ -59,7 +59,7 @@ void check_equal(const Work& counted, const Work& predicted) {
 TEST_SUITE_BEGIN("step03");
 
 TEST_CASE(
-    "3.5 work: counted equals predicted with and without a cache for MHA GQA MQA and GPT-2") {
+    "work: counted equals predicted with and without a cache for MHA GQA MQA and GPT-2") {
     std::vector<Config> configs = {tiny_config(), small_gpt2()};
     for (const Index kv_heads : {1, 2, 4}) configs.push_back(small_config(4, kv_heads));
     for (const Config& config : configs)
@@ -78,7 +78,7 @@ TEST_CASE(
             }
 }
 
-TEST_CASE("3.5 work: counted equals predicted for long contexts shared over threads") {
+TEST_CASE("work: counted equals predicted for long contexts shared over threads") {
     Counted run(small_config(), 3);
     KvCache cache(run.decoder.kv_shape(), 400);
     const auto text = random_tokens(390, 96, 5);
@@ -100,7 +100,7 @@ TEST_CASE("3.5 work: counted equals predicted for long contexts shared over thre
 }
 
 TEST_CASE(
-    "3.5 work: a prompt in pieces does the same work but reads the weights once a piece") {
+    "work: a prompt in pieces does the same work but reads the weights once a piece") {
     for (const Index chunk : {1, 7, 64, 100}) {
         CAPTURE(chunk);
         Counted run(small_config());
@@ -116,7 +116,7 @@ TEST_CASE(
     }
 }
 
-TEST_CASE("3.5 work: a batch shares the weights and nothing else") {
+TEST_CASE("work: a batch shares the weights and nothing else") {
     for (const bool cached : {true, false}) {
         CAPTURE(cached);
         Counted run(small_config(), 2);
@@ -142,14 +142,14 @@ TEST_CASE("3.5 work: a batch shares the weights and nothing else") {
     }
 }
 
-TEST_CASE("3.5 work: logits for all rows cost the head once per row") {
+TEST_CASE("work: logits for all rows cost the head once per row") {
     Counted run(small_gpt2());
     KvCache cache(run.decoder.kv_shape(), 40);
     run.decoder.forward(cache, random_tokens(33, 90, 1), LogitsOf::all);
     check_equal(run.counters.work(), run.predicted.step({0, 33, 33}));
 }
 
-TEST_CASE("3.6 closed forms: the projections of a 7B model are 2276 times fewer") {
+TEST_CASE("closed forms: the projections of a 7B model are 2276 times fewer") {
     CHECK(tokens_processed(512, 4096, false, LastToken::fed) == 10'487'808);
     CHECK(tokens_processed(512, 4096, true, LastToken::fed) == 4608);
     CHECK(10'487'808 / 4608 == 2276);
@@ -163,7 +163,7 @@ TEST_CASE("3.6 closed forms: the projections of a 7B model are 2276 times fewer"
           32 * Index{2} * (2 * Index{4096} * 4096 + 2 * Index{4096} * 8 * 128));
 }
 
-TEST_CASE("3.6 closed forms: tokens processed equal the sum over the steps") {
+TEST_CASE("closed forms: tokens processed equal the sum over the steps") {
     for (Index P = 1; P < 9; ++P)
         for (Index n = 1; n < 9; ++n) {
             Index fed = 0, not_fed = 0;
@@ -176,7 +176,7 @@ TEST_CASE("3.6 closed forms: tokens processed equal the sum over the steps") {
     CHECK_THROWS_AS(tokens_processed(1, 0, false), Error);
 }
 
-TEST_CASE("3.6 closed forms: the cache of a 7B model in FP16") {
+TEST_CASE("closed forms: the cache of a 7B model in FP16") {
     constexpr Index kGB = Index{1} << 30;
     const CacheShape mha{32, 32, 128}, gqa{32, 8, 128}, mqa{32, 1, 128};
     CHECK(mha.per_token() == 524'288);
@@ -195,7 +195,7 @@ TEST_CASE("3.6 closed forms: the cache of a 7B model in FP16") {
     CHECK(CacheShape{6, 12, 64, 4}.per_token() == 36'864);
 }
 
-TEST_CASE("3.6 closed forms: where the cache outgrows the weights") {
+TEST_CASE("closed forms: where the cache outgrows the weights") {
     const Index weights = Index{7'000'000'000} * 2;
     for (const Index kv_heads : {32, 8, 1})
         for (const Index batch : {1, 16}) {

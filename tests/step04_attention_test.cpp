@@ -32,21 +32,21 @@ void check_all_rungs(const AttentionShape& s, bool every_block) {
 
 TEST_SUITE_BEGIN("step04");
 
-TEST_CASE("4.3 attention: every rung equals the plain loop around the edges of a tile") {
+TEST_CASE("attention: every rung equals the plain loop around the edges of a tile") {
     for (const Index past : {0, 1, 31, 62, 63, 64, 65, 127, 128, 300})
         for (const Index T : {1, 2, 5, 66}) check_all_rungs({T, 4, 2, 16, past}, false);
 }
 
-TEST_CASE("4.3 attention: every block size of every rung") {
+TEST_CASE("attention: every block size of every rung") {
     for (const Index T : {1, 4}) check_all_rungs({T, 4, 2, 16, 130}, true);
 }
 
-TEST_CASE("4.3 attention: MHA and GQA and MQA with heads of any width") {
+TEST_CASE("attention: MHA and GQA and MQA with heads of any width") {
     for (const Index D : {1, 10, 16, 32, 63, 64, 65, 80, 128, 256})
         for (const Index kv_heads : {1, 2, 6}) check_all_rungs({2, 6, kv_heads, D, 70}, false);
 }
 
-TEST_CASE("4.3 attention: checked launches report nothing in any order of threads") {
+TEST_CASE("attention: checked launches report nothing in any order of threads") {
     if (!simt::has_checked_kernels()) return;
     for (const simt::Order order :
          {simt::Order::forward, simt::Order::reverse, simt::Order::shuffled}) {
@@ -58,7 +58,7 @@ TEST_CASE("4.3 attention: checked launches report nothing in any order of thread
     }
 }
 
-TEST_CASE("4.3 attention: sharp rows with a maximum that rises and falls from tile to tile") {
+TEST_CASE("attention: sharp rows with a maximum that rises and falls from tile to tile") {
     for (const float sharpness : {4.0f, 12.0f}) {
         const AttentionProblem problem({1, 4, 2, 16, 500}, sharpness);
         for (const AttentionRung& rung : attention_rungs()) {
@@ -69,7 +69,7 @@ TEST_CASE("4.3 attention: sharp rows with a maximum that rises and falls from ti
     }
 }
 
-TEST_CASE("4.3 attention: what does not fit is refused") {
+TEST_CASE("attention: what does not fit is refused") {
     const DeviceRows q(2, 64), out(2, 64);
     const DeviceArray<float> keys(2 * 8 * 16), values(2 * 8 * 16);
     Scratch scratch;
@@ -86,7 +86,7 @@ TEST_CASE("4.3 attention: what does not fit is refused") {
     }
 }
 
-TEST_CASE("4.4 argmax: every rung finds the lowest index among the largest") {
+TEST_CASE("argmax: every rung finds the lowest index among the largest") {
     in_all_modes([] {
         for (const Index n : {1, 2, 31, 32, 33, 255, 256, 1000, 3000}) {
             std::vector<float> values = normals(n, static_cast<std::uint64_t>(n));
@@ -112,7 +112,7 @@ TEST_CASE("4.4 argmax: every rung finds the lowest index among the largest") {
 }
 
 TEST_CASE(
-    "4.4 argmax: more values than all blocks look at in one go, and scratch that is kept") {
+    "argmax: more values than all blocks look at in one go, and scratch that is kept") {
     Scratch scratch;
     for (const Index n : {16384, 16385, 50000})
         for (const Index best : {Index{0}, n / 2, n - 1}) {
@@ -129,7 +129,7 @@ TEST_CASE(
         }
 }
 
-TEST_CASE("4.4 sampling: the tokens of the host's sampler") {
+TEST_CASE("sampling: the tokens of the host's sampler") {
     in_all_modes([] {
         for (const float temperature : {0.0f, 0.3f, 1.0f, 5.0f})
             for (const Index n : {1, 2, 256, 3000}) {

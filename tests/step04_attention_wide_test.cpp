@@ -45,30 +45,30 @@ std::vector<simt::LaunchRecord> launches_of(const AttentionShape& s, const char*
 
 TEST_SUITE_BEGIN("step04");
 
-TEST_CASE("4.3 attention: wide loads with heads of 20 to 256 and groups of 1 to 16") {
+TEST_CASE("attention: wide loads with heads of 20 to 256 and groups of 1 to 16") {
     for (const Index D : {4, 20, 64, 68, 96, 128, 132, 256})
         for (const Index group : {1, 3, 4, 8, 16})
             for (const Index T : {1, 2, 9, 33})
                 check_wide({T, 2 * group, 2, D, T == 9 ? 0 : 70});
 }
 
-TEST_CASE("4.3 attention: prompts of 1 to 130 tokens") {
+TEST_CASE("attention: prompts of 1 to 130 tokens") {
     for (Index T = 1; T <= 130; ++T) check_wide({T, 3, 1, 12, T % 3 == 0 ? 61 : 0});
     for (const Index T : {31, 32, 33, 65, 127, 130})
         for (const Index D : {64, 96, 128}) check_wide({T, 3, 1, D, 0});
 }
 
-TEST_CASE("4.3 attention: blocks of few rows and of many") {
+TEST_CASE("attention: blocks of few rows and of many") {
     for (const int block : {32, 64, 128, 256, 512, 1024})
         for (const Index D : {64, 128}) check_wide({50, 4, 2, D, 30}, block);
 }
 
-TEST_CASE("4.3 attention: caches of thousands of slots") {
+TEST_CASE("attention: caches of thousands of slots") {
     for (const Index past : {2047, 2048, 4095, 8191}) check_wide({1, 4, 2, 64, past});
     check_wide({4, 3, 1, 96, 8188});
 }
 
-TEST_CASE("4.3 attention: wide loads are ordered by every barrier in any order of threads") {
+TEST_CASE("attention: wide loads are ordered by every barrier in any order of threads") {
     if (!simt::has_checked_kernels()) return skip("the thread sanitizer's hooks are taken");
     for (const simt::Order order :
          {simt::Order::forward, simt::Order::reverse, simt::Order::shuffled}) {
@@ -80,7 +80,7 @@ TEST_CASE("4.3 attention: wide loads are ordered by every barrier in any order o
     }
 }
 
-TEST_CASE("4.3 attention: wide loads move no sector twice and ask no bank twice") {
+TEST_CASE("attention: wide loads move no sector twice and ask no bank twice") {
     if (!simt::has_checked_kernels()) return skip("the thread sanitizer's hooks are taken");
     for (const Index D : {64, 128})
         for (const Index T : {1, 43})
@@ -100,7 +100,7 @@ TEST_CASE("4.3 attention: wide loads move no sector twice and ask no bank twice"
             }
 }
 
-TEST_CASE("4.3 attention: a tile's keys and values are read once") {
+TEST_CASE("attention: a tile's keys and values are read once") {
     if (!simt::has_checked_kernels()) return skip("the thread sanitizer's hooks are taken");
     // 2 * 128 slots of 64 floats are 2048 sectors; each block reads 3 heads' queries, 24.
     CHECK(launches_of({1, 3, 1, 64, 127}, "vector")[0].counters.loads.sectors == 2048 + 2 * 24);
@@ -111,7 +111,7 @@ TEST_CASE("4.3 attention: a tile's keys and values are read once") {
           2 * 8 * seen + 129 * 8);
 }
 
-TEST_CASE("4.3 attention: 64 rows share a tile where there are blocks enough") {
+TEST_CASE("attention: 64 rows share a tile where there are blocks enough") {
     const auto threads = [](const AttentionShape& s) {
         const AttentionProblem problem(s);
         std::vector<simt::LaunchRecord> records;
@@ -126,7 +126,7 @@ TEST_CASE("4.3 attention: 64 rows share a tile where there are blocks enough") {
     CHECK(threads({128, 64, 64, 128, 0}) == 128);  // but wide heads need the memory
 }
 
-TEST_CASE("4.3 attention: scores that all lie far below zero") {
+TEST_CASE("attention: scores that all lie far below zero") {
     for (const Index T : {1, 5, 30}) {
         AttentionProblem problem({T, 3, 1, 64, 100});
         for (float& key : problem.keys.flat()) key = key < 0 ? -key : key;
@@ -140,7 +140,7 @@ TEST_CASE("4.3 attention: scores that all lie far below zero") {
     }
 }
 
-TEST_CASE("4.3 attention: which rung a step takes") {
+TEST_CASE("attention: which rung a step takes") {
     // Rows are tokens times the heads of a group; tiles are what the last token sees.
     const auto name = [](Index rows, Index tiles) {
         return std::string(suited_attention(rows, tiles).name);
@@ -155,7 +155,7 @@ TEST_CASE("4.3 attention: which rung a step takes") {
 }
 
 TEST_CASE(
-    "4.3 attention: the cache takes the rung that suits the step, or the one it is told") {
+    "attention: the cache takes the rung that suits the step, or the one it is told") {
     const KvShape shape{.layers = 1, .heads = 6, .kv_heads = 2, .head_dim = 64};
     const auto kernels = [&](CudaCache& cache, Index T) {
         const DeviceRows rows(T, 6 * 64, random_tensor({T, 6 * 64}, 1).flat()), out(T, 6 * 64);

@@ -27,7 +27,7 @@ bool same_number(float a, float b) {
 TEST_SUITE_BEGIN("step04");
 
 TEST_CASE(
-    "4.2 contract: every half and every bfloat16 and every power of two has the same bits") {
+    "contract: every half and every bfloat16 and every power of two has the same bits") {
     const DeviceArray<float> out(3 * 65536);
     launch(contract_halves, 512, 128, 0, out.get());
     const std::vector<float> found = out.to_host();
@@ -41,7 +41,7 @@ TEST_CASE(
     CHECK(wrong == 0);
 }
 
-TEST_CASE("4.2 contract: the functions have the same bits for ordinary and extreme numbers") {
+TEST_CASE("contract: the functions have the same bits for ordinary and extreme numbers") {
     std::vector<float> x = extremes(100000, 31);
     for (int i = 0; i < 100000; ++i)  // all over the range of 2^x
         x.push_back(static_cast<float>(i - 50000) * 0.0027f);

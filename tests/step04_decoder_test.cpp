@@ -81,7 +81,7 @@ public:
 TEST_SUITE_BEGIN("step04");
 
 TEST_CASE(
-    "4.5 decoder: golden checksums of synthetic weights with every kernel of every ladder") {
+    "decoder: golden checksums of synthetic weights with every kernel of every ladder") {
     const auto source = make_synthetic(tiny_config(), 42);
     for (const KernelChoice& choice : all_choices()) {
         CAPTURE(std::string(choice.linear == nullptr ? "" : choice.linear->name));
@@ -93,7 +93,7 @@ TEST_CASE(
 }
 
 TEST_CASE(
-    "4.5 decoder: golden checksums of MHA and MQA and GPT-2 shapes in pieces of any size") {
+    "decoder: golden checksums of MHA and MQA and GPT-2 shapes in pieces of any size") {
     const std::pair<const char*, Config> cases[] = {{"small-mha", small_config(4, 4)},
                                                     {"small-mqa", small_config(4, 1)},
                                                     {"small-gpt2", small_gpt2()}};
@@ -106,13 +106,13 @@ TEST_CASE(
     }
 }
 
-TEST_CASE("4.5 decoder: golden checksums of the trained models") {
+TEST_CASE("decoder: golden checksums of the trained models") {
     for (const char* name : {"tiny", "deep"})
         check_golden(name,
                      cuda_checksum(GgufFile::open(weights_file(std::string(name) + ".gguf"))));
 }
 
-TEST_CASE("4.5 decoder: SmolLM2 gives the contract's checksum") {
+TEST_CASE("decoder: SmolLM2 gives the contract's checksum") {
     if (smollm2_path().empty()) return skip(kNoSmollm2);
     if (!simt::has_checked_kernels()) return skip("too slow under the thread sanitizer");
     const auto file = GgufFile::open(smollm2_path());
@@ -124,7 +124,7 @@ TEST_CASE("4.5 decoder: SmolLM2 gives the contract's checksum") {
     CHECK(hex64(checksum(logits[4].flat())) == "6d5f4757bd728c6f");
 }
 
-TEST_CASE("4.5 decoder: checked launches find nothing wrong in a prompt and a fork") {
+TEST_CASE("decoder: checked launches find nothing wrong in a prompt and a fork") {
     if (!simt::has_checked_kernels()) return;
     for (const Config& config : {tiny_config(), small_gpt2()}) {
         const auto source = make_synthetic(config, 42);
@@ -147,7 +147,7 @@ TEST_CASE("4.5 decoder: checked launches find nothing wrong in a prompt and a fo
     }
 }
 
-TEST_CASE("4.5 decoder: host code never touches device memory") {
+TEST_CASE("decoder: host code never touches device memory") {
     // Whatever does ends the program here, as it would read nonsense from a GPU.
     const simt::GuardDeviceMemory guard;
     for (const Config& config : {tiny_config(), small_gpt2()}) {
@@ -166,7 +166,7 @@ TEST_CASE("4.5 decoder: host code never touches device memory") {
     }
 }
 
-TEST_CASE("4.5 decoder: an observer sees the numbers of the CPU engine after every operator") {
+TEST_CASE("decoder: an observer sees the numbers of the CPU engine after every operator") {
     for (const Config& config : {tiny_config(), small_gpt2()}) {
         const auto source = make_synthetic(config, 3);
         const std::vector<Token> prompt = random_tokens(19, config.vocab, 2);
@@ -195,7 +195,7 @@ TEST_CASE("4.5 decoder: an observer sees the numbers of the CPU engine after eve
     }
 }
 
-TEST_CASE("4.5 cache: truncate and fork and batches give the bits of a fresh run") {
+TEST_CASE("cache: truncate and fork and batches give the bits of a fresh run") {
     const auto source = make_synthetic(tiny_config(), 42);
     CudaRig rig(*source);
     const std::vector<Token> prompt = random_tokens(100, 256, 4),
@@ -225,7 +225,7 @@ TEST_CASE("4.5 cache: truncate and fork and batches give the bits of a fresh run
 }
 
 TEST_CASE(
-    "4.5 cache: a full cache and another engine's memory are refused and nothing changes") {
+    "cache: a full cache and another engine's memory are refused and nothing changes") {
     const auto source = make_synthetic(tiny_config(), 42);
     CudaRig rig(*source);
     CudaCache cache = rig.cache(4);

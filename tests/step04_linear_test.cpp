@@ -11,7 +11,7 @@ using namespace kvlab::test;
 
 TEST_SUITE_BEGIN("step04");
 
-TEST_CASE("4.2 linear: every rung equals the plain loop at sizes around 64") {
+TEST_CASE("linear: every rung equals the plain loop at sizes around 64") {
     for (const Index R : {1, 3, 17, 65})
         for (const Index K : {1, 63, 64, 65, 200})
             for (const Index N : {1, 64, 65}) {
@@ -27,7 +27,7 @@ TEST_CASE("4.2 linear: every rung equals the plain loop at sizes around 64") {
             }
 }
 
-TEST_CASE("4.2 linear: every rung in every mode and order of threads") {
+TEST_CASE("linear: every rung in every mode and order of threads") {
     in_all_modes([] {
         for (const Index R : {1, 17})
             for (const Index K : {1, 65}) {
@@ -43,7 +43,7 @@ TEST_CASE("4.2 linear: every rung in every mode and order of threads") {
     });
 }
 
-TEST_CASE("4.2 linear: every format and every block size of every rung in raw launches") {
+TEST_CASE("linear: every format and every block size of every rung in raw launches") {
     for (const TensorType type : kTensorTypes)
         for (const LinearRung& rung : linear_rungs()) {
             const LinearProblem product(type, 66, whole_blocks(type, 224), 130, 9);
@@ -56,7 +56,7 @@ TEST_CASE("4.2 linear: every format and every block size of every rung in raw la
         }
 }
 
-TEST_CASE("4.2 linear: every format in checked launches") {
+TEST_CASE("linear: every format in checked launches") {
     if (!simt::has_checked_kernels()) return;
     const simt::Use use({simt::Mode::checked, simt::Order::reverse, 1, nullptr});
     for (const TensorType type : kTensorTypes)
@@ -67,7 +67,7 @@ TEST_CASE("4.2 linear: every format in checked launches") {
         }
 }
 
-TEST_CASE("4.2 linear: checked launches whose threads come round more than once") {
+TEST_CASE("linear: checked launches whose threads come round more than once") {
     // With 1024 threads the split kernel has 16 blocks of 64 inputs at a time.
     if (!simt::has_checked_kernels()) return;
     const LinearProblem product(TensorType::f32, 2, 1100, 66, 12);
@@ -82,7 +82,7 @@ TEST_CASE("4.2 linear: checked launches whose threads come round more than once"
     }
 }
 
-TEST_CASE("4.2 linear: a bias is added after the complete sum") {
+TEST_CASE("linear: a bias is added after the complete sum") {
     const std::vector<float> bias = normals(70, 5, 1e4f);
     const LinearProblem product(TensorType::f32, 20, 130, 70, 6);
     for (const LinearRung& rung : linear_rungs()) {
@@ -91,7 +91,7 @@ TEST_CASE("4.2 linear: a bias is added after the complete sum") {
     }
 }
 
-TEST_CASE("4.2 linear: zeros keep their signs and subnormal numbers their bits") {
+TEST_CASE("linear: zeros keep their signs and subnormal numbers their bits") {
     Tensor w({64, 64}), x({1, 64});
     for (float& value : x.flat()) value = -0.0f;
     for (float& value : w.flat()) value = 1.0f;
@@ -107,7 +107,7 @@ TEST_CASE("4.2 linear: zeros keep their signs and subnormal numbers their bits")
     }
 }
 
-TEST_CASE("4.2 linear: what a rung does not take is refused") {
+TEST_CASE("linear: what a rung does not take is refused") {
     const PackedMatrix packed = PackedMatrix::pack(random_tensor({64, 64}, 1).view());
     const DeviceRows x(2, 64), y(2, 64), narrow(2, 63);
     Scratch scratch;
@@ -126,7 +126,7 @@ TEST_CASE("4.2 linear: what a rung does not take is refused") {
     CHECK_THROWS_AS(find_rung(linear_rungs(), "fastest"), Error);
 }
 
-TEST_CASE("4.2 norms: rows that begin at multiples of sixteen bytes and rows that do not") {
+TEST_CASE("norms: rows that begin at multiples of sixteen bytes and rows that do not") {
     in_all_modes([] {
         for (const Index C : {4, 60, 68, 576, 1024, 1028, 4096, 4100})
             for (const Index gap : {0, 4, 6}) {
@@ -150,7 +150,7 @@ TEST_CASE("4.2 norms: rows that begin at multiples of sixteen bytes and rows tha
     });
 }
 
-TEST_CASE("4.2 norms: every rung equals the plain loop with every block size and mode") {
+TEST_CASE("norms: every rung equals the plain loop with every block size and mode") {
     in_all_modes([] {
         for (const Index R : {1, 3})
             for (const Index C : {1, 63, 64, 65, 576}) {

@@ -21,7 +21,7 @@ using namespace kvlab::test;
 
 TEST_SUITE_BEGIN("step04");
 
-TEST_CASE("4.4 messages: values to choose from and how") {
+TEST_CASE("messages: values to choose from and how") {
     const DeviceArray<float> values(counting_up(5), "values");
     for (const ArgmaxRung& rung : argmax_rungs()) {
         CAPTURE(std::string(rung.name));
@@ -56,7 +56,7 @@ TEST_CASE("4.4 messages: values to choose from and how") {
     }
 }
 
-TEST_CASE("4.5 messages: the device's cache") {
+TEST_CASE("messages: the device's cache") {
     CHECK(CudaCache({2, 4, 2, 32}, 1).room() == 1);
     CHECK_THROWS_WITH_AS(CudaCache({2, 4, 2, 32}, 0),
                          "cuda cache: capacity must be positive, found 0", Error);
@@ -91,7 +91,7 @@ TEST_CASE("4.5 messages: the device's cache") {
     }
 }
 
-TEST_CASE("4.5 messages: the device's engine") {
+TEST_CASE("messages: the device's engine") {
     const auto engine = make_cuda_engine(), cpu = make_cpu_engine();
     const auto weights = make_synthetic(tiny_config(), 42);
     const auto model = load_model(*weights, *engine), on_host = load_model(*weights, *cpu);
@@ -134,7 +134,7 @@ TEST_CASE("4.5 messages: the device's engine") {
                          "swiglu: gate_up: expected shape [2, 62], found [2, 64]", Error);
 }
 
-TEST_CASE("4.5 messages: heads and positions that are rotated") {
+TEST_CASE("messages: heads and positions that are rotated") {
     const auto engine = make_cuda_engine();
     const RopeTable table(6, 16, 10000.0);
     const DeviceRows rows(2, 64, counting_up(128));

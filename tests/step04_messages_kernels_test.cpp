@@ -31,7 +31,7 @@ View<float> spread(const DeviceRows& rows) {
 
 TEST_SUITE_BEGIN("step04");
 
-TEST_CASE("4.1 messages: sizes of a launch") {
+TEST_CASE("messages: sizes of a launch") {
     const auto refused = [](const LaunchShape& shape, const char* said) {
         CHECK_THROWS_WITH_AS(check_launch(shape), concat("launch of 'k': ", said).c_str(),
                              Error);
@@ -63,7 +63,7 @@ TEST_CASE("4.1 messages: sizes of a launch") {
             "static and dynamic shared memory have at most 65536 bytes, found 1 and 65536");
 }
 
-TEST_CASE("4.1 messages: device memory and what is copied into it") {
+TEST_CASE("messages: device memory and what is copied into it") {
     CHECK(DeviceArray<float>(1, "few").size() == 1);
     CHECK_THROWS_WITH_AS(DeviceArray<float>(0, "few"),
                          "device memory 'few': expected at least one byte in granules of at "
@@ -85,7 +85,7 @@ TEST_CASE("4.1 messages: device memory and what is copied into it") {
     CHECK(three.to_host() == counting_up(3));
 }
 
-TEST_CASE("4.2 messages: what every rung of the product refuses, and its threads") {
+TEST_CASE("messages: what every rung of the product refuses, and its threads") {
     const LinearProblem product(TensorType::f32, 2, 64, 66, 1);
     const DeviceRows x(2, 64, product.x.flat()), y(2, 66), narrow(2, 63, x.values()),
         three(3, 66);
@@ -129,7 +129,7 @@ TEST_CASE("4.2 messages: what every rung of the product refuses, and its threads
         CHECK(refusal(find_rung(linear_rungs(), name), "linear", 255) == said);
 }
 
-TEST_CASE("4.2 messages: what every rung of the norm refuses") {
+TEST_CASE("messages: what every rung of the norm refuses") {
     const DeviceRows x(2, 4, counting_up(8)), y(2, 4), other(2, 3);
     const DeviceArray<float> weight(counting_up(4), "weight");
     const View<float> nothing(x.view().data(), {2, 0}), one_axis(x.view().data(), {4});
@@ -152,7 +152,7 @@ TEST_CASE("4.2 messages: what every rung of the norm refuses") {
     }
 }
 
-TEST_CASE("4.3 messages: what every rung of attention refuses, and its threads") {
+TEST_CASE("messages: what every rung of attention refuses, and its threads") {
     const AttentionProblem problem({2, 4, 2, 16, 5});
     const std::unique_ptr<DeviceArray<float>> keys(problem.upload(problem.keys, "keys")),
         values(problem.upload(problem.values, "values"));

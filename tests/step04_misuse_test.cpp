@@ -55,7 +55,7 @@ private:
 
 TEST_SUITE_BEGIN("step04");
 
-TEST_CASE("4.1 misuse: device memory of sizes that cannot be is refused") {
+TEST_CASE("misuse: device memory of sizes that cannot be is refused") {
     for (int e = 46; e <= 62; ++e)
         for (const Index near : {-1, 0, 1}) {
             CAPTURE(e);
@@ -67,7 +67,7 @@ TEST_CASE("4.1 misuse: device memory of sizes that cannot be is refused") {
                          "keys: 4611686018427387904 x 4 does not fit in 64 bits", Error);
 }
 
-TEST_CASE("4.5 misuse: shapes and capacities that cannot be are refused") {
+TEST_CASE("misuse: shapes and capacities that cannot be are refused") {
     const StoreOfShape make = [](const KvShape& shape, Index capacity) {
         return std::make_unique<CudaCache>(shape, capacity);
     };
@@ -75,7 +75,7 @@ TEST_CASE("4.5 misuse: shapes and capacities that cannot be are refused") {
     check_huge_capacities(make);
 }
 
-TEST_CASE("4.5 misuse: calls in another order than a step's are refused and change nothing") {
+TEST_CASE("misuse: calls in another order than a step's are refused and change nothing") {
     const KvShape shape{2, 4, 2, 32};
     const auto make = [&] { return std::make_unique<CudaCache>(shape, 20); };
     check_step_protocol(make, RowsOnDevice(shape));
@@ -93,7 +93,7 @@ TEST_CASE("4.5 misuse: calls in another order than a step's are refused and chan
     CHECK(run_step(*store, rows, 2) == run_step(*make(), rows, 2));
 }
 
-TEST_CASE("4.5 misuse: threads with an engine each give the bits of one thread") {
+TEST_CASE("misuse: threads with an engine each give the bits of one thread") {
     const auto weights = make_synthetic(small_config(), 12);
     const auto checksum = [&] {
         const auto engine = make_cuda_engine();

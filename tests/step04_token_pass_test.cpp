@@ -9,7 +9,7 @@ using namespace kvlab::test;
 TEST_SUITE_BEGIN("step04");
 
 TEST_CASE(
-    "4.8 token: the decoder takes single tokens through a pass and everything else by itself") {
+    "token: the decoder takes single tokens through a pass and everything else by itself") {
     const Config config = tiny_config();
     const auto source = make_synthetic(config, 42);
     const std::vector<Token> prompt = random_tokens(9, 256, 3);
@@ -50,7 +50,7 @@ TEST_CASE(
     }
 }
 
-TEST_CASE("4.8 token: every weight is read once however many blocks there are") {
+TEST_CASE("token: every weight is read once however many blocks there are") {
     if (!simt::has_checked_kernels()) return;
     const Config config = tiny_config();
     const auto source = make_synthetic(config, 42);
@@ -77,7 +77,7 @@ TEST_CASE("4.8 token: every weight is read once however many blocks there are") 
     CHECK(sectors("token_feed_forward_in") == 6 * 64 * 8 + 4 * (8 + 8) + 6 * 8);
 }
 
-TEST_CASE("4.8 token: a sequence may be cut back and forked and goes on with the same bits") {
+TEST_CASE("token: a sequence may be cut back and forked and goes on with the same bits") {
     const auto source = make_synthetic(tiny_config(), 42);
     const std::vector<Token> prompt = random_tokens(70, 256, 3);
     Rig rig(*source);
@@ -97,7 +97,7 @@ TEST_CASE("4.8 token: a sequence may be cut back and forked and goes on with the
     CHECK(logits_of(cache, 8) == second);
 }
 
-TEST_CASE("4.8 token: a cache that goes from model to model and from way to way") {
+TEST_CASE("token: a cache that goes from model to model and from way to way") {
     const auto source = make_synthetic(tiny_config(), 42),
                second = make_synthetic(tiny_config(), 43);
     Rig rig(*source), other(*second);
@@ -128,7 +128,7 @@ TEST_CASE("4.8 token: a cache that goes from model to model and from way to way"
     CHECK_FALSE(pass->serves(*other.model, fused));
 }
 
-TEST_CASE("4.8 token: what a pass refuses") {
+TEST_CASE("token: what a pass refuses") {
     const auto source = make_synthetic(tiny_config(), 42);
     Rig rig(*source);
     const TokenRung& fused = *passes().front();

@@ -9,7 +9,7 @@ using namespace kvlab::test;
 
 TEST_SUITE_BEGIN("step04");
 
-TEST_CASE("4.8 token: every way gives the CPU's text and logits for shapes of all kinds") {
+TEST_CASE("token: every way gives the CPU's text and logits for shapes of all kinds") {
     const Config configs[] = {tiny_config(), small_config(4, 4), small_config(4, 1),
                               odd_config(),  wide_config(),      many_outputs_config()};
     for (const Config& config : configs) {
@@ -32,7 +32,7 @@ TEST_CASE("4.8 token: every way gives the CPU's text and logits for shapes of al
     }
 }
 
-TEST_CASE("4.8 token: weights of every type") {
+TEST_CASE("token: weights of every type") {
     const Folder folder;
     const auto deep = GgufFile::open(weights_file("deep.gguf"));
     for (const TensorType type : {TensorType::f32, TensorType::f16, TensorType::bf16,
@@ -52,7 +52,7 @@ TEST_CASE("4.8 token: weights of every type") {
     }
 }
 
-TEST_CASE("4.8 token: checked launches find nothing wrong in any order") {
+TEST_CASE("token: checked launches find nothing wrong in any order") {
     if (!simt::has_checked_kernels()) return;
     for (const Config& config : {tiny_config(), odd_config(), many_outputs_config()}) {
         const auto source = make_synthetic(config, 42);

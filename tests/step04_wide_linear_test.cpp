@@ -46,7 +46,7 @@ std::vector<simt::LaunchRecord> traffic(
 
 }  // namespace
 
-TEST_CASE("4.2 linear: the upper rungs at rows around a warp and a tile") {
+TEST_CASE("linear: the upper rungs at rows around a warp and a tile") {
     for (const Index R : {2, 4, 5, 8, 9, 31, 32, 33, 65, 127, 128, 129})
         for (const Index K : {7, 31, 33, 95, 129}) {
             const LinearProblem product(TensorType::f32, R, K, 67,
@@ -60,7 +60,7 @@ TEST_CASE("4.2 linear: the upper rungs at rows around a warp and a tile") {
         }
 }
 
-TEST_CASE("4.2 linear: the upper rungs, every format, at depths that end inside of a chain") {
+TEST_CASE("linear: the upper rungs, every format, at depths that end inside of a chain") {
     for (const TensorType type : kTensorTypes)
         for (const Index K : {32, 64, 96, 160})
             for (const Index R : {1, 3, 8, 130}) {
@@ -75,7 +75,7 @@ TEST_CASE("4.2 linear: the upper rungs, every format, at depths that end inside 
             }
 }
 
-TEST_CASE("4.2 linear: the upper rungs, every format, checked with threads in three orders") {
+TEST_CASE("linear: the upper rungs, every format, checked with threads in three orders") {
     if (!simt::has_checked_kernels()) return;
     for (const simt::Order order :
          {simt::Order::forward, simt::Order::reverse, simt::Order::shuffled}) {
@@ -99,7 +99,7 @@ TEST_CASE("4.2 linear: the upper rungs, every format, checked with threads in th
     }
 }
 
-TEST_CASE("4.2 linear: wide and pipelined move every sector whole, without bank conflicts") {
+TEST_CASE("linear: wide and pipelined move every sector whole, without bank conflicts") {
     if (!simt::has_checked_kernels()) return;
     for (const TensorType type : kTensorTypes)
         for (const LinearRung* rung : upper_rungs()) {
@@ -119,7 +119,7 @@ TEST_CASE("4.2 linear: wide and pipelined move every sector whole, without bank 
 }
 
 TEST_CASE(
-    "4.2 linear: narrower weights are fewer sectors, in the wide kernel all of them once") {
+    "linear: narrower weights are fewer sectors, in the wide kernel all of them once") {
     if (!simt::has_checked_kernels()) return;
     constexpr Index R = 2, N = 64, K = 128;
     const auto loaded = [&](const LinearRung& rung, TensorType type) {
@@ -135,7 +135,7 @@ TEST_CASE(
         CHECK(loaded(vector, narrower[i]) < loaded(vector, narrower[i - 1]));
 }
 
-TEST_CASE("4.2 linear: the wide kernel takes eight rows at a time, in two launches") {
+TEST_CASE("linear: the wide kernel takes eight rows at a time, in two launches") {
     if (!simt::has_checked_kernels()) return;
     const LinearRung& wide = find_rung(linear_rungs(), "wide");
     const LinearProblem product(TensorType::f32, 20, 130, 200, 3);
@@ -155,7 +155,7 @@ TEST_CASE("4.2 linear: the wide kernel takes eight rows at a time, in two launch
     CHECK(scratch.bytes() == 2 * 4096 * 4);  // for 3 chains of 8 rows of 200 floats
 }
 
-TEST_CASE("4.2 linear: which kernel suits how many rows and outputs") {
+TEST_CASE("linear: which kernel suits how many rows and outputs") {
     const auto suits = [](Index rows, Index outputs) {
         return std::string(linear_rung_for(rows, outputs).name);
     };
@@ -178,7 +178,7 @@ TEST_CASE("4.2 linear: which kernel suits how many rows and outputs") {
 }
 
 TEST_CASE(
-    "4.2 linear: the engine launches the kernel that suits, or the one that it was told") {
+    "linear: the engine launches the kernel that suits, or the one that it was told") {
     const auto names = [](const KernelChoice& choice, Index R) {
         const auto engine = make_cuda_engine(choice);
         const LinearProblem product(TensorType::f32, R, 64, 70, 3);

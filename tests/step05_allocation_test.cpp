@@ -12,7 +12,7 @@ using namespace kvlab::test;
 
 TEST_SUITE_BEGIN("step05");
 
-TEST_CASE("5.4 allocations: none per decoded token with any policy") {
+TEST_CASE("allocations: none per decoded token with any policy") {
     // One thread: of several, each finds room of its own when it first helps with a head, and
     // nobody knows when that is.
     PolicyRig rig(tiny_config());

@@ -55,7 +55,7 @@ std::vector<Index> range(Index first, Index end) {
 
 TEST_SUITE_BEGIN("step05");
 
-TEST_CASE("5.6 classes: what is not evicted is what the store holds") {
+TEST_CASE("classes: what is not evicted is what the store holds") {
     ClassRig rig;
     for (const PolicyEntry& entry : all_policies()) {
         CAPTURE(std::string(entry.name));
@@ -74,7 +74,7 @@ TEST_CASE("5.6 classes: what is not evicted is what the store holds") {
     }
 }
 
-TEST_CASE("5.6 classes: sinks and last tokens are as many as each method says") {
+TEST_CASE("classes: sinks and last tokens are as many as each method says") {
     ClassRig rig;
     const auto recent_of = [&](const std::string& name, const PolicyOptions& options) {
         return of_class(slot_classes(*rig.filled(name, options), 1, 0), SlotClass::recent);
@@ -113,7 +113,7 @@ TEST_CASE("5.6 classes: sinks and last tokens are as many as each method says") 
     }
 }
 
-TEST_CASE("5.6 classes: no reason is given before anything has to go") {
+TEST_CASE("classes: no reason is given before anything has to go") {
     ClassRig rig;
     for (const char* name : {"full", "quest"})
         CHECK(of_class(slot_classes(*rig.filled(name, small_budget()), 0, 1),
@@ -126,7 +126,7 @@ TEST_CASE("5.6 classes: no reason is given before anything has to go") {
     CHECK(slot_classes(*store, 0, 0).empty());
 }
 
-TEST_CASE("5.6 classes: merged is what MiniCache does not retain") {
+TEST_CASE("classes: merged is what MiniCache does not retain") {
     ClassRig rig;
     PolicyOptions options;
     options.retained = 0.2;

@@ -31,7 +31,7 @@ PolicyOptions with_recent(PolicyOptions options, Index recent) {
 
 TEST_SUITE_BEGIN("step05");
 
-TEST_CASE("5.3 laws: a budget that the text does not reach is the full cache in every bit") {
+TEST_CASE("laws: a budget that the text does not reach is the full cache in every bit") {
     for (const Config& config : {tiny_config(), small_config(6, 2, 10), small_gpt2()})
         for (const CpuOptions options : {CpuOptions{1, supported_simd_levels().front()},
                                          CpuOptions{2, default_simd_level()}}) {
@@ -64,7 +64,7 @@ TEST_CASE("5.3 laws: a budget that the text does not reach is the full cache in 
         }
 }
 
-TEST_CASE("5.3 laws: no sinks is the window and all budget recent is the window") {
+TEST_CASE("laws: no sinks is the window and all budget recent is the window") {
     PolicyRig rig(small_config(6, 2, 10));
     PolicyOptions options = small_budget();
     options.sinks = 0;
@@ -82,7 +82,7 @@ TEST_CASE("5.3 laws: no sinks is the window and all budget recent is the window"
     }
 }
 
-TEST_CASE("5.3 laws: h2o without recent tokens keeps by attention alone") {
+TEST_CASE("laws: h2o without recent tokens keeps by attention alone") {
     // The last 0 tokens are none; a slice from the end would make them all. Then all are rated
     // alike, the earlier stay, and attention decides nothing.
     PolicyRig rig(tiny_config());
@@ -99,7 +99,7 @@ TEST_CASE("5.3 laws: h2o without recent tokens keeps by attention alone") {
         for (const Index h : {0, 1}) CHECK(mean->kept(layer, h).back() >= 24);
 }
 
-TEST_CASE("5.3 laws: pyramidkv of ratio 1 is full and of beta 1 is snapkv") {
+TEST_CASE("laws: pyramidkv of ratio 1 is full and of beta 1 is snapkv") {
     PolicyRig rig(tiny_config());
     PolicyOptions options = small_budget(20);
     options.beta = 1;
@@ -113,7 +113,7 @@ TEST_CASE("5.3 laws: pyramidkv of ratio 1 is full and of beta 1 is snapkv") {
                false);
 }
 
-TEST_CASE("5.3 laws: keyformer without noise at temperature 1 is h2o") {
+TEST_CASE("laws: keyformer without noise at temperature 1 is h2o") {
     PolicyRig rig(small_config(4, 2));
     PolicyOptions options = with_recent(small_budget(), 6);
     options.noise = false;
@@ -132,7 +132,7 @@ TEST_CASE("5.3 laws: keyformer without noise at temperature 1 is h2o") {
 }
 
 TEST_CASE(
-    "5.3 laws: a prompt in pieces is the prompt whole as long as nothing went in between") {
+    "laws: a prompt in pieces is the prompt whole as long as nothing went in between") {
     // Where it does not hold: a piece after which tokens went does not see them any more. So
     // the budget here is not reached before the prompt's last piece. MiniCache merges after
     // every step, so for it there is always something in between.
@@ -158,7 +158,7 @@ TEST_CASE(
     }
 }
 
-TEST_CASE("5.3 laws: two texts in a row in one store are two fresh stores") {
+TEST_CASE("laws: two texts in a row in one store are two fresh stores") {
     PolicyRig rig(tiny_config());
     const auto first = random_tokens(70, 256, 1), second = random_tokens(90, 256, 2);
     rig.future = std::make_shared<FutureShares>(rig.decoder, second);
@@ -176,7 +176,7 @@ TEST_CASE("5.3 laws: two texts in a row in one store are two fresh stores") {
     }
 }
 
-TEST_CASE("5.3 laws: neighbours in a batch change nothing") {
+TEST_CASE("laws: neighbours in a batch change nothing") {
     PolicyRig rig(tiny_config(), {2, default_simd_level()});
     std::vector<std::vector<Token>> prompts;
     for (const Index P : {35, 50, 3}) prompts.push_back(random_tokens(P, 256, 10));
@@ -203,7 +203,7 @@ TEST_CASE("5.3 laws: neighbours in a batch change nothing") {
     }
 }
 
-TEST_CASE("5.3 laws: threads and SIMD levels give the same bits and keep the same tokens") {
+TEST_CASE("laws: threads and SIMD levels give the same bits and keep the same tokens") {
     const auto text = random_tokens(90, 96, 4);
     for (const PolicyEntry& entry : all_policies()) {
         CAPTURE(std::string(entry.name));

@@ -15,7 +15,7 @@ using namespace kvlab::test;
 
 TEST_SUITE_BEGIN("step05");
 
-TEST_CASE("5.5 retention: mass and overlap of sets worked out by hand") {
+TEST_CASE("retention: mass and overlap of sets worked out by hand") {
     const std::vector<float> shares = {0.5f, 0.125f, 0.25f, 0.125f};  // of the query at 3
     CHECK(retained_mass(shares, std::vector<Index>{0, 1, 2}) == 1.0);
     CHECK(retained_mass(shares, std::vector<Index>{0, 2}) == 0.875);
@@ -32,7 +32,7 @@ TEST_CASE("5.5 retention: mass and overlap of sets worked out by hand") {
     CHECK(overlap({}, {}) == 1.0);
 }
 
-TEST_CASE("5.5 retention: the oracle behind its prompt overlaps with the most wanted exactly") {
+TEST_CASE("retention: the oracle behind its prompt overlaps with the most wanted exactly") {
     PolicyRig rig(small_config());
     const std::vector<Token> text = random_tokens(60, rig.decoder.config().vocab, 7);
     rig.future = std::make_shared<FutureShares>(rig.decoder, text);
@@ -56,7 +56,7 @@ TEST_CASE("5.5 retention: the oracle behind its prompt overlaps with the most wa
     }
 }
 
-TEST_CASE("5.4 bytes: the closed form is what every store says at every length") {
+TEST_CASE("bytes: the closed form is what every store says at every length") {
     PolicyRig rig(small_config());
     const std::vector<Token> text = random_tokens(90, rig.decoder.config().vocab, 7);
     rig.future = std::make_shared<FutureShares>(rig.decoder, text);
@@ -89,7 +89,7 @@ TEST_CASE("5.4 bytes: the closed form is what every store says at every length")
     CHECK_THROWS_AS(policy_bytes("h20", {}, rig.decoder.kv_shape(), 1, 1), Error);
 }
 
-TEST_CASE("5.4 bytes: the budget for some bytes is the largest that fits") {
+TEST_CASE("bytes: the budget for some bytes is the largest that fits") {
     const KvShape shape{4, 8, 2, 32};
     for (const char* name : {"window", "h2o", "scissorhands", "sinks-relative", "snapkv"}) {
         CAPTURE(std::string(name));

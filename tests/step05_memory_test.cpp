@@ -49,7 +49,7 @@ PolicyOptions budget_of(Index budget) {
 
 TEST_SUITE_BEGIN("step05");
 
-TEST_CASE("5.4 bytes: logical ones are the closed form with positions and scores") {
+TEST_CASE("bytes: logical ones are the closed form with positions and scores") {
     // Keys and values of a token in all layers and KV heads: 2 * 4 * 2 * 32 * 4 = 2048 bytes.
     const Index token = 2048, heads = 8;
     const auto held = [&](const std::string& name, const PolicyOptions& options) {
@@ -78,7 +78,7 @@ TEST_CASE("5.4 bytes: logical ones are the closed form with positions and scores
           1024 * 2 * 2 * 256 + 2 * (1024 * (256 + 8) + 52 * (256 + 4)));
 }
 
-TEST_CASE("5.4 bytes: allocated ones are what the allocator was asked for") {
+TEST_CASE("bytes: allocated ones are what the allocator was asked for") {
     for (const PolicyEntry& entry : all_policies()) {
         if (entry.needs_future || entry.scheme == PositionScheme::relative)
             continue;  // these need a model
@@ -97,7 +97,7 @@ TEST_CASE("5.4 bytes: allocated ones are what the allocator was asked for") {
     }
 }
 
-TEST_CASE("5.4 bytes: a prompt's room is given back and a stream's memory stands still") {
+TEST_CASE("bytes: a prompt's room is given back and a stream's memory stands still") {
     for (const char* name : {"window", "sinks", "h2o", "tova", "random"}) {
         CAPTURE(std::string(name));
         const auto store = find_policy(name).make(context_for(600), budget_of(100));
@@ -120,7 +120,7 @@ TEST_CASE("5.4 bytes: a prompt's room is given back and a stream's memory stands
     CHECK_THROWS_AS(snap->begin(1), Error);
 }
 
-TEST_CASE("5.2 budgets: realised ones are those of the papers' arithmetic") {
+TEST_CASE("budgets: realised ones are those of the papers' arithmetic") {
     const auto kept = [&](PolicyOptions options, Index layers, Index n) {
         std::vector<Index> tokens;
         const PolicyPointer policy = pyramidkv_policy(options, layers);

@@ -97,7 +97,7 @@ private:
 
 TEST_SUITE_BEGIN("step05");
 
-TEST_CASE("5.1 messages: budgets, ratios and what has to fit into them") {
+TEST_CASE("messages: budgets, ratios and what has to fit into them") {
     CHECK(tokens_to_keep(with(&PolicyOptions::budget, 1), 9) == 1);
     CHECK_THROWS_WITH_AS(tokens_to_keep(with(&PolicyOptions::budget, 0), 9),
                          "policy: a budget of 0 tokens", Error);
@@ -142,7 +142,7 @@ TEST_CASE("5.1 messages: budgets, ratios and what has to fit into them") {
                          "keyformer: 5 recent tokens in a budget of 4", Error);
 }
 
-TEST_CASE("5.1 messages: options of single policies") {
+TEST_CASE("messages: options of single policies") {
     CHECK_NOTHROW(h2o_policy(with(&PolicyOptions::forget, 1)));
     CHECK_NOTHROW(h2o_policy(with(&PolicyOptions::forget, 0x1p-100f)));
     CHECK_THROWS_WITH_AS(h2o_policy(with(&PolicyOptions::forget, 0)),
@@ -192,7 +192,7 @@ TEST_CASE("5.1 messages: options of single policies") {
                          "oracle: the future of the text is not given", Error);
 }
 
-TEST_CASE("5.1 messages: a slot cache's policy, positions and tiles") {
+TEST_CASE("messages: a slot cache's policy, positions and tiles") {
     const auto make = [](PolicyPointer policy, const SlotCacheOptions& options = {},
                          const RopeTable* rope = nullptr) {
         return std::make_unique<SlotCache>(kPairShape, 8, std::move(policy), options, rope);
@@ -237,7 +237,7 @@ TEST_CASE("5.1 messages: a slot cache's policy, positions and tiles") {
                          "rows: copy between different kinds or shapes", Error);
 }
 
-TEST_CASE("5.1 messages: steps of a slot cache and the rows of its state") {
+TEST_CASE("messages: steps of a slot cache and the rows of its state") {
     const PolicyOptions options = small_budget(12);
     SlotCache once(kPairShape, 16, snapkv_policy(options), {Reduce::mean, {}, 8});
     CHECK_THROWS_WITH_AS(once.begin(9),
@@ -262,7 +262,7 @@ TEST_CASE("5.1 messages: steps of a slot cache and the rows of its state") {
 
 TEST_SUITE_END();
 
-TEST_CASE("5.1 messages: kernels of a level that is not there") {
+TEST_CASE("messages: kernels of a level that is not there") {
     const auto& levels = supported_simd_levels();
     for (const SimdLevel level :
          {SimdLevel::portable, SimdLevel::avx2, SimdLevel::avx512, static_cast<SimdLevel>(99)})
@@ -276,7 +276,7 @@ TEST_CASE("5.1 messages: kernels of a level that is not there") {
                                  Error);
 }
 
-TEST_CASE("5.3 messages: names of policies and stores that keep floats") {
+TEST_CASE("messages: names of policies and stores that keep floats") {
     CHECK(std::string(find_policy("full").name) == "full");
     std::string names;
     for (const PolicyEntry& entry : all_policies())

@@ -22,7 +22,7 @@ using namespace kvlab::test;
 
 TEST_SUITE_BEGIN("step05");
 
-TEST_CASE("5.2 messages: quest's shape, pages and steps") {
+TEST_CASE("messages: quest's shape, pages and steps") {
     const auto make = [](const KvShape& shape, Index capacity, Index page) {
         return std::make_unique<QuestCache>(shape, capacity, with(&PolicyOptions::page, page));
     };
@@ -62,7 +62,7 @@ TEST_CASE("5.2 messages: quest's shape, pages and steps") {
             concat("quest: pages of ", slots, " slots, of 2 that are held").c_str(), Error);
 }
 
-TEST_CASE("5.2 messages: minicache's shares, steps and numbers") {
+TEST_CASE("messages: minicache's shares, steps and numbers") {
     const auto make = [](double direction, double retained) {
         PolicyOptions options;
         options.direction = direction;
@@ -94,7 +94,7 @@ TEST_CASE("5.2 messages: minicache's shares, steps and numbers") {
     check_elements(*cache, "minicache", {5, 2, 3, 12});
 }
 
-TEST_CASE("5.2 messages: steps and lengths of every kind of store") {
+TEST_CASE("messages: steps and lengths of every kind of store") {
     SlotCache slots(kPairShape, 8, full_policy());
     QuestCache quest(kPairShape, 8, {});
     MiniCache mini(kPairShape, 8, {});
@@ -123,7 +123,7 @@ TEST_CASE("5.2 messages: steps and lengths of every kind of store") {
                          "slot cache: a prompt of -1 tokens", Error);
 }
 
-TEST_CASE("5.4 messages: bytes of shapes and lengths that cannot be") {
+TEST_CASE("messages: bytes of shapes and lengths that cannot be") {
     CHECK_THROWS_WITH_AS(full_bytes({2, 4, 2, 4097}, 10),
                          "policy bytes: head_dim: expected 1 to 4096, found 4097", Error);
     // A token of this shape has 2^10 bytes, and memory ends at 2^47.
@@ -146,7 +146,7 @@ TEST_CASE("5.4 messages: bytes of shapes and lengths that cannot be") {
                          "policy bytes: pages of 0 tokens", Error);
 }
 
-TEST_CASE("5.5 messages: prompts of a window and answers of a case") {
+TEST_CASE("messages: prompts of a window and answers of a case") {
     const auto engine = make_cpu_engine();
     Config config = tiny_config();
     config.context = 20;
@@ -182,7 +182,7 @@ TEST_CASE("5.5 messages: prompts of a window and answers of a case") {
                          "recall: a case of one answer, found 2", Error);
 }
 
-TEST_CASE("5.5 messages: the future of a text and what was kept of it") {
+TEST_CASE("messages: the future of a text and what was kept of it") {
     PolicyRig rig(tiny_config());
     CHECK_THROWS_WITH_AS(FutureShares(rig.decoder, {}), "future: no tokens", Error);
     const auto text = random_tokens(3, 256, 3);

@@ -27,7 +27,7 @@ double norm(const float* x, Index n) {
 
 TEST_SUITE_BEGIN("step05");
 
-TEST_CASE("5.2 minicache: a merged direction lies on the arc between the two") {
+TEST_CASE("minicache: a merged direction lies on the arc between the two") {
     for (std::uint64_t seed = 0; seed < 100; ++seed)
         for (const double t : {0.0, 0.3, 0.6, 1.0}) {
             std::vector<float> a = normals(16, seed), b = normals(16, 500 + seed), e(16);
@@ -50,7 +50,7 @@ TEST_CASE("5.2 minicache: a merged direction lies on the arc between the two") {
         }
 }
 
-TEST_CASE("5.2 minicache: parallel and opposite and zero vectors give finite directions") {
+TEST_CASE("minicache: parallel and opposite and zero vectors give finite directions") {
     const std::vector<float> a = {3, 4, 0}, twice = {6, 8, 0}, back = {-3, -4, 0},
                              zero = {0, 0, 0};
     std::vector<float> e(3);
@@ -66,7 +66,7 @@ TEST_CASE("5.2 minicache: parallel and opposite and zero vectors give finite dir
     CHECK(e == zero);
 }
 
-TEST_CASE("5.2 minicache: what is retained is exact and what is merged keeps its lengths") {
+TEST_CASE("minicache: what is retained is exact and what is merged keeps its lengths") {
     PolicyOptions options;
     options.retained = 0.2;
     options.merge_from = 1;  // pairs 1 2 and 3 4
@@ -110,7 +110,7 @@ TEST_CASE("5.2 minicache: what is retained is exact and what is merged keeps its
     }
 }
 
-TEST_CASE("5.2 minicache: the keys that differ most in direction are retained") {
+TEST_CASE("minicache: the keys that differ most in direction are retained") {
     PolicyOptions options;
     options.retained = 0.1;
     options.merge_from = 1;
@@ -136,7 +136,7 @@ TEST_CASE("5.2 minicache: the keys that differ most in direction are retained") 
     }
 }
 
-TEST_CASE("5.2 minicache: a vector without length is retained first and harms nothing") {
+TEST_CASE("minicache: a vector without length is retained first and harms nothing") {
     PolicyOptions options;
     options.merge_from = 0;
     options.retained = 0.2;  // one of the first step's three, none of the next one
@@ -166,7 +166,7 @@ TEST_CASE("5.2 minicache: a vector without length is retained first and harms no
     }
 }
 
-TEST_CASE("5.2 minicache: everything retained is the full cache for any direction") {
+TEST_CASE("minicache: everything retained is the full cache for any direction") {
     for (const double t : {0.0, 0.25, 0.6, 1.0}) {
         PolicyOptions options;
         options.retained = 1;
@@ -178,7 +178,7 @@ TEST_CASE("5.2 minicache: everything retained is the full cache for any directio
     }
 }
 
-TEST_CASE("5.2 minicache: steps that fail and forks and odd layers") {
+TEST_CASE("minicache: steps that fail and forks and odd layers") {
     PolicyOptions options;
     options.retained = 0.3;
     MiniCache mini(kPairShape, 100, options), fresh(kPairShape, 100, options);

@@ -35,21 +35,21 @@ void for_policies(Work&& work) {
 
 TEST_SUITE_BEGIN("step05");
 
-TEST_CASE("5.1 misuse: calls in another order than a step's are refused by every store") {
+TEST_CASE("misuse: calls in another order than a step's are refused by every store") {
     for_policies([](const PolicyEntry&, const StoreOfShape& make) {
         for (const KvShape& shape : {KvShape{2, 4, 2, 32}, KvShape{4, 4, 4, 32}})
             check_step_protocol([&] { return make(shape, 40); }, HostRows(shape));
     });
 }
 
-TEST_CASE("5.1 misuse: shapes and capacities that cannot be are refused by every store") {
+TEST_CASE("misuse: shapes and capacities that cannot be are refused by every store") {
     for_policies([](const PolicyEntry&, const StoreOfShape& make) {
         check_bad_shapes(make);
         check_huge_capacities(make);
     });
 }
 
-TEST_CASE("5.1 misuse: closed forms of bytes refuse shapes and lengths that cannot be") {
+TEST_CASE("misuse: closed forms of bytes refuse shapes and lengths that cannot be") {
     const KvShape shape{2, 4, 2, 32};
     CHECK(full_bytes(shape, 10) == 2 * 2 * 2 * 32 * 10 * 4);
     CHECK_THROWS_AS(full_bytes(shape, Index{1} << 55), Error);

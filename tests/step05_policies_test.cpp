@@ -67,7 +67,7 @@ std::vector<Index> plain_snapkv(const RandomRows& rows,
 
 TEST_SUITE_BEGIN("step05");
 
-TEST_CASE("5.2 snapkv: keeps what the definition keeps for each pooling") {
+TEST_CASE("snapkv: keeps what the definition keeps for each pooling") {
     for (const Index kernel : {1, 5, 7})
         for (const bool max_pool : {false, true}) {
             CAPTURE(kernel);
@@ -89,7 +89,7 @@ TEST_CASE("5.2 snapkv: keeps what the definition keeps for each pooling") {
         }
 }
 
-TEST_CASE("5.2 protected tokens stay whatever attention says") {
+TEST_CASE("protected: these tokens stay whatever attention says") {
     PolicyOptions options = small_budget(16);
     options.sinks = 3;
     options.recent = 7;
@@ -118,7 +118,7 @@ TEST_CASE("5.2 protected tokens stay whatever attention says") {
     CHECK(h2o.kept(0, 0) != h2o.kept(1, 0));
 }
 
-TEST_CASE("5.2 h2o: all that queries gave is kept count of until something goes") {
+TEST_CASE("h2o: all that queries gave is kept count of until something goes") {
     // Rows of shares sum to 1, so the sums of n queries sum to n; each of 60 additions of
     // numbers up to 60 rounds to 2^-18 at the worst.
     SlotCache cache(kPairShape, 64, h2o_policy(small_budget(60)));
@@ -132,7 +132,7 @@ TEST_CASE("5.2 h2o: all that queries gave is kept count of until something goes"
         }
 }
 
-TEST_CASE("5.2 h2o: with even attention the old win by age alone and the mean by nothing") {
+TEST_CASE("h2o: with even attention the old win by age alone and the mean by nothing") {
     // All scores are 0, so query n gives 1 / n to each: sums fall strictly with the position.
     ThreadPool pool(1);
     const Tensor k = random_tensor({50, 2, 12}, 1), q({50, 4, 12});
@@ -148,7 +148,7 @@ TEST_CASE("5.2 h2o: with even attention the old win by age alone and the mean by
     for (std::size_t s = 1; s < 50; ++s) CHECK(state[s] < state[s - 1]);
 }
 
-TEST_CASE("5.2 random: every token has the same chance and heads draw for themselves") {
+TEST_CASE("random: every token has the same chance and heads draw for themselves") {
     std::vector<int> times(60);
     PolicyOptions options = small_budget(15);
     std::set<std::vector<Index>> sets;
@@ -170,7 +170,7 @@ TEST_CASE("5.2 random: every token has the same chance and heads draw for themse
     for (const int n : times) CHECK(std::abs(n - 250) < 5 * 14);
 }
 
-TEST_CASE("5.2 keyformer: the noise belongs to the seed") {
+TEST_CASE("keyformer: the noise belongs to the seed") {
     PolicyOptions options = small_budget(16);
     const auto kept = [&](std::uint64_t seed, const std::vector<Index>& steps) {
         options.seed = seed;
@@ -185,7 +185,7 @@ TEST_CASE("5.2 keyformer: the noise belongs to the seed") {
     CHECK(kept(1, {41}) == kept(2, {41}));
 }
 
-TEST_CASE("5.2 oracle: the future is what comes behind and nothing else") {
+TEST_CASE("oracle: the future is what comes behind and nothing else") {
     PolicyRig rig(tiny_config());
     const auto text = random_tokens(50, 256, 6);
     const FutureShares future(rig.decoder, text);
@@ -208,7 +208,7 @@ TEST_CASE("5.2 oracle: the future is what comes behind and nothing else") {
         }
 }
 
-TEST_CASE("5.1 relative: a stream goes on where the context ends as if it were longer") {
+TEST_CASE("relative: a stream goes on where the context ends as if it were longer") {
     // The same weights with two tables of angles: ranks never reach the end of the short one.
     Config short_context = tiny_config(), long_context = tiny_config();
     short_context.context = 64;

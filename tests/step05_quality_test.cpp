@@ -65,7 +65,7 @@ RecallCase question_at(std::size_t distance) {
 
 TEST_SUITE_BEGIN("step05");
 
-TEST_CASE("5.5 quality: everything kept costs nothing and windows are independent") {
+TEST_CASE("quality: everything kept costs nothing and windows are independent") {
     const TrainedTiny tiny;
     const std::vector<std::string> names = {"window", "full", "oracle", "tova"};
     const PolicyReport both = tiny.measure(names, 0, 2), first = tiny.measure(names, 0, 1),
@@ -98,7 +98,7 @@ TEST_CASE("5.5 quality: everything kept costs nothing and windows are independen
         measure_policies(tiny.model, *tiny.engine, tiny.windows(0, 1), names, {}, 0), Error);
 }
 
-TEST_CASE("5.5 quality: a question behind the budget is answered by who kept the answer") {
+TEST_CASE("quality: a question behind the budget is answered by who kept the answer") {
     TrainedTiny tiny;
     for (const char* name : {"full", "window", "sinks", "oracle"}) {
         CAPTURE(std::string(name));

@@ -77,7 +77,7 @@ PolicyOptions quest_options() {
 TEST_SUITE_BEGIN("step05");
 
 TEST_CASE(
-    "5.2 quest: a page's bound is at least every score of it and a page of one meets it") {
+    "quest: a page's bound is at least every score of it and a page of one meets it") {
     for (std::uint64_t seed = 0; seed < 200; ++seed) {
         const std::vector<float> q = normals(20, seed), keys = normals(160, 1000 + seed);
         std::vector<float> low(keys.begin(), keys.begin() + 20), high = low;
@@ -95,7 +95,7 @@ TEST_CASE(
     }
 }
 
-TEST_CASE("5.2 quest: attention is the plain loop over the slots of the best pages") {
+TEST_CASE("quest: attention is the plain loop over the slots of the best pages") {
     Rng rng(4);
     QuestCache quest(kPairShape, 200, quest_options());
     KvCache full(kPairShape, 200);

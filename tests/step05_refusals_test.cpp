@@ -11,7 +11,7 @@ using namespace kvlab::test;
 
 TEST_SUITE_BEGIN("step05");
 
-TEST_CASE("5.1 slots: of equal ratings the lower positions stay whatever their slots are") {
+TEST_CASE("slots: of equal ratings the lower positions stay whatever their slots are") {
     const Tensor same({1, kPairShape.kv_heads, kPairShape.head_dim});
     PolicyOptions options;
     options.budget = 4;
@@ -34,7 +34,7 @@ TEST_CASE("5.1 slots: of equal ratings the lower positions stay whatever their s
     CHECK(cache.slot_positions(0, 0)[0] == 6);
 }
 
-TEST_CASE("5.1 slots: what cannot be is refused and changes nothing") {
+TEST_CASE("slots: what cannot be is refused and changes nothing") {
     PolicyOptions options;
     options.budget = 4;
     SlotCache window(kPairShape, 16, window_policy(options));

@@ -126,7 +126,7 @@ std::unique_ptr<SlotCache> make_cache(const PlainRules& rules,
 
 TEST_SUITE_BEGIN("step05");
 
-TEST_CASE("5.1 slots: any operations in any order leave what the plain model has") {
+TEST_CASE("slots: any operations in any order leave what the plain model has") {
     Rng rng(11);
     for (const Kind& kind : all_kinds()) {
         CAPTURE(kind.rules.policy);
@@ -179,7 +179,7 @@ TEST_CASE("5.1 slots: any operations in any order leave what the plain model has
     }
 }
 
-TEST_CASE("5.1 slots: relative positions rotate each key by its rank and the query behind") {
+TEST_CASE("slots: relative positions rotate each key by its rank and the query behind") {
     const RopeTable rope(100, 8, 10000.0);  // 8 of 10 components, and a short context
     for (Kind kind : all_kinds()) {
         CAPTURE(kind.rules.policy);
@@ -199,7 +199,7 @@ TEST_CASE("5.1 slots: relative positions rotate each key by its rank and the que
 }
 
 TEST_CASE(
-    "5.1 slots: attention over what is left is the plain loop over a full cache's slots") {
+    "slots: attention over what is left is the plain loop over a full cache's slots") {
     // The same keys and values go to a cache that keeps everything; the plain loop then walks
     // the slots of the one that does not.
     PolicyOptions options;

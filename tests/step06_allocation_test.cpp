@@ -32,7 +32,7 @@ long allocations_per_text(Decoder& decoder, KvStore& cache) {
 
 }  // namespace
 
-TEST_CASE("6.3 allocations: none per decoded token in any format") {
+TEST_CASE("allocations: none per decoded token in any format") {
     auto engine = make_cpu_engine({1, default_simd_level()});
     const auto model = load_model(*make_synthetic(small_config(4, 2, 32), 1), *engine);
     Decoder decoder(model, *engine);
@@ -46,7 +46,7 @@ TEST_CASE("6.3 allocations: none per decoded token in any format") {
         }
 }
 
-TEST_CASE("6.3 allocations: none per decoded token in quantised slots of a policy") {
+TEST_CASE("allocations: none per decoded token in quantised slots of a policy") {
     auto engine = make_cpu_engine({1, default_simd_level()});
     const auto model = load_model(*make_synthetic(small_config(4, 2, 32), 1), *engine);
     Decoder decoder(model, *engine);
@@ -64,7 +64,7 @@ TEST_CASE("6.3 allocations: none per decoded token in quantised slots of a polic
         }
 }
 
-TEST_CASE("6.3 allocations: none per decoded token in a cache of latents") {
+TEST_CASE("allocations: none per decoded token in a cache of latents") {
     // Ranks that differ by layer and side: no room may shrink and grow again.
     auto engine = make_cpu_engine({1, default_simd_level()});
     const auto weights = make_synthetic(small_config(4, 2, 32), 1);

@@ -20,7 +20,7 @@ namespace kvlab::test {
 
 TEST_SUITE_BEGIN("step06");
 
-TEST_CASE("6.3 bytes: sinks beside what waits") {
+TEST_CASE("bytes: sinks beside what waits") {
     // One layer, one KV head of 32: a row is 128 bytes in f32, 64 in f16, 20 as codes
     // of 4 bits.
     const KvShape shape{1, 2, 1, 32};
@@ -47,7 +47,7 @@ TEST_CASE("6.3 bytes: sinks beside what waits") {
     CHECK(held(0, 31) == 2 * 31 * 64);
 }
 
-TEST_CASE("6.3 kv law: a sink at either side of a group and of the residual") {
+TEST_CASE("kv law: a sink at either side of a group and of the residual") {
     QuantRig rig;
     const auto text = random_tokens(68, 96, 15);
     for (const Index sinks : {31, 32, 33, 63, 64, 65}) {
@@ -62,7 +62,7 @@ TEST_CASE("6.3 kv law: a sink at either side of a group and of the residual") {
     }
 }
 
-TEST_CASE("6.0 judge: a window of one token") {
+TEST_CASE("judge: a window of one token") {
     QuantRig rig;
     const auto text = random_tokens(4, 96, 16);
     const TextWindows windows(text, kNoToken, 1);
@@ -76,7 +76,7 @@ TEST_CASE("6.0 judge: a window of one token") {
     CHECK(judged.variants[0].kl == std::vector<double>{0, 0, 0});
 }
 
-TEST_CASE("6.5 weights: groups of one number more or less than a row of 1024") {
+TEST_CASE("weights: groups of one number more or less than a row of 1024") {
     Tensor w({1, 1024});
     for (Index k = 0; k < 1024; ++k) w(0, k) = k == 1023 ? 100.0f : k % 2 == 0 ? 1.0f : -1.0f;
     const auto rounded = [&](Index group) { return rtn_round(w.view(), 8, group); };
@@ -93,7 +93,7 @@ TEST_CASE("6.5 weights: groups of one number more or less than a row of 1024") {
     CHECK(!equal_bits(rounded(1023), rounded(1024)));
 }
 
-TEST_CASE("6.5 weights: the last byte of codes may be begun and rows of one number are rows") {
+TEST_CASE("weights: the last byte of codes may be begun and rows of one number are rows") {
     CHECK(make_rtn_codec(3, 8)->bytes(1, 1) == 4 + 1);
     CHECK(make_rtn_codec(3, 8)->bytes(1, 8) == 4 + 3);
     CHECK(make_rtn_codec(3, 8)->bytes(1, 9) == 2 * 4 + 4);  // 27 bits
@@ -105,7 +105,7 @@ TEST_CASE("6.5 weights: the last byte of codes may be begun and rows of one numb
     CHECK(make_nf4_codec(true)->bytes(1, 256 * 64 + 1) == 4 + 2 * 4 + 257 + 128 * 64 + 1);
 }
 
-TEST_CASE("6.6 gptq: groups around the block of 128 columns") {
+TEST_CASE("gptq: groups around the block of 128 columns") {
     // Channels that do not move together: no error is carried on, so the groups alone count.
     const Index K = 257;
     std::vector<double> gram(usize(K * K), 0.0);
@@ -118,7 +118,7 @@ TEST_CASE("6.6 gptq: groups around the block of 128 columns") {
     }
 }
 
-TEST_CASE("6.9 low rank: energies and errors at no direction and at all and beyond") {
+TEST_CASE("low rank: energies and errors at no direction and at all and beyond") {
     // W = diag(2, 1) above a row of zeros: three numbers of two inputs.
     Tensor w({3, 2});
     w(0, 0) = 2, w(1, 1) = 1;
@@ -134,7 +134,7 @@ TEST_CASE("6.9 low rank: energies and errors at no direction and at all and beyo
     CHECK(errors == std::vector<double>{1, std::sqrt(0.5), 0, 0});
 }
 
-TEST_CASE("6 options: what is not asked for is off") {
+TEST_CASE("options: what is not asked for is off") {
     const QuantOptions cache;
     CHECK((cache.keys == &formats::f32 && cache.values == &formats::f32));
     CHECK(!(cache.turn || cache.before_rope));
@@ -149,7 +149,7 @@ TEST_CASE("6 options: what is not asked for is off") {
     CHECK(!(calibration.gram || calibration.inputs || calibration.head));
 }
 
-TEST_CASE("6.7 int8: one row of one number, and of numbers at the threshold") {
+TEST_CASE("int8: one row of one number, and of numbers at the threshold") {
     ThreadPool pool(1);
     Tensor w({1, 1}), x({1, 1}), y({1, 1});
     w(0, 0) = 3, x(0, 0) = -2;

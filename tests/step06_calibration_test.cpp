@@ -43,7 +43,7 @@ struct Watch final : Observer {
 
 }  // namespace
 
-TEST_CASE("6.6 calibration: each product's input is the operator's output before it") {
+TEST_CASE("calibration: each product's input is the operator's output before it") {
     const Config config = small_config();
     const auto weights = make_synthetic(config, 61);
     const std::vector<Token> tokens = random_tokens(101, config.vocab, 62);
@@ -72,7 +72,7 @@ TEST_CASE("6.6 calibration: each product's input is the operator's output before
     CHECK_THROWS_WITH_AS(seen.of("blk.1.attn_x.weight"), doctest::Contains("attn_x"), Error);
 }
 
-TEST_CASE("6.6 calibration: the figures are those of the rows") {
+TEST_CASE("calibration: the figures are those of the rows") {
     const Config config = small_config();
     const auto weights = make_synthetic(config, 61);
     const TextWindows text(random_tokens(81, config.vocab, 63), 0, 40);
@@ -97,7 +97,7 @@ TEST_CASE("6.6 calibration: the figures are those of the rows") {
     }
 }
 
-TEST_CASE("6.6 calibration: recording changes no bit and pieces change no figure") {
+TEST_CASE("calibration: recording changes no bit and pieces change no figure") {
     const Config config = small_config();
     const auto weights = make_synthetic(config, 61);
     const std::vector<Token> tokens = random_tokens(60, config.vocab, 64);
@@ -137,7 +137,7 @@ TEST_CASE("6.6 calibration: recording changes no bit and pieces change no figure
     }
 }
 
-TEST_CASE("6.6 calibration: what is not asked for is not kept") {
+TEST_CASE("calibration: what is not asked for is not kept") {
     const Config config = small_config();
     const auto weights = make_synthetic(config, 61);
     CalibrationOptions options;

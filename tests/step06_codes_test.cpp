@@ -50,7 +50,7 @@ float bound(Format code, const Row& row, float x) {
 
 TEST_SUITE_BEGIN("step06");
 
-TEST_CASE("6.1 codes: what is kept stays what it is when it is kept again") {
+TEST_CASE("codes: what is kept stays what it is when it is kept again") {
     const std::vector<Row> rows = many_rows(64, 2000);
     for (const Format code : coded_formats()) {
         CAPTURE(std::string(code->name));
@@ -75,7 +75,7 @@ TEST_CASE("6.1 codes: what is kept stays what it is when it is kept again") {
     }
 }
 
-TEST_CASE("6.1 codes: no number is off by more than its format's bound") {
+TEST_CASE("codes: no number is off by more than its format's bound") {
     for (const Format code : coded_formats()) {
         CAPTURE(std::string(code->name));
         double worst = 0;
@@ -91,7 +91,7 @@ TEST_CASE("6.1 codes: no number is off by more than its format's bound") {
     }
 }
 
-TEST_CASE("6.1 codes: rows of zeros and one number and the smallest and largest stay finite") {
+TEST_CASE("codes: rows of zeros and one number and the smallest and largest stay finite") {
     const float tiny = std::numeric_limits<float>::denorm_min(),
                 huge = std::numeric_limits<float>::max();
     for (const Format code : coded_formats())
@@ -125,7 +125,7 @@ TEST_CASE("6.1 codes: rows of zeros and one number and the smallest and largest 
         }
 }
 
-TEST_CASE("6.1 codes: a group whose numbers are equal comes back as it is") {
+TEST_CASE("codes: a group whose numbers are equal comes back as it is") {
     for (const Index bits : {2, 4})
         for (const float x : {0.0f, 1.0f, -3.5f, 1024.0f}) {
             Row same(32, x);
@@ -138,7 +138,7 @@ TEST_CASE("6.1 codes: a group whose numbers are equal comes back as it is") {
         }
 }
 
-TEST_CASE("6.1 lloyd: the table is a fixed point of the iteration and rises and is odd") {
+TEST_CASE("lloyd: the table is a fixed point of the iteration and rises and is odd") {
     for (const auto& [bits, table] :
          {std::pair<Index, const float*>{2, kLloyd2}, {3, kLloyd3}, {4, kLloyd4}}) {
         const Index count = Index{1} << bits;
@@ -160,7 +160,7 @@ TEST_CASE("6.1 lloyd: the table is a fixed point of the iteration and rises and 
     CHECK_THROWS_AS(lloyd_max_levels(5), Error);
 }
 
-TEST_CASE("6.1 lloyd: normal rows lose the share of their square that the theory says") {
+TEST_CASE("lloyd: normal rows lose the share of their square that the theory says") {
     Rng rng(63);
     for (const auto& [code, share] :
          {std::pair{&formats::lloyd2, 0.1175}, std::pair{&formats::lloyd3, 0.03454},
@@ -180,7 +180,7 @@ TEST_CASE("6.1 lloyd: normal rows lose the share of their square that the theory
     }
 }
 
-TEST_CASE("6.4 hadamard: turned twice is as before and lengths and products stay") {
+TEST_CASE("hadamard: turned twice is as before and lengths and products stay") {
     Rng rng(64);
     for (const std::size_t n : {1, 2, 16, 32, 64, 256}) {
         Row x(n), y(n);

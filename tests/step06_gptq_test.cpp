@@ -34,7 +34,7 @@ std::vector<double> gram_of(Index K, std::uint64_t seed) {
 
 }  // namespace
 
-TEST_CASE("6.6 gptq: U is the upper triangle whose square is the inverse of H") {
+TEST_CASE("gptq: U is the upper triangle whose square is the inverse of H") {
     const Index K = 20;
     std::vector<double> h = gram_of(K, 68);
     const std::vector<double> u = cholesky_of_inverse(h, K);
@@ -52,7 +52,7 @@ TEST_CASE("6.6 gptq: U is the upper triangle whose square is the inverse of H") 
                          Error);
 }
 
-TEST_CASE("6.6 gptq: channels that do not move together are rounded to nearest") {
+TEST_CASE("gptq: channels that do not move together are rounded to nearest") {
     // H a multiple of I: nothing can make up for an error.
     const Tensor w = normal_matrix(6, 200, 69);
     std::vector<double> gram(200 * 200);
@@ -62,7 +62,7 @@ TEST_CASE("6.6 gptq: channels that do not move together are rounded to nearest")
                          rtn_round(w.view(), 4, group)));
 }
 
-TEST_CASE("6.6 gptq: the product's error is smaller than that of rounding to nearest") {
+TEST_CASE("gptq: the product's error is smaller than that of rounding to nearest") {
     double gptq = 0, rtn = 0;
     for (std::uint64_t seed = 70; seed < 74; ++seed) {
         const Tensor w = normal_matrix(8, 160, seed);
@@ -80,7 +80,7 @@ TEST_CASE("6.6 gptq: the product's error is smaller than that of rounding to nea
     CHECK(gptq < 0.5 * rtn);
 }
 
-TEST_CASE("6.6 gptq: an error is made up for by a channel in a later block of columns") {
+TEST_CASE("gptq: an error is made up for by a channel in a later block of columns") {
     // Channels 0 and 200 nearly always move together, all others alone. Only the group that
     // holds channel 200 may change, and it has to.
     const Index N = 32, K = 256;
@@ -102,7 +102,7 @@ TEST_CASE("6.6 gptq: an error is made up for by a channel in a later block of co
           product_error(w.view(), rtn.view(), gram));
 }
 
-TEST_CASE("6.6 gptq: a channel that is always 0 costs nothing and becomes 0") {
+TEST_CASE("gptq: a channel that is always 0 costs nothing and becomes 0") {
     const Tensor w = normal_matrix(3, 64, 75);
     std::vector<double> gram = gram_of(64, 75);
     for (std::size_t k = 0; k < 64; ++k) gram[5 * 64 + k] = gram[k * 64 + 5] = 0;
@@ -110,7 +110,7 @@ TEST_CASE("6.6 gptq: a channel that is always 0 costs nothing and becomes 0") {
     for (Index n = 0; n < 3; ++n) CHECK(q(n, 5) == 0.0f);
 }
 
-TEST_CASE("6.6 awq: power 0 is rounding to nearest and scales are taken back") {
+TEST_CASE("awq: power 0 is rounding to nearest and scales are taken back") {
     const Tensor w = normal_matrix(5, 96, 76);
     const std::vector<float> mean = {1, 2, 4};
     std::vector<float> means(96);
@@ -129,7 +129,7 @@ TEST_CASE("6.6 awq: power 0 is rounding to nearest and scales are taken back") {
                   doctest::Approx(static_cast<double>(w(n, k))).epsilon(0.05).scale(1));
 }
 
-TEST_CASE("6.6 awq: a group is cut off only where that makes its products better") {
+TEST_CASE("awq: a group is cut off only where that makes its products better") {
     const Index N = 12, K = 96, group = 32;
     const Tensor w = normal_matrix(N, K, 83);
     const std::vector<double> gram = gram_of(K, 83);
@@ -164,7 +164,7 @@ TEST_CASE("6.6 awq: a group is cut off only where that makes its products better
 }
 
 TEST_CASE(
-    "6.6 awq: one large weight of a silent channel is cut off as far as the search goes") {
+    "awq: one large weight of a silent channel is cut off as far as the search goes") {
     // Channel 5 is always 0, so its weight may become anything: half of the range is won.
     Tensor w = normal_matrix(2, 32, 84);
     for (float& x : w.flat()) x = std::clamp(x, -1.0f, 1.0f);
@@ -188,7 +188,7 @@ TEST_CASE(
                          doctest::Contains("9 products"), Error);
 }
 
-TEST_CASE("6.6 awq: queries and keys are not cut off and everything else is") {
+TEST_CASE("awq: queries and keys are not cut off and everything else is") {
     const Config config = small_config();
     const auto weights = make_synthetic(config, 85);
     const TextWindows text(random_tokens(150, config.vocab, 86), kNoToken, 50);
@@ -205,7 +205,7 @@ TEST_CASE("6.6 awq: queries and keys are not cut off and everything else is") {
     CHECK(with.bytes == without.bytes);
 }
 
-TEST_CASE("6.6 gptq and awq: whole models keep their shapes and bytes and move only matrices") {
+TEST_CASE("gptq and awq: whole models keep their shapes and bytes and move only matrices") {
     Config config = small_config();
     const auto weights = make_synthetic(config, 77);
     Rng rng(78);
@@ -237,7 +237,7 @@ TEST_CASE("6.6 gptq and awq: whole models keep their shapes and bytes and move o
 }
 
 TEST_CASE(
-    "6.6 gptq and awq: the first products are nearer to the model than rounding to nearest") {
+    "gptq and awq: the first products are nearer to the model than rounding to nearest") {
     // Their input is the plain model's, so what was minimised can be computed again.
     Config config = small_config();
     const auto plain = make_synthetic(config, 79);

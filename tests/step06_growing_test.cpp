@@ -49,7 +49,7 @@ struct LongRig {
 
 TEST_SUITE_BEGIN("step06");
 
-TEST_CASE("6.9 tables of angles: as long as they are asked for and the same at any length") {
+TEST_CASE("tables of angles: as long as they are asked for and the same at any length") {
     const RopeTable rope(kHuge, 8, 10000.0);
     const auto first = reaching(nullptr, rope, 3);
     CHECK(first->positions == RopeTable::kBlock);
@@ -68,7 +68,7 @@ TEST_CASE("6.9 tables of angles: as long as they are asked for and the same at a
     CHECK_THROWS_AS(reaching(nullptr, small, 701), Error);
 }
 
-TEST_CASE("6.9 tables of angles: a cache that outgrows its table keeps every bit") {
+TEST_CASE("tables of angles: a cache that outgrows its table keeps every bit") {
     LongRig rig;
     const KvShape shape = Decoder(rig.model, *rig.engine).kv_shape();
     const RopeTable* const rope = &rig.model->rope;
@@ -93,7 +93,7 @@ TEST_CASE("6.9 tables of angles: a cache that outgrows its table keeps every bit
     CHECK(rope->bytes() <= 1024 * 16 * Index{sizeof(float)});
 }
 
-TEST_CASE("6.9 tables of angles: keys before RoPE that outgrow theirs keep every bit") {
+TEST_CASE("tables of angles: keys before RoPE that outgrow theirs keep every bit") {
     Config config = small_config(4, 2, 32);
     config.context = kHuge;
     auto engine = make_cpu_engine({1, default_simd_level()});
@@ -113,7 +113,7 @@ TEST_CASE("6.9 tables of angles: keys before RoPE that outgrow theirs keep every
     CHECK(differing(QuantRig::copy(decoder.forward(other, all.subspan(510))), whole) == 0);
 }
 
-TEST_CASE("6.5 edited weights: what the file may not hold is refused through them, too") {
+TEST_CASE("edited weights: what the file may not hold is refused through them, too") {
     Sample sample(small_config());
     auto engine = make_cpu_engine({1, default_simd_level()});
     {

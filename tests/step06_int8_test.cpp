@@ -62,7 +62,7 @@ bool same(const Tensor& a, const Tensor& b) {
 
 }  // namespace
 
-TEST_CASE("6.7 int8: every level gives the bits of the plain loops") {
+TEST_CASE("int8: every level gives the bits of the plain loops") {
     for (const Index K : {1, 3, 4, 63, 64, 65, 172, 576})
         for (const Index N : {1, 63, 64, 65, 200})
             for (const Index R : {1, 5, 6, 7, 13}) {
@@ -82,7 +82,7 @@ TEST_CASE("6.7 int8: every level gives the bits of the plain loops") {
             }
 }
 
-TEST_CASE("6.7 int8: threads and rows that share a task change nothing") {
+TEST_CASE("int8: threads and rows that share a task change nothing") {
     const Int8Matrix w = bytewise(random_tensor({130, 300}, 3));
     const Tensor x = random_tensor({211, 300}, 4);
     Tensor expected({211, 130});
@@ -92,7 +92,7 @@ TEST_CASE("6.7 int8: threads and rows that share a task change nothing") {
             CHECK(same(multiply(level, w, x, 0, threads), expected));
 }
 
-TEST_CASE("6.7 int8: the largest codes of either sign do not saturate") {
+TEST_CASE("int8: the largest codes of either sign do not saturate") {
     // Every product is +-127 * 127, and all of one sign: an instruction that sums pairs in 16
     // bits would stop at 32767.
     const Index K = 640;
@@ -111,7 +111,7 @@ TEST_CASE("6.7 int8: the largest codes of either sign do not saturate") {
         }
 }
 
-TEST_CASE("6.7 int8: sums stay exact beyond 24 bits") {
+TEST_CASE("int8: sums stay exact beyond 24 bits") {
     // Deep enough that a sum in floats would have to round on its way.
     const Index K = 20000;
     Tensor w({3, K}), x({2, K});
@@ -136,7 +136,7 @@ TEST_CASE("6.7 int8: sums stay exact beyond 24 bits") {
     CHECK_THROWS_WITH_AS(bytewise(deep), doctest::Contains("32 bits"), Error);
 }
 
-TEST_CASE("6.7 int8: each output has its own scale and each token its own") {
+TEST_CASE("int8: each output has its own scale and each token its own") {
     // Output 1 is a million times smaller than output 0, and so is token 1 than token 0.
     Tensor w = random_tensor({2, 96}, 6), x = random_tensor({2, 96}, 7);
     for (Index k = 0; k < 96; ++k) w(1, k) *= 1e-6f, x(1, k) *= 1e-6f;
@@ -158,7 +158,7 @@ TEST_CASE("6.7 int8: each output has its own scale and each token its own") {
         }
 }
 
-TEST_CASE("6.7 int8: a token's bits do not depend on its neighbours") {
+TEST_CASE("int8: a token's bits do not depend on its neighbours") {
     const Int8Matrix w = bytewise(random_tensor({70, 80}, 8));
     Tensor x = random_tensor({9, 80}, 9);
     for (Index k = 0; k < 80; ++k) x(4, k) *= 1000.0f;  // all of them outliers
@@ -173,7 +173,7 @@ TEST_CASE("6.7 int8: a token's bits do not depend on its neighbours") {
     }
 }
 
-TEST_CASE("6.7 int8: outliers leave the bytes finer") {
+TEST_CASE("int8: outliers leave the bytes finer") {
     const Tensor weights = random_tensor({64, 128}, 10);
     const Int8Matrix w = bytewise(weights);
     Tensor x = random_tensor({4, 128}, 11);
@@ -200,7 +200,7 @@ TEST_CASE("6.7 int8: outliers leave the bytes finer") {
     CHECK(same(multiply(Int8Level::portable, w, x, 1e9f), multiply(Int8Level::portable, w, x)));
 }
 
-TEST_CASE("6.7 int8: rows of zeros and of the smallest and largest floats") {
+TEST_CASE("int8: rows of zeros and of the smallest and largest floats") {
     const Int8Matrix w = bytewise(random_tensor({65, 40}, 12));
     for (const float size : {0.0f, 0x1p-149f, 0x1.8p-142f, 0x1.fffffep127f}) {
         CAPTURE(size);
@@ -214,7 +214,7 @@ TEST_CASE("6.7 int8: rows of zeros and of the smallest and largest floats") {
     }
 }
 
-TEST_CASE("6.7 int8: a model in bytes is cached = uncached at every level") {
+TEST_CASE("int8: a model in bytes is cached = uncached at every level") {
     for (const Config& config : {small_config(), small_gpt2()}) {
         const auto weights = make_synthetic(config, 13);
         const std::vector<Token> tokens = random_tokens(70, config.vocab, 14);
@@ -241,7 +241,7 @@ TEST_CASE("6.7 int8: a model in bytes is cached = uncached at every level") {
     }
 }
 
-TEST_CASE("6.7 int8: the engine multiplies bytes and leaves tables and heads as asked") {
+TEST_CASE("int8: the engine multiplies bytes and leaves tables and heads as asked") {
     const Config config = small_config();
     const auto weights = make_synthetic(config, 13);
     const auto float_engine = make_cpu_engine();

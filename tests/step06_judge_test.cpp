@@ -47,7 +47,7 @@ bool same(const Shift& a, const Shift& b) {
 
 }  // namespace
 
-TEST_CASE("6.0 judge: the float cache is the plain model and int8 is not") {
+TEST_CASE("judge: the float cache is the plain model and int8 is not") {
     const Small small;
     const Variant variants[] = {small.variant("f32"), small.variant("f32 in pieces", {}, 7),
                                 small.variant("int8", small.int8()),
@@ -64,7 +64,7 @@ TEST_CASE("6.0 judge: the float cache is the plain model and int8 is not") {
     CHECK(same(judged.variants[2], judged.variants[3]));
 }
 
-TEST_CASE("6.0 judge: windows are judged apart") {
+TEST_CASE("judge: windows are judged apart") {
     const Small small;
     const Variant variants[] = {small.variant("int8", small.int8())};
     const Judgement all = judge(small.model, *small.engine, small.text(), variants);
@@ -74,7 +74,7 @@ TEST_CASE("6.0 judge: windows are judged apart") {
         CHECK(all.variants[0].kl[i] == first.variants[0].kl[i]);
 }
 
-TEST_CASE("6.0 judge: an edited model differs and leaves the plain one as it was") {
+TEST_CASE("judge: an edited model differs and leaves the plain one as it was") {
     const Small small;
     EditedWeights edited(*small.weights);
     Tensor down = to_f32(small.weights->tensor("blk.1.ffn_down.weight"));
@@ -101,7 +101,7 @@ TEST_CASE("6.0 judge: an edited model differs and leaves the plain one as it was
 static_assert(!std::is_copy_constructible_v<EditedWeights>);
 static_assert(!std::is_copy_assignable_v<EditedWeights>);
 
-TEST_CASE("6.0 judge: edits on top of edits leave those below as they were") {
+TEST_CASE("judge: edits on top of edits leave those below as they were") {
     const Small small;
     const std::string down = "blk.0.ffn_down.weight", up = "blk.0.ffn_up.weight";
     const auto filled = [&](const std::string& name, float x) {
@@ -121,7 +121,7 @@ TEST_CASE("6.0 judge: edits on top of edits leave those below as they were") {
     CHECK(to_f32(above.tensor(down)).data()[0] == 3.0f);
 }
 
-TEST_CASE("6.0 judge: refusals name what is wrong") {
+TEST_CASE("judge: refusals name what is wrong") {
     const Small small;
     EditedWeights edited(*small.weights);
     CHECK_THROWS_WITH_AS(edited.replace("blk.9.ffn_down.weight", Tensor({2, 2})),

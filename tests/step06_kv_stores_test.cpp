@@ -13,7 +13,7 @@ using namespace kvlab::test;
 
 TEST_SUITE_BEGIN("step06");
 
-TEST_CASE("6.3 kv stores: forks and truncation and steps that fail against a fresh cache") {
+TEST_CASE("kv stores: forks and truncation and steps that fail against a fresh cache") {
     QuantRig rig;
     const auto text = random_tokens(120, 96, 14);
     const auto other = random_tokens(40, 96, 15);
@@ -57,7 +57,7 @@ TEST_CASE("6.3 kv stores: forks and truncation and steps that fail against a fre
         }
 }
 
-TEST_CASE("6.3 kivi: what still waits can be taken back") {
+TEST_CASE("kivi: what still waits can be taken back") {
     QuantRig rig;
     const auto text = random_tokens(120, 96, 16);
     const auto other = random_tokens(40, 96, 17);
@@ -75,7 +75,7 @@ TEST_CASE("6.3 kivi: what still waits can be taken back") {
     }
 }
 
-TEST_CASE("6.3 kv law: a run without a cache rounds and refuses what the cache refuses") {
+TEST_CASE("kv law: a run without a cache rounds and refuses what the cache refuses") {
     QuantRig rig;
     const auto text = random_tokens(40, 96, 18);
     const Tensor floats = rig.uncached(both(&formats::f32), text);
@@ -92,7 +92,7 @@ TEST_CASE("6.3 kv law: a run without a cache rounds and refuses what the cache r
     CHECK(store.next_position() == 0);
 }
 
-TEST_CASE("6.3 kv stores: waiting rows of a fork and the memory they take") {
+TEST_CASE("kv stores: waiting rows of a fork and the memory they take") {
     const KvShape shape{2, 4, 2, 32};
     const MemoryUse before = memory_use();
     {
@@ -123,7 +123,7 @@ TEST_CASE("6.3 kv stores: waiting rows of a fork and the memory they take") {
     CHECK(memory_use().bytes == before.bytes);
 }
 
-TEST_CASE("6.3 kv stores: what does not fit is refused by name") {
+TEST_CASE("kv stores: what does not fit is refused by name") {
     const KvShape tiny{2, 4, 2, 16}, odd{1, 2, 1, 24};
     const auto make = [](const KvShape& shape, const QuantOptions& options) {
         return KvCache(shape, 64, coded_rows(options));

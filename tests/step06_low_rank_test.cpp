@@ -71,7 +71,7 @@ double farthest(const std::vector<float>& a, const std::vector<float>& b) {
 
 }  // namespace
 
-TEST_CASE("6.9 low rank: the factors are those of the matrix") {
+TEST_CASE("low rank: the factors are those of the matrix") {
     for (const auto& size : {std::pair<Index, Index>{1, 5}, {6, 6}, {12, 40}, {20, 7}}) {
         const Index R = size.first, C = size.second;
         CAPTURE(R);
@@ -98,7 +98,7 @@ TEST_CASE("6.9 low rank: the factors are those of the matrix") {
     }
 }
 
-TEST_CASE("6.9 low rank: the triangle gives the matrix back") {
+TEST_CASE("low rank: the triangle gives the matrix back") {
     const Index n = 9;
     const std::vector<double> x = random_doubles(30 * n, 84);
     std::vector<double> gram(usize(n * n), 0.0);
@@ -119,7 +119,7 @@ TEST_CASE("6.9 low rank: the triangle gives the matrix back") {
     CHECK_THROWS_WITH_AS(cholesky(minus, 2, 1e-9), doctest::Contains("definite"), Error);
 }
 
-TEST_CASE("6.9 low rank: the error is the energy left out and whitening makes it least") {
+TEST_CASE("low rank: the error is the energy left out and whitening makes it least") {
     const LowRank s;
     for (const char* const side : {"attn_k", "attn_v"}) {
         const std::string name = concat("blk.1.", side, ".weight");
@@ -148,7 +148,7 @@ TEST_CASE("6.9 low rank: the error is the energy left out and whitening makes it
     }
 }
 
-TEST_CASE("6.9 low rank: latents of full rank are the float cache") {
+TEST_CASE("low rank: latents of full rank are the float cache") {
     const LowRank s;
     KvCache full({s.config.layers, s.config.heads, s.config.kv_heads, s.config.head_dim}, 200);
     const std::vector<float> expected = s.run(full);
@@ -162,7 +162,7 @@ TEST_CASE("6.9 low rank: latents of full rank are the float cache") {
     CHECK(bytes < 1.0);
 }
 
-TEST_CASE("6.9 low rank: a cache of latents is a model whose matrices have that rank") {
+TEST_CASE("low rank: a cache of latents is a model whose matrices have that rank") {
     const LowRank s;
     const Index rank = 12;
     EditedWeights edited(*s.weights);
@@ -191,7 +191,7 @@ TEST_CASE("6.9 low rank: a cache of latents is a model whose matrices have that 
           3e-5);  // measured 1.7e-6
 }
 
-TEST_CASE("6.9 low rank: pieces forks and levels change nothing") {
+TEST_CASE("low rank: pieces forks and levels change nothing") {
     const LowRank s;
     for (const Format format : {&formats::f32, &formats::int8}) {
         const auto whole = s.cache(20, 12, format);
@@ -211,7 +211,7 @@ TEST_CASE("6.9 low rank: pieces forks and levels change nothing") {
     }
 }
 
-TEST_CASE("6.9 low rank: rows that are not finite are refused and leave nothing behind") {
+TEST_CASE("low rank: rows that are not finite are refused and leave nothing behind") {
     const LowRank s;
     const Index Hkv = s.config.kv_heads, D = s.config.head_dim;
     for (const Format format : {&formats::f32, &formats::int8}) {
@@ -230,7 +230,7 @@ TEST_CASE("6.9 low rank: rows that are not finite are refused and leave nothing 
     }
 }
 
-TEST_CASE("6.9 low rank: bytes are those of the latents") {
+TEST_CASE("low rank: bytes are those of the latents") {
     const LowRank s;
     const auto floats = s.cache(20, 12), bytes = s.cache(20, 12, &formats::int8);
     s.run(*floats);
@@ -241,7 +241,7 @@ TEST_CASE("6.9 low rank: bytes are those of the latents") {
     CHECK(bytes->bytes().allocated == 256 * s.config.layers * (20 + 12 + 8));
 }
 
-TEST_CASE("6.9 low rank: early layers get the higher ranks") {
+TEST_CASE("low rank: early layers get the higher ranks") {
     Bases bases;
     for (const double condition : {10.0, 10.0, 1000.0, 10.0}) {
         Basis basis;
@@ -255,7 +255,7 @@ TEST_CASE("6.9 low rank: early layers get the higher ranks") {
     CHECK_THROWS_WITH_AS(progressive_ranks(bases, 8, 7), doctest::Contains("8 to 7"), Error);
 }
 
-TEST_CASE("6.9 low rank: refusals name what is wrong") {
+TEST_CASE("low rank: refusals name what is wrong") {
     const LowRank s;
     CHECK_THROWS_WITH_AS(s.cache(s.N + 1, 1), doctest::Contains("rank 33"), Error);
     CHECK_THROWS_WITH_AS(s.cache(1, 0), doctest::Contains("rank 0"), Error);

@@ -40,7 +40,7 @@ const KvShape kHeadsOf32{2, 4, 2, 32};
 
 TEST_SUITE_BEGIN("step06");
 
-TEST_CASE("6.3 messages: a quantised cache's shape, options, steps and numbers") {
+TEST_CASE("messages: a quantised cache's shape, options, steps and numbers") {
     const auto make = [](const KvShape& shape, Index capacity, const QuantOptions& options) {
         return std::make_unique<KvCache>(shape, capacity, coded_rows(options));
     };
@@ -80,7 +80,7 @@ TEST_CASE("6.3 messages: a quantised cache's shape, options, steps and numbers")
     check_elements(*cache, "kv cache", {2, 2, 3, 32});
 }
 
-TEST_CASE("6.3 messages: latents are kept as numbers or bytes and move with all heads alone") {
+TEST_CASE("messages: latents are kept as numbers or bytes and move with all heads alone") {
     const auto weights = make_synthetic(small_config(4, 2, 32), 80);
     const auto engine = make_cpu_engine();
     const std::shared_ptr<const Model> model = load_model(*weights, *engine);
@@ -107,14 +107,14 @@ TEST_CASE("6.3 messages: latents are kept as numbers or bytes and move with all 
     }
 }
 
-TEST_CASE("6.3 messages: the texts of what has no cache") {
+TEST_CASE("messages: the texts of what has no cache") {
     const Tensor one({3, 32});
     CHECK_THROWS_WITH_AS(seen_rows(one, &formats::kivi4, true, 0, 0),
                          "seen rows: a residual of 0 tokens", Error);
     CHECK_NOTHROW(seen_rows(one, &formats::q8_0, true, 0, 0));
 }
 
-TEST_CASE("6.3 messages: sinks are numbers and lie in the first slots") {
+TEST_CASE("messages: sinks are numbers and lie in the first slots") {
     Tensor rows({1, 2, 32}), fine({1, 2, 32});
     rows(0, 1, 3) = kInfiniteCaches;
     QuantOptions options = both(&formats::q4_0);
@@ -141,7 +141,7 @@ TEST_CASE("6.3 messages: sinks are numbers and lie in the first slots") {
     CHECK_THROWS_WITH_AS(copy(CodedRows(changed, 64, 2, 32)), other, Error);
 }
 
-TEST_CASE("6.4 messages: what waits as f16 has to fit into it") {
+TEST_CASE("messages: what waits as f16 has to fit into it") {
     RecentRows rows(4, 1, 2);
     std::vector<float> row = {1.0f, 65519.0f};
     rows.write(0, 0, row);

@@ -40,7 +40,7 @@ std::string unsupported(const char* level) {
 
 TEST_SUITE_BEGIN("step06");
 
-TEST_CASE("6.0 messages: models and windows that are judged") {
+TEST_CASE("messages: models and windows that are judged") {
     Config config = small_config();
     config.context = 8;
     const auto engine = make_cpu_engine();
@@ -64,7 +64,7 @@ TEST_CASE("6.0 messages: models and windows that are judged") {
                          Error);
 }
 
-TEST_CASE("6.0 messages: bytes that replace a tensor's") {
+TEST_CASE("messages: bytes that replace a tensor's") {
     const auto weights = make_synthetic(small_config(), 6);
     EditedWeights edited(*weights);
     const auto replace = [&](std::size_t bytes) {
@@ -79,7 +79,7 @@ TEST_CASE("6.0 messages: bytes that replace a tensor's") {
     CHECK(edited.tensor("blk.0.ffn_down.weight").type == TensorType::f16);
 }
 
-TEST_CASE("6.1 messages: formats of a cache") {
+TEST_CASE("messages: formats of a cache") {
     CHECK(find_kv_format(coded_formats(), "kivi2") == &formats::kivi2);
     std::string names;
     for (const Format format : coded_formats())
@@ -109,7 +109,7 @@ TEST_CASE("6.1 messages: formats of a cache") {
     CHECK_THROWS_WITH_AS(lloyd_max_levels(5), "lloyd-max: 5 bits, expected 1 to 4", Error);
 }
 
-TEST_CASE("6.1 messages: coded tiles and their slots") {
+TEST_CASE("messages: coded tiles and their slots") {
     using Side = CodedTiles::Side;
     CHECK_NOTHROW(CodedTiles(&formats::kivi4, Side::keys, 64, 2, 16));
     CHECK_THROWS_WITH_AS(CodedTiles(&formats::kivi4, Side::values, 64, 2, 16),
@@ -171,7 +171,7 @@ TEST_CASE("6.1 messages: coded tiles and their slots") {
                          "coded tiles: there is no slot -32 of head 0", Error);
 }
 
-TEST_CASE("6.2 messages: levels of the kernels") {
+TEST_CASE("messages: levels of the kernels") {
     const auto& levels = supported_simd_levels();
     for (const SimdLevel level : {SimdLevel::portable, SimdLevel::avx2, SimdLevel::avx512}) {
         const std::string said = unsupported(simd_level_name(level));

@@ -49,7 +49,7 @@ TensorInfo info_of(const char* name, const Tensor& numbers) {
 
 TEST_SUITE_BEGIN("step06");
 
-TEST_CASE("6.5 messages: bits, groups and steps of rounding") {
+TEST_CASE("messages: bits, groups and steps of rounding") {
     for (const int bits : {2, 8}) CHECK_NOTHROW(make_rtn_codec(bits, 1));
     const auto said = [](int bits, Index group) {
         return concat("rtn: expected 2 to 8 bits and a group of 1 or more numbers, found ",
@@ -63,7 +63,7 @@ TEST_CASE("6.5 messages: bits, groups and steps of rounding") {
                          "round to nearest: a step of 65520 is beyond f16", Error);
 }
 
-TEST_CASE("6.6 messages: matrices that are compared and rows that are cut off") {
+TEST_CASE("messages: matrices that are compared and rows that are cut off") {
     const std::vector<double> gram = {1, 0, 0, 1};
     Tensor w({2, 2});
     CHECK(product_error(w.view(), w.view(), gram) == 0.0);
@@ -80,7 +80,7 @@ TEST_CASE("6.6 messages: matrices that are compared and rows that are cut off") 
                          "awq: row 1 has a number that is not finite", Error);
 }
 
-TEST_CASE("6.6 messages: a matrix belongs to the engine that loaded it") {
+TEST_CASE("messages: a matrix belongs to the engine that loaded it") {
     const auto weights = make_synthetic(small_config(), 13);
     const auto floats = make_cpu_engine();
     const auto model = load_model(*weights, *floats);
@@ -110,7 +110,7 @@ TEST_CASE("6.6 messages: a matrix belongs to the engine that loaded it") {
                          Error);
 }
 
-TEST_CASE("6.7 messages: thresholds, memory and matrices of bytes") {
+TEST_CASE("messages: thresholds, memory and matrices of bytes") {
     const auto make = [](float threshold) { return make_int8_engine({}, {false, threshold}); };
     CHECK_NOTHROW(make(0));
     CHECK_THROWS_WITH_AS(make(-0.5f), "int8 engine: a threshold of -0.5", Error);
@@ -156,7 +156,7 @@ TEST_CASE("6.7 messages: thresholds, memory and matrices of bytes") {
                          "int8 product: y: expected shape [1, 2], found [1, 3]", Error);
 }
 
-TEST_CASE("6.8 messages: how smooth, and which channel becomes an outlier") {
+TEST_CASE("messages: how smooth, and which channel becomes an outlier") {
     const auto weights = make_synthetic(small_config(), 71),
                gpt2 = make_synthetic(small_gpt2(), 71);
     const Calibration seen = calibrate(*weights, {random_tokens(41, 96, 70), 0, 20}),
@@ -185,7 +185,7 @@ TEST_CASE("6.8 messages: how smooth, and which channel becomes an outlier") {
                          "outlier: a factor of inf", Error);
 }
 
-TEST_CASE("6.9 messages: factors and triangles of numbers that are no matrix") {
+TEST_CASE("messages: factors and triangles of numbers that are no matrix") {
     const std::vector<double> none, one = {1}, four = {1, 0, 0, 1};
     CHECK(left_svd(one, 1, 1).values == one);
 
@@ -214,7 +214,7 @@ TEST_CASE("6.9 messages: factors and triangles of numbers that are no matrix") {
     triangle({1, 1, 1, 1}, 2, "cholesky: the matrix is not positive definite at row 1");
 }
 
-TEST_CASE("6.9 messages: bases and ranks of a model's keys and values") {
+TEST_CASE("messages: bases and ranks of a model's keys and values") {
     const Config config = small_config();
     const auto weights = make_synthetic(config, 80), gpt2 = make_synthetic(small_gpt2(), 1);
     const TextWindows text(random_tokens(101, config.vocab, 81), 0, 50);
@@ -248,7 +248,7 @@ TEST_CASE("6.9 messages: bases and ranks of a model's keys and values") {
     CHECK_THROWS_WITH_AS(progressive_ranks(bases, 2, 1), "low rank: ranks from 2 to 1", Error);
 }
 
-TEST_CASE("6.9 messages: plans, caches and slots of latents") {
+TEST_CASE("messages: plans, caches and slots of latents") {
     Config config = small_config();
     config.context = 20;
     const auto weights = make_synthetic(config, 80), gpt2 = make_synthetic(small_gpt2(), 1);

@@ -36,7 +36,7 @@ std::vector<std::pair<std::string, QuantOptions>> quant_kinds() {
 
 TEST_SUITE_BEGIN("step06");
 
-TEST_CASE("6.3 misuse: calls in another order than a step's are refused with every format") {
+TEST_CASE("misuse: calls in another order than a step's are refused with every format") {
     const KvShape shape{2, 4, 2, 32};
     Tensor bad({2, 2, 32});
     bad(1, 1, 31) = std::numeric_limits<float>::quiet_NaN();
@@ -58,7 +58,7 @@ TEST_CASE("6.3 misuse: calls in another order than a step's are refused with eve
     }
 }
 
-TEST_CASE("6.3 misuse: shapes and capacities that cannot be are refused") {
+TEST_CASE("misuse: shapes and capacities that cannot be are refused") {
     for (const auto& kind : quant_kinds()) {
         CAPTURE(kind.first);
         const StoreOfShape make = [&](const KvShape& shape, Index capacity) {
@@ -69,7 +69,7 @@ TEST_CASE("6.3 misuse: shapes and capacities that cannot be are refused") {
     }
 }
 
-TEST_CASE("6.3 misuse: coded tiles and latents of sizes that cannot be are refused") {
+TEST_CASE("misuse: coded tiles and latents of sizes that cannot be are refused") {
     constexpr Index kMost = std::numeric_limits<Index>::max();
     std::vector<Index> sizes = {0, -1, kMost, kMost - 62};
     for (int e = 50; e <= 62; ++e) sizes.push_back(Index{1} << e);
@@ -98,7 +98,7 @@ TEST_CASE("6.3 misuse: coded tiles and latents of sizes that cannot be are refus
     CHECK_THROWS_AS(latents.write(0, row), Error);  // NOLINT(bugprone-use-after-move)
 }
 
-TEST_CASE("6.3 misuse: coded tiles that were moved from refuse rows") {
+TEST_CASE("misuse: coded tiles that were moved from refuse rows") {
     CodedTiles from(&formats::f16, CodedTiles::Side::keys, 64, 2, 32);
     const std::vector<float> row(32, 1.5f);
     from.write(1, 5, row);

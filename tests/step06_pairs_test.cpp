@@ -58,7 +58,7 @@ Index expected_pairs() {
 
 TEST_SUITE_BEGIN("step06");
 
-TEST_CASE("6.3 pairs: each policy with each kind of rows is the policy fed with such rows") {
+TEST_CASE("pairs: each policy with each kind of rows is the policy fed with such rows") {
     PolicyRig rig(small_config(4, 2, 32));
     const auto text = random_tokens(48, 96, 21);
     rig.future = std::make_shared<FutureShares>(rig.decoder, text);
@@ -105,7 +105,7 @@ TEST_CASE("6.3 pairs: each policy with each kind of rows is the policy fed with 
     CHECK(pairs >= 16 * 51 - 12);  // no list has become shorter
 }
 
-TEST_CASE("6.3 pairs: keys kept before RoPE get the bits of keys kept after it") {
+TEST_CASE("pairs: keys kept before RoPE get the bits of keys kept after it") {
     PolicyRig rig(small_config(4, 2, 32));
     const auto text = random_tokens(60, 96, 22);
     QuantOptions before;
@@ -129,7 +129,7 @@ TEST_CASE("6.3 pairs: keys kept before RoPE get the bits of keys kept after it")
               .differ == 0);
 }
 
-TEST_CASE("6.3 pairs: latents are refused by every policy that moves slots") {
+TEST_CASE("pairs: latents are refused by every policy that moves slots") {
     const auto weights = make_synthetic(small_config(4, 2, 32), 80);
     const auto engine = make_cpu_engine();
     const std::shared_ptr<const Model> model = load_model(*weights, *engine);

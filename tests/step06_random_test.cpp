@@ -176,7 +176,7 @@ void operate_at_random(const QuantOptions& options, Index operations, Rng& rng) 
 
 TEST_SUITE_BEGIN("step06");
 
-TEST_CASE("6.3 kv random: any operations in any order leave what a plain list has") {
+TEST_CASE("kv random: any operations in any order leave what a plain list has") {
     Rng rng(61);
     const Index codes = std::ssize(coded_formats());
     for (Index c = 0; c < codes; ++c) {

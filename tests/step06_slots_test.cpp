@@ -45,7 +45,7 @@ bool keeps_slots(const PolicyEntry& entry) {
 
 TEST_SUITE_BEGIN("step06");
 
-TEST_CASE("6.3 slots: a policy with quantised rows is the policy fed with rounded rows") {
+TEST_CASE("slots: a policy with quantised rows is the policy fed with rounded rows") {
     PolicyRig rig(small_config(4, 2, 32));
     const auto text = random_tokens(85, 96, 21);
     rig.future = std::make_shared<FutureShares>(rig.decoder, text);
@@ -78,7 +78,7 @@ TEST_CASE("6.3 slots: a policy with quantised rows is the policy fed with rounde
     }
 }
 
-TEST_CASE("6.3 slots: a policy that forgets nothing is the quantised cache") {
+TEST_CASE("slots: a policy that forgets nothing is the quantised cache") {
     // Relative positions, of keys kept before RoPE, are then the places in the text.
     PolicyRig rig(small_config(4, 2, 32));
     const auto text = random_tokens(130, 96, 23);
@@ -112,7 +112,7 @@ TEST_CASE("6.3 slots: a policy that forgets nothing is the quantised cache") {
     }
 }
 
-TEST_CASE("6.3 slots: attention counts the bytes that are kept and a sink's as floats") {
+TEST_CASE("slots: attention counts the bytes that are kept and a sink's as floats") {
     PolicyRig rig(small_config(4, 2, 32));
     const auto text = random_tokens(20, 96, 25);
     const auto count = [&](KvStore& store) {
@@ -136,7 +136,7 @@ TEST_CASE("6.3 slots: attention counts the bytes that are kept and a sink's as f
     }
 }
 
-TEST_CASE("6.3 slots: sinks that are evicted give their bytes back and a text begins anew") {
+TEST_CASE("slots: sinks that are evicted give their bytes back and a text begins anew") {
     PolicyRig rig(small_config(4, 2, 32));
     const auto text = random_tokens(60, 96, 24);
     const QuantOptions options = options_of(&formats::q4_0, &formats::q4_0, false, 5);
@@ -157,7 +157,7 @@ TEST_CASE("6.3 slots: sinks that are evicted give their bytes back and a text be
     CHECK(bytes("sinks", true) == 4 * (24 * (2 * 18 + 4) + 4 * 2 * (128 - 18)));
 }
 
-TEST_CASE("6.3 slots: KIVI is refused by name and so are stores that keep no slots") {
+TEST_CASE("slots: KIVI is refused by name and so are stores that keep no slots") {
     PolicyRig rig(small_config(4, 2, 32));
     PolicyContext context = rig.context(64);
     context.make_rows = coded_rows({&formats::q8_0, &formats::kivi2});

@@ -65,7 +65,7 @@ double kl_in_bytes(const WeightSource& weights, const TextWindows& text, Edit&& 
 
 }  // namespace
 
-TEST_CASE("6.8 smooth: folding changes no product") {
+TEST_CASE("smooth: folding changes no product") {
     for (const Config& config : {small_config(), small_config(4, 1), small_gpt2()}) {
         const auto weights = make_synthetic(config, 71);
         const TextWindows text = text_of(config);
@@ -89,7 +89,7 @@ TEST_CASE("6.8 smooth: folding changes no product") {
     }
 }
 
-TEST_CASE("6.8 smooth: at the ends of alpha one side is even") {
+TEST_CASE("smooth: at the ends of alpha one side is even") {
     const Config config = small_config();
     const auto weights = make_synthetic(config, 71);
     const TextWindows text = text_of(config);
@@ -118,7 +118,7 @@ TEST_CASE("6.8 smooth: at the ends of alpha one side is even") {
     }
 }
 
-TEST_CASE("6.8 smooth: an injected channel hurts bytes and smoothing heals it") {
+TEST_CASE("smooth: an injected channel hurts bytes and smoothing heals it") {
     const Config config = small_config();
     const auto weights = make_synthetic(config, 72);
     const TextWindows text = text_of(config), other = text_of(config, 73);
@@ -141,7 +141,7 @@ TEST_CASE("6.8 smooth: an injected channel hurts bytes and smoothing heals it") 
     CHECK(healed < hurt / 3);
 }
 
-TEST_CASE("6.8 smooth: refusals name what is wrong") {
+TEST_CASE("smooth: refusals name what is wrong") {
     const Config config = small_config(), gpt2 = small_gpt2();
     const auto weights = make_synthetic(config, 71), gpt2_weights = make_synthetic(gpt2, 71);
     const Calibration seen = calibrate(*weights, text_of(config)),

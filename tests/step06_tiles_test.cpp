@@ -45,7 +45,7 @@ void fill_tiles(CodedTiles& tiles, Index heads, Index D, Rng& rng) {
 
 TEST_SUITE_BEGIN("step06");
 
-TEST_CASE("6.2 tiles: the bytes of rows made by hand") {
+TEST_CASE("tiles: the bytes of rows made by hand") {
     // Codes 0..15 and 15..0 in a block of Q4_0 with d = 1: as ggml packs them, the low half of
     // byte j is number j and the high half number j + 16. A word holds four numbers of two
     // slots more.
@@ -84,7 +84,7 @@ TEST_CASE("6.2 tiles: the bytes of rows made by hand") {
         CHECK(std::to_integer<int>(k[128 + 4 * s]) == static_cast<int>(s % 4 | s % 4 << 2));
 }
 
-TEST_CASE("6.2 tiles: a tile expands to its numbers in every SIMD level") {
+TEST_CASE("tiles: a tile expands to its numbers in every SIMD level") {
     for (const Format code : coded_formats())
         for (const Index D : {16, 24, 32, 48, 64, 96, 128, 256})
             for (const auto side : {CodedTiles::Side::keys, CodedTiles::Side::values}) {
@@ -116,7 +116,7 @@ TEST_CASE("6.2 tiles: a tile expands to its numbers in every SIMD level") {
             }
 }
 
-TEST_CASE("6.2 tiles: a tile holds the rows that went through the format") {
+TEST_CASE("tiles: a tile holds the rows that went through the format") {
     for (const Format code : coded_formats())
         for (const auto side : {CodedTiles::Side::keys, CodedTiles::Side::values}) {
             CAPTURE(std::string(code->name));
@@ -138,7 +138,7 @@ TEST_CASE("6.2 tiles: a tile holds the rows that went through the format") {
         }
 }
 
-TEST_CASE("6.3 bytes: what 1024 tokens take is the closed form and scales are counted") {
+TEST_CASE("bytes: what 1024 tokens take is the closed form and scales are counted") {
     const KvShape shape{4, 8, 2, 32};
 
     struct Expected {

@@ -45,7 +45,7 @@ float f32_at(const std::vector<std::byte>& bytes, std::size_t at) {
 
 }  // namespace
 
-TEST_CASE("6.5 weights: NF4 bytes of a block by hand") {
+TEST_CASE("weights: NF4 bytes of a block by hand") {
     Tensor w({1, 64});
     w(0, 0) = -2.0f;  // the largest: level -1, code 0
     w(0, 1) = 2.0f;   // code 15
@@ -65,7 +65,7 @@ TEST_CASE("6.5 weights: NF4 bytes of a block by hand") {
     CHECK(back(0, 4) == 0.0f);
 }
 
-TEST_CASE("6.5 weights: a number halfway between two levels of NF4 takes the lower") {
+TEST_CASE("weights: a number halfway between two levels of NF4 takes the lower") {
     Tensor w({1, 64});
     w(0, 0) = 1.0f;
     const float halfway = (0.72295684f + 1.0f) / 2;
@@ -76,7 +76,7 @@ TEST_CASE("6.5 weights: a number halfway between two levels of NF4 takes the low
     CHECK(back(0, 2) == 1.0f);
 }
 
-TEST_CASE("6.5 weights: NF4 blocks run on over the ends of rows and the last may be short") {
+TEST_CASE("weights: NF4 blocks run on over the ends of rows and the last may be short") {
     const Tensor w = normal_matrix(3, 50, 61);
     Tensor flat({1, 150});
     std::copy(w.flat().begin(), w.flat().end(), flat.flat().begin());
@@ -87,7 +87,7 @@ TEST_CASE("6.5 weights: NF4 blocks run on over the ends of rows and the last may
     }
 }
 
-TEST_CASE("6.5 weights: bytes are those of the formulas") {
+TEST_CASE("weights: bytes are those of the formulas") {
     for (const auto& codec : own_codecs())
         for (const Index K : {1, 31, 32, 33, 172, 256}) {
             CAPTURE(codec->name());
@@ -104,7 +104,7 @@ TEST_CASE("6.5 weights: bytes are those of the formulas") {
           Index{1024} * 1024 / 2 + 1024 * 16 + 1024 * 16 / 256 * 4 + 4);
 }
 
-TEST_CASE("6.5 weights: once coded stays as it is in NF4 and INT8") {
+TEST_CASE("weights: once coded stays as it is in NF4 and INT8") {
     Tensor w = normal_matrix(40, 96, 63);
     for (Index n = 0; n < 40; ++n) {
         const std::span<float> row = w.view()[n].flat();
@@ -117,7 +117,7 @@ TEST_CASE("6.5 weights: once coded stays as it is in NF4 and INT8") {
     }
 }
 
-TEST_CASE("6.5 weights: each row of INT8 and each group of RTN has a scale of its own") {
+TEST_CASE("weights: each row of INT8 and each group of RTN has a scale of its own") {
     // A row, or group, a thousand times as large must not change a bit of the others.
     Tensor w = normal_matrix(4, 128, 64);
     for (const auto& codec : own_codecs()) {
@@ -138,7 +138,7 @@ TEST_CASE("6.5 weights: each row of INT8 and each group of RTN has a scale of it
     for (Index k = 0; k < 96; ++k) CHECK(before(0, k) == after(0, k));
 }
 
-TEST_CASE("6.5 weights: no number is further off than half a step") {
+TEST_CASE("weights: no number is further off than half a step") {
     for (int round = 0; round < 50; ++round) {
         Tensor w = normal_matrix(4, 64, static_cast<std::uint64_t>(100 + round));
         for (float& x : w.flat()) x += 0.2f * static_cast<float>(round % 5);
@@ -167,7 +167,7 @@ TEST_CASE("6.5 weights: no number is further off than half a step") {
     }
 }
 
-TEST_CASE("6.5 weights: zeros and constants and tiny and huge numbers") {
+TEST_CASE("weights: zeros and constants and tiny and huge numbers") {
     for (const auto& codec : own_codecs()) {
         CAPTURE(codec->name());
         const Tensor zeros({2, 64});
@@ -195,7 +195,7 @@ TEST_CASE("6.5 weights: zeros and constants and tiny and huge numbers") {
     CHECK_THROWS_AS(make_rtn_codec(4, 0), Error);
 }
 
-TEST_CASE("6.5 weights: a wrong number of bytes is refused") {
+TEST_CASE("weights: a wrong number of bytes is refused") {
     Tensor w({2, 64});
     for (const auto& codec : own_codecs()) {
         auto bytes = codec->encode(w.view());
@@ -205,7 +205,7 @@ TEST_CASE("6.5 weights: a wrong number of bytes is refused") {
     }
 }
 
-TEST_CASE("6.5 weights: a model computes with the decoded numbers and lists what stays F32") {
+TEST_CASE("weights: a model computes with the decoded numbers and lists what stays F32") {
     Config config = small_config();
     const auto weights = make_synthetic(config, 67);
     const auto q4 = make_type_codec(TensorType::q4_0);

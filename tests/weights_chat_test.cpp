@@ -1,4 +1,4 @@
-// W.2: code points, streams of UTF-8, and the chat format on the small vocabulary.
+// Code points, streams of UTF-8, and the chat format on the small vocabulary.
 #include <algorithm>
 #include <functional>
 #include <random>
@@ -35,7 +35,7 @@ std::string utf8(char32_t code) {
 }  // namespace
 
 TEST_SUITE("weights") {
-    TEST_CASE("W.2 tokenizer: broken UTF-8 is read as llama.cpp reads it") {
+    TEST_CASE("tokenizer: broken UTF-8 is read as llama.cpp reads it") {
         CHECK(cleaned("a\xc3\xa9") == "a\xc3\xa9");
         CHECK(cleaned("\xc3") == "\xef\xbf\xbd");
         CHECK(cleaned("\xe2\x82!") == "\xef\xbf\xbd\xef\xbf\xbd!");  // byte by byte
@@ -60,7 +60,7 @@ TEST_SUITE("weights") {
         CHECK(points.starts == std::vector<Index>{0, 2, 3});
     }
 
-    TEST_CASE("W.2 tokenizer: character classes") {
+    TEST_CASE("tokenizer: character classes") {
         const auto all = [](std::u32string_view codes, CharClass expected) {
             for (const char32_t code : codes) {
                 CAPTURE(static_cast<std::uint32_t>(code));
@@ -75,7 +75,7 @@ TEST_SUITE("weights") {
         CHECK(std::string(kUnicodeVersion) == "15.1.0");
     }
 
-    TEST_CASE("W.2 tokenizer: a stream shows whole characters as soon as they are complete") {
+    TEST_CASE("tokenizer: a stream shows whole characters as soon as they are complete") {
         Utf8Stream stream;
         CHECK(stream.push("a\xf0\x9f") == "a");
         CHECK(stream.push("\x98") == "");
@@ -90,7 +90,7 @@ TEST_SUITE("weights") {
         CHECK(stream.finish() == "");
     }
 
-    TEST_CASE("W.2 tokenizer: where a stream is cut does not matter") {
+    TEST_CASE("tokenizer: where a stream is cut does not matter") {
         std::mt19937 random(4);
         for (int i = 0; i < 2000; ++i) {
             std::string text;
@@ -106,7 +106,7 @@ TEST_SUITE("weights") {
         }
     }
 
-    TEST_CASE("W.2 tokenizer: chat marks turns with control tokens and nothing else") {
+    TEST_CASE("tokenizer: chat marks turns with control tokens and nothing else") {
         const auto tokenizer = make_tokenizer(small_bpe_data());
         const ChatFormat chat(*tokenizer);
         CHECK(chat.default_system() == "Be brief.");
@@ -124,7 +124,7 @@ TEST_SUITE("weights") {
         CHECK(count("<|im_end|>") == 2);
     }
 
-    TEST_CASE("W.2 tokenizer: chat with a system message and piece by piece") {
+    TEST_CASE("tokenizer: chat with a system message and piece by piece") {
         const auto tokenizer = make_tokenizer(small_bpe_data());
         const ChatFormat chat(*tokenizer);
         const std::vector<ChatMessage> messages = {
@@ -134,7 +134,7 @@ TEST_SUITE("weights") {
         CHECK(chat.encode({}, false).empty());
     }
 
-    TEST_CASE("W.2 tokenizer: chat goes on after a reply, however that ended") {
+    TEST_CASE("tokenizer: chat goes on after a reply, however that ended") {
         const auto tokenizer = make_tokenizer(small_bpe_data());
         const ChatFormat chat(*tokenizer);
         const std::vector<ChatMessage> messages = {
@@ -159,7 +159,7 @@ TEST_SUITE("weights") {
         }
     }
 
-    TEST_CASE("W.2 tokenizer: chat refuses a model without its template or tokens") {
+    TEST_CASE("tokenizer: chat refuses a model without its template or tokens") {
         const auto refused = [](const std::function<void(TokenizerData&)>& change) {
             TokenizerData data = small_bpe_data();
             change(data);

@@ -13,7 +13,7 @@ using namespace kvlab::test;
 
 TEST_SUITE_BEGIN("weights");
 
-TEST_CASE("W.1 gguf: a file of the reference package is read to the last value") {
+TEST_CASE("gguf: a file of the reference package is read to the last value") {
     const GgufFile file = GgufFile::open(KVLAB_TEST_DATA "/reference.gguf");
     CHECK(file.version() == 3);
     CHECK(file.alignment() == 32);
@@ -33,7 +33,7 @@ TEST_CASE("W.1 gguf: a file of the reference package is read to the last value")
     CHECK(to_f32(file.tensor("vector", {3}))(2) == 3.0f);
 }
 
-TEST_CASE("W.1 gguf: a tensor that was released reads the same again") {
+TEST_CASE("gguf: a tensor that was released reads the same again") {
     const GgufFile file = GgufFile::open(KVLAB_SOURCE_DIR "/weights/deep.gguf");
     for (const TensorInfo& info : file.tensors()) {
         const std::vector<std::byte> before(info.bytes.begin(), info.bytes.end());
@@ -42,7 +42,7 @@ TEST_CASE("W.1 gguf: a tensor that was released reads the same again") {
     }
 }
 
-TEST_CASE("W.1 gguf: extents are turned round and offsets count from the aligned data") {
+TEST_CASE("gguf: extents are turned round and offsets count from the aligned data") {
     // ne = 4 columns, 3 rows, 2 matrices; the second tensor is first in the data.
     const auto bytes = RawGguf()
                            .header(2, 0)
@@ -62,7 +62,7 @@ TEST_CASE("W.1 gguf: extents are turned round and offsets count from the aligned
     CHECK(file.find("c") == nullptr);
 }
 
-TEST_CASE("W.1 gguf: version 2 and another alignment and no padding at the end are accepted") {
+TEST_CASE("gguf: version 2 and another alignment and no padding at the end are accepted") {
     const auto bytes = RawGguf()
                            .header(1, 1, 2)
                            .key("general.alignment", 4)
@@ -78,7 +78,7 @@ TEST_CASE("W.1 gguf: version 2 and another alignment and no padding at the end a
     CHECK((file.tensor("t").bytes.data() - bytes.data()) % 64 == 0);
 }
 
-TEST_CASE("W.1 gguf: a file of metadata alone is accepted") {
+TEST_CASE("gguf: a file of metadata alone is accepted") {
     const auto bytes = RawGguf().header(0, 1).key("k", 7).number(std::uint8_t{1}).bytes();
     CHECK(GgufFile::parse(bytes, "vocab.gguf").metadata().get_bool("k"));
     CHECK(GgufFile::parse(RawGguf().header(0, 0).bytes(), "bare.gguf").tensors().empty());
@@ -99,7 +99,7 @@ bool one_line_about(const std::string& message, const std::string& file) {
 
 }  // namespace
 
-TEST_CASE("W.1 gguf: truncated at every byte is an error") {
+TEST_CASE("gguf: truncated at every byte is an error") {
     const std::vector<std::byte> bytes = small_file();
     CHECK_NOTHROW(GgufFile::parse(bytes, "whole.gguf"));
     for (std::size_t length = 0; length < bytes.size(); ++length) {
@@ -111,7 +111,7 @@ TEST_CASE("W.1 gguf: truncated at every byte is an error") {
     }
 }
 
-TEST_CASE("W.1 gguf: any single wrong bit is an error or another valid file") {
+TEST_CASE("gguf: any single wrong bit is an error or another valid file") {
     std::vector<std::byte> bytes = small_file();
     const std::byte *begin = bytes.data(), *end = begin + bytes.size();
     int accepted = 0;
@@ -135,7 +135,7 @@ TEST_CASE("W.1 gguf: any single wrong bit is an error or another valid file") {
     CHECK(accepted > 0);  // a bit of a weight is just another weight
 }
 
-TEST_CASE("W.1 gguf: tensors are asked for by name and shape") {
+TEST_CASE("gguf: tensors are asked for by name and shape") {
     const GgufFile file = GgufFile::open(KVLAB_TEST_DATA "/reference.gguf");
     CHECK(error_of([&] { file.tensor("no.weight"); }) ==
           file.name() + ": tensor 'no.weight': expected in the file, found no such tensor");
@@ -144,7 +144,7 @@ TEST_CASE("W.1 gguf: tensors are asked for by name and shape") {
           }) == file.name() + ": tensor 'f32.weight': expected shape [64, 3], found [3, 64]");
 }
 
-TEST_CASE("W.1 gguf: what is not a file cannot be opened") {
+TEST_CASE("gguf: what is not a file cannot be opened") {
     CHECK(error_of([] { GgufFile::open("/nowhere/x.gguf"); }) ==
           "/nowhere/x.gguf: cannot open: No such file or directory");
     CHECK(error_of([] { GgufFile::open("/"); }) == "/: expected a file, found a folder");
@@ -156,7 +156,7 @@ TEST_CASE("W.1 gguf: what is not a file cannot be opened") {
           (folder / "empty.gguf").string() + ": expected a GGUF file, found an empty one");
 }
 
-TEST_CASE("W.1 gguf: a moved file keeps its bytes") {
+TEST_CASE("gguf: a moved file keeps its bytes") {
     std::vector<GgufFile> files;
     files.push_back(GgufFile::open(KVLAB_TEST_DATA "/reference.gguf"));
     const TensorInfo* before = files[0].find("vector");

@@ -224,11 +224,11 @@ void check_all(const std::vector<Hostile>& files) {
 
 }  // namespace
 
-TEST_CASE("W.1 gguf: hostile headers and keys get one clear line each") {
+TEST_CASE("gguf: hostile headers and keys get one clear line each") {
     check_all(hostile_headers_and_keys());
 }
 
-TEST_CASE("W.1 gguf: hostile tensors get one clear line each") {
+TEST_CASE("gguf: hostile tensors get one clear line each") {
     check_all(hostile_tensors());
 }
 

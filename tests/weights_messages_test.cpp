@@ -76,7 +76,7 @@ TokenizerData data_with_bos(std::uint64_t bos) {
 
 TEST_SUITE_BEGIN("weights");
 
-TEST_CASE("W.1 messages: a string that is longer than the file") {
+TEST_CASE("messages: a string that is longer than the file") {
     const auto named = [](std::uint64_t length) {
         RawGguf raw;
         raw.header(0, 1).number(length).text("k");
@@ -92,14 +92,14 @@ TEST_CASE("W.1 messages: a string that is longer than the file") {
                          Error);
 }
 
-TEST_CASE("W.1 messages: tensors may be neighbours and may not share bytes") {
+TEST_CASE("messages: tensors may be neighbours and may not share bytes") {
     CHECK(two_tensors(128).tensors().size() == 2);
     CHECK_THROWS_WITH_AS(two_tensors(96),
                          "f: tensor 'b' offset: expected data of its own, found that of 'a'",
                          Error);
 }
 
-TEST_CASE("W.1 messages: names, types and alignments at their borders") {
+TEST_CASE("messages: names, types and alignments at their borders") {
     const auto named = [](std::size_t length) {
         return GgufFile::parse(RawGguf()
                                    .header(1, 0)
@@ -153,7 +153,7 @@ TEST_CASE("W.1 messages: names, types and alignments at their borders") {
                              Error);
 }
 
-TEST_CASE("W.1 messages: an opened file that is none is refused by its name") {
+TEST_CASE("messages: an opened file that is none is refused by its name") {
     const Folder folder;
     folder.write("x.gguf", std::vector<std::byte>(32, std::byte{'x'}));
     CHECK_THROWS_WITH_AS(
@@ -162,7 +162,7 @@ TEST_CASE("W.1 messages: an opened file that is none is refused by its name") {
         Error);
 }
 
-TEST_CASE("W.2 messages: a type that has no number in a file is written nowhere") {
+TEST_CASE("messages: a type that has no number in a file is written nowhere") {
     const Folder folder;
     const std::vector<std::byte> none = GgufWriter().to_bytes();
     CHECK_THROWS_WITH_AS(
@@ -171,7 +171,7 @@ TEST_CASE("W.2 messages: a type that has no number in a file is written nowhere"
     CHECK(folder.files() == 0);
 }
 
-TEST_CASE("W.1 messages: a tensor has the bytes of its shape") {
+TEST_CASE("messages: a tensor has the bytes of its shape") {
     const std::vector<std::byte> bytes(17);
     const auto size = [&](std::size_t count) {
         return to_f32({"t", TensorType::f32, {2, 2}, std::span(bytes).first(count)}).size();
@@ -181,7 +181,7 @@ TEST_CASE("W.1 messages: a tensor has the bytes of its shape") {
     CHECK_THROWS_WITH_AS(size(17), "tensor 't': expected 16 bytes, found 17", Error);
 }
 
-TEST_CASE("W.4 messages: the last code point") {
+TEST_CASE("messages: the last code point") {
     std::string text;
     append_utf8(text, 0x10ffff);
     CHECK(text == "\xf4\x8f\xbf\xbf");
@@ -190,7 +190,7 @@ TEST_CASE("W.4 messages: the last code point") {
     CHECK(text.size() == 4);
 }
 
-TEST_CASE("W.4 messages: a vocabulary that is none") {
+TEST_CASE("messages: a vocabulary that is none") {
     TokenizerData empty = small_bpe_data();
     empty.tokens.clear();
     CHECK_THROWS_WITH_AS(make_tokenizer(empty), "small: the vocabulary has no tokens", Error);
@@ -212,7 +212,7 @@ TEST_CASE("W.4 messages: a vocabulary that is none") {
     CHECK_THROWS_WITH_AS(size(), "bytes: expected 256 byte tokens, got 255", Error);
 }
 
-TEST_CASE("W.4 messages: a pre-tokenizer that kvlab does not have") {
+TEST_CASE("messages: a pre-tokenizer that kvlab does not have") {
     CHECK_THROWS_WITH_AS(pre_tokenizer_by_name("llama-bpe", "f"),
                          "f: tokenizer.ggml.pre: expected 'smollm' or 'gpt-2', got 'llama-bpe'",
                          Error);
@@ -221,7 +221,7 @@ TEST_CASE("W.4 messages: a pre-tokenizer that kvlab does not have") {
         CHECK(pre_tokenizer_by_name(name, "f") == PreTokenizer::gpt2);
 }
 
-TEST_CASE("W.4 messages: a token is one of the vocabulary") {
+TEST_CASE("messages: a token is one of the vocabulary") {
     const auto tokenizer = make_tokenizer(byte_data());
     for (const Token bad : {256, -1}) {
         const auto refused = [&](const char* what) {
@@ -250,7 +250,7 @@ TEST_CASE("W.4 messages: a token is one of the vocabulary") {
         "bytes: bos, which add_bos asks for: expected a token from 0 to 255, got -1", Error);
 }
 
-TEST_CASE("W.4 messages: the index of a token in a file is a token") {
+TEST_CASE("messages: the index of a token in a file is a token") {
     CHECK(data_with_bos(0x7fffffff).bos == 0x7fffffff);
     CHECK_THROWS_WITH_AS(data_with_bos(0x80000000),
                          "f: tokenizer.ggml.bos_token_id: expected a token, got 2147483648",
@@ -264,7 +264,7 @@ TEST_CASE("W.4 messages: the index of a token in a file is a token") {
                          Error);
 }
 
-TEST_CASE("W.4 messages: what cannot chat says why") {
+TEST_CASE("messages: what cannot chat says why") {
     CHECK_NOTHROW(chat_with(small_bpe_data()));
     CHECK_THROWS_WITH_AS(chat_with(without_token("<|im_start|>")),
                          "small: the vocabulary has no control token <|im_start|>", Error);

@@ -12,7 +12,7 @@ using namespace kvlab::test;
 
 TEST_SUITE_BEGIN("weights");
 
-TEST_CASE("W.4 metadata: keys keep their order and are replaced in place") {
+TEST_CASE("metadata: keys keep their order and are replaced in place") {
     Metadata m("m.gguf");
     m.set("b", 1u);
     m.set("a", 2u);
@@ -30,7 +30,7 @@ TEST_CASE("W.4 metadata: keys keep their order and are replaced in place") {
     CHECK(copy.get_string("c") == "three");
 }
 
-TEST_CASE("W.4 metadata: an integer of any type is read if it fits") {
+TEST_CASE("metadata: an integer of any type is read if it fits") {
     Metadata m("m.gguf");
     m.set("u8", std::uint8_t{200});
     m.set("i8", std::int8_t{-1});
@@ -54,7 +54,7 @@ TEST_CASE("W.4 metadata: an integer of any type is read if it fits") {
           "m.gguf: key 'none': expected an integer, 0 or more, found no such key");
 }
 
-TEST_CASE("W.4 metadata: the other getters take their own type only") {
+TEST_CASE("metadata: the other getters take their own type only") {
     Metadata m("m.gguf");
     m.set("f", 0.5f);
     m.set("d", 0.5);
@@ -88,7 +88,7 @@ TEST_CASE("W.4 metadata: the other getters take their own type only") {
           }).ends_with("expected an array of f32, found array of 2 u64: 1 2147483647"));
 }
 
-TEST_CASE("W.4 metadata: a fallback is for missing keys and not for wrong ones") {
+TEST_CASE("metadata: a fallback is for missing keys and not for wrong ones") {
     Metadata m("m.gguf");
     m.set("k", "text");
     CHECK(m.get_u64_or("none", 7) == 7);
@@ -109,7 +109,7 @@ TEST_CASE("W.4 metadata: a fallback is for missing keys and not for wrong ones")
     CHECK_THROWS_AS(m.get_f32s_or("k", {}), Error);
 }
 
-TEST_CASE("W.4 text: UTF-8 as the Unicode standard draws it") {
+TEST_CASE("text: UTF-8 as the Unicode standard draws it") {
     constexpr auto good = std::string_view::npos;
     for (const char* text :
          {"", "abc", "\x7f", "\xc2\x80", "\xdf\xbf", "\xe0\xa0\x80", "\xed\x9f\xbf",
@@ -126,7 +126,7 @@ TEST_CASE("W.4 text: UTF-8 as the Unicode standard draws it") {
     CHECK(find_bad_utf8(std::string_view("a\0b", 3)) == good);
 }
 
-TEST_CASE("W.4 text: a quoted text is one line of UTF-8") {
+TEST_CASE("text: a quoted text is one line of UTF-8") {
     CHECK(quote("plain \xe2\x82\xac") == "'plain \xe2\x82\xac'");
     CHECK(quote("a\n'\\\x7f\x1b") == "'a\\x0a\\x27\\x5c\\x7f\\x1b'");
     CHECK(quote(std::string_view("\0\xff", 2)) == "'\\x00\\xff'");

@@ -16,7 +16,7 @@ using namespace kvlab::test;
 
 TEST_SUITE_BEGIN("weights");
 
-TEST_CASE("W.3 peer: every tensor of a file by llama.cpp has llama.cpp's numbers") {
+TEST_CASE("peer: every tensor of a file by llama.cpp has llama.cpp's numbers") {
     const GgufFile file = GgufFile::open(KVLAB_TEST_DATA "/tiny_q4_1_by_llama_cpp.gguf");
     std::ifstream in(KVLAB_TEST_DATA "/tiny_q4_1_by_llama_cpp.txt");
     std::string line;
@@ -40,7 +40,7 @@ TEST_CASE("W.3 peer: every tensor of a file by llama.cpp has llama.cpp's numbers
     CHECK(quantized == 14);
 }
 
-TEST_CASE("W.3 peer: the same model quantised here has the same bytes") {
+TEST_CASE("peer: the same model quantised here has the same bytes") {
     const GgufFile theirs = GgufFile::open(KVLAB_TEST_DATA "/tiny_q4_1_by_llama_cpp.gguf");
     const GgufFile plain = GgufFile::open(KVLAB_SOURCE_DIR "/weights/tiny.gguf");
     for (const TensorInfo& info : theirs.tensors()) {

@@ -57,7 +57,7 @@ std::vector<std::byte> hand_made() {
 
 }  // namespace
 
-TEST_CASE("W.3 Q4_K: a block by hand") {
+TEST_CASE("Q4_K: a block by hand") {
     const std::vector<float> x = from_q4_k(hand_made());
     for (std::size_t i = 0; i < kNumbers; ++i) {
         const std::size_t group = i / 32, byte = group / 2 * 32 + i % 32;
@@ -68,7 +68,7 @@ TEST_CASE("W.3 Q4_K: a block by hand") {
     }
 }
 
-TEST_CASE("W.3 Q4_K: every scale and every minimum of six bits in every group is read alone") {
+TEST_CASE("Q4_K: every scale and every minimum of six bits in every group is read alone") {
     for (std::size_t j = 0; j < 8; ++j)
         for (unsigned value = 0; value < 64; ++value)
             for (const bool minimum : {false, true}) {
@@ -90,7 +90,7 @@ TEST_CASE("W.3 Q4_K: every scale and every minimum of six bits in every group is
             }
 }
 
-TEST_CASE("W.3 Q4_K: a byte's halves belong to the same place of two groups") {
+TEST_CASE("Q4_K: a byte's halves belong to the same place of two groups") {
     for (std::size_t at = 0; at < 128; ++at) {
         std::vector<std::byte> block(kBytes);
         block[1] = std::byte{0x3c};                       // d = 1
@@ -104,7 +104,7 @@ TEST_CASE("W.3 Q4_K: a byte's halves belong to the same place of two groups") {
     }
 }
 
-TEST_CASE("W.3 Q4_K: the reference quantiser's bytes and values") {
+TEST_CASE("Q4_K: the reference quantiser's bytes and values") {
     std::ifstream in(KVLAB_TEST_DATA "/q4_k_reference.txt");
     std::string line, name;
     std::vector<float> values;
@@ -128,7 +128,7 @@ TEST_CASE("W.3 Q4_K: the reference quantiser's bytes and values") {
     CHECK(blocks == 25);
 }
 
-TEST_CASE("W.3 Q4_K: zeros and constants and tiny and huge numbers") {
+TEST_CASE("Q4_K: zeros and constants and tiny and huge numbers") {
     for (float x : from_q4_k(to_q4_k(std::vector<float>(kNumbers, 0.0f)))) CHECK(x == 0.0f);
     for (float same : {0.75f, -0.3f, 1000.0f})
         for (float x : from_q4_k(to_q4_k(std::vector<float>(kNumbers, same))))
@@ -152,7 +152,7 @@ TEST_CASE("W.3 Q4_K: zeros and constants and tiny and huge numbers") {
     }
 }
 
-TEST_CASE("W.3 Q4_K: the error is that of sixteen steps over a group's range") {
+TEST_CASE("Q4_K: the error is that of sixteen steps over a group's range") {
     // 32 normals span about 4.1 sigma, so a step is 4.1 / 15 = 0.27, and numbers spread evenly
     // between two codes are off by 0.27 / sqrt(12) = 0.08 in root mean square.
     Rng rng(33);
@@ -171,14 +171,14 @@ TEST_CASE("W.3 Q4_K: the error is that of sixteen steps over a group's range") {
     }
 }
 
-TEST_CASE("W.3 Q4_K: what does not fit the blocks is refused") {
+TEST_CASE("Q4_K: what does not fit the blocks is refused") {
     CHECK(error_of([] { to_q4_k(std::vector<float>(128)); }) ==
           "quantize Q4_K: expected a multiple of 256 numbers, found 128");
     CHECK(error_of([] { PackedMatrix(64, 128, TensorType::q4_k); }).find("multiple of 256") !=
           std::string::npos);
 }
 
-TEST_CASE("W.3 Q4_K: convert gives rows that do not fit another type and lists them") {
+TEST_CASE("Q4_K: convert gives rows that do not fit another type and lists them") {
     Rng rng(34);
     GgufWriter writer;
     writer.metadata().set("general.architecture", std::string("sample"));

@@ -66,7 +66,7 @@ private:
 
 }  // namespace
 
-TEST_CASE("W.3 types: sizes and names") {
+TEST_CASE("types: sizes and names") {
     CHECK(bytes_for(TensorType::f32, 5) == 20);
     CHECK(bytes_for(TensorType::f16, 5) == 10);
     CHECK(bytes_for(TensorType::bf16, 5) == 10);
@@ -87,7 +87,7 @@ TEST_CASE("W.3 types: sizes and names") {
           "tensor type: number 13 is not one that kvlab knows");
 }
 
-TEST_CASE("W.3 quant: every code by hand") {
+TEST_CASE("quant: every code by hand") {
     // Numbers 0..31. Q8_0: d = 31/127 -> f16 0x33d0; 31 -> 127, 1 -> 4.097 -> 4.
     std::vector<float> ramp(32);
     for (std::size_t i = 0; i < 32; ++i) ramp[i] = static_cast<float>(i);
@@ -105,7 +105,7 @@ TEST_CASE("W.3 quant: every code by hand") {
           "80809191a2a2b3b3c4c4d5d5e6e6f7f7");
 }
 
-TEST_CASE("W.3 quant: low half of byte j is number j and high half is number j+16") {
+TEST_CASE("quant: low half of byte j is number j and high half is number j+16") {
     for (TensorType type : {TensorType::q4_0, TensorType::q4_1}) {
         const std::size_t header = type == TensorType::q4_0 ? 2 : 4;
         for (std::size_t j = 0; j < 16; ++j) {
@@ -120,21 +120,21 @@ TEST_CASE("W.3 quant: low half of byte j is number j and high half is number j+1
     }
 }
 
-TEST_CASE("W.3 quant: Q4_0 cuts off the extreme of the other sign") {
+TEST_CASE("quant: Q4_0 cuts off the extreme of the other sign") {
     CHECK(unpacked(TensorType::q4_0, packed(TensorType::q4_0, block({-1, 1})))[1] == 0.875f);
     const auto x = unpacked(TensorType::q4_0, packed(TensorType::q4_0, block({1, -1})));
     CHECK(x[0] == 1.0f);     // the first of two equal magnitudes sets the sign of d
     CHECK(x[1] == -0.875f);  // so this one is cut off
 }
 
-TEST_CASE("W.3 quant: Q8_0 rounds halves away from zero and only halves") {
+TEST_CASE("quant: Q8_0 rounds halves away from zero and only halves") {
     const auto bytes =
         packed(TensorType::q8_0,
                block({127, 0.5f, -0.5f, 1.5f, -2.5f, 0.49999997f, -0.49999997f, 126.5f}));
     CHECK(hex(bytes).substr(0, 20) == "003c7f01ff02fd00007f");
 }
 
-TEST_CASE("W.3 quant: codes come from the scale before f16 and values from the one behind") {
+TEST_CASE("quant: codes come from the scale before f16 and values from the one behind") {
     // d = 1.0004 is 1.0 in f16 (the next is 1.00098): 100.52 is 100.48 steps of d, code 100,
     // but 100.52 steps of 1.0, which would be code 101.
     const float d = 1.0004f;
@@ -143,7 +143,7 @@ TEST_CASE("W.3 quant: codes come from the scale before f16 and values from the o
     CHECK(unpacked(TensorType::q8_0, bytes)[0] == 127.0f);
 }
 
-TEST_CASE("W.3 quant: blocks of zeros and of one value and of tiny values") {
+TEST_CASE("quant: blocks of zeros and of one value and of tiny values") {
     for (TensorType type : kBlockTypes) {
         CAPTURE(std::string(type_name(type)));
         for (float x : unpacked(type, packed(type, block({})))) CHECK(x == 0.0f);
@@ -165,7 +165,7 @@ TEST_CASE("W.3 quant: blocks of zeros and of one value and of tiny values") {
           "00000000000000000000000000000000");
 }
 
-TEST_CASE("W.3 quant: what is not finite or does not fit is refused") {
+TEST_CASE("quant: what is not finite or does not fit is refused") {
     const float inf = std::numeric_limits<float>::infinity(), nan = std::nanf("");
     for (TensorType type : kUpTo32) {
         CAPTURE(std::string(type_name(type)));
@@ -195,7 +195,7 @@ TEST_CASE("W.3 quant: what is not finite or does not fit is refused") {
     CHECK(error_of([&] { packed(TensorType::f16, block({65519.0f})); }) == "no error");
 }
 
-TEST_CASE("W.3 quant: wrong lengths are refused") {
+TEST_CASE("quant: wrong lengths are refused") {
     std::vector<float> values(64);
     std::vector<std::byte> bytes(68);
     const std::span<float> x(values);
@@ -210,7 +210,7 @@ TEST_CASE("W.3 quant: wrong lengths are refused") {
           "no error");
 }
 
-TEST_CASE("W.3 quant: the reference package's bytes and values") {
+TEST_CASE("quant: the reference package's bytes and values") {
     std::ifstream in(KVLAB_TEST_DATA "/quant_reference.txt");
     std::string line, name;
     std::vector<float> values;
@@ -239,7 +239,7 @@ TEST_CASE("W.3 quant: the reference package's bytes and values") {
     CHECK(blocks == 34 * 5);
 }
 
-TEST_CASE("W.3 quant: once quantised stays as it is") {
+TEST_CASE("quant: once quantised stays as it is") {
     Stream stream;
     for (int i = 0; i < 20000; ++i) {
         const std::vector<float> values = stream.block();
@@ -254,7 +254,7 @@ TEST_CASE("W.3 quant: once quantised stays as it is") {
     }
 }
 
-TEST_CASE("W.3 quant: no value is further off than the format allows") {
+TEST_CASE("quant: no value is further off than the format allows") {
     // f16 rounds d and m by at most 2^-11 of their size (and 2^-25 where they are subnormal).
     Stream stream;
     for (int i = 0; i < 20000; ++i) {
@@ -276,7 +276,7 @@ TEST_CASE("W.3 quant: no value is further off than the format allows") {
     }
 }
 
-TEST_CASE("W.3 quant: all 16 times 16 pairs of codes survive") {
+TEST_CASE("quant: all 16 times 16 pairs of codes survive") {
     for (TensorType type : {TensorType::q4_0, TensorType::q4_1}) {
         const std::size_t header = type == TensorType::q4_0 ? 2 : 4;
         for (int codes = 0; codes < 256; ++codes) {

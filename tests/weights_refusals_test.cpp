@@ -40,7 +40,7 @@ GgufWriter three_tensors() {
 
 TEST_SUITE_BEGIN("weights");
 
-TEST_CASE("W.4 text: what a terminal would obey is made visible") {
+TEST_CASE("text: what a terminal would obey is made visible") {
     CHECK(printable("caf\u00e9 \u4e2d \U0001f600 'a\\b'") ==
           "caf\u00e9 \u4e2d \U0001f600 'a\\b'");
     CHECK(printable("\x1b[31mred\x07\x7f\r\n") == "\\x1b[31mred\\x07\\x7f\\x0d\\x0a");
@@ -73,7 +73,7 @@ TEST_CASE("W.4 text: what a terminal would obey is made visible") {
     CHECK(printable("").empty());
 }
 
-TEST_CASE("W.4 text: no message carries what a file holds as it is") {
+TEST_CASE("text: no message carries what a file holds as it is") {
     const std::string evil = "x\u009b\u202e\x1b]0;y\x07";
     const std::string shown = "'x\\u{009b}\\u{202e}\\x1b]0;y\\x07'";
     const auto refused = [](const RawGguf& raw) {
@@ -88,7 +88,7 @@ TEST_CASE("W.4 text: no message carries what a file holds as it is") {
     CHECK(error_of([&] { metadata.get_u64("k"); }).find(shown) != std::string::npos);
 }
 
-TEST_CASE("W.1 gguf: a type that kvlab does not read is refused by its name") {
+TEST_CASE("gguf: a type that kvlab does not read is refused by its name") {
     const auto refused = [](std::uint32_t type) {
         return error_of([&] {
             GgufFile::parse(
@@ -108,7 +108,7 @@ TEST_CASE("W.1 gguf: a type that kvlab does not read is refused by its name") {
     CHECK(refused(4000000000u) == head + "unknown (4000000000)");
 }
 
-TEST_CASE("W.1 gguf: a file that is cut short after it was opened is an error") {
+TEST_CASE("gguf: a file that is cut short after it was opened is an error") {
     const Folder folder;
     const auto whole = three_tensors().to_bytes();
     const std::size_t sizes[] = {0, 1, whole.size() / 2, whole.size() - 70000,
@@ -134,7 +134,7 @@ TEST_CASE("W.1 gguf: a file that is cut short after it was opened is an error") 
     }
 }
 
-TEST_CASE("W.1 gguf: a file that was cut short and grew again is an error if it was missed") {
+TEST_CASE("gguf: a file that was cut short and grew again is an error if it was missed") {
     const Folder folder;
     const auto path = folder / "cut.gguf";
     three_tensors().write(path);
@@ -148,7 +148,7 @@ TEST_CASE("W.1 gguf: a file that was cut short and grew again is an error if it 
           std::string::npos);
 }
 
-TEST_CASE("W.1 gguf: other files stay whole and are mapped again where one was cut short") {
+TEST_CASE("gguf: other files stay whole and are mapped again where one was cut short") {
     const Folder folder;
     for (int round = 0; round < 3; ++round) {
         const auto cut = folder / "cut.gguf", kept = folder / "kept.gguf";
@@ -165,7 +165,7 @@ TEST_CASE("W.1 gguf: other files stay whole and are mapped again where one was c
     }
 }
 
-TEST_CASE("W.1 gguf: a bus error that is not of a model file still ends the program") {
+TEST_CASE("gguf: a bus error that is not of a model file still ends the program") {
     const Folder folder;
     three_tensors().write(folder / "model.gguf");
     const GgufFile file = GgufFile::open(folder / "model.gguf");  // the handler is there
@@ -185,7 +185,7 @@ TEST_CASE("W.1 gguf: a bus error that is not of a model file still ends the prog
     std::fclose(raw);
 }
 
-TEST_CASE("W.2 convert: what cannot take the type takes no more room than it has") {
+TEST_CASE("convert: what cannot take the type takes no more room than it has") {
     GgufWriter writer;
     writer.add("fits", {2, 512}, std::vector<float>(1024, 0.25f));
     writer.add("plain", {2, 64}, std::vector<float>(128, 0.25f));
@@ -233,7 +233,7 @@ TEST_CASE("W.2 convert: what cannot take the type takes no more room than it has
     CHECK(text.find("  Q4_K: 1 tensors, 576 bytes\n") != std::string::npos);
 }
 
-TEST_CASE("W.2 models: a folder of the name hides no model") {
+TEST_CASE("models: a folder of the name hides no model") {
     const Folder folder, here;
     folder.write("tiny.gguf", RawGguf().header(0, 0).bytes());
     const auto before = std::filesystem::current_path();
@@ -251,7 +251,7 @@ TEST_CASE("W.2 models: a folder of the name hides no model") {
           }).find("expected a file, found a folder") != std::string::npos);
 }
 
-TEST_CASE("W.2 input: a folder is no text") {
+TEST_CASE("input: a folder is no text") {
     const Folder folder;
     folder.write("text", std::vector<std::byte>(3, std::byte{'a'}));
     std::string text;
@@ -264,7 +264,7 @@ TEST_CASE("W.2 input: a folder is no text") {
           (folder / "no").string() + ": cannot be read: No such file or directory");
 }
 
-TEST_CASE("W.4 tokenizer: a missing pre-tokenizer is a note and others are none") {
+TEST_CASE("tokenizer: a missing pre-tokenizer is a note and others are none") {
     Metadata metadata("f.gguf");
     CHECK(tokenizer_notes(metadata).empty());
     metadata.set("tokenizer.ggml.model", std::string("gpt2"));

@@ -13,7 +13,7 @@ using namespace kvlab::test;
 
 TEST_SUITE_BEGIN("smollm2");
 
-TEST_CASE("W.5 smollm2: tensors and shapes") {
+TEST_CASE("smollm2: tensors and shapes") {
     const std::string path = smollm2_path();
     if (path.empty()) return skip(kNoSmollm2);
     const GgufFile file = GgufFile::open(path);

@@ -1,4 +1,4 @@
-// W.2: tokenizers, on vocabularies small enough to check by hand. The real one: smollm2_tests.
+// Tokenizers, on vocabularies small enough to check by hand. The real one: smollm2_tests.
 #include <functional>
 #include <random>
 
@@ -59,7 +59,7 @@ std::string random_bytes(std::mt19937& random, std::size_t longest) {
 }  // namespace
 
 TEST_SUITE("weights") {
-    TEST_CASE("W.2 tokenizer: the lowest rank merges first wherever it stands") {
+    TEST_CASE("tokenizer: the lowest rank merges first wherever it stands") {
         CHECK(encoded("lower") == "low|er");
         CHECK(encoded("newest") == "new|est");
         CHECK(encoded("wes") == "w|es");  // w-e stands first but e-s ranks lower
@@ -67,14 +67,14 @@ TEST_SUITE("weights") {
         CHECK(encoded("") == "");
     }
 
-    TEST_CASE("W.2 tokenizer: of equal ranks the leftmost merges first") {
+    TEST_CASE("tokenizer: of equal ranks the leftmost merges first") {
         CHECK(encoded("aaa") == "aa|a");
         CHECK(encoded("aaaa") == "aaaa");
         CHECK(encoded("aaaaa") == "aaaa|a");
         CHECK(encoded("aaaaaaa") == "aaaa|aa|a");
     }
 
-    TEST_CASE("W.2 tokenizer: the steps of the worked example") {
+    TEST_CASE("tokenizer: the steps of the worked example") {
         const BpeTokenizer tokenizer(small_bpe_data());
         std::vector<std::string> steps;
         for (const auto& step : tokenizer.merge_steps(" lower"))
@@ -84,7 +84,7 @@ TEST_SUITE("weights") {
         CHECK(pieces(tokenizer, tokenizer.merge_steps("a\x04").front()) == "a|?");
     }
 
-    TEST_CASE("W.2 tokenizer: the fast merge loop equals the plain one") {
+    TEST_CASE("tokenizer: the fast merge loop equals the plain one") {
         const BpeTokenizer tokenizer(small_bpe_data());
         std::mt19937 random(1);
         for (int i = 0; i < 2000; ++i) {
@@ -95,7 +95,7 @@ TEST_SUITE("weights") {
         }
     }
 
-    TEST_CASE("W.2 tokenizer: words are cut before merging") {
+    TEST_CASE("tokenizer: words are cut before merging") {
         CHECK(encoded("low low") == "low| low");
         CHECK(encoded("12") == "1|2");           // there is a merge, but digits stand alone
         CHECK(encoded("a  low") == "a| | low");  // the last space belongs to the word
@@ -105,7 +105,7 @@ TEST_SUITE("weights") {
         CHECK(encoded("!'s") == "!|'|s");  // the quote belongs to the run of signs
     }
 
-    TEST_CASE("W.2 tokenizer: seven endings are words of their own, and no others") {
+    TEST_CASE("tokenizer: seven endings are words of their own, and no others") {
         const auto ends = [](const std::u32string& word) {
             return split_words({word.begin(), word.end()}, PreTokenizer::gpt2);
         };
@@ -120,7 +120,7 @@ TEST_SUITE("weights") {
         CHECK(ends(U"a'") == std::vector<Index>{1, 2});
     }
 
-    TEST_CASE("W.2 tokenizer: gpt-2 keeps digits together") {
+    TEST_CASE("tokenizer: gpt-2 keeps digits together") {
         for (const char* name : {"gpt-2", "gpt2", ""}) {
             TokenizerData data = small_bpe_data();
             data.pre = name;
@@ -129,7 +129,7 @@ TEST_SUITE("weights") {
         }
     }
 
-    TEST_CASE("W.2 tokenizer: special tokens only where they are asked for") {
+    TEST_CASE("tokenizer: special tokens only where they are asked for") {
         CHECK(encoded("<|im_end|>").size() > std::string("<|im_end|>").size());
         CHECK(encoded("a<|im_end|>b", {.parse_special = true}) == "a|<|im_end|>|b");
         CHECK(encoded("<|im_end|>!", {.parse_special = true}) == "<|im_end|>!");
@@ -143,7 +143,7 @@ TEST_SUITE("weights") {
     }
 
     TEST_CASE(
-        "W.2 tokenizer: lossless on what the vocabulary can write and counted otherwise") {
+        "tokenizer: lossless on what the vocabulary can write and counted otherwise") {
         const auto tokenizer = make_tokenizer(small_bpe_data());
         CHECK(tokenizer->unwritable_bytes() == 2);
         std::mt19937 random(2);
@@ -170,14 +170,14 @@ TEST_SUITE("weights") {
         CHECK(report.invalid_bytes == 1);
     }
 
-    TEST_CASE("W.2 tokenizer: a run of 300000 letters is not quadratic") {
+    TEST_CASE("tokenizer: a run of 300000 letters is not quadratic") {
         const auto tokenizer = make_tokenizer(small_bpe_data());
         const std::vector<Token> tokens = tokenizer->encode(std::string(300000, 'a'));
         CHECK(tokens.size() == 75000);  // the test's time limit is the assertion
         CHECK(tokenizer->encode(std::string(300000, '\'')).size() == 300000);
     }
 
-    TEST_CASE("W.2 tokenizer: bytes there and back") {
+    TEST_CASE("tokenizer: bytes there and back") {
         const auto tokenizer = make_tokenizer(byte_data());
         CHECK(tokenizer->vocab_size() == 256);
         CHECK(tokenizer->unwritable_bytes() == 0);
@@ -195,7 +195,7 @@ TEST_SUITE("weights") {
         }
     }
 
-    TEST_CASE("W.2 tokenizer: the file of the tiny model speaks bytes") {
+    TEST_CASE("tokenizer: the file of the tiny model speaks bytes") {
         const GgufFile file = GgufFile::open(KVLAB_SOURCE_DIR "/weights/tiny.gguf");
         const auto tokenizer = make_tokenizer(file.metadata());
         CHECK(tokenizer->wants_bos());
@@ -208,7 +208,7 @@ TEST_SUITE("weights") {
         CHECK(tokenizer->decode(tokens) == every);
     }
 
-    TEST_CASE("W.2 tokenizer: ends and controls") {
+    TEST_CASE("tokenizer: ends and controls") {
         const auto tokenizer = make_tokenizer(small_bpe_data());
         const Token end = tokenizer->find_control("<|im_end|>");
         CHECK(end == tokenizer->eos());
@@ -227,7 +227,7 @@ TEST_SUITE("weights") {
         CHECK(holds(error_of([&] { tokenizer->piece(300); }), "expected a token from 0 to"));
     }
 
-    TEST_CASE("W.2 tokenizer: hostile vocabularies end in one clear line") {
+    TEST_CASE("tokenizer: hostile vocabularies end in one clear line") {
         using D = TokenizerData;
         const std::vector<std::pair<std::function<void(D&)>, const char*>> cases = {
             {[](D& d) { d.model = "bert"; }, "tokenizer.ggml.model: expected 'gpt2'"},

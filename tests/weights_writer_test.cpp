@@ -19,11 +19,11 @@ using namespace kvlab::test;
 
 TEST_SUITE_BEGIN("weights");
 
-TEST_CASE("W.2 writer: the same bytes as the reference package") {
+TEST_CASE("writer: the same bytes as the reference package") {
     CHECK(sample_writer().to_bytes() == read_file(KVLAB_TEST_DATA "/reference.gguf"));
 }
 
-TEST_CASE("W.2 writer: what is written is read back") {
+TEST_CASE("writer: what is written is read back") {
     const Folder folder;
     GgufWriter writer = sample_writer();
     writer.metadata().set("general.alignment", 128u);
@@ -44,7 +44,7 @@ TEST_CASE("W.2 writer: what is written is read back") {
     CHECK(folder.files() == 1);
 }
 
-TEST_CASE("W.2 writer: wrong tensors are refused at the door and leave the writer usable") {
+TEST_CASE("writer: wrong tensors are refused at the door and leave the writer usable") {
     GgufWriter writer;
     const std::vector<float> eight(8);
     writer.add("t", {8}, eight);
@@ -71,7 +71,7 @@ TEST_CASE("W.2 writer: wrong tensors are refused at the door and leave the write
     CHECK(GgufFile::parse(writer.to_bytes(), "two").tensors().size() == 2);
 }
 
-TEST_CASE("W.2 writer: wrong metadata is refused and no file is left") {
+TEST_CASE("writer: wrong metadata is refused and no file is left") {
     const Folder folder;
     const auto attempt = [&](const char* key, MetaValue value) {
         GgufWriter writer;
@@ -93,7 +93,7 @@ TEST_CASE("W.2 writer: wrong metadata is refused and no file is left") {
         "key 'general.alignment': expected u32, a power of two from 8 to 65536, found i32 32");
 }
 
-TEST_CASE("W.2 writer: a tensor made while writing must have its size") {
+TEST_CASE("writer: a tensor made while writing must have its size") {
     const Folder folder;
     for (std::size_t bytes : {0u, 31u, 33u}) {
         GgufWriter writer;
@@ -133,7 +133,7 @@ private:
 
 }  // namespace
 
-TEST_CASE("W.2 writer: a full disk is an error and leaves the old file") {
+TEST_CASE("writer: a full disk is an error and leaves the old file") {
     const Folder folder;
     const auto before = RawGguf().header(0, 0).bytes();
     folder.write("x.gguf", before);
@@ -150,7 +150,7 @@ TEST_CASE("W.2 writer: a full disk is an error and leaves the old file") {
     CHECK(read_file(folder / "x.gguf") == sample_writer().to_bytes());
 }
 
-TEST_CASE("W.2 writer: unwritable targets are errors and links are followed") {
+TEST_CASE("writer: unwritable targets are errors and links are followed") {
     const Folder folder;
     CHECK(error_of([&] { sample_writer().write(folder / "no/x.gguf"); }) ==
           (folder / "no/x.gguf").string() + ": cannot write: No such file or directory");
@@ -166,7 +166,7 @@ TEST_CASE("W.2 writer: unwritable targets are errors and links are followed") {
     CHECK(read_file(folder / "target.gguf") == sample_writer().to_bytes());
 }
 
-TEST_CASE("W.2 convert: matrices change and vectors and odd rows stay F32 and are listed") {
+TEST_CASE("convert: matrices change and vectors and odd rows stay F32 and are listed") {
     const Folder folder;
     GgufWriter writer = sample_writer();
     writer.add("odd.weight", {2, 172}, std::vector<float>(344, 0.3f));
@@ -199,7 +199,7 @@ TEST_CASE("W.2 convert: matrices change and vectors and odd rows stay F32 and ar
     }
 }
 
-TEST_CASE("W.2 convert: the file's type is that of most of its numbers") {
+TEST_CASE("convert: the file's type is that of most of its numbers") {
     GgufWriter writer;
     writer.add("wide", {8, 512}, std::vector<float>(4096, 0.25f));
     writer.add("narrow", {2, 64}, std::vector<float>(128, 0.25f));
@@ -227,7 +227,7 @@ TEST_CASE("W.2 convert: the file's type is that of most of its numbers") {
     CHECK(GgufFile::open(folder / "none.gguf").metadata().get_u64("general.file_type") == 7);
 }
 
-TEST_CASE("W.2 convert: to F32 and over itself and with values that do not fit") {
+TEST_CASE("convert: to F32 and over itself and with values that do not fit") {
     const Folder folder;
     GgufWriter writer;
     writer.metadata().set("general.quantization_version", 2u);
@@ -249,7 +249,7 @@ TEST_CASE("W.2 convert: to F32 and over itself and with values that do not fit")
     CHECK(folder.files() == 1);
 }
 
-TEST_CASE("W.2 models: found as given and by name") {
+TEST_CASE("models: found as given and by name") {
     const Folder folder;
     const auto some = RawGguf().header(0, 0).bytes();
     folder.write("here.gguf", some);

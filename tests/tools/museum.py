@@ -93,19 +93,19 @@ def cell(mutant, oracle):
     return "**misses**" if len(kinds) == len(WEIGHTS) else "".join(kinds)
 
 
-def test_number(case):
-    """'E.2' of 'E.2 cached equals the plain loops ...'"""
-    number = re.match(r"[0-9E]\.\d+(?= )", case)
-    if not number:
-        raise Failure(f"the test case '{case}' has no number")
-    return number[0]
+def topic(case):
+    """'codes' of 'codes: a tile holds the rows ...'"""
+    name, colon, _ = case.partition(": ")
+    if not colon:
+        raise Failure(f"the test case '{case}' has no topic")
+    return name
 
 
 def chapter(mutants):
     yield row(["", "what is wrong", "caught by", *ORACLES[:-1], "cached = uncached", "`verify`", "largest difference"])
     yield "|---" * (len(ORACLES) + 5) + "|"
     for m in mutants:
-        yield row([m.name.split("_")[0], m.fields["Short"], test_number(m.case), *(cell(m, oracle) for oracle in ORACLES),
+        yield row([m.name.split("_")[0], m.fields["Short"], topic(m.case), *(cell(m, oracle) for oracle in ORACLES),
                    "**misses**" if m.verify == "misses" else "",
                    " / ".join(m.weaker[kind]["largest"] for kind in WEIGHTS)])
     sums = [" / ".join(str(missed(mutants, kind, oracle)) for kind in WEIGHTS) for oracle in ORACLES]
@@ -138,7 +138,7 @@ def kernels(mutants):
         seen = ["**misses**" if m.launches[field] == "misses" else "" for field in ("Raw", "Shuffled")]
         report, file, text = (m.launches["Report"].split(" | ", 2) + ["", ""])[:3]
         place = f"`{file}`: `{text}`".replace("|", "\\|") if file else ""
-        yield row([m.name.split("_")[0], m.fields["Short"], test_number(m.case), *seen, report, place])
+        yield row([m.name.split("_")[0], m.fields["Short"], topic(m.case), *seen, report, place])
     sums = [sum(m.launches[field] == "misses" for m in mutants) for field in ("Raw", "Shuffled")]
     silent = sum(m.launches["Report"] == "none" for m in mutants)
     yield row(["", f"**missed, of {len(mutants)}**", "", *sums, silent, ""])
@@ -148,24 +148,16 @@ def policies(mutants):
     yield row(["", "what is wrong", "caught by", "24 tokens of text", "written with"])
     yield "|---" * 5 + "|"
     for m in mutants:
-        yield row([m.name.split("_")[0], m.fields["Short"], test_number(m.case),
+        yield row([m.name.split("_")[0], m.fields["Short"], topic(m.case),
                    "**misses**" if m.text == "misses" else "", f"`{m.policy}`"])
     yield row(["", f"**missed, of {len(mutants)}**", "", sum(m.text == "misses" for m in mutants), ""])
-
-
-def test_topic(case):
-    """'6.1 codes' of '6.1 codes: a tile holds the rows ...'; '6 gptq' of a case whose task has no number of its own"""
-    topic = re.match(r"[6W](\.\d+)? [^:]+(?=: )", case)
-    if not topic:
-        raise Failure(f"the test case '{case}' has no topic")
-    return topic[0]
 
 
 def formats(mutants):
     yield row(["", "what is wrong", "what it stands for", "caught by"])
     yield "|---" * 4 + "|"
     for m in mutants:
-        yield row([m.name.split("_")[0], m.fields["Short"], m.fields["Stands for"].rstrip("."), test_topic(m.case)])
+        yield row([m.name.split("_")[0], m.fields["Short"], m.fields["Stands for"].rstrip("."), topic(m.case)])
 
 
 TABLES = {"chapter": chapter, "sums": sums, "tracer": tracer, "kernels": kernels, "policies": policies, "formats": formats}
@@ -187,21 +179,21 @@ def verdicts(misses, largest="0"):
 
 
 def self_test():
-    head = {"Bug": "wrong", "Short": "off by one", "Caught by": 'step03_tests "E.2 cached"', "Verify": "misses",
+    head = {"Bug": "wrong", "Short": "off by one", "Caught by": 'step03_tests "equality: cached"', "Verify": "misses",
             "Sharp weights": verdicts(["text", "1e-2"], "0.002"), "Flat weights": verdicts(["text"], "3e+01"), "Tracer": "step 1 | RoPE"}
     other = {**head, "Verify": "notices", "Tracer": "no difference", "Sharp weights": verdicts([]), "Flat weights": verdicts(["1e-2", "itself"])}
-    kernel = {"Bug": "wrong", "Short": "no barrier", "Caught by": 'step04_tests "4.2 linear"', "Raw": "misses",
+    kernel = {"Bug": "wrong", "Short": "no barrier", "Caught by": 'step04_tests "linear: a bias"', "Raw": "misses",
               "Shuffled": "notices", "Report": "data race | a.cu | x[i] = y | z;"}
     silent = {**kernel, "Raw": "notices", "Report": "none"}
-    policy = {"Bug": "wrong", "Short": "stale score", "Caught by": 'step05_tests "5.3 laws"', "Policy": "h2o", "Text": "misses"}
+    policy = {"Bug": "wrong", "Short": "stale score", "Caught by": 'step05_tests "laws: two"', "Policy": "h2o", "Text": "misses"}
     seen_policy = {**policy, "Policy": "tova", "Text": "notices"}
     number_format = {"Bug": "wrong", "Short": "nibbles", "Stands for": "a reader\n of blocks.",
-                     "Caught by": 'step06_tests "6.1 codes: a tile"'}
-    of_files = {**number_format, "Short": "minima", "Caught by": 'weights_tests "W.3 Q4_K: the bytes: all"'}
+                     "Caught by": 'step06_tests "codes: a tile"'}
+    of_files = {**number_format, "Short": "minima", "Caught by": 'weights_tests "Q4_K: the bytes: all"'}
     broken_formats = [
         {**number_format, "Short": ""}, {**number_format, "Stands for": ""},
         {field: text for field, text in number_format.items() if field != "Stands for"},
-        {**number_format, "Caught by": 'step06_tests "6.1 codes"'}, {**number_format, "Caught by": 'step06_tests "codes: a tile"'},
+        {**number_format, "Caught by": 'step06_tests "codes"'},
     ]
     broken_policies = [
         {**policy, "Short": ""}, {**policy, "Text": "perhaps"}, {**policy, "Policy": ""},
@@ -257,8 +249,8 @@ def self_test():
         write("08", of_files, "weights/src/a.cpp")
         expected = {
             "chapter": [
-                "| 01 | off by one | E.2 | **misses** | sharp |  |  |  |  | **misses** | 0.002 / 3e+01 |",
-                "| 02 | off by one | E.2 |  | flat |  |  |  | flat |  | 0 / 0 |",
+                "| 01 | off by one | equality | **misses** | sharp |  |  |  |  | **misses** | 0.002 / 3e+01 |",
+                "| 02 | off by one | equality |  | flat |  |  |  | flat |  | 0 / 0 |",
                 "|  | **missed, of 2** (sharp / flat) |  | 1 / 1 | 1 / 1 | 0 / 0 | 0 / 0 | 0 / 0 | 0 / 1 | 1 |  |"],
             "sums": [
                 f"| {CHECKS['text']} | 1 | 1 |  |", f"| {CHECKS['1e-2']} | 1 | 1 |  |",
@@ -267,16 +259,16 @@ def self_test():
                 "| `step03_kvcache verify`: the same, also in pieces and in a batch, and the committed checksums |  |  | 1 |"],
             "tracer": ["| 01 | off by one | step 1 | RoPE |"],
             "kernels": [
-                "| 03 | no barrier | 4.2 | **misses** |  | data race | `a.cu`: `x[i] = y \\| z;` |",
-                "| 04 | no barrier | 4.2 |  |  | none |  |",
+                "| 03 | no barrier | linear | **misses** |  | data race | `a.cu`: `x[i] = y \\| z;` |",
+                "| 04 | no barrier | linear |  |  | none |  |",
                 "|  | **missed, of 2** |  | 1 | 0 | 1 |  |"],
             "policies": [
-                "| 05 | stale score | 5.3 | **misses** | `h2o` |",
-                "| 06 | stale score | 5.3 |  | `tova` |",
+                "| 05 | stale score | laws | **misses** | `h2o` |",
+                "| 06 | stale score | laws |  | `tova` |",
                 "|  | **missed, of 2** |  | 1 |  |"],
             "formats": [
-                "| 07 | nibbles | a reader of blocks | 6.1 codes |",
-                "| 08 | minima | a reader of blocks | W.3 Q4_K |"],
+                "| 07 | nibbles | a reader of blocks | codes |",
+                "| 08 | minima | a reader of blocks | Q4_K |"],
         }
         for table, rows in expected.items():
             code, lines = said(table)

@@ -56,7 +56,7 @@ def check_policy(tree, policy="strided", option="stride"):
     report, _ = tree.report("step05_policies", "quality", "-m", "tiny", "--policy", policy, "--tokens", 128, "--window", 128, "--prompt", 64,
                             "--parts", "2,8", "--seeds", 1)
     tree.draw("policy_kl", report, policy)
-    tree.tests("step05_tests", "--test-case=5.3 laws: two texts*", tried=[policy])
+    tree.tests("step05_tests", "--test-case=laws: two texts*", tried=[policy])
 
 
 def check_format(tree, name="even4", bits=4):
@@ -71,12 +71,12 @@ def check_format(tree, name="even4", bits=4):
     expect(f"{name}: what is kept so", (row["format"], row["of"]), (name, "both"))
     tree.draw("quant_error", report, name)
     expect(f"{name}: it is no float in disguise", row["mean_kl"] > 0, True)
-    tree.tests("step06_tests", "--test-case=6.1 codes: rows of zeros*", tried=[name])
+    tree.tests("step06_tests", "--test-case=codes: rows of zeros*", tried=[name])
 
 
 def check_rung(tree, rung="pairs"):
     """The bits of the plain loop in all modes, and of a model's text; a row of the ladder."""
-    tree.tests("step04_tests", "--test-case=4.2 linear: a bias*", tried=[rung])
+    tree.tests("step04_tests", "--test-case=linear: a bias*", tried=[rung])
     out = tree.said("step04_cuda", "generate", "-m", "tiny", "--linear", rung, "--compare", "--device", "executor", "-n", 1)
     expect("generate --compare", "identical=yes" in out, True)
     ladders = json.loads(tree.report("step04_cuda", "ladders")[0])["ladders"]
@@ -122,8 +122,8 @@ ADDITIONS = [
 
 # Whole test programs, as no test may have to be told of an addition; the longest first. In the middle one the new policy meets the
 # new format.
-WHOLE = [(("step05_tests",), ()), (("step06_tests", "--test-case-exclude=6.3 pairs*"), ()),
-         (("step06_tests", "--test-case=6.3 pairs*"), ("strided", "even4")), (("step04_tests",), ())]
+WHOLE = [(("step05_tests",), ()), (("step06_tests", "--test-case-exclude=pairs*"), ()),
+         (("step06_tests", "--test-case=pairs*"), ("strided", "even4")), (("step04_tests",), ())]
 
 # Additions where the build does not look, with the names that they would have: {file: (example, (word, instead) ...)}.
 MISPLACED = {"step05_policies/misplaced.cpp": ("policy.cpp", ("strided", "misplaced"), ("stride", "place")),
@@ -135,8 +135,8 @@ ABSENT = [
     ("a policy that is not there", lambda tree: check_policy(tree, "absent")),
     ("an option that is not there", lambda tree: check_policy(tree, option="absent")),
     ("an option that changes nothing", lambda tree: check_policy(tree, option="beta")),
-    ("a policy that no law has tried", lambda tree: tree.tests("step05_tests", "--test-case=5.3 laws: two texts*", tried=["absent"])),
-    ("a case that is not there", lambda tree: tree.tests("step05_tests", "--test-case=5.3 absent*")),
+    ("a policy that no law has tried", lambda tree: tree.tests("step05_tests", "--test-case=laws: two texts*", tried=["absent"])),
+    ("a case that is not there", lambda tree: tree.tests("step05_tests", "--test-case=absent*")),
     ("a format that is not there", lambda tree: check_format(tree, "absent")),
     ("a format of other bits", lambda tree: check_format(tree, "lloyd3")),
     ("a kernel that is not there", lambda tree: check_rung(tree, "absent")),
