@@ -57,7 +57,7 @@ def snippet(folder, reference):
     end = [i for i, line in enumerate(lines) if re.fullmatch(rf"\s*(//|#) ANCHOR_END: {re.escape(anchor)}", line)]
     if len(begin) != 1 or len(end) != 1 or end[0] < begin[0]:
         raise Broken(f"snippet '{reference}': expected ANCHOR and ANCHOR_END once each, in this order, in {path}")
-    body = [line for line in lines[begin[0] + 1:end[0]] if not re.match(r"\s*(//|#) ANCHOR(_END)?: ", line)]
+    body = [line for line in lines[begin[0] + 1:end[0]] if not re.match(r"\s*(//|#) (ANCHOR(_END)?:|SOLUTION-(BEGIN|END)) ", line)]
     while body and not body[0].strip():
         body.pop(0)
     while body and not body[-1].strip():

@@ -4,10 +4,28 @@
 
 namespace kvlab {
 
+// ANCHOR: dot
+float dot(const float* a, Index a_stride, const float* b, Index b_stride, Index n) {
+    // SOLUTION-BEGIN 1.2
+    float total = 0.0f;
+    for (Index begin = 0; begin < n; begin += kSumBlock) {
+        const Index end = begin + kSumBlock < n ? begin + kSumBlock : n;
+        float block = 0.0f;
+        for (Index i = begin; i < end; ++i)
+            block = std::fma(a[i * a_stride], b[i * b_stride], block);
+        total = begin == 0 ? block : total + block;
+    }
+    return total;
+    // SOLUTION-END 1.2
+}
+
+// ANCHOR_END: dot
+
 // ANCHOR: softmax
 float softmax_weights(std::span<const float> scores, std::span<float> weights) {
     check(scores.size() == weights.size() && !scores.empty(), "softmax: ", scores.size(),
           " scores, room for ", weights.size(), " weights");
+    // SOLUTION-BEGIN 1.3
     float M = exp2_parts(scores[0]).n;
     for (float s : scores) {
         const float n = exp2_parts(s).n;
@@ -18,6 +36,7 @@ float softmax_weights(std::span<const float> scores, std::span<float> weights) {
         weights[i] = parts.p * pow2(parts.n - M);
     }
     return sum(weights.data(), std::ssize(weights));
+    // SOLUTION-END 1.3
 }
 
 // ANCHOR_END: softmax
@@ -30,6 +49,7 @@ void rms_norm(const float* x, const float* weight, float eps, Index n, float* y)
 
 void layer_norm(
     const float* x, const float* weight, const float* bias, float eps, Index n, float* y) {
+    // SOLUTION-BEGIN 1.4
     const float mean = sum(x, n) / static_cast<float>(n);
     float squares = 0.0f;
     for (Index begin = 0; begin < n; begin += kSumBlock) {
@@ -40,6 +60,7 @@ void layer_norm(
     }
     const float r = 1.0f / std::sqrt(squares / static_cast<float>(n) + eps);
     for (Index i = 0; i < n; ++i) y[i] = std::fma((x[i] - mean) * r, weight[i], bias[i]);
+    // SOLUTION-END 1.4
 }
 
 // ANCHOR: matmul_plain

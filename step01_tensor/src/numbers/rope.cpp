@@ -184,12 +184,14 @@ Index RopeTable::bytes() const {
 void RopeTable::rotate(float* head, Index position) const {
     check(position >= 0 && position < positions(), "rope: position ", position,
           " is outside of the table of ", positions());
+    // SOLUTION-BEGIN 1.5
     const float *c = cos(position), *s = sin(position);
     for (Index i = 0; i < rope_dim_ / 2; ++i) {
         const float x0 = head[2 * i], x1 = head[2 * i + 1];
         head[2 * i] = std::fma(x0, c[i], -(x1 * s[i]));
         head[2 * i + 1] = std::fma(x1, c[i], x0 * s[i]);
     }
+    // SOLUTION-END 1.5
 }
 
 // ANCHOR_END: rotate

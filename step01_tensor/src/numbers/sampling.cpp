@@ -66,6 +66,7 @@ Index Sampler::sample(std::span<const float> logits) {
     for (std::size_t i = 0; i < order_.size(); ++i) scores_[i] = logit(order_[i]) * scale;
     if (!all_finite(scores_)) [[unlikely]]
         score_from_largest(logits, scale);
+    // SOLUTION-BEGIN 1.6
     const float mass = options_.top_p * softmax_weights(scores_, weights_);
     std::size_t kept = 0;
     float total = 0.0f;  // partial sums are one plain chain here: each of them is a threshold
@@ -79,6 +80,7 @@ Index Sampler::sample(std::span<const float> logits) {
     for (; i + 1 < kept; ++i)
         if ((cumulative += weights_[i]) > threshold) break;
     return order_[i];
+    // SOLUTION-END 1.6
 }
 
 // ANCHOR_END: sample

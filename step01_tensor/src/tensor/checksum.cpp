@@ -26,8 +26,10 @@ namespace {
 
 // Floats in the order of their values as consecutive integers; -0 comes right before +0.
 std::int64_t ordered(float value) {
+    // SOLUTION-BEGIN 1.1
     const auto bits = std::bit_cast<std::int32_t>(value);
     return bits >= 0 ? std::int64_t{bits} : -std::int64_t{bits & 0x7fffffff} - 1;
+    // SOLUTION-END 1.1
 }
 
 bool is_nan(float value) {

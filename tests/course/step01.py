@@ -1,0 +1,88 @@
+"""The judge of chapter 1's tasks. Sums are judged by their bits, since the chapter has given the rule; softmax and the norm by a
+reference in double."""
+import math
+
+import contract_by_the_book as contract
+from course.judge import Floats, case, close, exact, integers, single
+from course.values import bits_of, float_of
+
+
+@case("1.1 ulp: neighbours are one apart on either side of zero", "pairs=12", "pairs=40 seed=1")
+def ulp(p, random):
+    edges = [(0.0, -0.0), (-0.0, float_of(0x80000001)), (0.0, float_of(1)), (1.0, 1.0), (-2.0, -2.0)]
+    a = [x for x, _ in edges] + [random.normal() for _ in range(p.pairs)]
+    b = [x for _, x in edges]
+    for x in a[len(edges):]:
+        b.append(float_of(bits_of(x) + random.below(9)) if random.below(2) else random.normal(0.01))
+
+    def steps(x):
+        # Floats lie on a line: so many steps from +0, and -0 is the step before it.
+        return bits_of(x) if bits_of(x) < 1 << 31 else -(bits_of(x) - (1 << 31)) - 1
+    return {"a": Floats([len(a)], a), "b": Floats([len(b)], b)}, {
+        "distance": integers([abs(steps(x) - steps(y)) for x, y in zip(a, b)], "pair")}
+
+
+@case("1.2 dot: blocks of 64 are added in order", "terms=0", "terms=1", "terms=63", "terms=64", "terms=65", "terms=200",
+      "terms=130 a_stride=3 b_stride=2", "terms=65 tiny=1")
+def dot(p, random):
+    a_stride, b_stride = p.get("a_stride", 1), p.get("b_stride", 1)
+    scale = 1e-30 if p.get("tiny") else 1.0  # products too small for a float: a block may be -0
+    a = random.floats(max(1, p.terms * a_stride), scale=scale)
+    b = random.floats(max(1, p.terms * b_stride), scale=scale)
+    if p.get("tiny"):
+        b.values = [-math.copysign(y, x) for x, y in zip(a.values, b.values)]
+    terms = [(single(a[i * a_stride]), single(b[i * b_stride])) for i in range(p.terms)]
+    return ({"a": a, "b": b, "a_stride": a_stride, "b_stride": b_stride, "terms": p.terms},
+            {"dot": exact(Floats([1], [contract.total(terms)]), "result")})
+
+
+@case("1.3 softmax: weights below their integer maximum and their sum", "scores=1", "scores=7", "scores=100 scale=8",
+      "scores=20 scale=60")
+def softmax(p, random):
+    scores = random.floats(p.scores, scale=p.get("scale", 2))
+    largest = max(round(s) for s in scores.values)
+    weights = [2.0 ** (s - largest) for s in scores.values]
+    why = "p is within 2^-23.76 of 2^f, its product with a power of two is exact"
+    return {"scores": scores}, {
+        "weights": close(Floats([p.scores], weights), "token", 2e-7, why, floor=1e-30),
+        "sum": close(Floats([1], [sum(weights)]), "sum", 1e-5, "100 roundings of a sum in blocks")}
+
+
+@case("1.4 layer norm: the mean first and then the squares", "n=1", "n=8", "n=65", "n=172 shift=30")
+def layer_norm(p, random):
+    shift, eps = p.get("shift", 0.5), 1e-5
+    x = Floats([p.n], [single(v + shift) for v in random.floats(p.n).values])
+    weight, bias = random.floats(p.n), random.floats(p.n)
+    mean = sum(x.values) / p.n
+    r = 1.0 / math.sqrt(sum((v - mean) ** 2 for v in x.values) / p.n + eps)
+    y = Floats([p.n], [(v - mean) * r * g + b for v, g, b in zip(x.values, weight.values, bias.values)])
+    # The largest term of the error is the mean's rounding, |mean| 2^-24, times r and the weight.
+    within = 1e-5 * max(1.0, abs(shift)) if p.n > 1 else 1e-5
+    why = "the mean is rounded to a float: |mean| 2^-24, divided by the deviation"
+    return ({"x": x, "weight": weight, "bias": bias, "eps": eps},
+            {"y": close(y, "component", within, why), "y over x": close(y, "component", within, why)})
+
+
+@case("1.5 rope: adjacent pairs turn by the position's angle", "position=0 rope_dim=4", "position=1 rope_dim=8",
+      "position=37 rope_dim=6 behind=3", "position=511 rope_dim=16 base=500")
+def rope(p, random):
+    base, behind = float(p.get("base", 10000)), p.get("behind", 0)
+    head = random.floats(p.rope_dim + behind)
+    turned = list(head.values)
+    for i in range(p.rope_dim // 2):
+        angle = p.position * base ** (-2.0 * i / p.rope_dim)
+        x, y = head[2 * i], head[2 * i + 1]
+        turned[2 * i] = x * math.cos(angle) - y * math.sin(angle)
+        turned[2 * i + 1] = y * math.cos(angle) + x * math.sin(angle)
+    return ({"head": head, "position": p.position, "positions": 512, "rope_dim": p.rope_dim, "base": base},
+            {"head": close(Floats(head.shape, turned), "component", 1e-6, "sine, cosine and two products, each rounded to a float")})
+
+
+@case("1.6 sampling: a token is drawn from the mass that is kept", "V=10 draws=20", "V=50 draws=30 top_p=0.5",
+      "V=50 draws=30 top_k=5 top_p=0.9 temperature=0.7", "V=3 draws=10 top_p=0.01", "V=30 draws=20 temperature=2")
+def sampling(p, random):
+    options = {"temperature": single(p.get("temperature", 1.0)), "top_k": p.get("top_k", 0), "top_p": single(p.get("top_p", 1.0)),
+               "seed": random.below(1000)}
+    logits = random.floats(p.V, scale=2)
+    drawn = contract.tokens(logits.values, options["temperature"], options["top_k"], options["top_p"], options["seed"], p.draws)
+    return {**options, "logits": logits, "draws": p.draws}, {"tokens": integers(drawn, "draw")}

@@ -1,0 +1,65 @@
+// Chapter 1's tasks: numbers that lie next to one another, sums, softmax, norms, turns, a draw.
+#include <kvlab/tensor/checksum.hpp>
+#include <kvlab/tensor/numerics.hpp>
+#include <kvlab/tensor/rope.hpp>
+#include <kvlab/tensor/sampling.hpp>
+
+#include "task_case.hpp"
+
+using namespace kvlab;
+
+KVLAB_TASK_CASE("1.1 ulp: neighbours are one apart on either side of zero") {
+    const std::vector<float> a = given.floats("a"), b = given.floats("b");
+    std::vector<Index> distances;
+    for (std::size_t i = 0; i < a.size(); ++i)
+        distances.push_back(static_cast<Index>(ulp_distance(a[i], b[i])));
+    answer.integers("distance", distances);
+}
+
+KVLAB_TASK_CASE("1.2 dot: blocks of 64 are added in order") {
+    const std::vector<float> a = given.floats("a"), b = given.floats("b");
+    const float result = dot(a.data(), given.number("a_stride"), b.data(),
+                             given.number("b_stride"), given.number("terms"));
+    answer.floats("dot", std::span(&result, 1));
+}
+
+KVLAB_TASK_CASE("1.3 softmax: weights below their integer maximum and their sum") {
+    const std::vector<float> scores = given.floats("scores");
+    std::vector<float> weights(scores.size());
+    const float sum = softmax_weights(scores, weights);
+    answer.floats("weights", weights);
+    answer.floats("sum", std::span(&sum, 1));
+}
+
+KVLAB_TASK_CASE("1.4 layer norm: the mean first and then the squares") {
+    const std::vector<float> x = given.floats("x"), weight = given.floats("weight"),
+                             bias = given.floats("bias");
+    std::vector<float> y(x.size()), in_place = x;
+    const auto eps = static_cast<float>(given.real("eps"));
+    const Index n = std::ssize(x);
+    layer_norm(x.data(), weight.data(), bias.data(), eps, n, y.data());
+    layer_norm(in_place.data(), weight.data(), bias.data(), eps, n, in_place.data());
+    answer.floats("y", y);
+    answer.floats("y over x", in_place);
+}
+
+KVLAB_TASK_CASE("1.5 rope: adjacent pairs turn by the position's angle") {
+    std::vector<float> head = given.floats("head");
+    const RopeTable table(given.number("positions"), given.number("rope_dim"),
+                          given.real("base"));
+    table.rotate(head.data(), given.number("position"));
+    answer.floats("head", head);
+}
+
+KVLAB_TASK_CASE("1.6 sampling: a token is drawn from the mass that is kept") {
+    SamplingOptions options;
+    options.temperature = static_cast<float>(given.real("temperature"));
+    options.top_k = given.number("top_k");
+    options.top_p = static_cast<float>(given.real("top_p"));
+    options.seed = static_cast<std::uint64_t>(given.number("seed"));
+    Sampler sampler(options);
+    const std::vector<float> logits = given.floats("logits");
+    std::vector<Index> tokens;
+    for (Index i = 0; i < given.number("draws"); ++i) tokens.push_back(sampler.sample(logits));
+    answer.integers("tokens", tokens);
+}

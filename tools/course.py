@@ -1,0 +1,75 @@
+#!/usr/bin/env python3
+"""The course, for those who maintain it. Students get tools/starter.py's trees, instructors tools/grade.py.
+
+    course.py table STEP               the chapter's tasks as a table (chapters quote it)
+    course.py check STEP PROGRAM       asks a program of tasks and judges its answers; --seed N for other numbers
+"""
+import argparse
+import importlib
+import pathlib
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "tests" / "tools"), str(ROOT / "tests" / "course")]
+
+from course import judge  # noqa: E402
+from course.asking import PASSED, judged, listed, questions_of  # noqa: E402
+from course.tasks import Failure, tasks_of  # noqa: E402
+from course.markers import MarkerError  # noqa: E402
+
+
+def cases_of(step):
+    """{name: Case} of a chapter's judge."""
+    before = set(judge.CASES)
+    importlib.import_module(f"step{step:02}")
+    return {name: case for name, case in judge.CASES.items() if name not in before or name.startswith(f"{step}.")}
+
+
+def table(args):
+    print("| task | where | idea | lines | minutes | points | needs |")
+    print("|---|---|---|---|---|---|---|")
+    for task in tasks_of(args.step).values():
+        files = ", ".join(f"`{pathlib.PurePosixPath(*pathlib.PurePosixPath(file).parts[1:])}`" for file in task.files)
+        print(f"| **{task.id}** {task.title} | {files} | {task.idea} | {task.lines} | {task.minutes} | {task.points} | {task.needs} |")
+    return 0
+
+
+def check(args):
+    """Every case of the judge is one of the program and the other way round; every answer is right."""
+    cases, names, wrong = cases_of(args.step), listed(args.program), 0
+    for name in sorted(set(cases) ^ set(names)):
+        print(f"FAILED: {name}: {'the program' if name in cases else 'the judge'} has no such case")
+        wrong += 1
+    for task in tasks_of(args.step):
+        if not any(case.task == task for case in cases.values()):
+            print(f"FAILED: task {task} has no case")
+            wrong += 1
+    for name, case in cases.items():
+        verdict = judged([args.program], name, questions_of(case, args.seed))
+        print(f"{verdict.outcome:16} {name}" + (f" [{verdict.line}]: {verdict.message}" if verdict.outcome != PASSED else ""))
+        wrong += verdict.outcome != PASSED
+    print(f"{len(cases)} cases, {wrong} problems")
+    return 1 if wrong or not cases else 0
+
+
+def main():
+    parser = argparse.ArgumentParser(description="the course, for those who maintain it")
+    commands = parser.add_subparsers(required=True)
+    one = commands.add_parser("table")
+    one.set_defaults(run=table)
+    one.add_argument("step", type=int)
+    one = commands.add_parser("check")
+    one.set_defaults(run=check)
+    one.add_argument("step", type=int)
+    one.add_argument("program")
+    one.add_argument("--seed", type=int, default=1)
+    args = parser.parse_args()
+    try:
+        return args.run(args)
+    except (Failure, MarkerError) as failure:
+        print(f"course: {failure}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
