@@ -5,24 +5,16 @@
     course.py check STEP PROGRAM       asks a program of tasks and judges its answers; --seed N for other numbers
 """
 import argparse
-import importlib
 import pathlib
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "tests" / "tools"), str(ROOT / "tests" / "course")]
 
-from course import judge  # noqa: E402
 from course.asking import PASSED, judged, listed, questions_of  # noqa: E402
+from course.loading import cases_of  # noqa: E402
 from course.tasks import Failure, tasks_of  # noqa: E402
 from course.markers import MarkerError  # noqa: E402
-
-
-def cases_of(step):
-    """{name: Case} of a chapter's judge."""
-    before = set(judge.CASES)
-    importlib.import_module(f"step{step:02}")
-    return {name: case for name, case in judge.CASES.items() if name not in before or name.startswith(f"{step}.")}
 
 
 def table(args):

@@ -1,9 +1,9 @@
-"""The judge of chapter 1's tasks. Sums are judged by their bits, since the chapter has given the rule; softmax and the norm by a
+"""The judge of chapter 1's tasks. Draws are judged by the contract, since the chapter has given the rule; softmax, the norm and RoPE by a
 reference in double."""
 import math
 
 import contract_by_the_book as contract
-from course.judge import Floats, case, close, exact, integers, single
+from course.judge import Floats, Integers, case, close, exact, integers, number, single
 from course.values import bits_of, float_of
 
 
@@ -22,18 +22,22 @@ def ulp(p, random):
         "distance": integers([abs(steps(x) - steps(y)) for x, y in zip(a, b)], "pair")}
 
 
-@case("1.2 dot: blocks of 64 are added in order", "terms=0", "terms=1", "terms=63", "terms=64", "terms=65", "terms=200",
-      "terms=130 a_stride=3 b_stride=2", "terms=65 tiny=1")
-def dot(p, random):
-    a_stride, b_stride = p.get("a_stride", 1), p.get("b_stride", 1)
-    scale = 1e-30 if p.get("tiny") else 1.0  # products too small for a float: a block may be -0
-    a = random.floats(max(1, p.terms * a_stride), scale=scale)
-    b = random.floats(max(1, p.terms * b_stride), scale=scale)
-    if p.get("tiny"):
-        b.values = [-math.copysign(y, x) for x, y in zip(a.values, b.values)]
-    terms = [(single(a[i * a_stride]), single(b[i * b_stride])) for i in range(p.terms)]
-    return ({"a": a, "b": b, "a_stride": a_stride, "b_stride": b_stride, "terms": p.terms},
-            {"dot": exact(Floats([1], [contract.total(terms)]), "result")})
+@case("1.2 compare: parts that follow one another add up to the whole", "lengths=5", "lengths=4+0+9", "lengths=3+3+3+3 seed=1",
+      "lengths=7+64+1 seed=2", "lengths=6+2 equal=1")
+def compare(p, random):
+    lengths = [int(n) for n in str(p.lengths).split("+")]
+    whole, parts = [], []
+    for i, length in enumerate(lengths):
+        # The differences in ulp of this part's floats; the first part has none where others follow.
+        ulps = [random.below(40) if random.below(2) and (i or len(lengths) == 1) and not p.get("equal") else 0 for _ in range(length)]
+        first = next((place for place, ulp in enumerate(ulps) if ulp), -1)
+        parts += [length, sum(map(bool, ulps)), first, max(ulps, default=0)]
+        whole += ulps
+    gaps = [single(parts[4 * i + 3] / 8) for i in range(len(lengths))]
+    first = next((i for i, ulp in enumerate(whole) if ulp), -1)
+    return {"parts": Integers([len(lengths), 4], parts), "max_abs": Floats([len(lengths)], gaps)}, {
+        "count": number(len(whole)), "differ": number(sum(map(bool, whole))), "first": number(first),
+        "max_ulp": number(max(whole)), "max_abs": exact(Floats([1], [max(gaps)]), "result")}
 
 
 @case("1.3 softmax: weights below their integer maximum and their sum", "scores=1", "scores=7", "scores=100 scale=8",

@@ -1,4 +1,5 @@
-// Chapter 1's tasks: numbers that lie next to one another, sums, softmax, norms, turns, a draw.
+// Chapter 1's tasks: numbers that lie next to one another, comparing, softmax, a norm, a turn,
+// a draw.
 #include <kvlab/tensor/checksum.hpp>
 #include <kvlab/tensor/numerics.hpp>
 #include <kvlab/tensor/rope.hpp>
@@ -16,11 +17,25 @@ KVLAB_TASK_CASE("1.1 ulp: neighbours are one apart on either side of zero") {
     answer.integers("distance", distances);
 }
 
-KVLAB_TASK_CASE("1.2 dot: blocks of 64 are added in order") {
-    const std::vector<float> a = given.floats("a"), b = given.floats("b");
-    const float result = dot(a.data(), given.number("a_stride"), b.data(),
-                             given.number("b_stride"), given.number("terms"));
-    answer.floats("dot", std::span(&result, 1));
+KVLAB_TASK_CASE("1.2 compare: parts that follow one another add up to the whole") {
+    const std::vector<Index> parts = given.integers("parts");  // [parts, 4]
+    const std::vector<float> gaps = given.floats("max_abs");
+    Difference whole;
+    for (std::size_t i = 0; i < gaps.size(); ++i) {
+        Difference part;
+        part.count = parts[4 * i];
+        part.differ = parts[4 * i + 1];
+        part.first = parts[4 * i + 2];
+        part.max_ulp = static_cast<std::uint64_t>(parts[4 * i + 3]);
+        part.max_abs = static_cast<double>(gaps[i]);
+        whole.merge(part);
+    }
+    const auto gap = static_cast<float>(whole.max_abs);
+    answer.number("count", whole.count);
+    answer.number("differ", whole.differ);
+    answer.number("first", whole.first);
+    answer.number("max_ulp", static_cast<Index>(whole.max_ulp));
+    answer.floats("max_abs", std::span(&gap, 1));
 }
 
 KVLAB_TASK_CASE("1.3 softmax: weights below their integer maximum and their sum") {

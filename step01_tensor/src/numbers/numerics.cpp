@@ -4,23 +4,6 @@
 
 namespace kvlab {
 
-// ANCHOR: dot
-float dot(const float* a, Index a_stride, const float* b, Index b_stride, Index n) {
-    // SOLUTION-BEGIN 1.2
-    float total = 0.0f;
-    for (Index begin = 0; begin < n; begin += kSumBlock) {
-        const Index end = begin + kSumBlock < n ? begin + kSumBlock : n;
-        float block = 0.0f;
-        for (Index i = begin; i < end; ++i)
-            block = std::fma(a[i * a_stride], b[i * b_stride], block);
-        total = begin == 0 ? block : total + block;
-    }
-    return total;
-    // SOLUTION-END 1.2
-}
-
-// ANCHOR_END: dot
-
 // ANCHOR: softmax
 float softmax_weights(std::span<const float> scores, std::span<float> weights) {
     check(scores.size() == weights.size() && !scores.empty(), "softmax: ", scores.size(),

@@ -14,9 +14,22 @@ namespace kvlab {
 // Rule 2: a sum over any index runs in blocks of this many terms.
 inline constexpr Index kSumBlock = 64;
 
+// ANCHOR: dot
 // Sum of a[i] * b[i] by rule 2: inside a block one chain of fused multiply-adds that starts at
 // +0; the blocks are then added in order, and the total IS the first block, never 0 + it.
-float dot(const float* a, Index a_stride, const float* b, Index b_stride, Index n);
+inline float dot(const float* a, Index a_stride, const float* b, Index b_stride, Index n) {
+    float total = 0.0f;
+    for (Index begin = 0; begin < n; begin += kSumBlock) {
+        const Index end = begin + kSumBlock < n ? begin + kSumBlock : n;
+        float block = 0.0f;
+        for (Index i = begin; i < end; ++i)
+            block = std::fma(a[i * a_stride], b[i * b_stride], block);
+        total = begin == 0 ? block : total + block;
+    }
+    return total;
+}
+
+// ANCHOR_END: dot
 
 inline float dot(const float* a, const float* b, Index n) {
     return dot(a, 1, b, 1, n);
