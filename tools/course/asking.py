@@ -33,6 +33,8 @@ class Verdict:
     answer: dict = field(default_factory=dict)  # to that question, for whoever looks for a known mistake
     open_task: bool = False  # it failed because the task has not been begun
     output: str = ""  # the end of what it printed: a help for people, which decides nothing
+    answers: int = 0  # how many came
+    hint: str = ""  # a known mistake that gives the same answers
 
 
 def questions_of(case, seed, extra=()):
@@ -103,7 +105,7 @@ def run(command, requests, limits=Limits, launcher=None):
     return data, ending, output
 
 
-def collected(process, answers, seconds, launcher):
+def collected(process, answers, seconds, launcher, shown=SHOWN_OF_THE_OUTPUT):
     """(answers, the end of what it printed, why it has to be ended or None): all of it until the program ends by itself."""
     data, printed, count, end = bytearray(), b"", 0, time.monotonic() + seconds
     with selectors.DefaultSelector() as selector:
@@ -121,7 +123,7 @@ def collected(process, answers, seconds, launcher):
                 elif key.fileobj is answers:
                     data += chunk
                 else:
-                    printed, count = (printed + chunk)[-SHOWN_OF_THE_OUTPUT:], count + len(chunk)
+                    printed, count = (printed + chunk)[-shown:], count + len(chunk)
             now = time.monotonic()
             if now > end:
                 what = f"no answer within {seconds:g} s" if not data else f"it did not end within {seconds:g} s"
@@ -164,8 +166,9 @@ def judged(command, name, questions, limits=Limits, launcher=None):
         data, ending, output = run(command, requests_of(name, [given for _, given, _ in questions]), limits, launcher)
     except OSError as error:
         return Verdict(name, NOT_RUN, f"the program cannot be started: {error}")
-    verdict = of_replies(name, questions, replies_of(data), ending)
-    verdict.output = output
+    replies = replies_of(data)
+    verdict = of_replies(name, questions, replies, ending)
+    verdict.output, verdict.answers = output, len(replies)
     return verdict
 
 
@@ -204,3 +207,4 @@ def of_reply(name, line, expected, reply):
 def listed(program):
     """The names of the program's cases."""
     return subprocess.run([pathlib.Path(program), "--list"], capture_output=True, text=True, check=True, timeout=60).stdout.splitlines()
+

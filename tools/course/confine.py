@@ -6,6 +6,7 @@ Where the kernel has Landlock, it sees the system's folders and its own tree alo
 a process that is confined does what is forbidden, and if it succeeds, nothing is graded.
 """
 import ctypes
+import functools
 import os
 import pathlib
 import pwd
@@ -23,7 +24,7 @@ from course.tasks import Failure
 FIRST_USER, USERS = 60000, 200  # no user of a distribution has these numbers; containers neither
 # What compilers and programs of any distribution need. A process sees itself in /proc, but nobody else.
 SYSTEM = ["/usr", "/bin", "/lib", "/lib32", "/lib64", "/etc/alternatives", "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d",
-          "/etc/localtime", "/etc/passwd", "/dev/zero", "/dev/random", "/dev/urandom", "/proc/self", "/proc/cpuinfo", "/proc/meminfo",
+          "/etc/localtime", "/etc/passwd", "/proc/self", "/proc/cpuinfo", "/proc/meminfo",
           "/proc/stat", "/proc/filesystems", "/proc/sys/vm", "/proc/sys/kernel", "/sys/devices/system"]
 CLONE_NEWIPC, CLONE_NEWNET = 0x08000000, 0x40000000
 PR_SET_PDEATHSIG = 1
@@ -109,7 +110,7 @@ class Confinement(Launcher):
             os.setgroups([])
             os.setresgid(self.uid, self.uid, self.uid)
             os.setresuid(self.uid, self.uid, self.uid)
-        os.umask(0o077)
+        os.umask(0o022)  # the program is run by another user than that of the compiler
         landlock.libc.prctl(PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL))
 
     @property
@@ -141,7 +142,7 @@ class Confinement(Launcher):
 
     def prove(self, secret, outside, readable):
         """Raises Failure unless a confined process is refused what it must be: reading the file `secret`, writing into the
-        folder `outside`, and reaching the grader by a signal or through its memory; and unless it can read `readable`."""
+        folders `outside`, and reaching the grader by a signal or through its memory; and unless it can read `readable`."""
         self.running = 0 if self.uid is not None else threads_of_this_user()
         grader = os.getpid()
         with tempfile.TemporaryFile() as said:
@@ -170,14 +171,14 @@ def permitted(secret, outside, readable, grader):
         except OSError:
             return False
 
-    def write():
-        path = pathlib.Path(outside) / f"kvlab-grade-{os.getpid()}"
+    def write(folder):
+        path = pathlib.Path(folder) / f"kvlab-grade-{os.getpid()}"
         path.write_text("this should not be here")
         path.unlink()
 
     tried = [("it can read the reference", lambda: pathlib.Path(secret).read_bytes()),
              ("it can list the reference", lambda: os.listdir(pathlib.Path(secret).parent)),
-             ("it can write outside of its folder", write),
+             *((f"it can write into {folder}", functools.partial(write, folder)) for folder in outside),
              ("it can read the grader's memory", lambda: open(f"/proc/{grader}/mem", "rb").close()),
              ("it can read the grader's environment", lambda: pathlib.Path(f"/proc/{grader}/environ").read_bytes()),
              ("it can end the grader", lambda: os.kill(grader, 0))]
