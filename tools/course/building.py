@@ -104,9 +104,11 @@ class Tree:
             folder.mkdir()
         export.export(self.step, self.tree)
         readable(self.tree)
+        # Where there is a ccache, what was compiled in an older tree is found.
+        environment = {**os.environ, "CCACHE_BASEDIR": str(self.folder), "CCACHE_NOHASHDIR": "true"}
         configure = ["cmake", "--preset", self.preset, "-G", "Ninja", "-B", str(self.build), "-DKVLAB_GPU=OFF"]
         for command in (configure, ["cmake", "--build", str(self.build), "--target", self.program_name]):
-            done = subprocess.run(command, cwd=self.tree, capture_output=True, text=True, errors="replace")
+            done = subprocess.run(command, cwd=self.tree, capture_output=True, text=True, errors="replace", env=environment)
             if done.returncode:
                 lines = [line for line in (done.stdout + done.stderr).splitlines() if "rror" in line or "FAILED" in line]
                 raise Failure(f"the starter cannot be built: {lines[0].strip() if lines else ' '.join(command[:3])}")
