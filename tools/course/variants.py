@@ -22,10 +22,12 @@ class NoBuild(Exception):
 class Built:
     """A tree, configured and built, whose program of tasks can be linked anew with changed sources."""
 
-    def __init__(self, root, step, flags=()):
+    def __init__(self, root, step, flags=(), targets=()):
         self.root, self.build, self.target = pathlib.Path(root), pathlib.Path(root) / "build" / "proof", f"step{step:02}_tasks"
+        # With ccache, what one starter compiled is not compiled again for the next: all of them hold the same chapters.
+        os.environ["CCACHE_BASEDIR"], os.environ["CCACHE_NOHASHDIR"] = str(root), "true"
         run(["cmake", "-S", str(root), "-B", str(self.build), "-G", "Ninja", *FLAGS, *flags])
-        run(["cmake", "--build", str(self.build), "--target", self.target])
+        run(["cmake", "--build", str(self.build), "--target", *(targets or [self.target])])
         self.commands = json.loads((self.build / "compile_commands.json").read_text())
         shown = run(["ninja", "-C", str(self.build), "-t", "commands", self.target])
         self.link = next(line for line in reversed(shown.splitlines()) if f"-o bin/{self.target}" in line)
