@@ -48,6 +48,7 @@ void choose_victims(std::span<const float> ratings,
         victims.push_back(only_victim(ratings, positions));
         return;
     }
+    // SOLUTION-BEGIN 5.4
     const auto goes_before = [&](Index a, Index b) {
         const float x = at(ratings, a), y = at(ratings, b);
         return x != y ? x < y : at(positions, a) > at(positions, b);
@@ -57,6 +58,7 @@ void choose_victims(std::span<const float> ratings,
                      goes_before);
     victims.resize(usize(count));
     std::sort(victims.begin(), victims.end());
+    // SOLUTION-END 5.4
 }
 
 // ANCHOR_END: victims
@@ -64,6 +66,7 @@ void choose_victims(std::span<const float> ratings,
 // ANCHOR: holes
 void fill_holes(std::span<const Index> victims, Index slots, std::vector<SlotMove>& moves) {
     moves.clear();
+    // SOLUTION-BEGIN 5.5
     const Index left = slots - std::ssize(victims);
     std::size_t next = 0;
     while (next < victims.size() && victims[next] < left) ++next;
@@ -73,6 +76,7 @@ void fill_holes(std::span<const Index> victims, Index slots, std::vector<SlotMov
             ++next;
         else
             moves.push_back({s, victims[hole++]});
+    // SOLUTION-END 5.5
 }
 
 // ANCHOR_END: holes
