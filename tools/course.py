@@ -3,18 +3,23 @@
 
     course.py table STEP               the chapter's tasks as a table (chapters quote it)
     course.py check STEP PROGRAM       asks a program of tasks and judges its answers; --seed N for other numbers
+    course.py prove [STEP ...]         builds starters and wrong solutions: tasks are open, and mistakes cost their points
+    course.py book [STEP ...]          the chapters' own tests in the starters: what fails waits for an open task
 """
 import argparse
 import pathlib
 import sys
+import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "tests" / "tools"), str(ROOT / "tests" / "course")]
 
+from course import book_tests  # noqa: E402
 from course.asking import PASSED, judged, listed, questions_of  # noqa: E402
 from course.loading import cases_of  # noqa: E402
-from course.tasks import Failure, tasks_of  # noqa: E402
+from course.tasks import STEPS, Failure, tasks_of  # noqa: E402
 from course.markers import MarkerError  # noqa: E402
+from course.proof import Proof  # noqa: E402
 
 
 def table(args):
@@ -44,6 +49,29 @@ def check(args):
     return 1 if wrong or not cases else 0
 
 
+def prove(args):
+    return of_all(args, lambda step, work: Proof(step, work, args.task).run(said))
+
+
+def book(args):
+    return of_all(args, lambda step, work: book_tests.run(step, work, said))
+
+
+def said(line):
+    print(line, flush=True)
+
+
+def of_all(args, proof):
+    """Both proofs, for the chapters that were named, or for all."""
+    passed = failed = 0
+    with tempfile.TemporaryDirectory(prefix="kvlab-course-") as own:
+        for step in args.step or STEPS:
+            good, bad = proof(step, args.work or own)
+            passed, failed = passed + good, failed + bad
+    print(f"{passed} passed, {failed} failed")
+    return 1 if failed or not passed else 0
+
+
 def main():
     parser = argparse.ArgumentParser(description="the course, for those who maintain it")
     commands = parser.add_subparsers(required=True)
@@ -55,6 +83,15 @@ def main():
     one.add_argument("step", type=int)
     one.add_argument("program")
     one.add_argument("--seed", type=int, default=1)
+    one = commands.add_parser("prove")
+    one.set_defaults(run=prove)
+    one.add_argument("step", type=int, nargs="*")
+    one.add_argument("--task", action="append", default=[], help="this task alone; may be repeated")
+    one.add_argument("--work", help="a folder for the starters, which are built there (default: one that is removed)")
+    one = commands.add_parser("book")
+    one.set_defaults(run=book)
+    one.add_argument("step", type=int, nargs="*")
+    one.add_argument("--work", help="the same")
     args = parser.parse_args()
     try:
         return args.run(args)

@@ -52,9 +52,9 @@ def softmax(p, random):
         "sum": close(Floats([1], [sum(weights)]), "sum", 1e-5, "100 roundings of a sum in blocks")}
 
 
-@case("1.4 layer norm: the mean first and then the squares", "n=1", "n=8", "n=65", "n=172 shift=30")
+@case("1.4 layer norm: the mean first and then the squares", "n=1", "n=8", "n=65", "n=172 shift=30", "n=9 eps=0.25")
 def layer_norm(p, random):
-    shift, eps = p.get("shift", 0.5), 1e-5
+    shift, eps = p.get("shift", 0.5), p.get("eps", 1e-5)
     x = Floats([p.n], [single(v + shift) for v in random.floats(p.n).values])
     weight, bias = random.floats(p.n), random.floats(p.n)
     mean = sum(x.values) / p.n
@@ -82,11 +82,23 @@ def rope(p, random):
             {"head": close(Floats(head.shape, turned), "component", 1e-6, "sine, cosine and two products, each rounded to a float")})
 
 
-@case("1.6 sampling: a token is drawn from the mass that is kept", "V=10 draws=20", "V=50 draws=30 top_p=0.5",
-      "V=50 draws=30 top_k=5 top_p=0.9 temperature=0.7", "V=3 draws=10 top_p=0.01", "V=30 draws=20 temperature=2")
-def sampling(p, random):
-    options = {"temperature": single(p.get("temperature", 1.0)), "top_k": p.get("top_k", 0), "top_p": single(p.get("top_p", 1.0)),
-               "seed": random.below(1000)}
-    logits = random.floats(p.V, scale=2)
-    drawn = contract.tokens(logits.values, options["temperature"], options["top_k"], options["top_p"], options["seed"], p.draws)
-    return {**options, "logits": logits, "draws": p.draws}, {"tokens": integers(drawn, "draw")}
+@case("1.6 draw: a place is drawn from the mass that is kept", "weights=1", "weights=10", "weights=50 top_p=0.5",
+      "weights=50 top_p=0.9 seed=1", "weights=3 top_p=0.01", "weights=30 top_p=0.8 flat=1")
+def draw(p, random):
+    weights = sorted((single(2.0 ** random.normal(0.1 if p.get("flat") else 2.5)) for _ in range(p.weights)), reverse=True)
+    top_p, whole = single(p.get("top_p", 1.0)), contract.plain_sum(weights)
+    draws = [0.0, 1.0 - 2.0**-24] + [random.uniform() for _ in range(30)]
+    mass, kept, total = contract.mul(top_p, whole), 0, 0.0
+    while kept < len(weights) and (top_p == 1 or total < mass):
+        total, kept = contract.add(total, weights[kept]), kept + 1
+    places = []
+    for uniform in draws:
+        threshold, partial, place = contract.mul(uniform, total), 0.0, 0
+        while place + 1 < kept:
+            partial = contract.add(partial, weights[place])
+            if partial > threshold:
+                break
+            place += 1
+        places.append(place)
+    return {"weights": Floats([len(weights)], weights), "sum": Floats([1], [whole]), "top_p": Floats([1], [top_p]),
+            "uniform": Floats([len(draws)], draws)}, {"places": integers(places, "draw")}

@@ -66,15 +66,10 @@ KVLAB_TASK_CASE("1.5 rope: adjacent pairs turn by the position's angle") {
     answer.floats("head", head);
 }
 
-KVLAB_TASK_CASE("1.6 sampling: a token is drawn from the mass that is kept") {
-    SamplingOptions options;
-    options.temperature = static_cast<float>(given.real("temperature"));
-    options.top_k = given.number("top_k");
-    options.top_p = static_cast<float>(given.real("top_p"));
-    options.seed = static_cast<std::uint64_t>(given.number("seed"));
-    Sampler sampler(options);
-    const std::vector<float> logits = given.floats("logits");
-    std::vector<Index> tokens;
-    for (Index i = 0; i < given.number("draws"); ++i) tokens.push_back(sampler.sample(logits));
-    answer.integers("tokens", tokens);
+KVLAB_TASK_CASE("1.6 draw: a place is drawn from the mass that is kept") {
+    const std::vector<float> weights = given.floats("weights"), draws = given.floats("uniform");
+    const float sum = given.floats("sum").front(), top_p = given.floats("top_p").front();
+    std::vector<Index> places;
+    for (const float uniform : draws) places.push_back(draw(weights, sum, top_p, uniform));
+    answer.integers("places", places);
 }

@@ -65,7 +65,10 @@ def tasks_of(step, root=ROOT):
             if source.suffix not in (".cpp", ".cu"):
                 raise Failure(f"{region.file}:{region.first}: a task stands in a source, as a header builds the chapter anew")
             tasks[region.task].regions.append(region)
+    headings = re.findall(r"^#+ (.*?)\s*$", (root / STEPS[step] / "README.md").read_text(), re.MULTILINE)
     for task in tasks.values():
+        if task.needs not in headings:
+            raise Failure(f"{path.name}: task {task.id} needs '{task.needs}', which is no heading of the chapter")
         if not task.regions:
             raise Failure(f"{path.name}: no source has a SOLUTION-BEGIN {task.id}")
         if task.lines > MOST_LINES:

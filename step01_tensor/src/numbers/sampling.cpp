@@ -40,6 +40,27 @@ void Sampler::score_from_largest(std::span<const float> logits, float scale) {
         scores_[i] = std::max((at(logits, order_[i]) - largest) * scale, kLowest);
 }
 
+// ANCHOR: draw
+Index draw(std::span<const float> weights, float sum, float top_p, float uniform) {
+    check(!weights.empty(), "draw: no weights");
+    // SOLUTION-BEGIN 1.6
+    const float mass = top_p * sum;
+    std::size_t kept = 0;
+    float total = 0.0f;  // partial sums are one plain chain here: each of them is a threshold
+    while (kept < weights.size() && (top_p == 1 || total < mass)) total += weights[kept++];
+    // `uniform` is at most 1 - 2^-24, so the threshold is below the chain's own end, and the
+    // place found has a weight above 0.
+    const float threshold = uniform * total;
+    float cumulative = 0.0f;
+    std::size_t i = 0;
+    for (; i + 1 < kept; ++i)
+        if ((cumulative += weights[i]) > threshold) break;
+    return static_cast<Index>(i);
+    // SOLUTION-END 1.6
+}
+
+// ANCHOR_END: draw
+
 // ANCHOR: sample
 Index Sampler::sample(std::span<const float> logits) {
     check(!logits.empty(), "sampling: no logits");
@@ -66,21 +87,8 @@ Index Sampler::sample(std::span<const float> logits) {
     for (std::size_t i = 0; i < order_.size(); ++i) scores_[i] = logit(order_[i]) * scale;
     if (!all_finite(scores_)) [[unlikely]]
         score_from_largest(logits, scale);
-    // SOLUTION-BEGIN 1.6
-    const float mass = options_.top_p * softmax_weights(scores_, weights_);
-    std::size_t kept = 0;
-    float total = 0.0f;  // partial sums are one plain chain here: each of them is a threshold
-    while (kept < order_.size() && (options_.top_p == 1 || total < mass))
-        total += weights_[kept++];
-    // uniform() is at most 1 - 2^-24, so the threshold is below the chain's own end, and the
-    // token found has a weight above 0.
-    const float threshold = rng_.uniform() * total;
-    float cumulative = 0.0f;
-    std::size_t i = 0;
-    for (; i + 1 < kept; ++i)
-        if ((cumulative += weights_[i]) > threshold) break;
-    return order_[i];
-    // SOLUTION-END 1.6
+    const float sum = softmax_weights(scores_, weights_);
+    return at(order_, draw(weights_, sum, options_.top_p, rng_.uniform()));
 }
 
 // ANCHOR_END: sample

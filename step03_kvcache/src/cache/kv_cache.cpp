@@ -82,11 +82,13 @@ std::unique_ptr<SteppedStore> KvCache::copied() const {
 
 KvCache::KvCache(const KvCache& other, Index tokens)
     : SteppedStore("kv cache", other.shape(), other.capacity()), attention_(other.attention_) {
+    // SOLUTION-BEGIN 3.2
     for (const auto& rows : other.layers_) {
         layers_.push_back(rows->make(capacity()));
         layers_.back()->copy_from(*rows, tokens);
         layers_.back()->see_from(tokens);
     }
+    // SOLUTION-END 3.2
 }
 
 // ANCHOR_END: fork

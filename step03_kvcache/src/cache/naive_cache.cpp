@@ -11,6 +11,7 @@ NaiveCache::NaiveCache(const char* name, const KvShape& shape, Index capacity)
 void NaiveCache::write_rows(Index layer,
                             const View<const float>& k,
                             const View<const float>& v) {
+    // SOLUTION-BEGIN 3.1
     std::vector<float>&keys = at(keys_, layer), &values = at(values_, layer);
     for (Index t = 0; t < pending(); ++t)
         for (Index h = 0; h < shape().kv_heads; ++h)
@@ -18,15 +19,17 @@ void NaiveCache::write_rows(Index layer,
                 keys.push_back(k(t, h, i));
                 values.push_back(v(t, h, i));
             }
+    // SOLUTION-END 3.1
 }
 
 AttentionWork NaiveCache::attend_rows(Index layer,
                                       const View<const float>& q,
                                       const View<float>& out,
                                       ThreadPool&) {
+    AttentionWork work;
+    // SOLUTION-BEGIN 3.1
     const Index D = shape().head_dim, group = shape().heads / shape().kv_heads;
     const float *keys = at(keys_, layer).data(), *values = at(values_, layer).data();
-    AttentionWork work;
     for (Index t = 0; t < pending(); ++t)
         for (Index h = 0; h < shape().heads; ++h) {
             const Index S = length() + t + 1;   // all before this step, and up to itself
@@ -36,6 +39,7 @@ AttentionWork NaiveCache::attend_rows(Index layer,
             attend_one(pending(), q[t][h], k, v, out[t][h]);
             work.pairs += S;
         }
+    // SOLUTION-END 3.1
     const Index token = 2 * row() * Index{sizeof(float)};
     work.bytes_read = (length() + pending()) * token;
     work.bytes_written = pending() * token;

@@ -79,11 +79,13 @@ const float* F16Tiles::read_values(Index kv_head, Index tile, float* scratch) co
 
 void F16Tiles::copy_slots(const LayerRows& rows, Index count) {
     const auto& other = static_cast<const F16Tiles&>(rows);
+    // SOLUTION-BEGIN 3.2
     const Index tiles = blocks_for(count, kTile);
     for (Index h = 0; h < kv_heads_; ++h) {
         std::copy_n(other.keys(h, 0), tiles * kTile * head_dim_, keys(h, 0));
         std::copy_n(other.values(h, 0), tiles * kTile * padded_dim(), values(h, 0));
     }
+    // SOLUTION-END 3.2
 }
 
 void F16Tiles::move_slot(Index kv_head, Index from, Index to) {
@@ -132,6 +134,7 @@ float int8_scale(float largest) {
 }
 
 float quantize_int8(const float* x, Index x_stride, Index n, std::int8_t* codes, Index stride) {
+    // SOLUTION-BEGIN 3.5
     float largest = 0.0f;
     for (Index i = 0; i < n; ++i) largest = std::max(largest, std::fabs(x[i * x_stride]));
     const float scale = int8_scale(largest);
@@ -142,6 +145,7 @@ float quantize_int8(const float* x, Index x_stride, Index n, std::int8_t* codes,
         codes[i * stride] = static_cast<std::int8_t>(std::clamp(q, -127.0f, 127.0f));
     }
     return scale;
+    // SOLUTION-END 3.5
 }
 
 // ANCHOR_END: int8
@@ -157,29 +161,35 @@ void Int8Tiles::write_slots(Index first,
             for (const auto* row : {&k, &v})
                 for (Index i = 0; i < head_dim_; ++i)
                     check(is_finite((*row)(t, h, i)), "int8 cache: found ", (*row)(t, h, i));
+            // SOLUTION-BEGIN 3.5
             at.key_scales[place] =
                 quantize_int8(&k(t, h, 0), k.stride(2), head_dim_, at.keys + place, kTile);
             at.value_scales[place] = quantize_int8(&v(t, h, 0), v.stride(2), head_dim_,
                                                    at.values + place * padded_dim(), 1);
+            // SOLUTION-END 3.5
         }
 }
 
 const float* Int8Tiles::read_keys(Index kv_head, Index tile_index, float* scratch) const {
     const Tile at = tile(kv_head, tile_index);
+    // SOLUTION-BEGIN 3.5
     for (Index i = 0; i < head_dim_; ++i)
         for (Index s = 0; s < kTile; ++s)
             scratch[i * kTile + s] =
                 static_cast<float>(at.keys[i * kTile + s]) * at.key_scales[s];
+    // SOLUTION-END 3.5
     return scratch;
 }
 
 const float* Int8Tiles::read_values(Index kv_head, Index tile_index, float* scratch) const {
     const Tile at = tile(kv_head, tile_index);
+    // SOLUTION-BEGIN 3.5
     const Index width = padded_dim();
     for (Index s = 0; s < kTile; ++s)
         for (Index i = 0; i < width; ++i)
             scratch[s * width + i] =
                 static_cast<float>(at.values[s * width + i]) * at.value_scales[s];
+    // SOLUTION-END 3.5
     return scratch;
 }
 

@@ -6,6 +6,7 @@ namespace kvlab {
 Index tokens_processed(Index P, Index n, bool cached, LastToken last) {
     check(P >= 1 && n >= 1, "closed form: the prompt and what is generated have at least one ",
           "token each, found ", P, " and ", n);
+    // SOLUTION-BEGIN 3.4
     const Index fed = last == LastToken::fed ? 1 : 0, shortest = P + fed,
                 longest = checked_sum("closed form", {P, n - 1, fed});
     if (cached) return longest;
@@ -13,6 +14,7 @@ Index tokens_processed(Index P, Index n, bool cached, LastToken last) {
     return checked_product("closed form",
                            {checked_sum("closed form", {shortest, longest}), n}) /
            2;
+    // SOLUTION-END 3.4
 }
 
 // ANCHOR_END: tokens_processed
@@ -30,7 +32,9 @@ Index CacheShape::total(Index context, Index batch) const {
 
 Index CacheShape::crossover(Index weight_bytes, Index batch) const {
     check(weight_bytes > 0 && batch > 0, "closed form: weights and batch must be positive");
+    // SOLUTION-BEGIN 3.4
     return blocks_for(weight_bytes, total(1, batch));
+    // SOLUTION-END 3.4
 }
 
 Index projection_flops(Index layers, Index dim, Index heads, Index kv_heads, Index head_dim) {

@@ -99,6 +99,7 @@ void Comparison::note_first(
 }
 
 Difference Comparison::compare(const OpRecord& a, const OpRecord& b) {
+    // SOLUTION-BEGIN 3.6
     Difference total;
     const Index rows_a = std::ssize(a.positions), rows_b = std::ssize(b.positions);
     // From the end, since the last rows are those of the same tokens, whatever their positions.
@@ -109,6 +110,7 @@ Difference Comparison::compare(const OpRecord& a, const OpRecord& b) {
         total.merge(difference);
     }
     return total;
+    // SOLUTION-END 3.6
 }
 
 // ANCHOR: lock_step

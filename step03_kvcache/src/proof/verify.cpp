@@ -89,6 +89,7 @@ void compare_cache(Decoder& decoder,
         const Observing watched(decoder, recorder);
         decoder.forward(none, text.first(usize(T)));
     }
+    // SOLUTION-BEGIN 3.7
     const KvShape shape = decoder.kv_shape();
     std::vector<float> held(usize(shape.kv_heads * shape.head_dim));
     for (Index layer = 0; layer < shape.layers; ++layer)
@@ -107,6 +108,7 @@ void compare_cache(Decoder& decoder,
                 report.cache.merge(difference);
                 report.cache_sum.add(held);
             }
+    // SOLUTION-END 3.7
     report.cache_bytes += cache.bytes().logical;
 }
 

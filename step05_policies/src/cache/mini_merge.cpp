@@ -50,6 +50,7 @@ void merged_direction(std::span<const float> lower,
                       double t,
                       std::span<float> direction) {
     const double a = length_of(lower), b = length_of(upper);
+    // SOLUTION-BEGIN 5.7
     const double angle = angle_of(cosine(lower, upper)), sine = sin_cos(angle).sin;
     constexpr double kNearlyParallel = 0x1p-10;
     double of_lower = 1 - t, of_upper = t;
@@ -67,6 +68,7 @@ void merged_direction(std::span<const float> lower,
     // Exactly of length 1 only by mathematics; on the straight way not even that.
     const double scale = sum > 0 ? 1 / std::sqrt(sum) : 0;
     for (float& x : direction) x = static_cast<float>(static_cast<double>(x) * scale);
+    // SOLUTION-END 5.7
 }
 
 // ANCHOR_END: merged_direction

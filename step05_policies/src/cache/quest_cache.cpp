@@ -15,10 +15,12 @@ constexpr Index kLeastPages = 3;  // as in the authors' evaluation
 
 // ANCHOR: page_bound
 float page_bound(std::span<const float> q, const float* smallest, const float* largest) {
+    // SOLUTION-BEGIN 5.6
     float bound = 0.0f;
     for (std::size_t i = 0; i < q.size(); ++i)
         bound += std::max(q[i] * smallest[i], q[i] * largest[i]);
     return bound;
+    // SOLUTION-END 5.6
 }
 
 // ANCHOR_END: page_bound
@@ -48,17 +50,27 @@ void QuestCache::write_rows(Index layer,
     const Index end = length() + pending();
     for (Index h = 0; h < shape().kv_heads; ++h)
         for (Index page = length() / options_.page; page * options_.page < end; ++page)
-            for (Index i = 0; i < shape().head_dim; ++i) {
-                const Index first = page * options_.page;
-                float low = l.tiles.key(h, first, i), high = low;
-                for (Index s = first + 1; s < std::min(end, first + options_.page); ++s) {
-                    low = std::min(low, l.tiles.key(h, s, i));
-                    high = std::max(high, l.tiles.key(h, s, i));
-                }
-                l.smallest(h, page, i) = low;
-                l.largest(h, page, i) = high;
-            }
+            summarise_page(l, h, page, end);
 }
+
+// ANCHOR: summarise_page
+// `end`: the slot after the last one that is filled, which may lie inside of this page.
+void QuestCache::summarise_page(Layer& layer, Index kv_head, Index page, Index end) const {
+    const Index first = page * options_.page;
+    // SOLUTION-BEGIN 5.6
+    for (Index i = 0; i < shape().head_dim; ++i) {
+        float low = layer.tiles.key(kv_head, first, i), high = low;
+        for (Index s = first + 1; s < std::min(end, first + options_.page); ++s) {
+            low = std::min(low, layer.tiles.key(kv_head, s, i));
+            high = std::max(high, layer.tiles.key(kv_head, s, i));
+        }
+        layer.smallest(kv_head, page, i) = low;
+        layer.largest(kv_head, page, i) = high;
+    }
+    // SOLUTION-END 5.6
+}
+
+// ANCHOR_END: summarise_page
 
 Index QuestCache::wanted_pages(Index slots) const {
     const Index tokens = tokens_to_keep(options_, slots);

@@ -5,23 +5,6 @@
 
 namespace kvlab {
 
-namespace {
-
-// In sixteen chains side by side: one alone waits for each comparison.
-float lowest_rating(const float* ratings, Index n) {
-    constexpr Index kChains = 16;
-    float lowest[kChains];
-    std::fill_n(lowest, kChains, kProtected);
-    Index s = 0;
-    for (; s + kChains <= n; s += kChains)
-        for (Index c = 0; c < kChains; ++c)
-            lowest[c] = ratings[s + c] < lowest[c] ? ratings[s + c] : lowest[c];
-    for (; s < n; ++s) lowest[0] = std::min(lowest[0], ratings[s]);
-    return *std::min_element(lowest, lowest + kChains);
-}
-
-}  // namespace
-
 bool SlotCache::ends_prompt() const {
     return length() + pending() >= options_.prompt;  // 0: after the first step
 }
@@ -53,49 +36,14 @@ void SlotCache::evict(Layer& layer, Index index, Index keep) {
     for (Index h = 0; h < shape().kv_heads; ++h) {
         const HeadSlots head = head_slots(layer, index, h, layer.held, layer.state);
         ratings_.resize(std::max(ratings_.size(), usize(layer.slots())));
-        policy_->rate(head, std::span(ratings_).first(usize(layer.held)));
-        choose_victims(head, layer.held - keep);
-        drop_victims(layer, h);
+        const std::span<float> ratings = std::span(ratings_).first(usize(layer.held));
+        policy_->rate(head, ratings);
+        choose_victims(ratings, head.positions, layer.held - keep, victims_);
+        if (!layer.ranks.empty()) update_ranks(layer, h);
+        fill_holes(victims_, layer.held, moves_);
+        for (const auto& [from, to] : moves_) move_slot(layer, h, from, to);
     }
     layer.held = keep;
-}
-
-// The `count` slots with the lowest ratings; of equal ones, those of later tokens. In order.
-void SlotCache::choose_victims(const HeadSlots& head, Index count) {
-    const auto goes_before = [&](Index a, Index b) {
-        const float x = at(ratings_, a), y = at(ratings_, b);
-        return x != y ? x < y : head.position(a) > head.position(b);
-    };
-    victims_.clear();
-    if (count == 1) {  // of every token that is decoded
-        const float lowest = lowest_rating(ratings_.data(), head.slots());
-        Index victim = -1;
-        for (Index s = 0; s < head.slots(); ++s)
-            if (at(ratings_, s) == lowest &&
-                (victim < 0 || head.position(s) > head.position(victim)))
-                victim = s;
-        victims_.push_back(victim);
-        return;
-    }
-    for (Index s = 0; s < head.slots(); ++s) victims_.push_back(s);
-    std::nth_element(victims_.begin(), victims_.begin() + (count - 1), victims_.end(),
-                     goes_before);
-    victims_.resize(usize(count));
-    std::sort(victims_.begin(), victims_.end());
-}
-
-// The holes, from the lowest on, are filled with the survivors behind them, from the lowest on.
-void SlotCache::drop_victims(Layer& layer, Index kv_head) {
-    if (!layer.ranks.empty()) update_ranks(layer, kv_head);
-    const Index left = layer.held - std::ssize(victims_);
-    std::size_t next = 0;
-    while (next < victims_.size() && victims_[next] < left) ++next;
-    std::size_t hole = 0;
-    for (Index s = left; s < layer.held; ++s)
-        if (next < victims_.size() && victims_[next] == s)
-            ++next;
-        else
-            move_slot(layer, kv_head, s, victims_[hole++]);
 }
 
 // ANCHOR_END: evict

@@ -27,14 +27,17 @@ public:
 
     // ANCHOR: h2o
     void observe(const HeadSlots& head, Index, std::span<const float> shares) const override {
+        // SOLUTION-BEGIN 5.1
         float* const sums = head.row(0);
         const Index n = std::ssize(shares);
         if (forget_ != 1.0f)
             for (Index s = 0; s < n; ++s) sums[s] *= forget_;
         for (Index s = 0; s < n; ++s) sums[s] += at(shares, s);
+        // SOLUTION-END 5.1
     }
 
     void rate(const HeadSlots& head, std::span<float> ratings) const override {
+        // SOLUTION-BEGIN 5.1
         const Index first_recent = head.next - recent_tokens(head.next);
         const float* const sums = head.row(0);
         for (std::size_t s = 0; s < ratings.size(); ++s) {
@@ -44,6 +47,7 @@ public:
                              ? kProtected
                              : sums[s] / static_cast<float>(seen_by);
         }
+        // SOLUTION-END 5.1
     }
 
     // ANCHOR_END: h2o

@@ -35,7 +35,9 @@ public:
             const double ratio = at(options_.ratios, layer * ratios / layers_);
             return std::max(W, static_cast<Index>(std::ceil(ratio * static_cast<double>(n))));
         }
-        const Index C = SnapKv::keep(layer, n), c = C - W;
+        const Index C = SnapKv::keep(layer, n);
+        // SOLUTION-BEGIN 5.3
+        const Index c = C - W;
         if (n < 2 * c || layers_ == 1) return C;
         Index least = c / options_.beta, most = 2 * c - least;
         if (most >= n - W) {
@@ -43,6 +45,7 @@ public:
             least = 2 * c - most;
         }
         return W + most - layer * ((most - least) / (layers_ - 1));
+        // SOLUTION-END 5.3
     }
 
     // ANCHOR_END: pyramidkv

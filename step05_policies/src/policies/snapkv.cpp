@@ -30,6 +30,7 @@ void SnapKv::observe(const HeadSlots& head, Index, std::span<const float> shares
 // the text. The mean counts what is beyond an end as 0, as the authors' code does: the very
 // first tokens lose by it.
 void SnapKv::rate(const HeadSlots& head, std::span<float> ratings) const {
+    // SOLUTION-BEGIN 5.2
     const Index prefix = head.slots() - options_.window, half = options_.kernel / 2;
     for (Index s = 0; s < head.slots(); ++s) {
         float pooled = 0.0f;
@@ -40,6 +41,7 @@ void SnapKv::rate(const HeadSlots& head, std::span<float> ratings) const {
         if (s >= prefix) pooled = kProtected;
         at(ratings, s) = pooled;
     }
+    // SOLUTION-END 5.2
 }
 
 // ANCHOR_END: snapkv

@@ -5,8 +5,7 @@
 #include <cstring>
 
 #include <kvlab/attention/layer_rows.hpp>
-
-#include "packed_codes.hpp"
+#include <kvlab/quant/packed_codes.hpp>
 
 namespace kvlab {
 

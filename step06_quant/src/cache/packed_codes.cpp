@@ -1,4 +1,4 @@
-#include "packed_codes.hpp"
+#include <kvlab/quant/packed_codes.hpp>
 
 namespace kvlab {
 

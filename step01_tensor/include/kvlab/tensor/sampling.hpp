@@ -16,6 +16,11 @@ struct SamplingOptions {
     std::uint64_t seed = 42;
 };
 
+// The place of one of the weights, each drawn as often as it weighs, among those that are kept:
+// from the first on as many as reach the share top_p of `sum`, the sum of all by rule 2; with
+// top_p = 1 all. `uniform` in [0, 1) decides. Throws Error for no weights.
+Index draw(std::span<const float> weights, float sum, float top_p, float uniform);
+
 // Draws tokens. One Sampler per sequence, so that its neighbours in a batch do not disturb it;
 // not to be shared by threads.
 class Sampler {

@@ -18,6 +18,7 @@ namespace kvlab {
 // The rating of what must stay.
 inline constexpr float kProtected = std::numeric_limits<float>::infinity();
 
+// ANCHOR: head_slots
 // What one layer and KV head holds while its policy is asked.
 struct HeadSlots {
     Index layer = 0, kv_head = 0;
@@ -33,6 +34,8 @@ struct HeadSlots {
 
     float* row(Index r) const { return state + r * stride; }
 };
+
+// ANCHOR_END: head_slots
 
 // Rates the last `count` tokens as protected.
 inline void protect_last(const HeadSlots& head, Index count, std::span<float> ratings) {
@@ -60,6 +63,7 @@ public:
     // Whether one set for all KV heads of a layer is chosen, from the shares of all.
     virtual bool per_layer() const { return false; }
 
+    // ANCHOR: questions
     // Floats that are kept beside each slot. They are 0 when a token comes.
     virtual Index state_rows() const { return 0; }
 
@@ -76,6 +80,7 @@ public:
 
     // The rating of each slot: the lowest go; of equal ones, those of later tokens. Not NaN.
     virtual void rate(const HeadSlots&, std::span<float> ratings) const = 0;
+    // ANCHOR_END: questions
 };
 
 }  // namespace kvlab

@@ -56,6 +56,7 @@ private:
     std::unique_ptr<SteppedStore> copied() const override;
 
     Index wanted_pages(Index slots) const;
+    void summarise_page(Layer& layer, Index kv_head, Index page, Index end) const;
     void choose(const Layer& layer,
                 Index kv_head,
                 std::span<const float> q,

@@ -23,6 +23,7 @@
 #include <kvlab/attention/row_attention.hpp>
 #include <kvlab/policies/policy.hpp>
 #include <kvlab/policies/policy_store.hpp>
+#include <kvlab/policies/victims.hpp>
 
 namespace kvlab {
 
@@ -123,8 +124,6 @@ private:
     SlotPlaces places(const Layer& layer) const;
     bool ends_prompt() const;
     void evict(Layer& layer, Index index, Index keep);
-    void choose_victims(const HeadSlots& head, Index count);
-    void drop_victims(Layer& layer, Index kv_head);
     void update_ranks(Layer& layer, Index kv_head);
     void move_slot(Layer& layer, Index kv_head, Index from, Index to);
 
@@ -141,6 +140,7 @@ private:
     // Scratch memory, kept so that tokens allocate nothing.
     std::vector<float> ratings_, shares_;
     std::vector<Index> victims_, by_position_;
+    std::vector<SlotMove> moves_;
 };
 
 }  // namespace kvlab
