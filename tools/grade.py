@@ -40,7 +40,7 @@ def parsed(arguments):
     parser.add_argument("--seed", type=int, default=grading.DEFAULT_SEED, help="of the questions' numbers (%(default)s); a starter's examples have another")
     parser.add_argument("--extra", metavar="DIR", type=pathlib.Path, help="hidden questions: stepNN.txt in it has rows 'CASE | PARAMETERS'")
     parser.add_argument("--format", choices=FORMATS, help="writes the result for a platform, with -o")
-    parser.add_argument("-o", "--out", metavar="FILE", type=pathlib.Path, help="where to; with several submissions a folder")
+    parser.add_argument("-o", "--out", metavar="FILE", type=pathlib.Path, help="where to, - for standard output; with several submissions a folder")
     parser.add_argument("--json", metavar="FILE", type=pathlib.Path, help="writes all that is known, for stats; with several submissions a folder")
     parser.add_argument("--output", action="store_true", help="shows the last lines that a program printed, too")
     parser.add_argument("--preset", choices=PRESETS, default="student", help="the build: with sanitizers (student), or fast (release)")
@@ -53,6 +53,10 @@ def parsed(arguments):
         parser.error("expected at least one SUBMISSION, or --prepare")
     if bool(args.format) != bool(args.out):
         parser.error("--format and -o belong together")
+    if str(args.out) == "-":
+        if len(args.submissions) > 1:
+            parser.error("-o - takes one submission")
+        args.quiet = True
     names = [path.resolve().name for path in args.submissions]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice and (args.out or args.json):
@@ -94,12 +98,19 @@ def grade(args):
 def written(args, one, result):
     if not args.quiet:
         print(report.text_of(result, args.output), flush=True)
-    several = len(args.submissions) > 1
     if args.json:
-        save(args.json / f"{one.name}.json" if several else args.json, json.dumps(result, indent=1) + "\n")
-    if args.format and result["score"] is not None:  # a platform must not take a grader's failure for a score
-        ending = "xml" if args.format == "junit" else "json"
-        save(args.out / f"{one.name}.{ending}" if several else args.out, FORMATS[args.format](result))
+        save(named(args, args.json, f"{one.name}.json"), json.dumps(result, indent=1) + "\n")
+    if not args.format or result["score"] is None:  # a platform must not take a grader's failure for a score
+        return
+    text = FORMATS[args.format](result)
+    if str(args.out) == "-":
+        print(text, end="")
+    else:
+        save(named(args, args.out, f"{one.name}.{'xml' if args.format == 'junit' else 'json'}"), text)
+
+
+def named(args, path, name):
+    return path / name if len(args.submissions) > 1 or path.is_dir() else path
 
 
 def save(path, text):
