@@ -124,11 +124,17 @@ def split(p, random):
 # --- 4.4 ---------------------------------------------------------------------------------------------------------------
 
 @case("4.4 argmax: the lowest index among the largest values", "count=1 block=32", "count=5 block=256", "count=31 block=1", "count=33 block=32",
-      "count=300 block=32 few=1", "count=1025", "count=2000 block=256 few=1", "count=70 block=32 least=1", "count=600 last=1 block=256")
+      "count=300 block=32 few=1", "count=1025", "count=2000 block=256 few=1", "count=300 block=32 tie=1",
+      "count=2500 tie=1", "count=70 block=32 least=1", "count=600 last=1 block=256")
 def argmax(p, random):
     values = random.floats(p.count)
     if p.get("few"):  # many that are equal
         values.values = [float(random.below(3)) for _ in range(p.count)]
+    if p.get("tie"):  # the first thread of a pair has an equal value, but sees it later than the second one
+        half = p.get("block", 1024) // 2
+        first = random.below(half)
+        for i in (half + first, 2 * half + first, len(values) - 1):
+            values.values[i] = 50.0
     if p.get("least"):
         values.values = [-float("inf")] * p.count
     if p.get("last"):
