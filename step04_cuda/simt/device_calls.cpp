@@ -125,6 +125,10 @@ template unsigned long long atomic_update(AtomicCall,
                                           unsigned long long);
 template float atomic_update(AtomicCall, float*, float, float);
 
+void stop_at_open_task(const char* task) {
+    Machine::instance().stop_at_open_task(task);
+}
+
 void count_fma() {
     ++Machine::instance().counters.fma;
 }

@@ -117,6 +117,7 @@ public:
     void access(std::uintptr_t address, std::size_t bytes, Access kind, const void* pc);
     void enter_function(const void* pc);
     void leave_function();
+    [[noreturn]] void stop_at_open_task(const char* task);
 
     Options options;
     LaunchShape shape{};
@@ -207,6 +208,7 @@ private:
     std::vector<unsigned> order_;
     std::vector<Symbol> static_shared_;
     std::unique_ptr<Finding> finding_;
+    const char* open_task_ = nullptr;  // that a thread has come to
     // A read of shared memory that nobody has written so far in this block. If someone does
     // before the next barrier, it is a race that is to be reported, so this waits until then.
     std::unique_ptr<Finding> too_early_;

@@ -63,6 +63,12 @@ void Machine::halt() {
     for (;;) fibers_->yield(current);
 }
 
+// Not thrown from here: a kernel cannot be unwound. run_turns() does, on the host's stack.
+void Machine::stop_at_open_task(const char* task) {
+    open_task_ = task;
+    halt();
+}
+
 // The place is the innermost line outside of our own headers, whose functions may
 // be real calls.
 void Machine::throw_finding(const Finding& finding) {

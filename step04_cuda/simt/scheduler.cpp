@@ -62,6 +62,7 @@ void Machine::begin_launch() {
     rng_ = Rng(options.seed);
     counters = {};
     finding_ = nullptr;
+    open_task_ = nullptr;
     too_early_ = nullptr;
     for (Warp& warp : warps_) warp.traffic = {};
     arriving_.clear();
@@ -168,6 +169,7 @@ unsigned Machine::run_turns() {
         checking = options.mode == Mode::checked;
         fibers_->resume(t);
         checking = false;
+        if (open_task_ != nullptr) todo(open_task_);
         if (finding_) throw_found();
         ++ran;
         if (threads_[t].state == Thread::State::in_warp_call) complete_warp_call(t);

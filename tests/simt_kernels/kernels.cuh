@@ -94,6 +94,13 @@ KVLAB_TEST_KERNEL(blocks_at_two_barriers);
 KVLAB_TEST_KERNEL(shared_of_another_block);
 KVLAB_TEST_KERNEL(not_launched_together);
 
+// holes.cu
+KVLAB_TEST_KERNEL(hole_for_all);
+KVLAB_TEST_KERNEL(hole_of_one_thread);
+KVLAB_TEST_KERNEL(hole_in_a_function);
+KVLAB_TEST_KERNEL(hole_where_nothing_is_written);
+KVLAB_TEST_KERNEL(hole_of_one_block);
+
 // copies.cu
 KVLAB_TEST_KERNEL(reads_before_the_wait);
 KVLAB_TEST_KERNEL(overwrites_a_copy);

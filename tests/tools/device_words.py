@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """CUDA's words in kernels: each that is allowed compiles for the CPU, raw and checked, and with nvcc, where its instructions are
 those of the contract; each that is forbidden is refused by the compiler of the CPU, with words that say what to write instead.
+The word of an open task is allowed; nvcc makes a text and a trap of it.
 
     device_words.py --compiler CXX [--nvcc NVCC --flags "-fmad=false ..."] [--no-checked]
 
-The two tables below are complete: a word that a header defines and a table lacks is an error, too. Without --nvcc that part is
+The tables below are complete: a word that a header defines and a table lacks is an error, too. Without --nvcc that part is
 left out, aloud.
 """
 import argparse
@@ -97,6 +98,9 @@ for kind in ("ll",):  # `big` is used
     for to in ("rn", "rz", "rd", "ru"):
         ALLOWED[f"__float2{kind}_{to}"] += " w[0] = static_cast<unsigned long long>(big);"
 
+# Ends the kernel: it needs a function that prints, which no kernel of the contract calls.
+OPEN_TASK = {"todo_device": 'if (n[0] == 0) todo_device("4.1"); n[1] = 2;'}
+
 EXP, TANH, TABLE, ORDERED = "exp2_exact()", "silu() and gelu()", "let the host make a table", "a > b ? a : b"
 DIVIDE, ACTIVE = "1.0f / sqrtf(x)", "pass the mask that you mean"
 
@@ -169,11 +173,11 @@ def variants(compiler, with_checked):
 def defined_words():
     """What our headers define: (words, forbidden ones)."""
     words, forbidden = set(), set()
-    for header in ("kernel.hpp", "device_words.hpp", "atomic_words.hpp", "forbidden_words.hpp"):
+    for header in ("kernel.hpp", "device_words.hpp", "atomic_words.hpp", "forbidden_words.hpp", "todo_device.hpp"):
         text = re.sub(r"//[^\n]*", "", ptx_check.read(os.path.join(HEADERS, header)))
         forbidden |= set(re.findall(r"^KVLAB_FORBIDDEN\((\w+),", text, re.M))
         words |= set(re.findall(r"^KVLAB_(?:ATOMIC|LOAD|STORE)\((\w+)[,)]", text, re.M))
-        words |= set(re.findall(r"^KVLAB_INLINE [\w ]+?\b(__\w+|atomic\w+|this_grid)\(", text, re.M))
+        words |= set(re.findall(r"^(?:\[\[noreturn\]\] )?KVLAB_INLINE [\w ]+?\b(__\w+|atomic\w+|this_grid|todo_device)\(", text, re.M))
         for suffix in re.findall(r"^KVLAB_CONVERSIONS\((\w+),", text, re.M):
             words |= {f"__float2{kind}_{suffix}" for kind in ("int", "uint", "ll")}
     return words, forbidden
@@ -181,7 +185,8 @@ def defined_words():
 
 def check_tables():
     words, forbidden = defined_words()
-    problems = [f"'{word}' is defined, but stands in no table" for word in sorted(words - set(ALLOWED))]
+    problems = [f"'{word}' is defined, but stands in no table" for word in sorted(words - set(ALLOWED) - set(OPEN_TASK))]
+    problems += [f"'{word}' is defined by no header" for word in sorted(set(OPEN_TASK) - words)]
     problems += [f"'{word}' is forbidden by a header, but stands in no table" for word in sorted(forbidden - set(FORBIDDEN))]
     if len(words) < 40 or len(forbidden) < 30:
         problems.append(f"the headers' words were not found: {len(words)} and {len(forbidden)}")
@@ -192,7 +197,7 @@ def check_compiler(compiler, with_checked, folder):
     problems = []
     refused = {word: statement for word, (statement, _) in FORBIDDEN.items()}
     for variant, command in variants(compiler, with_checked):
-        code, _, text = compile_all(command, ALLOWED, folder)
+        code, _, text = compile_all(command, {**ALLOWED, **OPEN_TASK}, folder)
         if code != 0:
             problems.append(f"{variant}: an allowed word does not compile:\n{text[:3000]}")
         code, said, _ = compile_all(command, refused, folder)
@@ -219,6 +224,9 @@ def check_nvcc(nvcc, flags, folder):
         return [f"nvcc: an allowed word does not compile:\n{text[:3000]}"]
     # A float is exchanged as bits: that rounds nothing.
     problems = [f"nvcc: {problem}" for problem in ptx_check.ptx_problems("words.cu", ptx_check.read(out))]
+    code, _, text = compile_all([*command, "-Werror=all-warnings"], OPEN_TASK, folder)
+    if code != 0 or not all(word in ptx_check.read(out) for word in ("trap;", "vprintf")):
+        problems.append(f"nvcc: an open task does not end a kernel:\n{text[:3000]}")
     code, _, text = compile_all(command, {word: statement for word, (statement, _) in FORBIDDEN.items() if word != "atomicMax of a float"},
                                 folder)
     if code != 0:

@@ -8,7 +8,7 @@ import subprocess
 
 import snippets
 from course import files
-from course.leaks import common_lines, fingerprints, leaks_of
+from course.leaks import common_lines, fingerprints, leaks_in, leaks_of
 from course.loading import cases_of
 from course.markers import hole, with_replaced
 from course.tasks import ROOT, STEPS, Failure, tasks_of
@@ -28,11 +28,12 @@ def export(step, out):
     for path in tracked():
         if belongs(path, last) and not (step is not None and finished_tasks(path, step)):
             copied(path, out / path, tasks if path.parts[0] in {STEPS[n] for n in steps} else {})
+    prints = fingerprints([region for task in tasks.values() for region in task.regions], common_lines(ROOT / "tests/course/common_lines.txt"))
     for number in steps:
-        chapter(out, number)
+        chapter(out, number, prints)
     own_files(out, step, last, tasks)
     questions(out, steps)
-    searched(out, tasks)
+    searched(out, prints)
     return tasks
 
 
@@ -119,8 +120,8 @@ def holed(region, tasks):
     return task and hole(region, task.title, f"about {region.code_lines} lines" if region.code_lines > 1 else "one line")
 
 
-def chapter(out, number):
-    """The chapter with its open tasks in the place of solved code."""
+def chapter(out, number, prints):
+    """The chapter with its open tasks in the place of solved code; a line of it that a table quotes is named by its task."""
     page = out / STEPS[number] / "README.md"
     lines, result, i = page.read_text().split("\n"), [], 0
     while i < len(lines):
@@ -133,7 +134,16 @@ def chapter(out, number):
         end = next(n for n in range(i + 1, len(lines)) if lines[n] == "```")
         result += [lines[i], *body, "```"]
         i = end + 1
-    page.write_text("\n".join(result))
+    page.write_text("\n".join(unquoted(line, prints) if line.startswith("|") else line for line in result))
+
+
+def unquoted(row, prints):
+    """A row of a table without code of a solution: tables of mistakes quote the line where a report points."""
+    for code in re.findall(r"`[^`]+`", row):
+        found = leaks_in(code.replace("\\|", "|"), prints)
+        if found:
+            row = row.replace(code, f"(task {found[0][0]})")
+    return row
 
 
 def own_files(out, step, last, tasks):
@@ -169,10 +179,8 @@ def questions(out, steps):
         (folder / f"cases{number:02}.txt").write_text("".join(f"{name}\n" for name in examples))
 
 
-def searched(out, tasks):
+def searched(out, prints):
     """Raises Failure if a line of a solution stands anywhere in the tree."""
-    common = ROOT / "tests" / "course" / "common_lines.txt"
-    prints = fingerprints([region for task in tasks.values() for region in task.regions], common_lines(common))
     found = leaks_of(out, prints)
     if found:
         raise Failure(f"{len(found)} lines of solutions are in the starter: " +

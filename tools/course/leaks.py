@@ -19,7 +19,7 @@ def fingerprints(regions, common=frozenset()):
         lines = [(normalised(line), line.strip()) for line in region.lines]
         lines = [(text, line) for text, line in lines if len(text) >= SHORT]
         for text, line in lines:
-            if len(text) >= LONG and text not in common and not re.fullmatch(r"for\(.*\)\{", text):  # the head of a loop
+            if len(text) >= LONG and text not in common and not re.fullmatch(r"for\([^;]*;[^;]*;[^;]*\)[{;]?", text):  # the head of a loop
                 found.setdefault(text, (region.task, line))
         for (text, line), (following, _) in zip(lines, lines[1:]):
             if not {text, following} & common:

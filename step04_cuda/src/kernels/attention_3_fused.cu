@@ -37,6 +37,7 @@ __global__ void attention_fused(AttentionArgs args, int rows_per_block) {
         weigh_tile(scratch, rows, tile, slots, args.keys + at, D, tile_maximum);
         if (const int r = threadIdx.x; r < rows.count && rows.visible(r, tile) > 0) {
             const float tile_total = total_of(scratch, r, rows.visible(r, tile));
+            // SOLUTION-BEGIN 4.5
             const float before = tile == 0 ? tile_maximum[r] : maximum[r];
             const float now = tile_maximum[r] > before ? tile_maximum[r] : before;
             maximum[r] = now;
@@ -44,12 +45,15 @@ __global__ void attention_fused(AttentionArgs args, int rows_per_block) {
             new_factor[r] = pow2(tile_maximum[r] - now);
             total[r] =
                 tile == 0 ? tile_total : total[r] * old_factor[r] + tile_total * new_factor[r];
+            // SOLUTION-END 4.5
         }
         // sum_values begins with a barrier: then all threads see the factors.
         sum_values(scratch, rows, tile, slots, args.values + at, D,
                    [&](int r, int i, float sum) {
+                       // SOLUTION-BEGIN 4.5
                        float& all = scratch.sums[r * D + i];
                        all = tile == 0 ? sum : all * old_factor[r] + sum * new_factor[r];
+                       // SOLUTION-END 4.5
                    });
     }
     for (int p = threadIdx.x; p < rows.count * D; p += blockDim.x) {

@@ -52,6 +52,7 @@ __global__ void combine_parts(AttentionArgs args, const float* parts) {
         parts + (static_cast<long long>(kv_head) * args.tiles * rows + r) * part;
     for (int i = threadIdx.x; i < D; i += blockDim.x) {
         float sum = 0.0f, total = 0.0f, maximum = 0.0f;
+        // SOLUTION-BEGIN 4.6
         for (int tile = 0; tile < seen; ++tile) {
             const float* mine = of_row + static_cast<long long>(tile) * rows * part;
             const float before = tile == 0 ? mine[D + 1] : maximum;
@@ -61,6 +62,7 @@ __global__ void combine_parts(AttentionArgs args, const float* parts) {
             total = tile == 0 ? mine[D] : total * old_factor + mine[D] * new_factor;
             sum = tile == 0 ? mine[i] : sum * old_factor + mine[i] * new_factor;
         }
+        // SOLUTION-END 4.6
         row(args.out, t)[(kv_head * group + r % group) * D + i] = sum / total;
     }
 }

@@ -70,6 +70,9 @@ enum class AtomicCall : std::uint8_t {
 template <class T>
 T atomic_update(AtomicCall call, T* address, T value, T expected);
 
+// The launch ends, and throws NotImplemented. `task` is a literal: it outlives the thread.
+[[noreturn]] void stop_at_open_task(const char* task);
+
 void count_fma();
 void count_add();
 void count_mul();

@@ -19,6 +19,7 @@
 // kernels by name.
 #pragma once
 
+#include <kvlab/cuda/todo_device.hpp>
 #include <kvlab/cuda/vector_types.hpp>
 
 #ifdef __CUDACC__
