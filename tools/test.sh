@@ -186,6 +186,12 @@ stage_promises() { # one more policy, format, kernel, subcommand and experiment:
     while read -r line; do skip "${line#left out: }"; done < <(grep '^left out: ' "$logs/mutants-table.txt")
 }
 
+stage_grader() { # attacks on the course's grader, as root and as a user without rights; about eight minutes
+    local options=()
+    if [ "$(id -u)" -eq 0 ]; then options=(--other-user); else skip "only root can be another user"; fi
+    graded tests/course/grader/attacks_test.py "${options[@]}"
+}
+
 stage_experiments() { # every experiment and picture of chapters 3 and 4, small
     # The same builds and programs as in stage ci.
     build_ci
@@ -315,7 +321,7 @@ stage_aarch64() { # 64-bit ARM, emulated: steps 1 to 3 give the same bits
 }
 
 plain_stages=(release)
-all_stages=(smollm2 format prefixes ci experiments install headers clang student tsan fuzz mutants promises tidy)
+all_stages=(smollm2 format prefixes ci experiments install headers clang student tsan fuzz mutants promises grader tidy)
 # Longer proofs of what the stages above have shown of other builds.
 night_stages=(smollm2 scalar gcc_o0 clang_o0 debian13 aarch64 tsan_stores weaker)
 # With a browser the viewer's page is tried, with matplotlib the pictures; without, those are skipped.

@@ -18,11 +18,12 @@ from course.confine import MIB, Confinement, Share
 from course.tasks import ROOT, Failure, tasks_of
 
 SCALE = float(os.environ.get("KVLAB_TIMEOUT_SCALE", "1"))
-COMPILE_SECONDS = 300.0 * SCALE  # of a whole build; one file takes up to 20 s on a slow processor
+COMPILE_SECONDS = 300.0 * max(1.0, SCALE)  # of a whole build; one file takes up to 20 s on a slow processor
 # Sanitizers reserve terabytes of addresses, so it is memory in use that is limited.
-COMPILER = Share(seconds=int(240 * SCALE), memory=4096 * MIB, file=512 * MIB, processes=256, files=1024)
+COMPILER = Share(seconds=int(COMPILE_SECONDS), memory=4096 * MIB, file=512 * MIB, processes=256, files=1024)
 PROGRAM = Share(seconds=int(30 * SCALE) + 1, memory=1024 * MIB, file=16 * MIB, processes=64, files=64)
 TOOLS = ("cmake", "ninja", "c++")
+CONFIGURE = ("-G", "Ninja", "-DKVLAB_GPU=OFF")
 
 
 def default_work():
@@ -43,7 +44,7 @@ def hash_of(paths, *more):
 
 def sources_of(step):
     """What the build of a starter is made from."""
-    makers = {pathlib.Path("tools/course") / f"{name}.py" for name in ("export", "files", "markers", "tasks", "building")}
+    makers = {pathlib.Path("tools/course") / f"{name}.py" for name in ("export", "files", "markers", "tasks")}
     makers |= {pathlib.Path("tests/course") / f"step{step:02}.toml"}
     return [path for path in export.tracked() if export.belongs(path, step) or path in makers]
 
@@ -57,7 +58,7 @@ class Tree:
             raise Failure(f"there is no {missing[0]} here")
         self.step, self.preset, self.program_name = step, preset, f"step{step:02}_tasks"
         self.compiler_command = os.environ.get("CXX", "c++")
-        self.hash = hash_of(sources_of(step), preset, self.compiler(), self.compiler_command)
+        self.hash = hash_of(sources_of(step), preset, self.compiler(), self.compiler_command, *CONFIGURE)
         self.work = pathlib.Path(work).absolute()
         self.folder = self.work / f"step{step:02}-{preset}-{self.hash}"
         self.tree, self.build, self.scratch = (self.folder / name for name in ("tree", "build", "scratch"))
@@ -106,7 +107,7 @@ class Tree:
         readable(self.tree)
         # Where there is a ccache, what was compiled in an older tree is found.
         environment = {**os.environ, "CCACHE_BASEDIR": str(self.folder), "CCACHE_NOHASHDIR": "true"}
-        configure = ["cmake", "--preset", self.preset, "-G", "Ninja", "-B", str(self.build), "-DKVLAB_GPU=OFF"]
+        configure = ["cmake", "--preset", self.preset, *CONFIGURE, "-B", str(self.build)]
         for command in (configure, ["cmake", "--build", str(self.build), "--target", self.program_name]):
             done = subprocess.run(command, cwd=self.tree, capture_output=True, text=True, errors="replace", env=environment)
             if done.returncode:

@@ -52,6 +52,7 @@ def free_user():
         lock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             lock.bind(f"\0kvlab-grade-user-{uid}")
+            processes.end_user(uid)  # of a grader that was killed
             return uid, lock
         except OSError:
             lock.close()
