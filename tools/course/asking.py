@@ -51,9 +51,21 @@ def first_words(output):
     return lines[-1].strip()[:300] if lines else ""
 
 
+def time_scale():
+    """How much slower than usual this machine is: KVLAB_TIMEOUT_SCALE."""
+    text = os.environ.get("KVLAB_TIMEOUT_SCALE", "1")
+    try:
+        scale = float(text)
+        if not 0 < scale < 1e6:
+            raise ValueError
+        return scale
+    except ValueError:
+        raise SystemExit(f"KVLAB_TIMEOUT_SCALE is '{text}', expected a number above 0") from None
+
+
 class Limits:
     """What a program of tasks may use for one case."""
-    seconds = 10.0 * float(os.environ.get("KVLAB_TIMEOUT_SCALE", "1"))
+    seconds = 10.0 * time_scale()
 
 
 class Launcher:

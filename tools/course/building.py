@@ -13,11 +13,11 @@ import shutil
 import subprocess
 
 from course import export
-from course.asking import TIMED_OUT, collected, listed
+from course.asking import TIMED_OUT, collected, listed, time_scale
 from course.confine import MIB, Confinement, Share
 from course.tasks import ROOT, Failure, tasks_of
 
-SCALE = float(os.environ.get("KVLAB_TIMEOUT_SCALE", "1"))
+SCALE = time_scale()
 COMPILE_SECONDS = 300.0 * max(1.0, SCALE)  # of a whole build; one file takes up to 20 s on a slow processor
 # Sanitizers reserve terabytes of addresses, so it is memory in use that is limited.
 COMPILER = Share(seconds=int(COMPILE_SECONDS), memory=4096 * MIB, file=512 * MIB, processes=256, files=1024)

@@ -17,7 +17,8 @@ class Course:
         for task in tasks:
             if not any(case.task == task for case in cases.values()):
                 raise Failure(f"task {task} has no case")
-        self.questions = {name: questions_of(case, seed, extra.get(name, ())) for name, case in cases.items()}
+        self.questions = {name: questions_of(case, seed) for name, case in cases.items()}
+        self.hidden = {name: [(line, *cases[name].question(line, seed)) for line in lines] for name, lines in extra.items()}
         self.hints = signatures.Known(step, tasks, cases)
 
     def cases_of(self, task):
@@ -51,6 +52,9 @@ def graded(tree, course, submission):
 def asked(tree, course, name):
     """A case with its own and its hidden lines; whoever fails is compared with the known mistakes."""
     verdict = judged([tree.program], name, course.questions[name], Limits, tree.running)
+    if verdict.outcome == PASSED and name in course.hidden:
+        # A process of their own: what is asked there is not seen by one whose words are shown.
+        verdict = judged([tree.program], name, course.hidden[name], Limits, tree.running)
     if verdict.outcome in (FAILED, CRASHED) and not verdict.open_task:
         verdict.hint = course.hints.of(name, [tree.program], tree.running)
     return verdict
@@ -65,7 +69,7 @@ def alone(tree, course, submission, errors, verdicts, notes):
     if len(sane) < 2 or len({file for name in silent for file in course.tasks[name.split()[0]].files}) < 2:
         return
     notes.append("the whole program was ended by code of one file, so each file was judged with the starter's others")
-    for files in {tuple(file for file in task.files if file in sane) for task in mine.values()}:
+    for files in dict.fromkeys(tuple(file for file in task.files if file in sane) for task in mine.values()):
         if built_fairly(tree, {file: sane[file] for file in files}):
             continue
         for id, task in mine.items():

@@ -119,6 +119,20 @@ def plain_ones(work, folder, files, points):
         check({**again[name], "time": 0} == {**found[name], "time": 0}, f"'{name}' twice: another report")
     other = grade(work, folder / "results", [right], "--seed", "5")
     check(other["right"]["score"] == full and other["right"]["seed"] == 5, "another seed")
+    special = folder / "special"
+    shutil.copytree(right, special)
+    text = (special / rope).read_text()
+    (special / rope).write_text(text.replace("float *c = cos(position), *s = sin(position)", "float *c = cos(position == 3 ? 4 : position), *s = sin(position)"))
+    check((special / rope).read_text() != text, "the special case stands in the text")
+    (folder / "extra").mkdir()
+    (folder / "extra" / "step01.txt").write_text("1.5 rope | position=3 rope_dim=4 seed=77\n")
+    visible = grade(work, folder / "results", [special])["special"]
+    hidden = grade(work, folder / "results", [special, right], "--extra", str(folder / "extra"))
+    check(visible["score"] == full, "what only a hidden question shows passes without it")
+    check(hidden["right"]["score"] == full and hidden["special"]["score"] == full - points["1.5"], "a hidden question costs points")
+    case = case_of(hidden["special"], "1.5")
+    check(case["hidden"] and case["outcome"] == FAILED, f"a hidden question: {case}")
+    check(hidden["right"]["tests"] != visible["tests"], "the hash of the tests knows of hidden questions")
 
 
 def main():

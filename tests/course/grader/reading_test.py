@@ -228,6 +228,12 @@ class CommandLine(InAFolder):
                 self.assertEqual(code, 2)
                 self.assertIn(said, error)
 
+    def test_a_scale_of_time(self):
+        for scale in ("x", "0", "-1", "nan"):
+            done = subprocess.run([sys.executable, str(ROOT / "tools" / "grade.py"), "stats", "."], capture_output=True, text=True,
+                                  env={**os.environ, "KVLAB_TIMEOUT_SCALE": scale})
+            self.assertEqual((done.returncode, done.stderr), (1, f"KVLAB_TIMEOUT_SCALE is '{scale}', expected a number above 0\n"))
+
     def test_bad_data(self):
         for words, said in (([self.folder / "none", "--step", "1"], "neither a folder nor a zip"), (["stats", self.folder], "no result"),
                             ([self.folder, "--step", "1", "--extra", self.folder], "no such file")):
