@@ -188,6 +188,19 @@ class Confined(unittest.TestCase):
         trusted = confine.Confinement([], [], self.confinement.share, trusted=True)
         self.assertEqual(str(trusted), "NOT CONFINED (--trust)")
 
+    def test_root_without_landlock(self):
+        if os.geteuid() != 0:
+            self.skipTest("needs root")
+        alone = confine.Confinement([], [], self.confinement.share)
+        self.addCleanup(alone.lock.close)
+        alone.version = 0
+        secret, tree = self.folder / "secret" / "file", self.folder / "tree" / "file"
+        with self.assertRaisesRegex(Failure, "it can read the reference"):
+            alone.prove(secret, [secret.parent], tree)
+        self.addCleanup(secret.parent.chmod, 0o755)
+        secret.parent.chmod(0o700)
+        alone.prove(secret, [secret.parent], tree)
+
     def test_files(self):
         for script, output in (("cat tree/file", ""), (f"cat {self.folder}/tree/file", "tree"), (f"cat {self.folder}/secret/file", None),
                                (f"ls {self.folder}", None), (f"echo x >{self.folder}/scratch/new && echo yes", "yes"), ("echo x >/tmp/kvlab_confined", None),
