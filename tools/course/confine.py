@@ -156,9 +156,10 @@ class Confinement(Launcher):
                 except BaseException as error:
                     os.write(said.fileno(), f"it cannot be confined: {error}".encode())
                     os._exit(1)
+            watched = child in processes.descendants()
             os.waitpid(child, 0)
             said.seek(0)
-            words = said.read().decode().splitlines()
+            words = said.read().decode().splitlines() + ([] if watched else ["the kernel does not tell which processes it has started"])
         if words:
             raise Failure(f"submissions cannot be confined here ({self}): {words[0]}")
 

@@ -1,7 +1,8 @@
 """Submissions that attack the grader: chapter 1's right files, with one task's solution exchanged. Each attack is bounded, so that a
 grader which does not stop it comes to no harm, and says BROKEN OUT where it got what it must not get.
 
-An Attack names what its own task must end with; all other tasks are right, and keep their points.
+An Attack names what its own task must end with; all other tasks are right, and keep their points. To save builds, what happens while a
+question is answered stands in one program, and the position that is asked for chooses (`chosen`); the others are submissions of their own.
 """
 import pathlib
 from dataclasses import dataclass
@@ -30,7 +31,6 @@ HEAD = r"""
 #include <cstdlib>
 #include <cstring>
 #include <string>
-#include <thread>
 #include <vector>
 [[noreturn]] static void broken_out(const char* what) {
     std::fprintf(stderr, "BROKEN OUT: %s\n", what);
@@ -65,11 +65,10 @@ def right_files(files):
     return {file: with_replaced((ROOT / file).read_text(), file, lambda region: None) for file in files}
 
 
-def attacks(port):
-    """All of them; `port` is one of this machine that a server listens at, and its abstract socket's name has it, too."""
+def submissions():
+    """Those that are graded as a whole."""
     return [
         Attack("nothing is done", "return;", FAILED),
-        Attack("zeros", "for (Index i = 0; i < rope_dim_; ++i) head[i] = 0.0f;", FAILED),
         Attack("a constant token", "return 0;", FAILED, task="1.6"),
         Attack("no return", "", CRASHED, "runtime error", task="1.6"),
         Attack("prints PASSED and a result", r"""
@@ -78,6 +77,34 @@ def attacks(port):
     std::fflush(stdout);""", FAILED),
         Attack("ends early with 0", "std::_Exit(0);", CRASHED, "ended after 0 of"),
         Attack("ends before main with 0", "return;", CRASHED, "ended after 0 of", head="[[maybe_unused]] static const bool done = (std::_Exit(0), true);"),
+        Attack("loops", "for (volatile int i = 0;; i = i + 1) {}", TIMED_OUT, "no answer within"),
+        Attack("reads the reference", f"""
+    for (const char* path : {{"{SECRET}", "{SOLUTION}", "{ROOT}/tests/course/mistakes/step01.txt", "/etc/shadow", "/root/.bashrc"}})
+        try_to_open(path, O_RDONLY);
+    if (opendir("{ROOT}") != nullptr) broken_out("the project's folder");""", FAILED),
+        Attack("includes the reference", "return;", NOT_COMPILED, "rope.cpp:", head=f'#include "{SOLUTION}"'),
+        Attack("includes the reference by chance", "return;", FAILED, head=f'#if __has_include("{SECRET}")\n#error "BROKEN OUT"\n#endif'),
+        Attack("assembles the reference", "return;", NOT_COMPILED, head=f'asm(".section .rodata\\n.incbin \\"{SECRET}\\"\\n.text");'),
+        Attack("compiles for ever", "return;", NOT_COMPILED, head='#include "/dev/zero"'),
+        Attack("leaves a daemon", """
+    if (fork() == 0) {
+        setsid();
+        if (fork() != 0) _exit(0);
+        prctl(PR_SET_NAME, "kvlab_daemon");
+        prctl(PR_SET_DUMPABLE, 0);
+        for (int file = 0; file < 64; ++file) close(file);
+        sleep(60);
+        _exit(0);
+    }""", FAILED),
+        Attack("another main", "return;", NOT_COMPILED, "main", head="int main() { return 0; }"),
+        Attack("a misprint", "return head;", NOT_COMPILED, "rope.cpp:"),
+    ]
+
+
+def chosen(port):
+    """Those that stand in one program; `port` is one of this machine that a server listens at, and its abstract socket's name has it, too."""
+    return [
+        Attack("zeros", "for (Index i = 0; i < rope_dim_; ++i) head[i] = 0.0f;", FAILED),
         Attack("ends at exit with 1", """
     for (Index i = 0; i < rope_dim_ / 2; ++i) {
         const float x0 = head[2 * i], x1 = head[2 * i + 1];
@@ -97,14 +124,13 @@ def attacks(port):
         try_to_open(folder + "/../../tree/tests/course/task_case.cpp", O_WRONLY);
         try_to_open(folder + "/../../ready.json", O_WRONLY);
     }}""", FAILED),
-        Attack("loops", "for (volatile int i = 0;; i = i + 1) {}", TIMED_OUT, "no answer within"),
-        Attack("sleeps", "std::this_thread::sleep_for(std::chrono::seconds(60));", TIMED_OUT, "no answer within"),
+        Attack("sleeps", "sleep(60);", TIMED_OUT, "no answer within"),
         Attack("asks for 4 GB", """
     const std::size_t all = std::size_t{4} << 30, some = std::size_t{3} << 29;
     char* memory = static_cast<char*>(mmap(nullptr, all, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
     if (memory == MAP_FAILED) return;
     for (std::size_t i = 0; i < some; i += 4096) memory[i] = 1;
-    std::this_thread::sleep_for(std::chrono::milliseconds(300));
+    usleep(300000);
     broken_out("1.5 GB are in use");""", CRASHED, "more than 1024 MiB of memory"),
         Attack("asks for memory in many processes", """
     for (int child = 0; child < 8; ++child)
@@ -126,14 +152,6 @@ def attacks(port):
         started += pid > 0;
     }
     if (started >= 200) broken_out("200 processes");""", FAILED),
-        Attack("reads the reference", f"""
-    for (const char* path : {{"{SECRET}", "{SOLUTION}", "{ROOT}/tests/course/mistakes/step01.txt", "/etc/shadow", "/root/.bashrc"}})
-        try_to_open(path, O_RDONLY);
-    if (opendir("{ROOT}") != nullptr) broken_out("the project's folder");""", FAILED),
-        Attack("includes the reference", "return;", NOT_COMPILED, "rope.cpp:", head=f'#include "{SOLUTION}"'),
-        Attack("includes the reference by chance", "return;", FAILED, head=f'#if __has_include("{SECRET}")\n#error "BROKEN OUT"\n#endif'),
-        Attack("assembles the reference", "return;", NOT_COMPILED, head=f'asm(".section .rodata\\n.incbin \\"{SECRET}\\"\\n.text");'),
-        Attack("compiles for ever", "return;", NOT_COMPILED, head='#include "/dev/zero"'),
         Attack("reads the grader", """
     const std::string parent = "/proc/" + std::to_string(getppid());
     for (const char* what : {"/mem", "/environ", "/maps", "/fd", "/cwd/tools/grade.py"}) try_to_open(parent + what, O_RDONLY);""", FAILED),
@@ -178,22 +196,19 @@ def attacks(port):
     const std::string line(1 << 20, 'x');
     for (int round = 0; round < 1024; ++round)
         if (write(1, line.data(), line.size()) < 0) break;""", CRASHED, "MiB of output"),
-        Attack("leaves a daemon", """
-    if (fork() == 0) {
-        setsid();
-        if (fork() != 0) _exit(0);
-        prctl(PR_SET_NAME, "kvlab_daemon");
-        prctl(PR_SET_DUMPABLE, 0);
-        for (int file = 0; file < 64; ++file) close(file);
-        sleep(60);
-        _exit(0);
-    }""", FAILED),
         Attack("never returns from a call", "rotate(head, position); head[0] += 1.0f;", CRASHED, "stack-overflow"),
         Attack("writes where it must not", "head[1 << 20] = 1.0f;", CRASHED, "AddressSanitizer"),
         Attack("throws", 'throw std::runtime_error("PASSED");', FAILED, "an Error was thrown: PASSED"),
-        Attack("another main", "return;", NOT_COMPILED, "main", head="int main() { return 0; }"),
-        Attack("a misprint", "return head;", NOT_COMPILED, "rope.cpp:"),
     ]
+
+
+FIRST_POSITION = 100
+
+
+def all_chosen(port):
+    """One attack that is all of them: the n-th is what happens at position 100 + n."""
+    cases = "".join(f"    case {FIRST_POSITION + n}: {{\n{attack.body}\n    break;\n    }}\n" for n, attack in enumerate(chosen(port)))
+    return Attack("many", f"    switch (position) {{\n{cases}    default: break;\n    }}", FAILED)
 
 
 def write_submission(folder, attack, files):

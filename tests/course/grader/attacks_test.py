@@ -2,7 +2,7 @@
 """Attacks on the grader, each a submission for chapter 1 (attacks.py): none gains a point, all other tasks keep theirs, each ends with the
 right one of the six outcomes, and nothing is left running. The reference gets full points, the starter none.
 
-    attacks_test.py [--work DIR] [--only WORD] [--other-user]
+    attacks_test.py [--work DIR] [--only PART] [--other-user]
 
 --other-user: the grader runs as a user without any rights, too, where Landlock alone confines; this must be called by root.
 Prints "N passed, M failed". Six minutes on two slow cores, half of them for the first build.
@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import pathlib
+import re
 import shutil
 import socket
 import subprocess
@@ -19,10 +20,13 @@ import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
-sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "tests" / "tools"), str(pathlib.Path(__file__).parent)]
+sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "tests" / "tools"), str(ROOT / "tests" / "course"), str(pathlib.Path(__file__).parent)]
 
-from attacks import attacks, right_files, write_submission  # noqa: E402
-from course.asking import FAILED, NOT_COMPILED, PASSED  # noqa: E402
+os.environ.setdefault("KVLAB_TIMEOUT_SCALE", "0.3")
+from attacks import FIRST_POSITION, all_chosen, chosen, right_files, submissions, write_submission  # noqa: E402
+from course import building, processes  # noqa: E402
+from course.asking import FAILED, NOT_COMPILED, PASSED, Limits, judged  # noqa: E402
+from course.loading import cases_of  # noqa: E402
 from course.tasks import tasks_of  # noqa: E402
 
 NOBODY = 65534
@@ -40,20 +44,22 @@ def grade(work, results, submissions, *options, user=None, scale="0.3"):
     """The results of one call, {name: result}; its exit code and what it said are checked."""
     shutil.rmtree(results, ignore_errors=True)
     results.mkdir()
-    environment = {**os.environ, "KVLAB_TIMEOUT_SCALE": scale}
-    python = sys.executable
-    prefix = []
+    python, environment = [sys.executable], os.environ
     if user is not None:
         os.chown(results, user, user)
-        prefix = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", "--no-new-privs"]
-        python = "/usr/bin/python3"
-        # git answers no other user than the owner, unless it is told to.
-        environment |= {"HOME": str(results), "GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "safe.directory", "GIT_CONFIG_VALUE_0": "*"}
-    command = [*prefix, python, str(ROOT / "tools" / "grade.py"), *map(str, submissions), "--step", "1", "--work", str(work), "--quiet",
+        python, environment = as_other_user(user, results)
+    environment = {**environment, "KVLAB_TIMEOUT_SCALE": scale}
+    command = [*python, str(ROOT / "tools" / "grade.py"), *map(str, submissions), "--step", "1", "--work", str(work), "--quiet",
                "--json", str(results / "one.json" if len(submissions) == 1 else results), *options]
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     check(done.returncode == 0 and "Traceback" not in done.stderr, f"{options}: exit code {done.returncode}: {done.stderr.strip()[-600:]}")
     return {result["submission"]: result for result in (json.loads(path.read_text()) for path in sorted(results.glob("*.json")))}
+
+
+def as_other_user(user, home):
+    """(Python, environment) of a user without any rights. git answers nobody but the owner, unless it is told to."""
+    environment = {**os.environ, "HOME": str(home), "GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "safe.directory", "GIT_CONFIG_VALUE_0": "*"}
+    return ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", "--no-new-privs", "/usr/bin/python3"], environment
 
 
 def case_of(result, task):
@@ -135,12 +141,62 @@ def plain_ones(work, folder, files, points):
     check(hidden["right"]["tests"] != visible["tests"], "the hash of the tests knows of hidden questions")
 
 
+def judge_chosen(work, port, files):
+    """All attacks of one program, each with a question of its own. This process is the grader here."""
+    attack = all_chosen(port)
+    sources = {**right_files(files), attack.file: attack.text()}
+    case = next(case for name, case in cases_of(1).items() if name.startswith("1.5 "))
+    with building.Tree(1, "student", work).held() as tree:
+        errors = building.built_fairly(tree, {file: text.encode() for file, text in sources.items()})
+        check(not errors, f"the attacks compile: {errors}")
+        for number, attack in enumerate(chosen(port)):
+            line = f"position={FIRST_POSITION + number} rope_dim=4"
+            verdict = judged([tree.program], case.name, [(line, *case.question(line, 1))], Limits, tree.running)
+            what = f"'{attack.name}' ({tree.running})"
+            check(verdict.outcome == attack.outcome, f"{what}: {verdict.outcome}, expected {attack.outcome}: {verdict.message}")
+            check(attack.says in verdict.message, f"{what}: '{attack.says}' is not in '{verdict.message}'")
+            check("BROKEN OUT" not in verdict.message + verdict.output, f"{what} has broken out: {verdict.message}")
+            check(not processes.descendants(), f"{what} has left something running")
+
+
+def judge_submissions(work, folder, files, points, attack_list, user=None):
+    """Attacks that are graded as a whole."""
+    paths = [folder / attack.name.replace(" ", "_") for attack in attack_list]
+    for attack, path in zip(attack_list, paths):
+        if not path.exists():
+            write_submission(path, attack, files)
+    found = grade(work, folder / "results", paths, user=user)
+    for attack, path in zip(attack_list, paths):
+        if path.name in found:
+            judge_attack(attack, found[path.name], points)
+        else:
+            check(False, f"'{attack.name}' has no result")
+    check(not alive("kvlab_daemon"), "a daemon is alive")
+
+
+def nobody_called(listeners):
+    for listener in listeners:
+        listener.setblocking(False)
+        try:
+            listener.accept()
+            check(False, "somebody has called")
+        except BlockingIOError:
+            check(True, "")
+
+
+def timed(what, function, *arguments, **options):
+    begin = time.monotonic()
+    function(*arguments, **options)
+    print(f"{what}: {time.monotonic() - begin:.0f} s", flush=True)
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--work", type=pathlib.Path, default=pathlib.Path("/var/tmp/kvlab-grade-test"))
-    parser.add_argument("--only", default="")
+    parser.add_argument("--only", choices=("plain", "submissions", "chosen", "other-user"), action="append")
     parser.add_argument("--other-user", action="store_true")
     args = parser.parse_args()
+    parts = set(args.only or ("plain", "submissions", "chosen", *(["other-user"] if args.other_user else [])))
     points = {id: task.points for id, task in tasks_of(1).items()}
     files = sorted({file for task in tasks_of(1).values() for file in task.files})
     before = {path: path.read_bytes() for path in (ROOT / "tests" / "course").glob("*.py")}
@@ -151,36 +207,34 @@ def main():
         port = server.getsockname()[1]
         other.bind(f"\0kvlab-attack-{port}")
         other.listen()
-        if not args.only:
-            plain_ones(args.work, folder, files, points)
-        chosen = [attack for attack in attacks(port) if args.only in attack.name]
-        submissions = []
-        for attack in chosen:
-            submissions.append(folder / attack.name.replace(" ", "_"))
-            write_submission(submissions[-1], attack, files)
-        users = [None, NOBODY] if args.other_user else [None]
-        for user in users:
-            begin = time.monotonic()
-            if user is not None:
-                subprocess.run(["chown", "-R", f"{user}:{user}", str(args.work)], check=True)
-            found = grade(args.work, folder / "results", submissions, user=user)
-            for attack, path in zip(chosen, submissions):
-                if path.name in found:
-                    judge_attack(attack, found[path.name], points)
-                else:
-                    check(False, f"'{attack.name}' has no result")
-            check(not alive("kvlab_daemon"), "a daemon is alive")
-            for listener in (server, other):
-                listener.setblocking(False)
-                try:
-                    listener.accept()
-                    check(False, "somebody has called")
-                except BlockingIOError:
-                    check(True, "")
-            print(f"{len(chosen)} attacks {'as root' if user is None and os.geteuid() == 0 else 'without rights'}: {time.monotonic() - begin:.0f} s", flush=True)
+        if "plain" in parts:
+            timed("the reference, the starter, what is no file", plain_ones, args.work, folder, files, points)
+        if "chosen" in parts:
+            timed(f"{len(chosen(port))} attacks of one program", judge_chosen, args.work, port, files)
+        if "submissions" in parts:
+            timed(f"{len(submissions())} submissions that attack", judge_submissions, args.work, folder, files, points, submissions())
+        if "other-user" in parts:
+            subprocess.run(["chown", "-R", f"{NOBODY}:{NOBODY}", str(args.work)], check=True)
+            some = [attack for attack in submissions() if attack.name in ("reads the reference", "includes the reference", "leaves a daemon")]
+            timed("three submissions without rights", judge_submissions, args.work, folder, files, points, some, user=NOBODY)
+            timed("attacks of one program without rights", as_user, NOBODY, args.work)
+        nobody_called((server, other))
     check(all(path.read_bytes() == data for path, data in before.items()), "the judges are as they were")
     print(f"{passed} passed, {failed} failed")
     return 1 if failed or not passed else 0
+
+
+def as_user(user, work):
+    """This script once more, as somebody else."""
+    global passed, failed
+    command, environment = as_other_user(user, work)
+    done = subprocess.run([*command, str(pathlib.Path(__file__).resolve()), "--work", str(work), "--only", "chosen"], capture_output=True, text=True, env=environment)
+    lines = done.stdout.splitlines()
+    found = re.fullmatch(r"(\d+) passed, (\d+) failed", lines[-1]) if lines else None
+    check(found, f"without rights: {done.stdout[-500:]}{done.stderr[-1000:]}")
+    if found:
+        print("\n".join(line for line in lines if line.startswith("FAILED")), flush=True)
+        passed, failed = passed + int(found[1]), failed + int(found[2])
 
 
 if __name__ == "__main__":
