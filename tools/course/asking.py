@@ -19,7 +19,8 @@ PASSED, FAILED, NOT_RUN, CRASHED, TIMED_OUT, NOT_COMPILED = OUTCOMES = (
     "passed", "failed", "not run", "crashed", "timed out", "does not compile")
 MOST_OF_AN_ANSWER = 16 << 20  # bytes
 MOST_OF_THE_OUTPUT = 64 << 20
-SHOWN_OF_THE_OUTPUT = 4000  # the last bytes of what it printed
+KEPT_OF_THE_OUTPUT = 1 << 18  # the last bytes of what it printed: a sanitizer says first what happened, and then at length where
+SHOWN_OF_THE_OUTPUT = 4000  # of those
 EVERY = 0.02  # seconds between two looks at its memory
 
 
@@ -114,10 +115,10 @@ def run(command, requests, limits=Limits, launcher=None):
         how = f"ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
         words = first_words(output)
         ending = (CRASHED, f"the program {how}" + (f": {words}" if words else ""))
-    return data, ending, output
+    return data, ending, output[-SHOWN_OF_THE_OUTPUT:]
 
 
-def collected(process, answers, seconds, launcher, shown=SHOWN_OF_THE_OUTPUT):
+def collected(process, answers, seconds, launcher, kept=KEPT_OF_THE_OUTPUT):
     """(answers, the end of what it printed, why it has to be ended or None): all of it until the program ends by itself."""
     data, printed, count, end = bytearray(), b"", 0, time.monotonic() + seconds
     with selectors.DefaultSelector() as selector:
@@ -135,7 +136,7 @@ def collected(process, answers, seconds, launcher, shown=SHOWN_OF_THE_OUTPUT):
                 elif key.fileobj is answers:
                     data += chunk
                 else:
-                    printed, count = (printed + chunk)[-shown:], count + len(chunk)
+                    printed, count = (printed + chunk)[-kept:], count + len(chunk)
             now = time.monotonic()
             if now > end:
                 what = f"no answer within {seconds:g} s" if not data else f"it did not end within {seconds:g} s"

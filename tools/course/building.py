@@ -165,7 +165,7 @@ class Tree:
         os.close(writing)
         with os.fdopen(reading, "rb", buffering=0) as nothing, process.stdout:
             try:
-                _, printed, ending = collected(process, nothing, COMPILE_SECONDS, self.compiling, shown=1 << 20)
+                _, printed, ending = collected(process, nothing, COMPILE_SECONDS, self.compiling, kept=4 * MIB)
             finally:
                 self.compiling.end(process)
         if ending:

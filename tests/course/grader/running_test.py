@@ -82,6 +82,7 @@ class Outcomes(Programs):
                 ("answer([2 * v for v in x])\n    if len(x) == 9: sys.exit(3)", CRASHED, "exit code 3"),
                 ("os.kill(os.getpid(), 11)", CRASHED, "SIGSEGV"),
                 ("print('a.cpp:7:3: runtime error: shift'); sys.exit(1)", CRASHED, "runtime error: shift"),
+                ("print('a.cpp:7:3: runtime error: shift\\n' + 'in a frame\\n' * 9000); sys.exit(1)", CRASHED, "runtime error: shift"),
                 ("time.sleep(60)", TIMED_OUT, "no answer within"),
                 ("os.close(to); os.close(1); os.close(2); time.sleep(60)", TIMED_OUT, "no answer within"),
                 ("answer([2 * v for v in x])\n    if len(x) == 9: time.sleep(60)", TIMED_OUT, "did not end within"),
