@@ -91,7 +91,8 @@ def grade(args):
                 verdicts, notes, seconds = grading.graded(tree, course, one)
             except Failure as failure:
                 verdicts, notes, seconds = grading.not_run(course, str(failure)), [], 0.0
-            result = report.result_of(course, one.name, verdicts, notes, tests, tree.compiler(), f"confined by {tree.running}" if not args.trust else str(tree.running), seconds)
+            confined = str(tree.running) if args.trust else f"confined by {tree.running}"
+            result = report.result_of(course, one.name, verdicts, notes, tests, tree.compiler(), confined, seconds)
             complete = complete and result["score"] is not None
             written(args, one, result)
     return 0 if complete else 1

@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import xml.etree.ElementTree as xml
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "tests" / "tools"), str(ROOT / "tests" / "course"), str(pathlib.Path(__file__).parent)]
@@ -120,10 +121,13 @@ def plain_ones(work, folder, files, points):
     words = {"1.1": "more than 1 MB", "1.5": "no plain file", "1.6": "no UTF-8 text"}
     check(all(word in refused[task]["message"] for task, word in words.items()), f"files that are none: {refused}")
     check(found["odd"]["score"] == points["1.3"] + points["1.4"], "the task in a sound file keeps its points")
-    again = grade(work, folder / "results", [right, starter, odd], "--seed", "20260")
+    again = grade(work, folder / "results", [right, starter, odd], "--seed", "20260", "--format", "junit", "-o", str(folder / "junit"))
+    suites = {name: xml.parse(folder / "junit" / f"{name}.xml").getroot() for name in ("right", "starter", "odd")}
+    check(suites["right"].get("failures") == suites["right"].get("errors") == "0" and suites["odd"].get("errors") != "0", "results as JUnit XML")
     for name in ("right", "starter", "odd"):
         check({**again[name], "time": 0} == {**found[name], "time": 0}, f"'{name}' twice: another report")
-    other = grade(work, folder / "results", [right], "--seed", "5")
+    other = grade(work, folder / "results", [right], "--seed", "5", "--format", "gradescope", "-o", str(folder / "results.json"))
+    check(json.loads((folder / "results.json").read_text())["score"] == full, "results for Gradescope")
     check(other["right"]["score"] == full and other["right"]["seed"] == 5, "another seed")
     special = folder / "special"
     shutil.copytree(right, special)

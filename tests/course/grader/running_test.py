@@ -104,6 +104,11 @@ class Outcomes(Programs):
         self.assertEqual(verdict.outcome, PASSED)
         self.assertLess(time.monotonic() - begin, 20)  # nobody waits for a child that holds the pipes
 
+    def test_the_same_words_twice(self):
+        verdict = self.outcome("print(f'=={os.getpid()}==ERROR: AddressSanitizer: SEGV on unknown address {id(object()):#x} at 0x10'); sys.exit(1)")
+        self.assertEqual(verdict.message, "the program ended with exit code 1: ERROR: AddressSanitizer: SEGV on unknown address 0x... at 0x10")
+        self.assertEqual(verdict.output, "ERROR: AddressSanitizer: SEGV on unknown address 0x... at 0x10\n")
+
     def test_the_last_words_are_kept(self):
         verdict = self.outcome("print('a' * 10000, 'the end'); answer(x)")
         self.assertTrue(verdict.output.rstrip().endswith("the end"))
