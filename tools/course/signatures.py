@@ -9,6 +9,7 @@ mistakes' own files, so that it can be reworded without recording anything.
 """
 import concurrent.futures
 import json
+import math
 import os
 import pathlib
 import re
@@ -166,7 +167,7 @@ def loaded(path, step):
 
 
 def like(recorded, reply, expected):
-    """3 for the same reply, 1 for one that is near and far from the right one, 0 for another."""
+    """3 for the same reply; between 1 and 2 for one that is NEAR, and ten times nearer than the right answer; 0 for another."""
     if not isinstance(reply, dict):
         return 0
     if recorded == reply:
@@ -174,10 +175,13 @@ def like(recorded, reply, expected):
     if not isinstance(recorded.get("answer"), dict) or not isinstance(reply.get("answer"), dict):
         return 0
     mistake, student = ({name: plain(value) for name, value in side["answer"].items()} for side in (recorded, reply))
+    if mistake.keys() != student.keys():
+        return 0
     right = {name: plain(value) for name, value in expected.items() if value["kind"] in ("exact", "close", "integers", "number", "text")}
-    if all(near(mistake.get(name), value) for name, value in right.items()):
-        return 0  # the mistake is one of the last bits: only the same bits tell it
-    return int(mistake.keys() == student.keys() and all(near(mistake[name], student[name]) for name in mistake))
+    # A mistake of the last bits is told by its bits alone: whoever writes it otherwise rounds otherwise.
+    limit = min(NEAR, max((gap(mistake.get(name), value) for name, value in right.items()), default=0.0) / 10)
+    found = max((gap(mistake[name], student[name]) for name in mistake), default=math.inf)
+    return 2 - found / limit if 0 < limit and found <= limit else 0
 
 
 def plain(value):
@@ -194,13 +198,21 @@ def plain(value):
         return str(value)
 
 
-def near(a, b):
+def gap(a, b):
+    """The largest relative difference of two answers; infinite where they differ in more than their floats."""
     if not (isinstance(a, tuple) and isinstance(b, tuple)):
-        return a == b
+        return 0.0 if a == b else math.inf
     if a[0] != b[0] or len(a[1]) != len(b[1]):
-        return False
-    return all(x == y or (x != x and y != y) or (isinstance(x, float) and isinstance(y, float) and abs(x - y) <= NEAR * max(abs(x), abs(y)))
-               for x, y in zip(a[1], b[1]))
+        return math.inf
+    return max((gap_of(x, y) for x, y in zip(a[1], b[1])), default=0.0)
+
+
+def gap_of(x, y):
+    if x == y or (x != x and y != y):
+        return 0.0
+    if not (isinstance(x, float) and isinstance(y, float) and math.isfinite(x) and math.isfinite(y)):
+        return math.inf
+    return abs(x - y) / max(abs(x), abs(y))
 
 
 def problems(step, tasks, cases):

@@ -148,11 +148,16 @@ class Signatures(Programs):
                 ({"answer": {"n": 5}}, {"answer": {"n": 5}}, {"n": {"kind": "number", "value": 4}}, 3),
                 ({"answer": {"n": 5}}, {"answer": {"n": 6}}, {"n": {"kind": "number", "value": 4}}, 0),
                 ({"answer": {"i": {"shape": [2], "int": [1, 2]}}}, {"answer": {"i": {"shape": [2], "int": [1, 3]}}}, {"i": integers([1, 1], "i")}, 0),
-                ({"answer": {"y": {"shape": [1], "f32": [0x3f800000]}}}, {"answer": {"y": {"shape": [1], "f32": [0x3f800001]}}},
-                 {"y": close(Floats([1], [5.0]), "i", 1e-6, "")}, 1),
-                ({"answer": {"y": {"shape": [1], "f32": [0x7fc00000]}}}, {"answer": {"y": {"shape": [1], "f32": [0x7fc00001]}}},
-                 {"y": close(Floats([1], [5.0]), "i", 1e-6, "")}, 1)):
+                ({"answer": {"t": "a"}}, {"answer": {"t": "a", "u": "b"}}, {"t": {"kind": "text", "value": "c"}}, 0)):
             self.assertEqual(signatures.like(recorded, reply, expected), likeness)
+
+    def test_near_is_nearer_than_to_what_is_right(self):
+        def of(value):
+            return {"answer": {"y": Floats([1], [value]).to_json()}}
+        right = {"y": close(Floats([1], [1.0]), "i", 1e-7, "")}
+        for mistake, student, is_like in ((5.0, 5.0004, True), (5.0, 5.1, False), (1.0001, 1.000101, True), (1.0001, 1.00007, False), (1.0001, 1.0, False),
+                                          (float("nan"), -float("nan"), True), (float("inf"), float("inf"), True), (float("inf"), 5.0, False)):
+            self.assertEqual(signatures.like(of(mistake), of(student), right) > 0, is_like, (mistake, student))
 
     def test_the_recorded_files(self):
         for path in sorted(signatures.path_of(1).parent.glob("step*.json")):
