@@ -225,7 +225,7 @@ class Names(unittest.TestCase):
             self.assertTrue(names, source.name)
             for name in names:
                 self.assertIn(name.split()[0], tasks_of(int(source.name[4:6])), name)
-                self.assertRegex(name, r"^\d\.\d [^:;,\[\]]+: [^;,\[\]\\]+$")
+                self.assertRegex(name, r"^\d\.\d [^:;|\[\]]+: [^;|\[\]\\]+$")
 
 
 class Starters(unittest.TestCase):
