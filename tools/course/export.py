@@ -67,8 +67,9 @@ def belongs_of_the_tests(path, last):
     """Programs of the chapters' own tests up to this one; of the course, how a task is asked, and no judge."""
     folder = path.parts[1]
     if folder == "course":
-        kept = ["CMakeLists.txt", "task_case.hpp", "task_case.cpp"]
-        return len(path.parts) == 3 and (path.name in kept or path.suffix == ".cpp" and int(path.name[4:6]) <= last)
+        of_a_step = path.name.startswith("step0")
+        kept = path.name == "CMakeLists.txt" or path.suffix in SOURCES
+        return len(path.parts) == 3 and kept and not (of_a_step and int(path.name[4:6]) > last)
     if folder == "simt_kernels":
         return last >= 4
     if folder == "support":

@@ -5,7 +5,7 @@ fewer letters on. What stands in tests/course/common_lines.txt is said in so man
 """
 import re
 
-LONG, SHORT = 28, 12  # letters of a line that counts by itself; of a line that counts with its neighbour
+LONG, SHORT = 24, 12  # letters of a line that counts by itself; of a line that counts with its neighbour
 
 
 def normalised(line):

@@ -89,7 +89,9 @@ class Proof:
                 found.append(Wrong(task.id, kind, kind, "", {file: self.emptied(file, task.id, body) for file in task.files}))
         for mistake in mistakes_of(self.step, self.tasks, ROOT):
             if mistake.task in self.only:
-                found.append(Wrong(mistake.task, "mistake", mistake.name, mistake.says, mistake.applied(lambda file: self.solved.get(file) or (ROOT / file).read_text())))
+                changed = mistake.applied(lambda file: (ROOT / file).read_text())
+                texts = {file: with_replaced(text, file, lambda region: None) for file, text in changed.items()}
+                found.append(Wrong(mistake.task, "mistake", mistake.name, mistake.says, texts))
         return found
 
     def tried(self, wrong):
