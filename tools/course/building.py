@@ -218,7 +218,7 @@ def blamed(output, files):
         for file in files:
             name = pathlib.PurePosixPath(file).name
             if file in what:
-                found.setdefault(file, errors[0] if errors else (lines[-1] if lines else "the compiler failed").strip()[:300])
+                found.setdefault(file, errors[0] if errors else first_error("\n".join(lines)))
             elif not what.split()[0].endswith(".o"):  # the linker, which names objects and sources
                 own = [line for line in lines if re.search(rf"(?<![\w.]){re.escape(name)}", line) and not line.startswith((":", "/usr/bin/c++ -"))]
                 if own:

@@ -77,13 +77,13 @@ def submissions():
     std::fflush(stdout);""", FAILED),
         Attack("ends early with 0", "std::_Exit(0);", CRASHED, "ended after 0 of"),
         Attack("ends before main with 0", "return;", CRASHED, "ended after 0 of", head="[[maybe_unused]] static const bool done = (std::_Exit(0), true);"),
-        Attack("loops", "for (volatile int i = 0;; i = i + 1) {}", TIMED_OUT, "no answer within"),
+        Attack("loops", "for (volatile unsigned i = 0;; i = i + 1) {}", TIMED_OUT, "no answer within"),
         Attack("reads the reference", f"""
     for (const char* path : {{"{SECRET}", "{SOLUTION}", "{ROOT}/tests/course/mistakes/step01.txt", "/etc/shadow", "/root/.bashrc"}})
         try_to_open(path, O_RDONLY);
     if (opendir("{ROOT}") != nullptr) broken_out("the project's folder");""", FAILED),
         Attack("includes the reference", "return;", NOT_COMPILED, "rope.cpp:", head=f'#include "{SOLUTION}"'),
-        Attack("includes the reference by chance", "return;", FAILED, head=f'#if __has_include("{SECRET}")\n#error "BROKEN OUT"\n#endif'),
+        Attack("includes the reference by chance", "return;", NOT_COMPILED, "Permission denied", head=f'#if __has_include("{SECRET}")\n#error "BROKEN OUT"\n#endif'),
         Attack("assembles the reference", "return;", NOT_COMPILED, head=f'asm(".section .rodata\\n.incbin \\"{SECRET}\\"\\n.text");'),
         Attack("compiles for ever", "return;", NOT_COMPILED, head='#include "/dev/zero"'),
         Attack("leaves a daemon", """

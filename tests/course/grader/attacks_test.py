@@ -28,6 +28,7 @@ from attacks import FIRST_POSITION, all_chosen, chosen, right_files, submissions
 from course import building, processes  # noqa: E402
 from course.asking import FAILED, NOT_COMPILED, PASSED, Limits, judged  # noqa: E402
 from course.loading import cases_of  # noqa: E402
+from course.markers import with_replaced  # noqa: E402
 from course.tasks import tasks_of  # noqa: E402
 
 NOBODY = 65534
@@ -194,13 +195,61 @@ def timed(what, function, *arguments, **options):
     print(f"{what}: {time.monotonic() - begin:.0f} s", flush=True)
 
 
+# Mistakes that are recorded, as somebody else would write them, and a word of the sentence that names each.
+MISTAKEN = {
+    "1.1": ("""    const auto bits = std::bit_cast<std::uint32_t>(value);
+    const auto size = static_cast<std::int64_t>(bits & 0x7fffffffu);
+    return (bits >> 31) != 0 ? -size : size;""", "-0 and +0"),
+    "1.2": ("""    if (first == -1) first = later.first;
+    max_abs = later.max_abs > max_abs ? later.max_abs : max_abs;
+    max_ulp = later.max_ulp > max_ulp ? later.max_ulp : max_ulp;
+    differ += later.differ;
+    count += later.count;""", "the place within the later part"),
+    "1.3": ("""    float total = 0.0f;
+    for (std::size_t i = 0; i < scores.size(); ++i) total += weights[i] = std::exp2(scores[i]);
+    return total;""", "not moved down"),
+    "1.4": ("""    double mean = 0.0, squares = 0.0;
+    for (Index i = 0; i < n; ++i) mean += static_cast<double>(x[i]) / static_cast<double>(n);
+    for (Index i = 0; i < n; ++i) squares += (static_cast<double>(x[i]) - mean) * (static_cast<double>(x[i]) - mean);
+    const double r = 1.0 / (std::sqrt(squares / static_cast<double>(n)) + static_cast<double>(eps));
+    for (Index i = 0; i < n; ++i)
+        y[i] = static_cast<float>((static_cast<double>(x[i]) - mean) * r * static_cast<double>(weight[i]) + static_cast<double>(bias[i]));""", "eps"),
+    "1.5": ("""    for (Index i = 0; i < rope_dim_; i += 2) {
+        const float a = head[i], b = head[i + 1], c = cos(position)[i / 2], s = sin(position)[i / 2];
+        head[i] = a * c + b * s;
+        head[i + 1] = b * c - a * s;
+    }""", "the other way round"),
+    "1.6": ("""    float total = top_p, partial = 0.0f;
+    total = 0.0f;
+    for (const float weight : weights) total += weight;
+    for (std::size_t i = 0; i + 1 < weights.size(); ++i) {
+        partial += weights[i];
+        if (partial > uniform * total) return static_cast<Index>(i);
+    }
+    return static_cast<Index>(weights.size()) - 1 + static_cast<Index>(0.0f * sum);""", "top_p had no effect"),
+}
+
+
+def mistaken_ones(work, folder, files):
+    """Every task is wrong, and the report names each mistake."""
+    for file in files:
+        path = folder / "mistaken" / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("#include <cmath>\n" + with_replaced((ROOT / file).read_text(), file, lambda region: MISTAKEN[region.task][0].splitlines()))
+    result = grade(work, folder / "results", [folder / "mistaken"])["mistaken"]
+    check(result["score"] == 0, f"mistakes: score {result['score']}")
+    for task, (_, words) in MISTAKEN.items():
+        cases = [case for row in result["tasks"] if row["id"] == task for case in row["cases"]]
+        check(any(words in case.get("hint", "") for case in cases), f"mistakes: '{words}' is not said of {cases}")
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--work", type=pathlib.Path, default=pathlib.Path("/var/tmp/kvlab-grade-test"))
-    parser.add_argument("--only", choices=("plain", "submissions", "chosen", "other-user"), action="append")
+    parser.add_argument("--only", choices=("plain", "mistakes", "submissions", "chosen", "other-user"), action="append")
     parser.add_argument("--other-user", action="store_true")
     args = parser.parse_args()
-    parts = set(args.only or ("plain", "submissions", "chosen", *(["other-user"] if args.other_user else [])))
+    parts = set(args.only or ("plain", "mistakes", "submissions", "chosen", *(["other-user"] if args.other_user else [])))
     points = {id: task.points for id, task in tasks_of(1).items()}
     files = sorted({file for task in tasks_of(1).values() for file in task.files})
     before = {path: path.read_bytes() for path in (ROOT / "tests" / "course").glob("*.py")}
@@ -213,6 +262,8 @@ def main():
         other.listen()
         if "plain" in parts:
             timed("the reference, the starter, what is no file", plain_ones, args.work, folder, files, points)
+        if "mistakes" in parts:
+            timed("a mistake in each task", mistaken_ones, args.work, folder, files)
         if "chosen" in parts:
             timed(f"{len(chosen(port))} attacks of one program", judge_chosen, args.work, port, files)
         if "submissions" in parts:
