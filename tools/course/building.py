@@ -21,7 +21,9 @@ SCALE = time_scale()
 COMPILE_SECONDS = 300.0 * max(1.0, SCALE)  # of a whole build; one file takes up to 20 s on a slow processor
 # Sanitizers reserve terabytes of addresses, so it is memory in use that is limited.
 COMPILER = Share(seconds=int(COMPILE_SECONDS), memory=4096 * MIB, file=512 * MIB, processes=256, files=1024)
-PROGRAM = Share(seconds=int(30 * SCALE) + 1, memory=1024 * MIB, file=16 * MIB, processes=64, files=64)
+# A pool has a thread for each processor, and chapters have two of them.
+THREADS = min(190, 64 + 2 * (os.cpu_count() or 1))
+PROGRAM = Share(seconds=int(30 * SCALE) + 1, memory=1024 * MIB, file=16 * MIB, processes=THREADS, files=64)
 TOOLS = ("cmake", "ninja", "c++")
 CONFIGURE = ("-G", "Ninja", "-DKVLAB_GPU=OFF")
 

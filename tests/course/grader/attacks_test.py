@@ -24,7 +24,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[3]
 sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "tests" / "tools"), str(ROOT / "tests" / "course"), str(pathlib.Path(__file__).parent)]
 
 os.environ.setdefault("KVLAB_TIMEOUT_SCALE", "0.3")
-from attacks import FIRST_POSITION, all_chosen, chosen, right_files, submissions, write_submission  # noqa: E402
+from attacks import FIRST_POSITION, MISTAKEN, all_chosen, chosen, right_files, submissions, write_submission  # noqa: E402
 from course import building, processes  # noqa: E402
 from course.asking import FAILED, NOT_COMPILED, PASSED, Limits, judged  # noqa: E402
 from course.loading import cases_of  # noqa: E402
@@ -61,7 +61,8 @@ def grade(work, results, submissions, *options, user=None, scale="0.3"):
 def as_other_user(user, home):
     """(Python, environment) of a user without any rights. git answers nobody but the owner, unless it is told to."""
     environment = {**os.environ, "HOME": str(home), "GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "safe.directory", "GIT_CONFIG_VALUE_0": "*"}
-    return ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", "--no-new-privs", "/usr/bin/python3"], environment
+    return ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", "--no-new-privs",
+            "/usr/bin/python3" if os.path.exists("/usr/bin/python3") else sys.executable], environment
 
 
 def case_of(result, task):
@@ -195,41 +196,6 @@ def timed(what, function, *arguments, **options):
     print(f"{what}: {time.monotonic() - begin:.0f} s", flush=True)
 
 
-# Mistakes that are recorded, as somebody else would write them, and a word of the sentence that names each.
-MISTAKEN = {
-    "1.1": ("""    const auto bits = std::bit_cast<std::uint32_t>(value);
-    const auto size = static_cast<std::int64_t>(bits & 0x7fffffffu);
-    return (bits >> 31) != 0 ? -size : size;""", "-0 and +0"),
-    "1.2": ("""    if (first == -1) first = later.first;
-    max_abs = later.max_abs > max_abs ? later.max_abs : max_abs;
-    max_ulp = later.max_ulp > max_ulp ? later.max_ulp : max_ulp;
-    differ += later.differ;
-    count += later.count;""", "the place within the later part"),
-    "1.3": ("""    float total = 0.0f;
-    for (std::size_t i = 0; i < scores.size(); ++i) total += weights[i] = std::exp2(scores[i]);
-    return total;""", "not moved down"),
-    "1.4": ("""    double mean = 0.0, squares = 0.0;
-    for (Index i = 0; i < n; ++i) mean += static_cast<double>(x[i]) / static_cast<double>(n);
-    for (Index i = 0; i < n; ++i) squares += (static_cast<double>(x[i]) - mean) * (static_cast<double>(x[i]) - mean);
-    const double r = 1.0 / (std::sqrt(squares / static_cast<double>(n)) + static_cast<double>(eps));
-    for (Index i = 0; i < n; ++i)
-        y[i] = static_cast<float>((static_cast<double>(x[i]) - mean) * r * static_cast<double>(weight[i]) + static_cast<double>(bias[i]));""", "eps"),
-    "1.5": ("""    for (Index i = 0; i < rope_dim_; i += 2) {
-        const float a = head[i], b = head[i + 1], c = cos(position)[i / 2], s = sin(position)[i / 2];
-        head[i] = a * c + b * s;
-        head[i + 1] = b * c - a * s;
-    }""", "the other way round"),
-    "1.6": ("""    float total = top_p, partial = 0.0f;
-    total = 0.0f;
-    for (const float weight : weights) total += weight;
-    for (std::size_t i = 0; i + 1 < weights.size(); ++i) {
-        partial += weights[i];
-        if (partial > uniform * total) return static_cast<Index>(i);
-    }
-    return static_cast<Index>(weights.size()) - 1 + static_cast<Index>(0.0f * sum);""", "top_p had no effect"),
-}
-
-
 def mistaken_ones(work, folder, files):
     """Every task is wrong, and the report names each mistake."""
     for file in files:
@@ -268,7 +234,9 @@ def main():
             timed(f"{len(chosen(port))} attacks of one program", judge_chosen, args.work, port, files)
         if "submissions" in parts:
             timed(f"{len(submissions())} submissions that attack", judge_submissions, args.work, folder, files, points, submissions())
-        if "other-user" in parts:
+        if "other-user" in parts and not reads_the_project(NOBODY):
+            print("skipped: another user cannot read the project here")
+        elif "other-user" in parts:
             subprocess.run(["chown", "-R", f"{NOBODY}:{NOBODY}", str(args.work)], check=True)
             some = [attack for attack in submissions() if attack.name in ("reads the reference", "includes the reference", "leaves a daemon")]
             timed("three submissions without rights", judge_submissions, args.work, folder, files, points, some, user=NOBODY)
@@ -277,6 +245,12 @@ def main():
     check(all(path.read_bytes() == data for path, data in before.items()), "the judges are as they were")
     print(f"{passed} passed, {failed} failed")
     return 1 if failed or not passed else 0
+
+
+def reads_the_project(user):
+    python, environment = as_other_user(user, "/")
+    read = f"import sys; assert sys.version_info >= (3, 11); open({str(ROOT / 'tools' / 'grade.py')!r})"
+    return subprocess.run([*python, "-c", read], env=environment, capture_output=True).returncode == 0
 
 
 def as_user(user, work):
