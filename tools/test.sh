@@ -186,7 +186,7 @@ stage_promises() { # one more policy, format, kernel, subcommand and experiment:
     while read -r line; do skip "${line#left out: }"; done < <(grep '^left out: ' "$logs/mutants-table.txt")
 }
 
-stage_grader() { # attacks on the course's grader, as root and as a user without rights; about eight minutes
+stage_grader() { # attacks on the course's grader, as root and as a user without rights; about five minutes
     local options=()
     if [ "$(id -u)" -eq 0 ]; then options=(--other-user); else skip "only root can be another user"; fi
     graded tests/course/grader/attacks_test.py "${options[@]}"

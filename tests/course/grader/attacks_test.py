@@ -5,7 +5,7 @@ right one of the six outcomes, and nothing is left running. The reference gets f
     attacks_test.py [--work DIR] [--only PART] [--other-user]
 
 --other-user: the grader runs as a user without any rights, too, where Landlock alone confines; this must be called by root.
-Prints "N passed, M failed". Six minutes on two slow cores, half of them for the first build.
+Prints "N passed, M failed". Five minutes on two slow cores, and a minute and a half more for the first build.
 """
 import argparse
 import json
