@@ -74,9 +74,10 @@ def hash_of_the_tests(extra_lines):
 
 
 def grade(args):
-    tasks, cases = tasks_of(args.step), cases_of(args.step)
+    tasks = tasks_of(args.step)
     if not tasks:
         raise Failure(f"chapter {args.step} has no tasks")
+    cases = cases_of(args.step)
     hidden = extra.lines_of(args.extra, args.step, cases) if args.extra else {}
     course = grading.Course(args.step, tasks, cases, hidden, args.seed)
     tree = building.Tree(args.step, args.preset, args.work, args.trust)

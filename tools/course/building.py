@@ -83,6 +83,10 @@ class Tree:
             lock = open(self.folder / "lock", "w")
         except OSError as error:
             raise Failure(f"{self.folder}: {error.strerror}; name a folder of your own with --work") from None
+        closed = [place for place in self.folder.parents if not place.stat().st_mode & 0o001]
+        if closed and os.geteuid() == 0 and not self.trust:
+            lock.close()
+            raise Failure(f"{closed[0]} cannot be entered by the user of a submission; name another folder with --work")
         with lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

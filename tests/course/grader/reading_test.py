@@ -234,6 +234,13 @@ class CommandLine(InAFolder):
                                   env={**os.environ, "KVLAB_TIMEOUT_SCALE": scale})
             self.assertEqual((done.returncode, done.stderr), (1, f"KVLAB_TIMEOUT_SCALE is '{scale}', expected a number above 0\n"))
 
+    def test_a_closed_work_folder(self):
+        if os.geteuid() != 0:
+            self.skipTest("needs root")
+        self.folder.chmod(0o700)
+        code, error = self.grade(self.folder, "--step", "1", "--work", self.folder / "work")
+        self.assertEqual((code, error), (1, f"grade: {self.folder} cannot be entered by the user of a submission; name another folder with --work\n"))
+
     def test_bad_data(self):
         for words, said in (([self.folder / "none", "--step", "1"], "neither a folder nor a zip"), (["stats", self.folder], "no result"),
                             ([self.folder, "--step", "1", "--extra", self.folder], "no such file")):
