@@ -23,7 +23,7 @@ import xml.etree.ElementTree as xml
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "tests" / "tools"), str(ROOT / "tests" / "course"), str(pathlib.Path(__file__).parent)]
 
-os.environ.setdefault("KVLAB_TIMEOUT_SCALE", "0.3")
+os.environ.setdefault("KVLAB_TIMEOUT_SCALE", "0.8")  # attacks that wait are waited for; a slow machine is told so from outside
 from attacks import FIRST_POSITION, MISTAKEN, all_chosen, chosen, right_files, submissions, write_submission  # noqa: E402
 from course import building, processes  # noqa: E402
 from course.asking import FAILED, NOT_COMPILED, PASSED, Limits, judged  # noqa: E402
@@ -42,7 +42,7 @@ def check(holds, what):
         print(f"FAILED: {what}", flush=True)
 
 
-def grade(work, results, submissions, *options, user=None, scale="0.3"):
+def grade(work, results, submissions, *options, user=None):
     """The results of one call, {name: result}; its exit code and what it said are checked."""
     shutil.rmtree(results, ignore_errors=True)
     results.mkdir()
@@ -50,7 +50,6 @@ def grade(work, results, submissions, *options, user=None, scale="0.3"):
     if user is not None:
         os.chown(results, user, user)
         python, environment = as_other_user(user, results)
-    environment = {**environment, "KVLAB_TIMEOUT_SCALE": scale}
     command = [*python, str(ROOT / "tools" / "grade.py"), *map(str, submissions), "--step", "1", "--work", str(work), "--quiet",
                "--json", str(results / "one.json" if len(submissions) == 1 else results), *options]
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
