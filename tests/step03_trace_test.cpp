@@ -1,6 +1,6 @@
 // Step 3: a recorded run is read from whoever wrote it, and compared as far as both recorded,
-// to the bit or within a tolerance. (tests/tools/trace_test.py damages files and asks the
-// program.)
+// to the bit or within a tolerance. (tests/tools/trace_test.py damages files and
+// asks the program.)
 #include <doctest/doctest.h>
 
 #include <cmath>
