@@ -1,5 +1,5 @@
-/* The reference from C: a text with a cache and without one, compared with ==, and an engine that
- * is wrong in one number. c_api MODEL.gguf */
+/* The reference from C: a text with a cache and without one, compared with ==, and an engine
+ * that is wrong in one number. c_api MODEL.gguf */
 #include <stdio.h>
 #include <string.h>
 
@@ -21,7 +21,8 @@ int main(int argc, char** argv) {
     kvlab_difference difference;
     int t;
 
-    if (kvlab_model_open(argc > 1 ? argv[1] : "tiny", &model) != KVLAB_OK) return failed("model");
+    if (kvlab_model_open(argc > 1 ? argv[1] : "tiny", &model) != KVLAB_OK)
+        return failed("model");
     if (kvlab_model_logits(model, tokens, T, none, whole, T * V) != KVLAB_OK)
         return failed("without a cache");
     if (kvlab_cache_new(model, T, &cache) != KVLAB_OK) return failed("cache");
