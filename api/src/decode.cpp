@@ -32,8 +32,8 @@ void run(Decoder& decoder,
     const Index D = decoder.config().head_dim;
     require(into->head_dim == 0 || into->head_dim == D, "recording: expected head_dim ", D,
             " or 0, found ", into->head_dim);
-    // A step that cannot be recorded must not be run: the cache would have it, the recording
-    // not.
+    // A step that cannot be recorded must not be run: the cache would have it,
+    // the recording not.
     const std::lock_guard lock(into->mutex);
     require(into->open.empty(), "recording: a step is open, end it first");
     into->steps.reserve(into->steps.size() + 1);

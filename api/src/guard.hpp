@@ -35,8 +35,8 @@ inline void require_pointer(const void* pointer, const char* name) {
     require(pointer != nullptr, name, ": expected a pointer, found null");
 }
 
-// An array of the product of `extents` floats, tokens or positions: no pointer is needed for
-// none.
+// An array of the product of `extents` floats, tokens or positions: no pointer is
+// needed for none.
 inline Index require_array(const void* pointer,
                            const char* name,
                            std::initializer_list<Index> extents) {

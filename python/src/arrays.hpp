@@ -1,6 +1,6 @@
 // arrays.hpp - arrays of NumPy (or of whoever speaks DLPack: PyTorch, JAX) as the C interface
-// takes them: pointers into their memory. Nothing is copied but tokens that are not 32-bit
-// integers.
+// takes them: pointers into their memory. Nothing is copied but tokens that are
+// not 32-bit integers.
 #pragma once
 
 #include <cstdint>
@@ -15,8 +15,8 @@ namespace kvlab::python {
 
 namespace nb = nanobind;
 
-// Turns a status into an exception: ValueError for a wrong call, and those of raise() for the
-// rest.
+// Turns a status into an exception: ValueError for a wrong call, and those of raise()
+// for the rest.
 void must(int status);
 
 // Somebody's float32 numbers, row-major and without gaps, in this machine's memory.

@@ -85,6 +85,16 @@ class Torch(unittest.TestCase):
     def test_right(self) -> None:
         self.assertEqual(verdicts(self.check())[:2], [f"{SELF}PyTorch, to 0.0001: no difference", f"{REFERENCE}PyTorch, cached, to 0.0001: no difference"])
 
+    def test_tensors_are_arrays_that_are_not_copied(self) -> None:
+        try:
+            import torch
+        except ImportError:
+            self.skipTest("torch is not installed")
+        out = torch.zeros(256)
+        model = kvlab.Model(kvlab.tiny_model())
+        self.assertIs(model.cache().decode(torch.tensor([5]), last=True, out=out), out)
+        self.assertIsNone(kvlab.first_difference(out, model.logits(5)[0]))
+
     def test_the_library_transformers(self) -> None:
         self.assertIn(f"{REFERENCE}PyTorch, cached, to 0.0001: no difference", self.check("--transformers"))
 

@@ -36,6 +36,8 @@
 extern "C" {
 #endif
 
+// NOLINTBEGIN(readability-identifier-naming): a prefix is all that C has for a namespace.
+
 typedef enum kvlab_status {
     KVLAB_OK = 0,
     KVLAB_BAD_ARGUMENT = 1,  // the call itself is wrong
@@ -187,8 +189,8 @@ KVLAB_API int kvlab_cache_fork(kvlab_cache cache, kvlab_cache* copy);
 KVLAB_API int kvlab_recording_new(int64_t head_dim, kvlab_recording* recording);
 KVLAB_API int kvlab_recording_free(kvlab_recording recording);
 
-// The run of a trace: FILE means its first run, FILE#name another. KVLAB_BAD_FILE, with the
-// line.
+// The run of a trace: FILE means its first run, FILE#name another. KVLAB_BAD_FILE,
+// with the line.
 KVLAB_API int kvlab_recording_read(const char* file_and_run, kvlab_recording* recording);
 
 // One operator of the step that is open. Each operator of a layer once in a step.
@@ -200,8 +202,8 @@ KVLAB_API int kvlab_recording_add(kvlab_recording recording,
                                   const float* values,  // [rows, width]
                                   int64_t width);
 
-// Ends the open step, which must hold an operator. token: what was chosen from it, -1: not
-// told.
+// Ends the open step, which must hold an operator. token: what was chosen from it,
+// -1: not told.
 KVLAB_API int kvlab_recording_end_step(kvlab_recording recording, int32_t token);
 
 // How many steps have ended.
@@ -245,6 +247,8 @@ KVLAB_API int kvlab_compare_arrays(const float* a,  // [rows, width]
                                    int64_t width,
                                    double tolerance,
                                    kvlab_difference* difference);
+
+// NOLINTEND(readability-identifier-naming)
 
 #ifdef __cplusplus
 }
