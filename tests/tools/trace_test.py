@@ -104,6 +104,10 @@ def check_other_engines(trace: Path, lines: list[dict], folder: Path) -> None:
     other.write_text('{"kvlab_trace": 1}\n{"step": 0, "op": "ffn_out", "layer": 9, "positions": [0], "bits": "00000000"}\n{"step": 0}\n')
     done = run("diverge", "--traces", str(trace), str(other))
     expect("nothing in common", done.returncode == 1 and done.stderr.endswith("\nstep03_kvcache: the runs have no operator in common\n"), done.stderr)
+    page = (Path(__file__).resolve().parents[2] / "step03_kvcache" / "trace_format.md").read_text(encoding="utf-8")
+    other.write_text(page.split("```json\n")[1].split("```")[0], encoding="utf-8")
+    done = run("diverge", "--traces", str(other), str(other))
+    expect("the smallest trace of the page", done.returncode == 0 and " 0 of 4 floats differ" in done.stdout, done.stdout + done.stderr)
     tokens = {i: json.dumps(line | {"token": line["token"] ^ 1}) for i, line in enumerate(lines)
               if "token" in line and line["run"] == "cached" and line["step"] >= 4}
     other.write_text("".join(tokens.get(i, json.dumps(line)) + "\n" for i, line in enumerate(lines)))
