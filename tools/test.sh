@@ -132,7 +132,7 @@ stage_student() { # address and undefined-behaviour sanitizers
 }
 
 stage_tsan() { # thread sanitizer: the pool and all that runs on it; later steps' stores at night
-    thread_sanitizer step01_tests step02_tests step03_tests
+    thread_sanitizer step01_tests step02_tests step03_tests api_tests
 }
 
 stage_tsan_stores() { # ... of steps 5 and 6; the executor of chapter 4 is one thread with fibers
@@ -205,13 +205,13 @@ stage_fuzz() { # a short run of each fuzzer
 }
 
 sources() {
-    find step0* weights tests tools/gpu \( -name '*.cpp' -o -name '*.hpp' -o -name '*.cu' -o -name '*.cuh' \) -not -path '*/downloads/*' | sort
+    find step0* weights api python tests tools/gpu \( -name '*.cpp' -o -name '*.hpp' -o -name '*.h' -o -name '*.c' -o -name '*.cu' -o -name '*.cuh' \) -not -path '*/downloads/*' | sort
 }
 
 stage_headers() { # every public header compiles alone
     targets=(header_check)
     build_ci
-    count "$(find step0* weights -path '*/include/*.hpp' | wc -l)" 0 0
+    count "$(find step0* weights api -path '*/include/*.h*' | wc -l)" 0 0
 }
 
 stage_format() { # clang-format 14: other versions format otherwise
@@ -249,6 +249,8 @@ stage_install() { # cmake --install, and projects of their own that use what is 
     check cmake --build build/consumer
     check build/consumer/consumer
     check build/consumer/cuda_consumer
+    local c
+    for c in c_consumer c_shared_consumer; do check "build/consumer/$c" build/installed/share/kvlab/tiny.gguf; done
     # The cache alone needs neither Boost nor CUDA; a project that names nothing goes without what needs them.
     local without=(-DCMAKE_DISABLE_FIND_PACKAGE_Boost=ON -DCMAKE_DISABLE_FIND_PACKAGE_CUDAToolkit=ON)
     check "${consumer[@]}" "${without[@]}" -B build/consumer_kvcache -DCOMPONENTS=kvcache
@@ -276,6 +278,22 @@ stage_install() { # cmake --install, and projects of their own that use what is 
     else
         skip "nothing may be mounted, so the source cannot be hidden"
     fi
+}
+
+stage_python() { # the Python package as pip installs it from this tree: its tests, and the examples (PyTorch's where it is)
+    local venv=build/python-venv log=$logs/python-pip.txt
+    install_packages python3-venv python3-dev
+    # It sees what the system's Python has: torch, if it is there.
+    if ! { python3 -m venv --system-site-packages "$venv" &&
+        "$venv/bin/python" -m pip install --disable-pip-version-check numpy scikit-build-core nanobind; } >"$log" 2>&1; then
+        tail -n 3 "$log"
+        skip "no virtual environment with numpy, scikit-build-core and nanobind could be made"
+        return
+    fi
+    targets=(step03_kvcache)
+    build_ci
+    check "$venv/bin/python" -m pip install --disable-pip-version-check --no-build-isolation .
+    "$venv/bin/python" tests/python/run.py --programs build/ci/bin "$counts" || true  # it has counted
 }
 
 stage_debian13() { # g++ 14 on Debian 13, warnings are errors: the same bits
@@ -315,7 +333,7 @@ stage_aarch64() { # 64-bit ARM, emulated: steps 1 to 3 give the same bits
 }
 
 plain_stages=(release)
-all_stages=(smollm2 format prefixes ci experiments install headers clang student tsan fuzz mutants promises tidy)
+all_stages=(smollm2 format prefixes ci experiments install python headers clang student tsan fuzz mutants promises tidy)
 # Longer proofs of what the stages above have shown of other builds.
 night_stages=(smollm2 scalar gcc_o0 clang_o0 debian13 aarch64 tsan_stores weaker)
 # With a browser the viewer's page is tried, with matplotlib the pictures; without, those are skipped.
