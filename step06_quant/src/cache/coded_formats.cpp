@@ -145,6 +145,7 @@ void encode_blocks(Format format, std::span<const float> row, CodedRow& coded) {
 void encode_group(
     Index bits, const float* x, Index stride, std::uint8_t* codes, float& d, float& m) {
     const Format format = bits == 2 ? &formats::kivi2 : &formats::kivi4;
+    // SOLUTION-BEGIN 6.1
     const float most_code = static_cast<float>((1 << bits) - 1);
     float low = x[0], high = x[0];
     for (Index i = 1; i < kScaleBlock; ++i) {
@@ -158,6 +159,7 @@ void encode_group(
         const float q = d == 0.0f ? 0.0f : std::nearbyint((x[i * stride] - m) / d);
         codes[i] = static_cast<std::uint8_t>(std::clamp(q, 0.0f, most_code));
     }
+    // SOLUTION-END 6.1
 }
 
 // ANCHOR_END: kivi_group
