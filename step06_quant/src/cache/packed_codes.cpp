@@ -12,6 +12,7 @@ struct Place {
 };
 
 // ANCHOR: place_of
+// Of code number `flat`, where code 0 lies in word `words_before`.
 Place place_of(Index flat, Index bits, Index words_before) {
     // SOLUTION-BEGIN 6.3
     const Index codes = 32 / bits, chunk = flat / kNumbers, lane = flat % kNumbers;
@@ -23,6 +24,7 @@ std::uint32_t* words_of(std::byte* codes) {
     return reinterpret_cast<std::uint32_t*>(codes);
 }
 
+// The code at a place, as a number.
 unsigned bits_at(const std::byte* codes, const Place& place, Index bits) {
     const auto* words = reinterpret_cast<const std::uint32_t*>(codes);
     // SOLUTION-BEGIN 6.3
@@ -30,6 +32,7 @@ unsigned bits_at(const std::byte* codes, const Place& place, Index bits) {
     // SOLUTION-END 6.3
 }
 
+// Writes the code, whatever was there, and changes no other bit of the word.
 void set_bits(std::byte* codes, const Place& place, Index bits, unsigned value) {
     std::uint32_t& word = words_of(codes)[place.word];
     // SOLUTION-BEGIN 6.3
