@@ -72,13 +72,18 @@ ChannelScales column_maxima(const EditedWeights& weights,
     return maxima;
 }
 
+// ANCHOR: smoothing_scale
 float smoothing_scale(float x, float w, const SmoothOptions& options) {
     constexpr double kLeast = 1e-5;
+    // SOLUTION-BEGIN 6.6
     const double s = std::pow(std::max(static_cast<double>(x), kLeast), options.alpha) /
                      std::pow(std::max(static_cast<double>(w), kLeast), 1 - options.alpha);
     if (options.powers_of_two) return static_cast<float>(std::exp2(std::round(std::log2(s))));
     return static_cast<float>(std::max(s, kLeast));
+    // SOLUTION-END 6.6
 }
+
+// ANCHOR_END: smoothing_scale
 
 // ANCHOR: scales
 ChannelScales scales_of(const ChannelScales& inputs,
@@ -94,10 +99,12 @@ void smooth_norm(EditedWeights& weights,
                  const NormSite& site,
                  const Calibration& seen,
                  const SmoothOptions& options) {
+    // SOLUTION-BEGIN 6.6
     const ChannelScales scales = scales_of(seen.of(site.readers[0]).max_abs,
                                            column_maxima(weights, site.readers), options);
     for (const std::string& vector : site.vectors) divide_rows(weights, vector, scales);
     for (const std::string& reader : site.readers) scale_columns(weights, reader, scales);
+    // SOLUTION-END 6.6
 }
 
 // ANCHOR_END: scales
