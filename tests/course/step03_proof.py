@@ -5,6 +5,7 @@ from course.values import bits_of, float_of
 
 OPS = ["embedding", "attention_norm", "query", "key", "value", "attention", "attention_out", "attention_add", "ffn_norm",
        "ffn_hidden", "ffn_out", "ffn_add", "final_norm", "logits"]
+FIELDS = ("step", "layer", "operator", "position", "position in the second run", "head", "component")
 WITH_HEADS = ("query", "key", "value", "attention")
 
 
@@ -27,7 +28,8 @@ class Recording:
 
 @case("3.6 first difference: rows are compared from the end",
       "a=4,1,1 b=4,5,6", "a=1 b=1 changes=1", "a=3,1 b=3,4 changes=1", "a=5,6,7 b=5,1,1 changes=4", "a=6,2,3 b=6,8,11 changes=9",
-      "a=2,3 b=2,3 changes=3 shift=1", "a=3,1,1,1 b=3,4,5,6 changes=20 layers=3", "a=4,4 b=4,8 changes=2 in_logits=1")
+      "a=2,3 b=2,3 changes=3 shift=1", "a=3,1,1,1 b=3,4,5,6 changes=20 layers=3", "a=4,4 b=4,8 changes=2 at=-1",
+      "a=7,1 b=6,8 changes=8 at=0", "a=5 b=5 changes=6 at=5 layers=1")
 def first_difference(p, random):
     head_dim, layers = 2, p.get("layers", 2)
     widths = {"query": 4, "attention": 4, "key": 2, "value": 2, "ffn_hidden": 5, "logits": 7}
@@ -50,7 +52,7 @@ def first_difference(p, random):
             b.steps[-1].append([list(row) for row in newest[-m:]])
     for _ in range(p.get("changes", 0)):
         s = random.below(len(last))
-        i = len(table) - 1 if p.get("in_logits") else random.below(len(table))
+        i = p.get("at", random.below(len(table))) % len(table)
         both = min(len(a.steps[s][i]), len(b.steps[s][i]))
         row = b.steps[s][i][-1 - random.below(both)]
         column = random.below(len(row))
@@ -78,7 +80,7 @@ def judged(a, b, head_dim):
                                  column // head_dim if heads else -1, column % head_dim if heads else column]
                         numbers = [x, y]
     return {"floats compared": number(count), "floats that differ": number(differ),
-            "first": integers(first, "step,layer,operator,position,position_b,head,index"),
+            **{f"{field} of the first": number(value) for field, value in zip(FIELDS, first or [-9] * len(FIELDS))},
             "numbers": exact(Floats([len(numbers)], numbers), "run"),
             "largest distance": integers(Integers([len(a.steps), len(a.operators)], largest), "step operator")}
 
