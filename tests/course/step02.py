@@ -18,7 +18,8 @@ def attention_question(p, random):
       "S=1 D=1", "S=1 D=4", "S=2 D=2", "S=7 D=3", "S=64 D=2", "S=65 D=5", "S=9 D=16 scale=8", "S=5 D=1 scale=40")
 def attention(p, random):
     q, rows = attention_question(p, random)
-    out = double.attention(q.values, [rows[s, 0].values for s in range(p.S)], [rows[s, 1].values for s in range(p.S)])
+    keys, values = ([rows[s, which].values for s in range(p.S)] for which in (0, 1))
+    out = double.attention(q.values, keys, values)
     return {"q": q, "rows": rows}, {"out": close(Floats([p.D], out), "component", 2e-5, SUM)}
 
 
@@ -32,8 +33,8 @@ def attention_bits(p, random):
 
 
 @case("2.2 visible rows: the KV head of the group and the tokens so far",
-      "T=1 Hkv=1 D=1 group=1", "T=4 Hkv=2 D=3 group=2", "T=3 Hkv=3 D=2 group=3", "T=5 Hkv=1 D=2 group=4", "T=3 Hkv=4 D=1 group=1",
-      "T=6 Hkv=2 D=4 group=4")
+      "T=1 Hkv=1 D=1 group=1", "T=4 Hkv=2 D=3 group=2", "T=3 Hkv=3 D=2 group=3", "T=5 Hkv=1 D=2 group=4",
+      "T=3 Hkv=4 D=1 group=1", "T=6 Hkv=2 D=4 group=4")
 def visible(p, random):
     rows = random.floats(p.T, p.Hkv * p.D)
     asked = random.shuffled([(h, t) for h in range(p.Hkv * p.group) for t in range(p.T)])[:12]
@@ -43,10 +44,12 @@ def visible(p, random):
         kv = [g for g in range(p.Hkv) for _ in range(p.group)][h]  # each KV head as often as its group has query heads
         seen = [rows[s, kv * p.D + i] for s in range(t + 1) for i in range(p.D)]
         expected[f"head {h} of token {t}"] = exact(Floats([t + 1, p.D], seen), "slot component")
-    return {"rows": rows, "D": p.D, "group": p.group, "heads": [h for h, _ in asked], "tokens": [t for _, t in asked]}, expected
+    return ({"rows": rows, "D": p.D, "group": p.group, "heads": [h for h, _ in asked], "tokens": [t for _, t in asked]},
+            expected)
 
 
-@case("2.3 swiglu: the gate decides what gets through", "T=1 C=1 F=1", "T=3 C=4 F=6", "T=2 C=6 F=3", "T=1 C=65 F=70", "T=4 C=2 F=5 scale=6")
+@case("2.3 swiglu: the gate decides what gets through",
+      "T=1 C=1 F=1", "T=3 C=4 F=6", "T=2 C=6 F=3", "T=1 C=65 F=70", "T=4 C=2 F=5 scale=6")
 def swiglu(p, random):
     x = random.floats(p.T, p.C, scale=p.get("scale", 1.0))
     w = {"gate": random.floats(p.F, p.C, scale=p.C ** -0.5), "up": random.floats(p.F, p.C, scale=p.C ** -0.5),
@@ -68,7 +71,8 @@ def tensors_of(p):
         layer = {"attn_norm": [p.C], "attn_norm.bias": [p.C], "attn_qkv": [3 * p.C, p.C], "attn_qkv.bias": [3 * p.C],
                  "attn_output": [p.C, p.C], "attn_output.bias": [p.C], "ffn_norm": [p.C], "ffn_norm.bias": [p.C],
                  "ffn_up": [p.F, p.C], "ffn_up.bias": [p.F], "ffn_down": [p.C, p.F], "ffn_down.bias": [p.C]}
-        ends = {"token_embd": [p.V, p.C], "position_embd": [p.context, p.C], "output_norm": [p.C], "output_norm.bias": [p.C]}
+        ends = {"token_embd": [p.V, p.C], "position_embd": [p.context, p.C], "output_norm": [p.C],
+                "output_norm.bias": [p.C]}
     if not p.tied:
         ends["output"] = [p.V, p.C]
     return [layer] * p.L + [ends]
@@ -77,7 +81,8 @@ def tensors_of(p):
 @case("2.4 parameters: every number of every tensor",
       "architecture=llama V=256 C=64 L=2 Hq=4 Hkv=2 D=16 F=172 context=512 tied=0",
       "architecture=llama V=49152 C=576 L=30 Hq=9 Hkv=3 D=64 F=1536 context=8192 tied=1",
-      "architecture=llama V=7 C=5 L=1 Hq=3 Hkv=1 D=2 F=11 context=4 tied=0", "architecture=llama V=9 C=8 L=3 Hq=4 Hkv=4 D=6 F=13 context=32 tied=1",
+      "architecture=llama V=7 C=5 L=1 Hq=3 Hkv=1 D=2 F=11 context=4 tied=0",
+      "architecture=llama V=9 C=8 L=3 Hq=4 Hkv=4 D=6 F=13 context=32 tied=1",
       "architecture=gpt2 V=50257 C=768 L=6 Hq=12 Hkv=12 D=64 F=3072 context=1024 tied=1",
       "architecture=gpt2 V=11 C=6 L=2 Hq=3 Hkv=3 D=2 F=13 context=17 tied=1")
 def parameters(p, random):
@@ -90,10 +95,11 @@ def listed(value):
 
 
 @case("2.5 generator: what is fed, what is kept, and when it ends",
-      "lengths=3 steps=0", "lengths=3 steps=1", "lengths=1 steps=4", "lengths=4 steps=5 remembers=0", "lengths=2,5,1 steps=4,2,6",
-      "lengths=3,2 steps=2,5 remembers=0", "lengths=6 steps=9 context=9", "lengths=6 steps=9 context=9 remembers=0", "lengths=3,2 steps=9,9 capacities=5,7",
-      "lengths=4 steps=9 capacities=6 remembers=0", "lengths=2 steps=9 ends=3", "lengths=2,3 steps=6,6 ends=2", "lengths=3 steps=4 ends=4", "lengths=5 steps=3 capacities=4",
-      "lengths=4 steps=1 capacities=4")
+      "lengths=3 steps=0", "lengths=3 steps=1", "lengths=1 steps=4", "lengths=4 steps=5 remembers=0",
+      "lengths=2,5,1 steps=4,2,6", "lengths=3,2 steps=2,5 remembers=0", "lengths=6 steps=9 context=9",
+      "lengths=6 steps=9 context=9 remembers=0", "lengths=3,2 steps=9,9 capacities=5,7",
+      "lengths=4 steps=9 capacities=6 remembers=0", "lengths=2 steps=9 ends=3", "lengths=2,3 steps=6,6 ends=2",
+      "lengths=3 steps=4 ends=4", "lengths=5 steps=3 capacities=4", "lengths=4 steps=1 capacities=4")
 def generator(p, random):
     shape = double.Shape(weights=random.below(1000), L=1, context=p.get("context", 40))
     lengths, steps, remembers = listed(p.lengths), listed(p.steps), p.get("remembers", 1)
@@ -142,14 +148,16 @@ def played(shape, prompts, steps, capacities, remembers, end):
 
 BEGIN, APPEND, ATTEND, COMMIT, ABANDON, TRUNCATE, REFUSE = range(7)
 SCRIPTS = {
-    "plain": [(BEGIN, 2), (APPEND, 0), (ATTEND, 0), (APPEND, 1), (ATTEND, 1), (COMMIT, 0), (BEGIN, 1), (APPEND, 0), (APPEND, 1), (COMMIT, 0)],
-    "early": [(APPEND, 0), (COMMIT, 0), (BEGIN, 1), (ATTEND, 0), (COMMIT, 0), (APPEND, 1), (APPEND, 0), (APPEND, 0), (COMMIT, 0), (APPEND, 1),
-              (APPEND, 2), (COMMIT, 0), (COMMIT, 0), (ABANDON, 0)],
-    "room": [(BEGIN, 0), (BEGIN, 6), (BEGIN, 5), (ABANDON, 0), (BEGIN, 3), (APPEND, 0), (APPEND, 1), (COMMIT, 0), (BEGIN, 3), (BEGIN, 2), (BEGIN, 1)],
-    "taken back": [(BEGIN, 3), (APPEND, 0), (APPEND, 1), (TRUNCATE, 0), (COMMIT, 0), (TRUNCATE, 4), (TRUNCATE, 1), (TRUNCATE, 2), (TRUNCATE, 2),
-                   (BEGIN, 3), (APPEND, 0), (APPEND, 1), (COMMIT, 0), (TRUNCATE, 0)],
-    "failed": [(REFUSE, 0), (BEGIN, 2), (COMMIT, 0), (BEGIN, 1), (APPEND, 0), (REFUSE, 0), (APPEND, 1), (APPEND, 1), (ATTEND, 0), (COMMIT, 0), (ABANDON, 0),
-               (BEGIN, 1), (APPEND, 0), (ATTEND, 0), (APPEND, 1), (COMMIT, 0)],
+    "plain": [(BEGIN, 2), (APPEND, 0), (ATTEND, 0), (APPEND, 1), (ATTEND, 1), (COMMIT, 0), (BEGIN, 1), (APPEND, 0), (APPEND, 1),
+              (COMMIT, 0)],
+    "early": [(APPEND, 0), (COMMIT, 0), (BEGIN, 1), (ATTEND, 0), (COMMIT, 0), (APPEND, 1), (APPEND, 0), (APPEND, 0), (COMMIT, 0),
+              (APPEND, 1), (APPEND, 2), (COMMIT, 0), (COMMIT, 0), (ABANDON, 0)],
+    "room": [(BEGIN, 0), (BEGIN, 6), (BEGIN, 5), (ABANDON, 0), (BEGIN, 3), (APPEND, 0), (APPEND, 1), (COMMIT, 0), (BEGIN, 3),
+             (BEGIN, 2), (BEGIN, 1)],
+    "taken_back": [(BEGIN, 3), (APPEND, 0), (APPEND, 1), (TRUNCATE, 0), (COMMIT, 0), (TRUNCATE, 4), (TRUNCATE, 1), (TRUNCATE, 2),
+                   (TRUNCATE, 2), (BEGIN, 3), (APPEND, 0), (APPEND, 1), (COMMIT, 0), (TRUNCATE, 0)],
+    "failed": [(REFUSE, 0), (BEGIN, 2), (COMMIT, 0), (BEGIN, 1), (APPEND, 0), (REFUSE, 0), (APPEND, 1), (APPEND, 1), (ATTEND, 0),
+               (COMMIT, 0), (ABANDON, 0), (BEGIN, 1), (APPEND, 0), (ATTEND, 0), (APPEND, 1), (COMMIT, 0)],
 }
 
 
@@ -211,13 +219,14 @@ class Protocol:
 
 
 @case("2.6 step: calls in the right order count and all others are refused",
-      "script=plain", "script=early", "script=room", "script=taken_back", "script=failed", "script=plain L=3", "script=plain remembers=0", "script=early remembers=0",
-      "calls=60 capacity=9", "calls=60 L=1 capacity=4", "calls=80 L=3 capacity=6 most=3", "calls=40 capacity=8 most=2", "calls=60 remembers=0 capacity=3")
+      "script=plain", "script=early", "script=room", "script=taken_back", "script=failed", "script=plain L=3",
+      "script=plain remembers=0", "script=early remembers=0", "calls=60 capacity=9", "calls=60 L=1 capacity=4",
+      "calls=80 L=3 capacity=6 most=3", "calls=40 capacity=8 most=2", "calls=60 remembers=0 capacity=3")
 def step(p, random):
     for name, value in (("L", 2), ("capacity", 5), ("most", 1000), ("remembers", 1)):
         p.setdefault(name, value)
     protocol = Protocol(p)
-    script = list(SCRIPTS[p.script.replace("_", " ")]) if "script" in p else None
+    script = list(SCRIPTS[p.script]) if "script" in p else None
     calls, refused, positions, rooms = [], [], [], []
     for i in range(p.get("calls", len(script or []))):
         what, n = script[i] if script else next_call(protocol, random)
@@ -262,8 +271,8 @@ def surprise(p, random):
 
 
 @case("2.7 bits: the mean over all windows of a text",
-      "text=4 window=4", "text=12 window=4", "text=11 window=4", "text=9 window=3 bos=-1", "text=12 window=5 bos=-1", "text=12 window=3 most=2",
-      "text=3 window=1")
+      "text=4 window=4", "text=12 window=4", "text=11 window=4", "text=9 window=3 bos=-1", "text=12 window=5 bos=-1",
+      "text=12 window=3 most=2", "text=3 window=1")
 def bits_per_byte(p, random):
     shape = double.Shape(weights=random.below(1000), L=1, V=256, C=4)
     of, bos, total, windows = [random.below(256) for _ in range(p.text)], p.get("bos", 7), 0.0, 0
@@ -276,7 +285,8 @@ def bits_per_byte(p, random):
         if bos >= 0:
             fed[0] = bos
         rows = double.logits(shape, fed)
-        total += sum(bits_of_share(row, token) for row, token in zip(rows, tokens[begin + 1:begin + 1 + p.window]))
+        targets = tokens[begin + 1:begin + 1 + p.window]
+        total += sum(bits_of_share(row, token) for row, token in zip(rows, targets))
         windows += 1
     count = windows * p.window
     return ({**shape.given(), "text": of, "bos": bos, "window": p.window, "most": p.get("most", 0)},
