@@ -99,7 +99,7 @@ def listed(value):
       "lengths=2,5,1 steps=4,2,6", "lengths=3,2 steps=2,5 remembers=0", "lengths=6 steps=9 context=9",
       "lengths=6 steps=9 context=9 remembers=0", "lengths=3,2 steps=9,9 capacities=5,7",
       "lengths=4 steps=9 capacities=6 remembers=0", "lengths=2 steps=9 ends=3", "lengths=2,3 steps=6,6 ends=2",
-      "lengths=3 steps=4 ends=4", "lengths=5 steps=3 capacities=4", "lengths=4 steps=1 capacities=4")
+      "lengths=3 steps=4 ends=4", "lengths=3 steps=1 ends=1", "lengths=5 steps=3 capacities=4", "lengths=4 steps=1 capacities=4")
 def generator(p, random):
     shape = double.Shape(weights=random.below(1000), L=1, context=p.get("context", 40))
     lengths, steps, remembers = listed(p.lengths), listed(p.steps), p.get("remembers", 1)
@@ -220,7 +220,7 @@ class Protocol:
 
 @case("2.6 step: calls in the right order count and all others are refused",
       "script=plain", "script=early", "script=room", "script=taken_back", "script=failed", "script=plain L=3",
-      "script=plain remembers=0", "script=early remembers=0", "calls=60 capacity=9", "calls=60 L=1 capacity=4",
+      "script=plain remembers=0", "script=plain most=2", "script=early remembers=0", "calls=60 capacity=9", "calls=60 L=1 capacity=4",
       "calls=80 L=3 capacity=6 most=3", "calls=40 capacity=8 most=2", "calls=60 remembers=0 capacity=3")
 def step(p, random):
     for name, value in (("L", 2), ("capacity", 5), ("most", 1000), ("remembers", 1)):
