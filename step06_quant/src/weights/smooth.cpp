@@ -167,13 +167,10 @@ void inject_outlier(EditedWeights& weights, Index channel, float factor) {
     check(channel >= 0 && channel < c.dim, "outlier: channel ", channel,
           " is outside of a width of ", c.dim);
     check(is_finite(factor) && factor > 0, "outlier: a factor of ", factor);
-    // The folding of smooth(), with a scale below 1.
+    // As smooth() does, with a scale below 1.
     ChannelScales scales(usize(c.dim), 1.0f);
     at(scales, channel) = 1.0f / factor;
-    for (const NormSite& site : norm_sites(c)) {
-        for (const std::string& vector : site.vectors) divide_rows(weights, vector, scales);
-        for (const std::string& reader : site.readers) scale_columns(weights, reader, scales);
-    }
+    for (const NormSite& site : norm_sites(c)) fold(weights, site, scales);
 }
 
 }  // namespace kvlab
