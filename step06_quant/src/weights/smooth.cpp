@@ -95,6 +95,14 @@ ChannelScales scales_of(const ChannelScales& inputs,
     return scales;
 }
 
+// Divides what a norm gives, and multiplies what reads it.
+void fold(EditedWeights& weights, const NormSite& site, const ChannelScales& scales) {
+    // SOLUTION-BEGIN 6.6
+    for (const std::string& vector : site.vectors) divide_rows(weights, vector, scales);
+    for (const std::string& reader : site.readers) scale_columns(weights, reader, scales);
+    // SOLUTION-END 6.6
+}
+
 void smooth_norm(EditedWeights& weights,
                  const NormSite& site,
                  const Calibration& seen,
@@ -102,8 +110,7 @@ void smooth_norm(EditedWeights& weights,
     // SOLUTION-BEGIN 6.6
     const ChannelScales scales = scales_of(seen.of(site.readers[0]).max_abs,
                                            column_maxima(weights, site.readers), options);
-    for (const std::string& vector : site.vectors) divide_rows(weights, vector, scales);
-    for (const std::string& reader : site.readers) scale_columns(weights, reader, scales);
+    fold(weights, site, scales);
     // SOLUTION-END 6.6
 }
 
