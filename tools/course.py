@@ -4,6 +4,7 @@
     course.py table STEP               the chapter's tasks as a table (chapters quote it)
     course.py check STEP PROGRAM       asks a program of tasks and judges its answers; --seed N for other numbers
     course.py prove [STEP ...]         builds starters and wrong solutions: tasks are open, and mistakes cost their points
+    course.py signatures [STEP ...]    records what each known mistake answers, for the grader's hints
     course.py book [STEP ...]          the chapters' own tests in the starters: what fails waits for an open task
 """
 import argparse
@@ -14,7 +15,7 @@ import tempfile
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "tests" / "tools"), str(ROOT / "tests" / "course")]
 
-from course import book_tests  # noqa: E402
+from course import book_tests, signatures  # noqa: E402
 from course.asking import PASSED, judged, listed, questions_of  # noqa: E402
 from course.loading import cases_of  # noqa: E402
 from course.tasks import STEPS, Failure, tasks_of  # noqa: E402
@@ -53,6 +54,10 @@ def prove(args):
     return of_all(args, lambda step, work: Proof(step, work, args.task).run(said))
 
 
+def record(args):
+    return of_all(args, lambda step, work: signatures.record(step, work, said))
+
+
 def book(args):
     return of_all(args, lambda step, work: book_tests.run(step, work, said))
 
@@ -62,7 +67,7 @@ def said(line):
 
 
 def of_all(args, proof):
-    """Both proofs, for the chapters that were named, or for all."""
+    """Something for the chapters that were named, or for all."""
     passed = failed = 0
     with tempfile.TemporaryDirectory(prefix="kvlab-course-") as own:
         for step in args.step or STEPS:
@@ -88,6 +93,10 @@ def main():
     one.add_argument("step", type=int, nargs="*")
     one.add_argument("--task", action="append", default=[], help="this task alone; may be repeated")
     one.add_argument("--work", help="a folder for the starters, which are built there (default: one that is removed)")
+    one = commands.add_parser("signatures")
+    one.set_defaults(run=record)
+    one.add_argument("step", type=int, nargs="*")
+    one.add_argument("--work", help="the same")
     one = commands.add_parser("book")
     one.set_defaults(run=book)
     one.add_argument("step", type=int, nargs="*")

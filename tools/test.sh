@@ -180,10 +180,24 @@ graded() {
     [ "${BASH_REMATCH[2]}" -gt 0 ] || [ "$code" -eq 0 ]
 }
 
+stage_course() { # starters build and their tasks are open; solutions pass; each known mistake costs its task's points, about 10 minutes
+    graded tools/course.py prove
+}
+
+stage_book() { # the chapters' own tests in the starters: what fails waits for an open task
+    graded tools/course.py book
+}
+
 stage_promises() { # one more policy, format, kernel, subcommand and experiment: few files each, and all tests know of it
     graded tests/tools/promises_test.py
     local line
     while read -r line; do skip "${line#left out: }"; done < <(grep '^left out: ' "$logs/mutants-table.txt")
+}
+
+stage_grader() { # attacks on the course's grader, as root and as a user without rights; about five minutes
+    local options=()
+    if [ "$(id -u)" -eq 0 ]; then options=(--other-user); else skip "only root can be another user"; fi
+    graded tests/course/grader/attacks_test.py "${options[@]}"
 }
 
 stage_experiments() { # every experiment and picture of chapters 3 and 4, small
@@ -333,9 +347,9 @@ stage_aarch64() { # 64-bit ARM, emulated: steps 1 to 3 give the same bits
 }
 
 plain_stages=(release)
-all_stages=(smollm2 format prefixes ci experiments install python headers clang student tsan fuzz mutants promises tidy)
+all_stages=(smollm2 format ci experiments install python headers clang student tsan fuzz mutants course grader tidy)
 # Longer proofs of what the stages above have shown of other builds.
-night_stages=(smollm2 scalar gcc_o0 clang_o0 debian13 aarch64 tsan_stores weaker)
+night_stages=(smollm2 prefixes promises book scalar gcc_o0 clang_o0 debian13 aarch64 tsan_stores weaker)
 # With a browser the viewer's page is tried, with matplotlib the pictures; without, those are skipped.
 all_packages=(ccache clang clang-format-14 clang-tidy libbenchmark-dev util-linux chromium python3-matplotlib)
 

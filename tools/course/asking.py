@@ -18,7 +18,10 @@ from course.expect import first_of
 PASSED, FAILED, NOT_RUN, CRASHED, TIMED_OUT, NOT_COMPILED = OUTCOMES = (
     "passed", "failed", "not run", "crashed", "timed out", "does not compile")
 MOST_OF_AN_ANSWER = 16 << 20  # bytes
-SHOWN_OF_THE_OUTPUT = 4000  # the last characters of what it printed
+MOST_OF_THE_OUTPUT = 64 << 20
+KEPT_OF_THE_OUTPUT = 1 << 18  # the last bytes of what it printed: a sanitizer says first what happened, and then at length where
+SHOWN_OF_THE_OUTPUT = 4000  # of those
+EVERY = 0.02  # seconds between two looks at its memory
 
 
 @dataclass
@@ -30,6 +33,9 @@ class Verdict:
     line: str = ""  # of the question that showed it
     answer: dict = field(default_factory=dict)  # to that question, for whoever looks for a known mistake
     open_task: bool = False  # it failed because the task has not been begun
+    output: str = ""  # the end of what it printed: a help for people, which decides nothing
+    answers: int = 0  # how many came
+    hint: str = ""  # a known mistake that gives the same answers
 
 
 def questions_of(case, seed, extra=()):
@@ -46,78 +52,145 @@ def first_words(output):
     return lines[-1].strip()[:300] if lines else ""
 
 
+def time_scale():
+    """How much slower than usual this machine is: KVLAB_TIMEOUT_SCALE."""
+    text = os.environ.get("KVLAB_TIMEOUT_SCALE", "1")
+    try:
+        scale = float(text)
+        if not 0 < scale < 1e6:
+            raise ValueError
+        return scale
+    except ValueError:
+        raise SystemExit(f"KVLAB_TIMEOUT_SCALE is '{text}', expected a number above 0") from None
+
+
 class Limits:
     """What a program of tasks may use for one case."""
-    seconds = 10.0 * float(os.environ.get("KVLAB_TIMEOUT_SCALE", "1"))
+    seconds = 10.0 * time_scale()
 
 
-def run(command, requests, limits=Limits, environment=None):
+def without_places(output):
+    """Without addresses and numbers of processes, so that the same program says the same twice."""
+    return re.sub(r"\b0x[0-9a-f]{6,}", "0x...", re.sub(r"==\d+==", "", output))
+
+
+class Launcher:
+    """Starts a program as it is. The grader's own (confine.py) confines it, too."""
+    memory_limit = None  # bytes, of the program and all that it starts
+
+    def start(self, command, **options):
+        return subprocess.Popen(command, start_new_session=True, **options)
+
+    def memory(self, process):
+        return 0
+
+    def end(self, process):
+        """Whatever it has left running ends, too."""
+        try:
+            os.killpg(process.pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            pass
+        process.wait()
+
+
+def run(command, requests, limits=Limits, launcher=None):
     """Writes the requests to a new process, and reads its answers: (replies, ending, output).
 
     `ending` is None if it ended by itself with 0, else a Verdict's outcome and message."""
-    with tempfile.TemporaryFile() as printed, tempfile.TemporaryFile() as asked:
+    launcher = launcher or Launcher()
+    with tempfile.TemporaryFile() as asked:
         asked.write(requests)
         asked.seek(0)
         reading, writing = os.pipe()
-        process = subprocess.Popen([*command, "--answers-to", str(writing)], stdin=asked, stdout=printed, stderr=printed,
-                                   pass_fds=[writing], start_new_session=True, env=environment)
-        os.close(writing)
-        data, late = collected(reading, process, limits.seconds)
         try:
-            os.killpg(process.pid, signal.SIGKILL)  # whatever it left behind
-        except (ProcessLookupError, PermissionError):
-            pass
-        code = process.wait()
-        printed.seek(max(0, printed.seek(0, os.SEEK_END) - SHOWN_OF_THE_OUTPUT))
-        output = printed.read().decode(errors="replace")
-    if late:
-        return data, (TIMED_OUT, late), output
-    if code:
+            process = launcher.start([*command, "--answers-to", str(writing)], stdin=asked, stdout=subprocess.PIPE,
+                                     stderr=subprocess.STDOUT, pass_fds=[writing])
+        except OSError:
+            os.close(reading)
+            raise
+        finally:
+            os.close(writing)
+        with os.fdopen(reading, "rb", buffering=0) as answers, process.stdout:
+            try:
+                data, printed, ending = collected(process, answers, limits.seconds, launcher)
+            finally:
+                launcher.end(process)
+    output, code = without_places(printed.decode(errors="replace")), process.returncode
+    if ending is None and code:
         how = f"ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
         words = first_words(output)
-        return data, (CRASHED, f"the program {how}" + (f": {words}" if words else "")), output
-    return data, None, output
+        ending = (CRASHED, f"the program {how}" + (f": {words}" if words else ""))
+    return data, ending, output[-SHOWN_OF_THE_OUTPUT:]
 
 
-def collected(reading, process, seconds):
-    """All bytes of the pipe until the program ends, and why it was not waited for longer."""
-    data, end, late = bytearray(), time.monotonic() + seconds, None
-    with selectors.DefaultSelector() as selector, os.fdopen(reading, "rb", buffering=0) as pipe:
-        selector.register(pipe, selectors.EVENT_READ)
-        while True:
-            left = end - time.monotonic()
-            if left <= 0:
-                late = f"no answer within {seconds:g} s"
-                break
-            if not selector.select(min(left, 0.1)):
-                if process.poll() is not None:
-                    break  # a child of its own may still hold the pipe
-                continue
-            chunk = pipe.read(1 << 16)
-            if not chunk:
-                break
-            data += chunk
-            if len(data) > MOST_OF_AN_ANSWER:
-                late = f"more than {MOST_OF_AN_ANSWER >> 20} MiB of answers"
-                break
-        if late is None:
-            try:
-                process.wait(max(0.0, end - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                late = f"it answered, and did not end within {seconds:g} s"
-    return bytes(data), late
+def collected(process, answers, seconds, launcher, kept=KEPT_OF_THE_OUTPUT):
+    """(answers, the end of what it printed, why it has to be ended or None): all of it until the program ends by itself."""
+    data, printed, count, end = bytearray(), b"", 0, time.monotonic() + seconds
+    with selectors.DefaultSelector() as selector:
+        for pipe in (answers, process.stdout):
+            os.set_blocking(pipe.fileno(), False)
+            selector.register(pipe, selectors.EVENT_READ)
+        seen = time.monotonic()
+        while selector.get_map() or process.poll() is None:
+            ended = process.poll() is not None
+            ready = selector.select(0 if ended else EVERY) if selector.get_map() else waited(process)
+            for key, _ in ready:
+                chunk = os.read(key.fd, 1 << 16)
+                if not chunk:
+                    selector.unregister(key.fileobj)
+                elif key.fileobj is answers:
+                    data += chunk
+                else:
+                    printed, count = (printed + chunk)[-kept:], count + len(chunk)
+            now = time.monotonic()
+            if now > end:
+                what = f"no answer within {seconds:g} s" if not data else f"it did not end within {seconds:g} s"
+                return bytes(data), printed, (TIMED_OUT, what)
+            if len(data) > MOST_OF_AN_ANSWER or count > MOST_OF_THE_OUTPUT:
+                what = "answers" if len(data) > MOST_OF_AN_ANSWER else "output"
+                most = MOST_OF_AN_ANSWER if len(data) > MOST_OF_AN_ANSWER else MOST_OF_THE_OUTPUT
+                return bytes(data), printed, (CRASHED, f"it was ended: more than {most >> 20} MiB of {what}")
+            if launcher.memory_limit and now - seen >= EVERY:
+                seen = now
+                if launcher.memory(process) > launcher.memory_limit:
+                    return bytes(data), printed, (CRASHED, f"it was ended: more than {launcher.memory_limit >> 20} MiB of memory")
+            if ended and not ready:
+                break  # a child of its own may still hold a pipe
+    return bytes(data), printed, None
 
 
-def judged(command, name, questions, limits=Limits, environment=None):
-    """The verdict of one case: all its questions are asked, and the first that goes wrong decides."""
-    requests = "".join(json.dumps({"case": name, "given": given}) + "\n" for _, given, _ in questions).encode()
+def waited(process):
     try:
-        data, ending, _ = run(command, requests, limits, environment)
-    except OSError as error:
-        return Verdict(name, NOT_RUN, f"the program cannot be started: {error}")
+        process.wait(EVERY)
+    except subprocess.TimeoutExpired:
+        pass
+    return []
+
+
+def requests_of(name, givens):
+    return "".join(json.dumps({"case": name, "given": given}) + "\n" for given in givens).encode()
+
+
+def replies_of(data):
     replies = data.decode(errors="replace").splitlines()
     if data and not data.endswith(b"\n"):
         replies.pop()  # cut off
+    return replies
+
+
+def judged(command, name, questions, limits=Limits, launcher=None):
+    """The verdict of one case: all its questions are asked, and the first that goes wrong decides."""
+    try:
+        data, ending, output = run(command, requests_of(name, [given for _, given, _ in questions]), limits, launcher)
+    except OSError as error:
+        return Verdict(name, NOT_RUN, f"the program cannot be started: {error}")
+    replies = replies_of(data)
+    verdict = of_replies(name, questions, replies, ending)
+    verdict.output, verdict.answers = output, len(replies)
+    return verdict
+
+
+def of_replies(name, questions, replies, ending):
     for (line, _, expected), reply in zip(questions, replies):
         verdict = of_reply(name, line, expected, reply)
         if verdict:
@@ -126,6 +199,8 @@ def judged(command, name, questions, limits=Limits, environment=None):
         return Verdict(name, *ending, line=questions[min(len(replies), len(questions) - 1)][0])
     if len(replies) < len(questions):
         return Verdict(name, CRASHED, f"the program ended after {len(replies)} of {len(questions)} answers", questions[len(replies)][0])
+    if len(replies) > len(questions):
+        return Verdict(name, FAILED, f"{len(replies)} answers to {len(questions)} questions", questions[-1][0])
     return Verdict(name, PASSED)
 
 
@@ -150,3 +225,4 @@ def of_reply(name, line, expected, reply):
 def listed(program):
     """The names of the program's cases."""
     return subprocess.run([pathlib.Path(program), "--list"], capture_output=True, text=True, check=True, timeout=60).stdout.splitlines()
+
