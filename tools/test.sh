@@ -2,9 +2,10 @@
 # Builds and tests.
 #
 #   tools/test.sh                one build (preset release) and all its tests, about five minutes
-#   tools/test.sh --all          what CI runs: compilers, sanitizers, mutants, fuzzers, install ...
-#   tools/test.sh --night        the same bits from still more builds: unoptimised, portable kernels alone, Debian 13,
-#                                64-bit ARM; and what weaker checks see of the mutants
+#   tools/test.sh --all          what CI runs: compilers, sanitizers, mutants, fuzzers, the course, install ...
+#   tools/test.sh --night        the same bits from still more builds: steps 1 to n alone, unoptimised, portable kernels
+#                                alone, Debian 13, 64-bit ARM; the promises of few files; the chapters' own tests in the
+#                                course's starters; and what weaker checks see of the mutants
 #   tools/test.sh --stage NAME   this stage alone; may be repeated. --stages lists them
 #
 # Installs what is missing (Debian 12, Ubuntu 24.04 or later). Logs are in build/logs. The last line
