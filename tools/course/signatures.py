@@ -68,7 +68,8 @@ def record(step, work, say=print):
     mistakes = mistakes_of(step, tasks, ROOT)
 
     def entries_of(mistake):
-        texts = mistake.applied(lambda file: solved.get(file) or (ROOT / file).read_text())
+        changed = mistake.applied(lambda file: (ROOT / file).read_text())
+        texts = {file: with_replaced(text, file, lambda region: None) for file, text in changed.items()}
         with tempfile.TemporaryDirectory() as folder:
             try:
                 return recorded_of(step, mistake, cases, [built.variant({**solved, **texts}, pathlib.Path(folder))])
