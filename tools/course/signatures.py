@@ -187,6 +187,8 @@ def like(recorded, reply, expected):
 
 def plain(value):
     """(shape, numbers) of an answer or of what is expected; whatever else it is, as it is."""
+    if isinstance(value, str):  # the executor's reports name a line of the file, which depends on how the rest of it is written
+        return re.sub(r"(\.cuh?):\d+", r"\1", value)
     if not isinstance(value, dict):
         return value
     if value.get("kind") in ("number", "text"):
