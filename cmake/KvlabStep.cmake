@@ -102,10 +102,13 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
 endif()
 
 # kvlab_step(<number> <name> [SOURCES ...] [LINKS ...])
-#   the step's library kvlab::<name>, its executable step<number>_<name> from all of app/, and with
-#   KVLAB_BENCH its benchmark step<number>_<name>_bench from bench.cpp.
+#   the step's library kvlab::<name>, unless KVLAB_PROGRAMS is off its executable step<number>_<name> from all of
+#   app/, and with KVLAB_BENCH its benchmark step<number>_<name>_bench from bench.cpp.
 function(kvlab_step number name)
     kvlab_library(${name} ${ARGN})
+    if(NOT KVLAB_PROGRAMS)
+        return()
+    endif()
     find_package(CLI11 REQUIRED)
     find_package(nlohmann_json REQUIRED)
     kvlab_glob_folder(here "${CMAKE_CURRENT_SOURCE_DIR}")

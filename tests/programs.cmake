@@ -41,6 +41,12 @@ if(KVLAB_LAST_STEP GREATER_EQUAL 2)
 endif()
 if(KVLAB_LAST_STEP GREATER_EQUAL 3)
     kvlab_tests(step03_tests OF step03 SOURCES equivalence_test.cpp golden_test.cpp LINKS kvlab::kvcache)
+    if(TARGET kvlab_c)
+        kvlab_tests(api_tests OF api LINKS kvlab::c)
+        # The header is C, and not only for a compiler of C++.
+        add_test(NAME api_header_is_c COMMAND ${CMAKE_CXX_COMPILER} -x c -std=c99 -Wall -Wextra -Wpedantic -Werror -fsyntax-only
+            -I ${PROJECT_SOURCE_DIR}/api/include ${CMAKE_CURRENT_LIST_DIR}/consumer/c_api.c)
+    endif()
     kvlab_tests(allocation_tests SOURCES allocation_test.cpp LINKS kvlab::kvcache)
     if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
         # GCC takes the inlined replacement of operator new for malloc (GCC bug 103993).

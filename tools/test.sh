@@ -2,9 +2,10 @@
 # Builds and tests.
 #
 #   tools/test.sh                one build (preset release) and all its tests, about five minutes
-#   tools/test.sh --all          what CI runs: compilers, sanitizers, mutants, fuzzers, install ...
-#   tools/test.sh --night        the same bits from still more builds: unoptimised, portable kernels alone, Debian 13,
-#                                64-bit ARM; and what weaker checks see of the mutants
+#   tools/test.sh --all          what CI runs: compilers, sanitizers, mutants, fuzzers, the course, install ...
+#   tools/test.sh --night        the same bits from still more builds: steps 1 to n alone, unoptimised, portable kernels
+#                                alone, Debian 13, 64-bit ARM; the promises of few files; the chapters' own tests in the
+#                                course's starters; and what weaker checks see of the mutants
 #   tools/test.sh --stage NAME   this stage alone; may be repeated. --stages lists them
 #
 # Installs what is missing (Debian 12, Ubuntu 24.04 or later). Logs are in build/logs. The last line
@@ -132,7 +133,7 @@ stage_student() { # address and undefined-behaviour sanitizers
 }
 
 stage_tsan() { # thread sanitizer: the pool and all that runs on it; later steps' stores at night
-    thread_sanitizer step01_tests step02_tests step03_tests
+    thread_sanitizer step01_tests step02_tests step03_tests api_tests
 }
 
 stage_tsan_stores() { # ... of steps 5 and 6; the executor of chapter 4 is one thread with fibers
@@ -180,6 +181,14 @@ graded() {
     [ "${BASH_REMATCH[2]}" -gt 0 ] || [ "$code" -eq 0 ]
 }
 
+stage_course() { # starters build and their tasks are open; solutions pass; each known mistake costs its task's points, about 10 minutes
+    graded tools/course.py prove
+}
+
+stage_book() { # the chapters' own tests in the starters: what fails waits for an open task
+    graded tools/course.py book
+}
+
 stage_promises() { # one more policy, format, kernel, subcommand and experiment: few files each, and all tests know of it
     graded tests/tools/promises_test.py
     local line
@@ -211,13 +220,13 @@ stage_fuzz() { # a short run of each fuzzer
 }
 
 sources() {
-    find step0* weights tests tools/gpu \( -name '*.cpp' -o -name '*.hpp' -o -name '*.cu' -o -name '*.cuh' \) -not -path '*/downloads/*' | sort
+    find step0* weights api python tests tools/gpu \( -name '*.cpp' -o -name '*.hpp' -o -name '*.h' -o -name '*.c' -o -name '*.cu' -o -name '*.cuh' \) -not -path '*/downloads/*' | sort
 }
 
 stage_headers() { # every public header compiles alone
     targets=(header_check)
     build_ci
-    count "$(find step0* weights -path '*/include/*.hpp' | wc -l)" 0 0
+    count "$(find step0* weights api -path '*/include/*.h*' | wc -l)" 0 0
 }
 
 stage_format() { # clang-format 14: other versions format otherwise
@@ -255,6 +264,8 @@ stage_install() { # cmake --install, and projects of their own that use what is 
     check cmake --build build/consumer
     check build/consumer/consumer
     check build/consumer/cuda_consumer
+    local c
+    for c in c_consumer c_shared_consumer; do check "build/consumer/$c" build/installed/share/kvlab/tiny.gguf; done
     # The cache alone needs neither Boost nor CUDA; a project that names nothing goes without what needs them.
     local without=(-DCMAKE_DISABLE_FIND_PACKAGE_Boost=ON -DCMAKE_DISABLE_FIND_PACKAGE_CUDAToolkit=ON)
     check "${consumer[@]}" "${without[@]}" -B build/consumer_kvcache -DCOMPONENTS=kvcache
@@ -282,6 +293,22 @@ stage_install() { # cmake --install, and projects of their own that use what is 
     else
         skip "nothing may be mounted, so the source cannot be hidden"
     fi
+}
+
+stage_python() { # the Python package as pip installs it from this tree: its tests, and the examples (PyTorch's where it is)
+    local venv=build/python-venv log=$logs/python-pip.txt
+    install_packages python3-venv python3-dev
+    # It sees what the system's Python has: torch, if it is there.
+    if ! { python3 -m venv --system-site-packages "$venv" &&
+        "$venv/bin/python" -m pip install --disable-pip-version-check numpy scikit-build-core nanobind; } >"$log" 2>&1; then
+        tail -n 3 "$log"
+        skip "no virtual environment with numpy, scikit-build-core and nanobind could be made"
+        return
+    fi
+    targets=(step03_kvcache)
+    build_ci
+    check "$venv/bin/python" -m pip install --disable-pip-version-check --no-build-isolation .
+    "$venv/bin/python" tests/python/run.py --programs build/ci/bin "$counts" || true  # it has counted
 }
 
 stage_debian13() { # g++ 14 on Debian 13, warnings are errors: the same bits
@@ -321,9 +348,9 @@ stage_aarch64() { # 64-bit ARM, emulated: steps 1 to 3 give the same bits
 }
 
 plain_stages=(release)
-all_stages=(smollm2 format prefixes ci experiments install headers clang student tsan fuzz mutants promises grader tidy)
+all_stages=(smollm2 format ci experiments install python headers clang student tsan fuzz mutants course grader tidy)
 # Longer proofs of what the stages above have shown of other builds.
-night_stages=(smollm2 scalar gcc_o0 clang_o0 debian13 aarch64 tsan_stores weaker)
+night_stages=(smollm2 prefixes promises book scalar gcc_o0 clang_o0 debian13 aarch64 tsan_stores weaker)
 # With a browser the viewer's page is tried, with matplotlib the pictures; without, those are skipped.
 all_packages=(ccache clang clang-format-14 clang-tidy libbenchmark-dev util-linux chromium python3-matplotlib)
 

@@ -1,13 +1,9 @@
-// trace.cpp - chapter 3: writing a run into a file, and reading it back.
+// trace.cpp - chapter 3: writing a run into a file.
 #include "trace.hpp"
 
-#include <algorithm>
 #include <bit>
-#include <fstream>
 
 #include <kvlab/tensor/checksum.hpp>
-#include <kvlab/tensor/text.hpp>
-#include <kvlab/weights/input_file.hpp>
 
 namespace kvlab::app {
 
@@ -22,28 +18,6 @@ std::string to_hex(std::span<const float> row) {
         for (int shift = 28; shift >= 0; shift -= 4) text += kDigits[bits >> shift & 15];
     }
     return text;
-}
-
-std::vector<float> from_hex(const std::string& text) {
-    check(text.size() % 8 == 0, "bits: ", text.size(), " digits are not whole floats");
-    std::vector<float> row(text.size() / 8);
-    for (std::size_t i = 0; i < row.size(); ++i) {
-        std::uint32_t bits = 0;
-        for (std::size_t digit = 0; digit < 8; ++digit) {
-            const char c = text[i * 8 + digit];
-            const bool decimal = c >= '0' && c <= '9', letter = c >= 'a' && c <= 'f';
-            check(decimal || letter, "bits: not a hexadecimal digit: ", c);
-            bits = bits << 4 | static_cast<std::uint32_t>(decimal ? c - '0' : c - 'a' + 10);
-        }
-        row[i] = std::bit_cast<float>(bits);
-    }
-    return row;
-}
-
-Op op_of(const std::string& name) {
-    for (int i = 0; i <= static_cast<int>(Op::logits); ++i)
-        if (name == op_name(static_cast<Op>(i))) return static_cast<Op>(i);
-    throw Error(concat("no such operator: ", name));
 }
 
 Json trace_config(const Config& c) {
@@ -151,106 +125,6 @@ void TraceWriter::end_step(Token token,
 
 void TraceWriter::finish() {
     file_->commit();
-}
-
-namespace {
-
-class TraceReader {
-public:
-    Trace read(const std::string& path) {
-        std::ifstream file = open_input(path);
-        std::string text;
-        Index number = 0;
-        try {
-            while (std::getline(file, text)) {
-                ++number;
-                const Json line = Json::parse(text);
-                if (number == 1)
-                    take_header(line);
-                else
-                    take_line(line);
-            }
-            check(number > 0, "not a trace: no header");
-            for (const TraceRun& run : trace_.runs)
-                check(!run.steps.empty() && open_.at(run.name).empty(), "run ", run.name,
-                      " ends in the middle of a step");
-        } catch (const std::exception& error) {  // of this reader, or of the JSON library
-            throw Error(concat(path, ", line ", number, ": ", error.what()));
-        }
-        return std::move(trace_);
-    }
-
-private:
-    void take_header(const Json& line) {
-        check(line.is_object() && line.value("kvlab_trace", 0) == 1,
-              "not a trace of version 1");
-        trace_.model = printable(line.at("model").get<std::string>());
-        trace_.head_dim = line.at("config").at("head_dim").get<Index>();
-        check(trace_.head_dim > 0, "head_dim is ", trace_.head_dim);
-        for (const Json& run : line.at("runs")) {
-            trace_.runs.push_back({printable(run.at("name").get<std::string>()),
-                                   printable(run.at("cache").get<std::string>()),
-                                   {}});
-            open_[trace_.runs.back().name];
-        }
-        check(!trace_.runs.empty(), "no runs");
-    }
-
-    void take_line(const Json& line) {
-        const auto name = printable(line.at("run").get<std::string>());
-        const auto run = std::find_if(trace_.runs.begin(), trace_.runs.end(),
-                                      [&](const TraceRun& r) { return r.name == name; });
-        check(run != trace_.runs.end(), "the header names no run ", name);
-        check(line.at("step").get<std::size_t>() == run->steps.size(), "step ",
-              line.at("step").get<Index>(), " where ", run->steps.size(), " was to come");
-        StepRecord& open = open_[name];
-        if (line.contains("op")) return open.push_back(take_op(line, known_[name]));
-        check(!open.empty(), "a step without operators");
-        run->steps.push_back(std::move(open));
-        open.clear();
-    }
-
-    static OpRecord take_op(const Json& line, std::map<RowKey, std::vector<float>>& known) {
-        OpRecord record{op_of(line.at("op").get<std::string>()),
-                        line.at("layer").get<Index>(),
-                        line.at("positions").get<std::vector<Index>>(),
-                        line.at("width").get<Index>(),
-                        {}};
-        check(!record.positions.empty(), "an operator without rows");
-        check(record.width > 0 && record.width <= Index{1} << 32, "width: expected 1 to 2^32, ",
-              "found ", record.width);
-        const auto bits = from_hex(line.at("bits").get<std::string>());
-        const auto fresh = line.at("fresh").get<std::vector<Index>>();
-        const auto width = usize(record.width);
-        check(bits.size() == fresh.size() * width, "bits of ", bits.size(), " floats for ",
-              fresh.size(), " rows of ", width);
-        for (std::size_t i = 0; i < fresh.size(); ++i) {
-            const auto begin = bits.begin() + static_cast<std::ptrdiff_t>(i * width);
-            known[{record.op, record.layer, fresh[i]}] = {
-                begin, begin + static_cast<std::ptrdiff_t>(width)};
-        }
-        Checksum sum;
-        for (const Index position : record.positions) {
-            const auto row = known.find({record.op, record.layer, position});
-            check(row != known.end() && row->second.size() == width, "position ", position,
-                  " has no bits");
-            record.rows.insert(record.rows.end(), row->second.begin(), row->second.end());
-            sum.add(row->second);
-        }
-        check(sum.hex() == line.at("sum").get<std::string>(), op_name(record.op),
-              ": the checksum is not that of the bits");
-        return record;
-    }
-
-    Trace trace_;
-    std::map<std::string, StepRecord> open_;  // by run: the step that is being read
-    std::map<std::string, std::map<RowKey, std::vector<float>>> known_;
-};
-
-}  // namespace
-
-Trace read_trace(const std::string& path) {
-    return TraceReader().read(path);
 }
 
 }  // namespace kvlab::app

@@ -1,32 +1,27 @@
 // trace.hpp - chapter 3: a run in a file: every number that the operators produced, one JSON
-// line each, for `diverge --traces` and tools/viewer.py.
+// line each, for `diverge --traces` and tools/viewer.py. trace_format.md has every key; here is
+// the order in which they are written:
 //
 //   header  {"kvlab_trace": 1, "model", "config", "engine", "runs": [{"name", "cache"}],
 //            "prompt": [tokens], "prompt_pieces": [text]}
 //   op      {"run", "step", "op", "layer", "positions", "fresh", "width", "sum", "bits"}
 //   step    {"run", "step", "token", "piece", "logits_sum", "work", "cache_bytes", "seconds"}
 //
-// "positions" are the rows that were computed, "fresh" those of them whose bits this run had
-// not recorded yet: "bits" holds these, eight hexadecimal digits per float. An uncached run
-// computes every row again in every step; since the bits are the same, it needs no more lines
-// than the cached one. "sum" is the checksum of all rows.
+// An uncached run computes every row again in every step; since the bits are the same, "fresh"
+// makes that no more lines than those of the cached run.
 #pragma once
 
 #include <map>
 #include <memory>
 #include <string>
-#include <tuple>
 #include <vector>
 
 #include <kvlab/attention/opened_model.hpp>
 #include <kvlab/kvcache/counters.hpp>
-#include <kvlab/kvcache/recorder.hpp>
+#include <kvlab/kvcache/read_trace.hpp>
 #include <kvlab/tensor/report.hpp>
 
 namespace kvlab::app {
-
-// A row of a run: operator, layer, position.
-using RowKey = std::tuple<Op, Index, Index>;
 
 class TraceWriter final : public Observer {
 public:
@@ -59,20 +54,5 @@ private:
     std::map<RowKey, std::vector<float>> known_;  // of this run
     Counters counters_;                           // of this step
 };
-
-// A recorded run, as the recorder saw it.
-struct TraceRun {
-    std::string name, cache;
-    std::vector<StepRecord> steps;
-};
-
-struct Trace {
-    std::string model;
-    Index head_dim = 0;
-    std::vector<TraceRun> runs;
-};
-
-// Throws Error, with the line, for a file that cannot be read, is no such file, or is cut off.
-Trace read_trace(const std::string& path);
 
 }  // namespace kvlab::app

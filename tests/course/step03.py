@@ -60,8 +60,9 @@ def cached(p, random):
 
 
 @case("3.2 fork: two texts go on from one prompt",
-      "prompt=5 left=3 right=2", "prompt=1 left=1 right=1 format=f16", "prompt=0 left=2 right=3", "prompt=64 left=2 right=1 L=1",
-      "prompt=63 left=3 right=2 format=f16 L=1", "prompt=64 left=1 right=3 format=f16 L=1", "prompt=70 left=2 right=2 format=f16 L=1 D=16 Hq=2",
+      "prompt=5 left=3 right=2", "prompt=1 left=1 right=1 format=f16", "prompt=0 left=2 right=3",
+      "prompt=64 left=2 right=1 L=1", "prompt=63 left=3 right=2 format=f16 L=1", "prompt=64 left=1 right=3 format=f16 L=1",
+      "prompt=70 left=2 right=2 format=f16 L=1 D=16 Hq=2",
       "prompt=7 left=60 right=1 D=20 Hkv=4 format=f16", "prompt=0 left=1 right=1 format=f16")
 def fork(p, random):
     shape = double.Shape.of({**p, "weights": random.below(1000)})
@@ -76,7 +77,8 @@ def fork(p, random):
                                       ("copy of the copy", left, "original alone")):
         expected[name] = same_as(alone, "row token")
         expected[alone] = close(rows_of(shape, prompt + continuation, p.prompt), "row token", within, why)
-    return ({**shape.given(), "prompt": prompt, "left": left, "right": right, "capacity": capacity, "format": form}, expected)
+    return ({**shape.given(), "prompt": prompt, "left": left, "right": right, "capacity": capacity, "format": form},
+            expected)
 
 
 @case("3.3 prefill: pieces of a prompt give the bits of the whole",
@@ -157,7 +159,7 @@ def int8_row(p, random):
 
 @case("3.5 int8: tiles give back what was written",
       "T=1 Hkv=1 D=1", "T=3 Hkv=2 D=5", "T=2 Hkv=3 D=16", "T=4 Hkv=2 D=20 first=62", "T=66 Hkv=1 D=4", "T=1 Hkv=2 D=3 first=130",
-      "T=2 Hkv=2 D=4 kind=tiny")
+      "T=2 Hkv=2 D=4 kind=mixed")
 def int8_tiles(p, random):
     def kept(rows):
         out = []
@@ -167,8 +169,11 @@ def int8_tiles(p, random):
         return exact(Floats(rows.shape, out), "row head component")
     shape = [p.T, p.Hkv, p.D]
     # Each row has its own size, so that a scale shows whose it is.
-    k, v = (Floats(shape, [x for _ in range(p.T * p.Hkv) for x in hard_row(random, p.D, random.shuffled(["", "tiny", "zero"])[0]
-                                                                        if p.get("kind") else "")]) for _ in range(2))
+    kinds = ["", "tiny", "zero"] if p.get("kind") == "mixed" else [""]
+
+    def rows():
+        return Floats(shape, [x for _ in range(p.T * p.Hkv) for x in hard_row(random, p.D, random.shuffled(kinds)[0])])
+    k, v = rows(), rows()
     return {"k": k, "v": v, "first": p.get("first", 0)}, {"keys": kept(k), "values": kept(v)}
 
 

@@ -5,6 +5,7 @@ from course.values import bits_of, float_of
 
 OPS = ["embedding", "attention_norm", "query", "key", "value", "attention", "attention_out", "attention_add", "ffn_norm",
        "ffn_hidden", "ffn_out", "ffn_add", "final_norm", "logits"]
+FIELDS = ("step", "layer", "operator", "position", "position in the second run", "head", "component")
 WITH_HEADS = ("query", "key", "value", "attention")
 
 
@@ -27,35 +28,41 @@ class Recording:
 
 @case("3.6 first difference: rows are compared from the end",
       "a=4,1,1 b=4,5,6", "a=1 b=1 changes=1", "a=3,1 b=3,4 changes=1", "a=5,6,7 b=5,1,1 changes=4", "a=6,2,3 b=6,8,11 changes=9",
-      "a=2,3 b=2,3 changes=3 shift=1", "a=3,1,1,1 b=3,4,5,6 changes=20 layers=3", "a=4,4 b=4,8 changes=2 in_logits=1")
+      "a=2,3 b=2,3 changes=3 shift=1", "a=3,1,1,1 b=3,4,5,6 changes=20 layers=3", "a=4,4 b=4,8 changes=2 at=-1",
+      "a=7,1 b=6,8 changes=8 at=0", "a=5 b=5 changes=6 at=5 layers=1")
 def first_difference(p, random):
     head_dim, layers = 2, p.get("layers", 2)
     widths = {"query": 4, "attention": 4, "key": 2, "value": 2, "ffn_hidden": 5, "logits": 7}
-    operators = [("embedding", -1)] + [(op, layer) for layer in range(layers) for op in OPS[1:12]] + [("final_norm", -1), ("logits", -1)]
-    table = [[OPS.index(op), layer, widths.get(op, 3), 1 if layer < 0 and op != "embedding" else 1 << 20] for op, layer in operators]
+    operators = [("embedding", -1), *((op, layer) for layer in range(layers) for op in OPS[1:12]), ("final_norm", -1), ("logits", -1)]
+    # Of the rows that want logits there is one in each step.
+    table = [[OPS.index(op), layer, widths.get(op, 3), 1 if op in OPS[-2:] else 1 << 20] for op, layer in operators]
     runs = []
     for name in ("a", "b"):
         rows = [int(word) for word in str(p[name]).split(",")]
         runs.append(rows)
-    # The last token of step s is at the same place of the text in both runs; `shift` is a bug of the second's positions.
-    last = [max(counts[0] for counts in runs) - 1 + s * max(1, min(counts[-1] for counts in runs)) for s in range(len(runs[0]))]
-    a, b = (Recording(table, rows, [at - n + 1 + (p.get("shift", 0) if run else 0) for at, n in zip(last, rows)])
-            for run, rows in enumerate(runs))
-    for s in range(len(last)):
-        a.steps.append([]), b.steps.append([])
+    # The newest token of a step is the same in both runs, and stands at the same place; `shift` is a bug of the second run.
+    newest = [max(rows[0] for rows in runs) - 1]
+    for s in range(1, len(runs[0])):
+        newest.append(newest[-1] + min(rows[s] for rows in runs))
+    a, b = (Recording(table, rows, [at - n + 1 + shift for at, n in zip(newest, rows)])
+            for rows, shift in zip(runs, (0, p.get("shift", 0))))
+    for s in range(len(newest)):
+        a.steps.append([])
+        b.steps.append([])
         for _, _, width, most in table:
             n, m = (min(rows[s], most) for rows in runs)
-            newest = [[random.uniform(0.5, 2.0) for _ in range(width)] for _ in range(max(n, m))]
-            a.steps[-1].append([list(row) for row in newest[-n:]])
-            b.steps[-1].append([list(row) for row in newest[-m:]])
+            equal = [[random.uniform(0.5, 2.0) for _ in range(width)] for _ in range(max(n, m))]
+            a.steps[-1].append([list(row) for row in equal[-n:]])
+            b.steps[-1].append([list(row) for row in equal[-m:]])
     for _ in range(p.get("changes", 0)):
-        s = random.below(len(last))
-        i = len(table) - 1 if p.get("in_logits") else random.below(len(table))
+        s = random.below(len(newest))
+        i = p.get("at", random.below(len(table))) % len(table)
         both = min(len(a.steps[s][i]), len(b.steps[s][i]))
         row = b.steps[s][i][-1 - random.below(both)]
         column = random.below(len(row))
         row[column] = float_of(bits_of(row[column]) + 1 + random.below(1000))
-    return {"head_dim": head_dim, "operators": [x for row in table for x in row], **a.given("a"), **b.given("b")}, judged(a, b, head_dim)
+    return ({"head_dim": head_dim, "operators": [x for row in table for x in row], **a.given("a"), **b.given("b")},
+            judged(a, b, head_dim))
 
 
 def judged(a, b, head_dim):
@@ -78,7 +85,7 @@ def judged(a, b, head_dim):
                                  column // head_dim if heads else -1, column % head_dim if heads else column]
                         numbers = [x, y]
     return {"floats compared": number(count), "floats that differ": number(differ),
-            "first": integers(first, "step,layer,operator,position,position_b,head,index"),
+            **{f"{field} of the first": number(value) for field, value in zip(FIELDS, first or [-9] * len(FIELDS))},
             "numbers": exact(Floats([len(numbers)], numbers), "run"),
             "largest distance": integers(Integers([len(a.steps), len(a.operators)], largest), "step operator")}
 
@@ -104,12 +111,12 @@ def proof(p, random):
       "P=2 steps=3 kind=key column=7 step=1", "P=4 steps=5 kind=value column=7 step=3 L=3", "P=2 steps=4 kind=key column=4 step=0 L=1")
 def planted(p, random):
     shape, given = proof_question(p, random, [p.P])
-    step, layer, Tokens, row = p.get("step", 0), shape.L - 1, p.P + p.steps - 1, shape.Hkv * shape.D
+    step, layer, held, row = p.get("step", 0), shape.L - 1, p.P + p.steps - 1, shape.Hkv * shape.D
     # Only the token of that step can show it: no layer follows, and another layer's rows are of its own token alone.
     column = shape.Hq * shape.D + (row if p.kind == "value" else 0) + p.column
     # RoPE turns the first rope_dim numbers of a key in pairs: one wrong number becomes two.
     two = p.kind == "key" and p.column % shape.D < shape.rope_dim
-    index = ((layer * Tokens + p.P + step) * 2 + (p.kind == "value")) * row + p.column
+    index = ((layer * held + p.P + step) * 2 + (p.kind == "value")) * row + p.column
     return ({**given, "step": step, "layer": layer, "column": column, "by": 0.25},
-            {"floats compared": number(2 * shape.L * Tokens * row), "floats that differ": number(2 if two else 1),
+            {"floats compared": number(2 * shape.L * held * row), "floats that differ": number(2 if two else 1),
              "index of the first": number(index)})

@@ -37,26 +37,31 @@ std::vector<StepRecord> recorded(const Given& given, const std::string& run) {
     return steps;
 }
 
+constexpr const char* kFields[] = {
+    "step", "layer", "operator", "position", "position in the second run", "head", "component"};
+
 }  // namespace
 
 KVLAB_TASK_CASE("3.6 first difference: rows are compared from the end") {
     const std::vector<StepRecord> a = recorded(given, "a"), b = recorded(given, "b");
     Comparison comparison(given.number("head_dim"));
     for (std::size_t s = 0; s < a.size(); ++s) comparison.add(a[s], b[s]);
-    std::vector<Index> place, distances;
+    std::vector<Index> distances;
     std::vector<float> numbers;
+    std::vector<Index> place(std::size(kFields), -9);  // where nothing differs
     if (const auto& first = comparison.first()) {
         place = {first->step,     first->layer,      static_cast<Index>(first->op),
                  first->position, first->position_b, first->head,
                  first->index};
         numbers = {first->a, first->b};
     }
+    for (std::size_t i = 0; i < place.size(); ++i)
+        answer.number(concat(kFields[i], " of the first").c_str(), place[i]);
     for (const auto& step : comparison.max_ulp())
         for (const std::uint64_t distance : step)
             distances.push_back(static_cast<Index>(distance));
     answer.number("floats compared", comparison.all().count);
     answer.number("floats that differ", comparison.all().differ);
-    answer.integers("first", place);
     answer.floats("numbers", numbers);
     answer.integers("largest distance", distances,
                     {comparison.steps(), std::ssize(distances) / comparison.steps()});

@@ -99,13 +99,13 @@ void answer_three_times(Answer& answer, const Run& run, const Keep& keep) {
     keep("raw launch", run_with(simt::Mode::raw, simt::Order::shuffled, nullptr, run));
 }
 
-// What one checked run costs: `kernel` is the one that is looked at.
-template <class Run>
-void answer_traffic(Answer& answer, const char* kernel, const Run& run) {
+// The numbers of one checked run, and what it costs: `kernel` is the one that is looked at.
+template <class Run, class Keep>
+void answer_traffic(Answer& answer, const char* kernel, const Run& run, const Keep& keep) {
     std::vector<simt::LaunchRecord> records;
     answer.text("report", "nothing to report");
     try {
-        run_with(simt::Mode::checked, simt::Order::forward, &records, run);
+        keep("result", run_with(simt::Mode::checked, simt::Order::forward, &records, run));
     } catch (const simt::Fault& fault) {
         answer.text("report", words_of(fault));
         return;
@@ -181,17 +181,9 @@ std::vector<float> attention(const Given& given, const char* rung) {
     return out.values();
 }
 
-void answer_attention(const Given& given, Answer& answer, const char* rung) {
-    answer_three_times(
-        answer, [&] { return attention(given, rung); },
-        [&](const char* name, const std::vector<float>& out) {
-            answer.floats(name, out, given.tensor("q").shape());
-        });
-}
-
 // --- 4.3 and 4.4 -----------------------------------------------------------------------------
 
-std::vector<float> product(const Given& given, const char* rung) {
+std::vector<float> product(const Given& given) {
     const Tensor w = given.tensor("w"), x = given.tensor("x");  // [N, K], [R, K]
     const DeviceMatrix matrix(PackedMatrix::pack(w.view()), MatrixLayout::panels);
     const DeviceRows in(x, w.shape()[1], given.number("gap")),
@@ -200,64 +192,88 @@ std::vector<float> product(const Given& given, const char* rung) {
     std::unique_ptr<DeviceArray<float>> device_bias;
     if (!bias.empty()) device_bias = std::make_unique<DeviceArray<float>>(bias, "bias");
     Scratch scratch;
-    find_rung(linear_rungs(), rung)
+    find_rung(linear_rungs(), "split")
         .run({matrix, bias.empty() ? nullptr : device_bias->get(), in.view(), out.view(),
               scratch, static_cast<int>(given.number("block"))});
     return out.values();
 }
 
-Index largest(const Given& given, const char* rung) {
+Index largest(const Given& given) {
     const DeviceArray<float> values(given.floats("values"), "values");
-    return find_rung(argmax_rungs(), rung)
+    return find_rung(argmax_rungs(), "tree")
         .run({values.get(), values.size(), static_cast<int>(given.number("block"))});
+}
+
+// --- what becomes of the results
+// --------------------------------------------------------------
+
+auto keep_appended(const Given& given, Answer& answer) {
+    return [&given, &answer](const std::string& name, const Appended& result) {
+        const Shape k = given.tensor("k").shape();
+        const Index length = std::ssize(result.held) / (2 * k[1] * k[2]);
+        answer.floats(name.c_str(), result.held, {2, k[1], length, k[2]});
+        answer.number((name + ": numbers written beside the step").c_str(), result.beside);
+    };
+}
+
+auto keep_floats(Answer& answer, const Shape& shape) {
+    return [&answer, shape](const char* name, const std::vector<float>& values) {
+        answer.floats(name, values, shape);
+    };
+}
+
+auto keep_index(Answer& answer) {
+    return [&answer](const char* name, Index index) { answer.number(name, index); };
 }
 
 }  // namespace
 
 KVLAB_TASK_CASE("4.1 append: every number of a step comes to its slot") {
-    const Shape k = given.tensor("k").shape();
     answer_three_times(
-        answer, [&] { return appended(given); },
-        [&](const std::string& name, const Appended& result) {
-            const Index length = std::ssize(result.held) / (2 * k[1] * k[2]);
-            answer.floats(name.c_str(), result.held, {2, k[1], length, k[2]});
-            answer.number((name + ": numbers written beside the step").c_str(), result.beside);
-        });
+        answer, [&] { return appended(given); }, keep_appended(given, answer));
 }
 
 KVLAB_TASK_CASE("4.1 append: neighbours read and write neighbours") {
-    answer_traffic(answer, "append_rows", [&] { return appended(given); });
+    answer_traffic(
+        answer, "append_rows", [&] { return appended(given); }, keep_appended(given, answer));
 }
 
 KVLAB_TASK_CASE("4.2 staged keys: the scores are those of the plain loop") {
-    answer_attention(given, answer, "staged");
+    answer_three_times(
+        answer, [&] { return attention(given, "staged"); },
+        keep_floats(answer, given.tensor("q").shape()));
 }
 
 KVLAB_TASK_CASE("4.2 staged keys: no sector moves for nothing, and no bank is asked twice") {
-    answer_traffic(answer, "scores_staged", [&] { return attention(given, "staged"); });
+    answer_traffic(
+        answer, "scores_staged", [&] { return attention(given, "staged"); },
+        keep_floats(answer, given.tensor("q").shape()));
 }
 
 KVLAB_TASK_CASE("4.3 split product: chains of 64 meet, and are added in order") {
-    const Shape result({given.tensor("x").shape()[0], given.tensor("w").shape()[0]});
+    const Shape y({given.tensor("x").shape()[0], given.tensor("w").shape()[0]});
     answer_three_times(
-        answer, [&] { return product(given, "split"); },
-        [&](const char* name, const std::vector<float>& y) { answer.floats(name, y, result); });
+        answer, [&] { return product(given); }, keep_floats(answer, y));
 }
 
 KVLAB_TASK_CASE("4.4 argmax: the lowest index among the largest values") {
     answer_three_times(
-        answer, [&] { return largest(given, "tree"); },
-        [&](const char* name, Index index) { answer.number(name, index); });
+        answer, [&] { return largest(given); }, keep_index(answer));
 }
 
 KVLAB_TASK_CASE("4.4 argmax: neighbours look at neighbours") {
-    answer_traffic(answer, "argmax_tree", [&] { return largest(given, "tree"); });
+    answer_traffic(
+        answer, "argmax_tree", [&] { return largest(given); }, keep_index(answer));
 }
 
 KVLAB_TASK_CASE("4.5 online softmax: the maximum grows from tile to tile") {
-    answer_attention(given, answer, "fused");
+    answer_three_times(
+        answer, [&] { return attention(given, "fused"); },
+        keep_floats(answer, given.tensor("q").shape()));
 }
 
 KVLAB_TASK_CASE("4.6 split keys: the parts of the tiles make one answer") {
-    answer_attention(given, answer, "split");
+    answer_three_times(
+        answer, [&] { return attention(given, "split"); },
+        keep_floats(answer, given.tensor("q").shape()));
 }

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-ENDINGS = (".hpp", ".cpp", ".cu", ".cuh")
+ENDINGS = (".hpp", ".h", ".cpp", ".cu", ".cuh")
 PROSE = re.compile(r"^(\s*// )(\S(?:.*\S)?)$")
 FEWEST = 5  # words that the line before has to have, to give some away
 MOVED = 2

@@ -183,7 +183,7 @@ class Tables(unittest.TestCase):
                 self.assertTrue(20 <= task.minutes <= 60, task.id)
                 self.assertTrue(3 <= len(task.hints) <= 5, task.id)
             answers = (PROJECT / "tests/course/answers" / f"step{step:02}.md").read_text()
-            self.assertEqual([task for task in tasks if f"**{task}**" not in answers], [])
+            self.assertEqual([task for task in tasks if f"### {task} " not in answers], [])
 
     def test_hints_say_no_solution(self):
         for step in STEPS:

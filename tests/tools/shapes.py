@@ -56,8 +56,8 @@ def problems(path):
 
 
 def check(root):
-    files = [path for folder in glob.glob(os.path.join(glob.escape(root), "step*")) + [os.path.join(root, "weights")]
-             for ending in ("hpp", "cpp", "cu", "cuh")
+    files = [path for folder in glob.glob(os.path.join(glob.escape(root), "step*")) + [os.path.join(root, other) for other in ("weights", "api", "python")]
+             for ending in ("hpp", "h", "cpp", "cu", "cuh")
              for path in glob.glob(os.path.join(glob.escape(folder), "**", "*." + ending), recursive=True)]
     found = [p for path in sorted(files) for p in problems(path)]
     for problem in found:

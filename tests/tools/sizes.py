@@ -14,7 +14,8 @@ import sys
 import tempfile
 
 FILE_LIMIT, FUNCTION_LIMIT = 300, 60
-ENDINGS = (".hpp", ".cpp", ".cu", ".cuh")
+ENDINGS = (".hpp", ".h", ".cpp", ".cu", ".cuh")
+OTHERS = ("weights", "api", "python")  # folders with a budget that are no steps
 
 
 def sources(folder, parts):
@@ -71,7 +72,7 @@ def budgets(path):
 def check(root, budget_file):
     allowed, failed = budgets(budget_file), []
     print(f"{'step':<24}{'files':>6}{'code':>7}{'budget':>8}{'apps':>7}")
-    for folder in sorted(glob.glob(os.path.join(glob.escape(root), "step*")) + [os.path.join(root, "weights")]):
+    for folder in sorted(glob.glob(os.path.join(glob.escape(root), "step*")) + [os.path.join(root, other) for other in OTHERS]):
         name = os.path.basename(folder)
         files, apps = sources(folder, ("include", "src", "simt", "gpu")), sources(folder, ("app", "experiments"))
         if not files:

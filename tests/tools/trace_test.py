@@ -4,11 +4,13 @@
     python3 tests/tools/trace_test.py BIN_FOLDER
 
 Exit codes: 0 all hold, 1 not. A trace against itself has no difference; a flipped bit is found where it is;
-a damaged file is refused with its line.
+a damaged file is refused with its line. Another engine may leave out most of it, and be compared with a tolerance.
 """
 from __future__ import annotations
 
 import json
+import math
+import struct
 import subprocess
 import sys
 import tempfile
@@ -58,6 +60,61 @@ def check_lines(lines: list[dict]) -> None:
     expect("and records the same rows, since their bits are the same", rows["cached"] == rows["uncached"])
 
 
+def bits_of(row: list[float]) -> str:
+    return struct.pack(f">{len(row)}f", *row).hex()
+
+
+def floats_of(bits: str) -> list[float]:
+    return list(struct.unpack(f">{len(bits) // 8}f", bytes.fromhex(bits)))
+
+
+def check_other_engines(trace: Path, lines: list[dict], folder: Path) -> None:
+    """What another engine may leave out, and what is made of numbers that are near and not the same."""
+    logits = [line for line in lines if line.get("op") == "logits" and line["run"] == "cached"]
+    other = folder / "minimal.jsonl"
+
+    def compare(change, *flags: str, header: dict | None = None) -> subprocess.CompletedProcess[str]:
+        """The recorded run beside a file of its logits alone, each row changed by change(step, row)."""
+        written = [header or {"kvlab_trace": 1}]
+        for step, line in enumerate(logits):
+            bits = bits_of(change(step, floats_of(line["bits"])))
+            written += [{"step": step, "op": "logits", "positions": line["positions"], "bits": bits}, {"step": step}]
+        other.write_text("".join(json.dumps(line) + "\n" for line in written), encoding="utf-8")
+        return run("diverge", "--traces", str(trace), str(other), *flags)
+
+    def nudged(by: float):
+        """From step 3 on float 5 is off by this part of the row's largest."""
+        return lambda step, row: [x + by * max(map(abs, row)) * (step >= 3 and i == 5) for i, x in enumerate(row)]
+
+    done = compare(lambda step, row: row)
+    expect("logits alone are enough", done.returncode == 0 and f" 0 of {12 * 256} floats differ" in done.stdout, done.stdout + done.stderr)
+    expect("what is left out is said", "note: 288 operators are in one recording alone" in done.stderr, done.stderr)
+    done = compare(nudged(1e-3))
+    expect("near is not the same", done.returncode == 1 and "step 3, logits, position 19, element 5" in done.stdout, done.stdout)
+    done = compare(nudged(1e-3), "--tolerance", "2e-3")
+    expect("near enough", done.returncode == 0 and "\n  0 by more than 0.002 of the largest" in done.stdout and " 9 of " in done.stdout, done.stdout)
+    done = compare(nudged(1e-3), "--tolerance", "5e-4")
+    expect("not near enough", done.returncode == 1 and "step 3, logits, position 19, element 5" in done.stdout
+           and "\n  9 by more than 0.0005" in done.stdout and "0.001 of the row's largest" in done.stdout, done.stdout)
+    for wrong in (math.nan, math.inf, -math.inf):
+        done = compare(lambda step, row, x=wrong: row[:7] + [x] + row[8:], "--tolerance", "1")
+        expect(f"{wrong} is near nothing", done.returncode == 1 and "step 0, logits, position 16, element 7" in done.stdout, done.stdout)
+    done = compare(lambda step, row: row, header={"kvlab_trace": 1, "runs": [{"name": "mine"}], "config": {"head_dim": 8}})
+    expect("heads of another width", done.returncode == 1 and "head_dim is 16 in one and 8 in the other" in done.stderr, done.stderr)
+    other.write_text('{"kvlab_trace": 1}\n{"step": 0, "op": "ffn_out", "layer": 9, "positions": [0], "bits": "00000000"}\n{"step": 0}\n')
+    done = run("diverge", "--traces", str(trace), str(other))
+    expect("nothing in common", done.returncode == 1 and done.stderr.endswith("\nstep03_kvcache: the runs have no operator in common\n"), done.stderr)
+    page = (Path(__file__).resolve().parents[2] / "step03_kvcache" / "trace_format.md").read_text(encoding="utf-8")
+    other.write_text(page.split("```json\n")[1].split("```")[0], encoding="utf-8")
+    done = run("diverge", "--traces", str(other), str(other))
+    expect("the smallest trace of the page", done.returncode == 0 and " 0 of 4 floats differ" in done.stdout, done.stdout + done.stderr)
+    tokens = {i: json.dumps(line | {"token": line["token"] ^ 1}) for i, line in enumerate(lines)
+              if "token" in line and line["run"] == "cached" and line["step"] >= 4}
+    other.write_text("".join(tokens.get(i, json.dumps(line)) + "\n" for i, line in enumerate(lines)))
+    done = run("diverge", "--traces", str(trace), str(other))
+    expect("another choice is said", done.returncode == 0 and done.stdout.splitlines()[2].split()[-1] == "4", done.stdout)
+
+
 def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         trace = Path(folder) / "run.jsonl"
@@ -98,7 +155,6 @@ def main() -> int:
         # Each damage must be refused, with the line (counted from 1) and the reason; a JSON library says its own.
         broken = dict(flipped, sum=lines[where]["sum"])
         here, sound = where + 1, dict(flipped, bits=old, sum=lines[where]["sum"])
-        headless = {k: v for k, v in lines[0].items() if k != "model"}
 
         def damaged(**changes) -> dict[int, str]:
             return {where: json.dumps(sound | changes)}
@@ -111,7 +167,10 @@ def main() -> int:
             "wrong checksum": ({where: json.dumps(broken)}, None, here, "value: the checksum is not that of the bits"),
             "no header": ({0: text[1]}, None, 1, "not a trace of version 1"),
             "a later version": (header(kvlab_trace=2), None, 1, "not a trace of version 1"),
-            "a header without a model": ({0: json.dumps(headless)}, None, 1, ...),
+            "two runs of one name": (header(runs=[{"name": "cached"}, {"name": "cached"}]), None, 1, "two runs with the name cached"),
+            "a run without a name": (header(runs=[{"cache": "f32"}]), None, 1, ...),
+            "an operator twice": ({where + 1: text[where]}, None, where + 2, "value of layer 1 for the second time in this step"),
+            "a line that does not say of which run": ({where: json.dumps({k: v for k, v in sound.items() if k != "run"})}, None, here, ...),
             "heads of no numbers": (header(config=lines[0]["config"] | {"head_dim": 0}), None, 1, "head_dim is 0"),
             "a header without runs": (header(runs=[]), None, 1, "no runs"),
             "cut in a line": ({where: text[where][:50]}, None, here, ...),
@@ -139,7 +198,7 @@ def main() -> int:
                                    f"width: expected 1 to 2^32, found {2**62}"),
             "a width that is no number": (damaged(width="16"), None, here, ...),
             "positions that are no list": (damaged(positions="0"), None, here, ...),
-            "a line that is no object": ({where: "3"}, None, here, ...),
+            "a line that is no object": ({where: "3"}, None, here, "expected an object, found number"),
         }
         for name, (replacement, length, number, words) in damages.items():
             write(replacement, length)
@@ -156,6 +215,7 @@ def main() -> int:
             expect("no file or an empty one", done.returncode == 1 and done.stderr == f"step03_kvcache: {empty}{reason}\n", done.stderr)
         done = run("diverge", "--traces", str(trace), f"{trace}#third")
         expect("no such run", done.returncode == 1 and "third" in done.stderr, done.stderr)
+        check_other_engines(trace, lines, Path(folder))
         done = run("generate", "-m", "tiny", "-n", "2", "--trace", str(Path(folder) / "no" / "x.jsonl"))
         expect("no such folder", done.returncode == 1 and "cannot write" in done.stderr, done.stderr)
         done = run("generate", "-m", "tiny", "-n", "2", "--batch", "2", "--trace", str(other))

@@ -18,7 +18,7 @@ from course.export import export
 from course.loading import cases_of
 from course.markers import hole, with_replaced
 from course.mistakes import mistakes_of
-from course.tasks import ROOT, tasks_of
+from course.tasks import ROOT, STEPS, tasks_of
 from course.variants import Built, NoBuild, removed
 
 FEWEST_MISTAKES = 3
@@ -46,7 +46,7 @@ class Proof:
         removed(self.tree)
         self.tree.mkdir(parents=True)
         export(step, self.tree)
-        self.built = Built(self.tree, step)
+        self.built = Built(self.tree, step, targets=[f"step{step:02}_tasks", STEPS[step]])  # the chapter's program builds, too
         files = sorted({file for task in self.tasks.values() for file in task.files})
         self.solved = {file: self.with_open(file, ()) for file in files}
         self.problems = []

@@ -23,15 +23,31 @@ void attention_plain(const View<const float>& q,
     check_shape(v, {S, D}, "attention: v");
     check_shape(out, {D}, "attention: out");
     check(S > 0, "attention: a query must see at least one slot");
+    // SOLUTION-BEGIN 2.1
     std::vector<float> scores(usize(S)), weights(scores.size());
     for (Index s = 0; s < S; ++s)
         at(scores, s) = dot(&q(0), q.stride(0), &k(s, 0), k.stride(1), D);
     const float total = softmax_weights(scores, weights);
     for (Index i = 0; i < D; ++i)
         out(i) = dot(weights.data(), 1, &v(0, i), v.stride(0), S) / total;
+    // SOLUTION-END 2.1
 }
 
 // ANCHOR_END: attention_plain
+
+// ANCHOR: visible_rows
+View<const float> visible_rows(
+    const View<const float>& rows, Index head_dim, Index group, Index head, Index t) {
+    check(rows.rank() == 2 && head >= 0 && head < rows.dim(1) / head_dim * group && t >= 0 &&
+              t < rows.dim(0),
+          "attention: there is no query head ", head, " of token ", t, " in ", rows.shape());
+    // SOLUTION-BEGIN 2.2
+    const Index kv = head / group * head_dim;  // first column of the KV head that `head` reads
+    return rows.slice(1, kv, kv + head_dim).slice(0, 0, t + 1);
+    // SOLUTION-END 2.2
+}
+
+// ANCHOR_END: visible_rows
 
 AttentionRows::AttentionRows(SimdLevel level, Index head_dim, Index padded_dim)
     : tensor_(tensor_kernels(level)),

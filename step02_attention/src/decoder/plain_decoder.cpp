@@ -133,15 +133,13 @@ Tensor PlainDecoder::attention(Index layer, const View<const float>& normed) con
         for (Index i = 0; i < c.heads * D; ++i) q(t, i) = q(t, i) * scale;
     }
     Tensor mixed({T, c.heads * D});
-    for (Index h = 0; h < c.heads; ++h) {
-        const Index kv = h / c.group() * D;  // column of KV head h / group, which h reads
-        const View<const float> keys = std::as_const(k).view().slice(1, kv, kv + D);
-        const View<const float> values = std::as_const(v).view().slice(1, kv, kv + D);
-        for (Index t = 0; t < T; ++t)  // token t sees the tokens 0..t
+    const View<const float> keys = std::as_const(k).view(), values = std::as_const(v).view();
+    for (Index h = 0; h < c.heads; ++h)
+        for (Index t = 0; t < T; ++t)
             attention_plain(std::as_const(q).view()[t].slice(0, h * D, (h + 1) * D),
-                            keys.slice(0, 0, t + 1), values.slice(0, 0, t + 1),
+                            visible_rows(keys, D, c.group(), h, t),
+                            visible_rows(values, D, c.group(), h, t),
                             mixed.view()[t].slice(0, h * D, (h + 1) * D));
-    }
     at(keys_, layer) = std::move(k);
     at(values_, layer) = std::move(v);
     return linear(mixed.view(), w.wo, w.bo);
@@ -151,15 +149,28 @@ Tensor PlainDecoder::attention(Index layer, const View<const float>& normed) con
 
 // ANCHOR: feed_forward
 Tensor PlainDecoder::feed_forward(const Layer& w, const View<const float>& normed) const {
+    if (config_.architecture == Architecture::llama)
+        return swiglu_plain(normed, w.gate, w.up, w.down);
     Tensor hidden = linear(normed, w.up, w.up_bias);
-    if (config_.architecture == Architecture::gpt2) {
-        for (float& x : hidden.flat()) x = gelu(x);
-    } else {
-        const Tensor gate = linear(normed, w.gate, {});
-        for (std::size_t i = 0; i < hidden.flat().size(); ++i)
-            hidden.flat()[i] = silu(gate.flat()[i]) * hidden.flat()[i];
-    }
+    for (float& x : hidden.flat()) x = gelu(x);
     return linear(hidden.view(), w.down, w.down_bias);
+}
+
+Tensor swiglu_plain(const View<const float>& x,
+                    const Tensor& gate,
+                    const Tensor& up,
+                    const Tensor& down) {
+    const Index C = x.dim(1), F = gate.dim(0);
+    check_shape(gate.view(), {F, C}, "swiglu: gate");
+    check_shape(up.view(), {F, C}, "swiglu: up");
+    check_shape(down.view(), {C, F}, "swiglu: down");
+    // SOLUTION-BEGIN 2.3
+    Tensor hidden = linear(x, up, {});
+    const Tensor opened = linear(x, gate, {});
+    for (std::size_t i = 0; i < hidden.flat().size(); ++i)
+        hidden.flat()[i] = silu(opened.flat()[i]) * hidden.flat()[i];
+    return linear(hidden.view(), down, {});
+    // SOLUTION-END 2.3
 }
 
 // ANCHOR_END: feed_forward

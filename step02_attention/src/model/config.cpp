@@ -31,6 +31,7 @@ const char* architecture_name(Architecture architecture) {
 }
 
 Index Config::parameters() const {
+    // SOLUTION-BEGIN 2.4
     const bool gpt2 = architecture == Architecture::gpt2;
     const Index q = heads * head_dim,
                 matrices = qkv_width() * dim + dim * q + (gpt2 ? 2 : 3) * ffn * dim;
@@ -38,6 +39,7 @@ Index Config::parameters() const {
     const Index ends =
         vocab * dim * (tied_output ? 1 : 2) + dim + (gpt2 ? dim + context * dim : 0);
     return layers * (matrices + norms + biases) + ends;
+    // SOLUTION-END 2.4
 }
 
 void Config::validate(const std::string& source) const {

@@ -14,16 +14,19 @@ void SteppedStore::check_between_steps(const char* call) const {
 
 void SteppedStore::begin(Index T) {
     check_between_steps("begin()");
+    // SOLUTION-BEGIN 2.6
     check(T >= 1 && T <= room(), name_, ": a step of ", T, " tokens; there is room for ",
           room());
     opened(T);
     pending_ = T;
     appended_ = 0;
     failed_ = false;
+    // SOLUTION-END 2.6
 }
 
 // ANCHOR: append
 void SteppedStore::append(Index layer, const View<const float>& k, const View<const float>& v) {
+    // SOLUTION-BEGIN 2.6
     check(pending_ > 0, name_, ": append() outside of a step, which begin() opens");
     check(!failed_, name_, ": this step has failed; abandon() ends it");
     check(layer == appended_ && layer < shape_.layers, name_, ": expected layer ", appended_,
@@ -34,6 +37,7 @@ void SteppedStore::append(Index layer, const View<const float>& k, const View<co
     write_rows(layer, k, v);
     failed_ = false;
     ++appended_;
+    // SOLUTION-END 2.6
 }
 
 // ANCHOR_END: append
@@ -61,12 +65,14 @@ AttentionWork SteppedStore::attend(Index layer,
 }
 
 void SteppedStore::commit() {
+    // SOLUTION-BEGIN 2.6
     check(pending_ > 0 && appended_ == shape_.layers && !failed_, name_, ": a step ends with ",
           appended_, " of ", shape_.layers, " layers");
     closed();
     if (remembers()) length_ += pending_;
     pending_ = appended_ = 0;
     if (!remembers()) dropped(0);
+    // SOLUTION-END 2.6
 }
 
 void SteppedStore::abandon() noexcept {
@@ -79,9 +85,11 @@ void SteppedStore::truncate(Index length) {
     check_between_steps("truncate()");
     check(length >= 0 && length <= length_, name_, ": cannot truncate ", length_, " tokens to ",
           length);
+    // SOLUTION-BEGIN 2.6
     check_truncate(length);
     dropped(length);
     length_ = length;
+    // SOLUTION-END 2.6
 }
 
 std::unique_ptr<KvStore> SteppedStore::fork() const {

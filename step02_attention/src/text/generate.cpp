@@ -47,6 +47,7 @@ Index Generator::add(KvStore& store,
 bool Generator::step() {
     batch_.clear();
     numbers_.clear();
+    // SOLUTION-BEGIN 2.5
     for (Index number = 0; number < sequences(); ++number) {
         Sequence& s = sequences_[usize(number)];
         if (s.finish != Finish::running) continue;
@@ -67,6 +68,7 @@ bool Generator::step() {
     for (std::size_t i = 0; i < numbers_.size(); ++i)
         take_token(sequences_[usize(numbers_[i])], numbers_[i], logits[static_cast<Index>(i)]);
     return true;
+    // SOLUTION-END 2.5
 }
 
 // ANCHOR_END: step
@@ -74,11 +76,13 @@ bool Generator::step() {
 void Generator::take_token(Sequence& s, Index number, const View<const float>& logits) {
     checksum_.add(logits.flat());
     const auto token = static_cast<Token>(s.sampler.sample(logits.flat()));
+    // SOLUTION-BEGIN 2.5
     s.tokens.push_back(token);
     if (is_end_ && is_end_(token))
         s.finish = Finish::end_token;
     else if (static_cast<Index>(s.tokens.size()) >= s.length)
         s.finish = Finish::length;
+    // SOLUTION-END 2.5
     if (on_token_) on_token_(number, token, logits);
 }
 

@@ -9,17 +9,21 @@ namespace kvlab {
 
 double log_sum_exp(std::span<const float> logits) {
     check(!logits.empty(), "score: no logits");
+    // SOLUTION-BEGIN 2.7
     const double largest = static_cast<double>(*std::max_element(logits.begin(), logits.end()));
     double total = 0;
     for (const float logit : logits) total += std::exp(static_cast<double>(logit) - largest);
     return std::log(total) + largest;
+    // SOLUTION-END 2.7
 }
 
 double surprise_bits(std::span<const float> logits, Token token) {
     check(token >= 0 && token < static_cast<Token>(logits.size()), "score: token ", token,
           " is outside of ", logits.size(), " logits");
+    // SOLUTION-BEGIN 2.7
     const double own = static_cast<double>(at(logits, token));
     return (log_sum_exp(logits) - own) / std::log(2.0);
+    // SOLUTION-END 2.7
 }
 
 TextWindows::TextWindows(std::span<const Token> tokens, Token bos, Index window, Index most)
@@ -57,6 +61,7 @@ BitsPerByte bits_per_byte(Decoder& decoder,
           window, " does not fit the context of ", decoder.config().context);
     const std::vector<Token> tokens(text.begin(), text.end());
     const TextWindows windows(tokens, bos, window, most_windows);
+    // SOLUTION-BEGIN 2.7
     BitsPerByte result;
     result.windows = windows.count();
     for (Index w = 0; w < result.windows; ++w) {
@@ -69,6 +74,7 @@ BitsPerByte bits_per_byte(Decoder& decoder,
     result.bytes = result.windows * window;
     result.bits /= static_cast<double>(result.bytes);
     return result;
+    // SOLUTION-END 2.7
 }
 
 Index right_answers(Decoder& decoder, KvStore& store, const RecallCase& recall, Token bos) {

@@ -10,10 +10,9 @@
 #include <kvlab/attention/whole_sequence.hpp>
 #include <kvlab/kvcache/kv_format.hpp>
 #include <kvlab/kvcache/loose_engine.hpp>
+#include <kvlab/kvcache/read_trace.hpp>
 #include <kvlab/kvcache/split_store.hpp>
 #include <kvlab/tensor/report.hpp>
-
-#include "trace.hpp"
 
 namespace kvlab::app {
 
@@ -26,6 +25,7 @@ struct DivergeFlags {
     Index steps = 24;
     std::string a = "f32", b = "none", which = "none";
     std::vector<std::string> traces;
+    double tolerance = 0;  // of two traces; 0: every bit
     std::shared_ptr<OutputFile> json;
 };
 
@@ -70,30 +70,37 @@ Compared run_pair(const OpenedModel& opened, const DivergeFlags& flags, Switch w
             report.fork_step};
 }
 
-// FILE, or FILE#run for another than the first.
-TraceRun read_run(const std::string& argument, Index& head_dim) {
-    const auto mark = argument.rfind('#');
-    Trace trace = read_trace(argument.substr(0, mark));
-    head_dim = trace.head_dim;
-    if (mark == std::string::npos) return std::move(trace.runs.front());
-    for (TraceRun& run : trace.runs)
-        if (run.name == argument.substr(mark + 1)) return std::move(run);
-    throw Error(concat(argument, ": no such run in this trace"));
+// The first step in which two recorded runs chose another token; -1 if none, or if a file does
+// not say what was chosen.
+Index first_fork(const TraceRun& a, const TraceRun& b) {
+    for (std::size_t i = 0; i < std::min(a.tokens.size(), b.tokens.size()); ++i)
+        if (a.tokens[i] != b.tokens[i] && a.tokens[i] >= 0 && b.tokens[i] >= 0)
+            return static_cast<Index>(i);
+    return -1;
 }
 
 Compared compare_traces(const DivergeFlags& flags) {
-    Index head_dim_a = 0, head_dim_b = 0;
-    const TraceRun a = read_run(flags.traces[0], head_dim_a),
-                   b = read_run(flags.traces[1], head_dim_b);
-    check(head_dim_a == head_dim_b, "--traces: head_dim is ", head_dim_a, " in one and ",
-          head_dim_b, " in the other");
+    Trace trace_a = read_trace_run(flags.traces[0]), trace_b = read_trace_run(flags.traces[1]);
+    TraceRun &a = trace_a.runs.front(), &b = trace_b.runs.front();
+    const Index D = std::max(trace_a.head_dim, trace_b.head_dim);
+    check(std::min(trace_a.head_dim, trace_b.head_dim) == 0 ||
+              trace_a.head_dim == trace_b.head_dim,
+          "--traces: head_dim is ", trace_a.head_dim, " in one and ", trace_b.head_dim,
+          " in the other");
     if (a.steps.size() != b.steps.size())
         std::cerr << "note: " << a.steps.size() << " steps and " << b.steps.size()
                   << "; the longer rest is not compared\n";
-    Comparison comparison(head_dim_a);
-    for (std::size_t i = 0; i < std::min(a.steps.size(), b.steps.size()); ++i)
+    Comparison comparison(D, flags.tolerance);
+    Index left_out = 0;
+    for (std::size_t i = 0; i < std::min(a.steps.size(), b.steps.size()); ++i) {
+        left_out += keep_common(a.steps[i], b.steps[i]);
         comparison.add(a.steps[i], b.steps[i]);
-    return {"recorded", flags.traces[0], flags.traces[1], std::move(comparison), -1};
+    }
+    if (left_out > 0)
+        std::cerr << "note: " << left_out << " operators are in one recording alone; those in "
+                  << "both are compared\n";
+    return {"recorded", flags.traces[0], flags.traces[1], std::move(comparison),
+            first_fork(a, b)};
 }
 
 void print_compared(const std::vector<Compared>& all) {
@@ -167,7 +174,7 @@ bool must_agree(const Compared& one) {
 
 bool as_expected(const std::vector<Compared>& all) {
     return std::all_of(all.begin(), all.end(), [](const Compared& one) {
-        return (one.comparison.all().differ == 0) == must_agree(one);
+        return (one.comparison.beyond() == 0) == must_agree(one);
     });
 }
 
@@ -203,6 +210,9 @@ int run_diverge(const DivergeFlags& flags) {
     const bool expected = as_expected(all);
     if (all.size() == 1)
         std::printf("\n  %td of %td floats differ\n", total.differ, total.count);
+    if (flags.tolerance > 0)
+        std::printf("  %td by more than %g of the largest in their row\n",
+                    all[0].comparison.beyond(), flags.tolerance);
     write_json(flags.json, report);
     std::cout << "\nRESULT runs=" << all.size() << " floats=" << total.count
               << " differ=" << total.differ << " as_expected=" << (expected ? "yes" : "no")
@@ -229,9 +239,16 @@ void add_diverge_flags(CLI::App& app, DivergeFlags& flags) {
                    "one after the other")
         ->check(CLI::IsMember({"none", "order", "contraction", "f16", "split", "all"}))
         ->capture_default_str();
-    app.add_option("--traces", flags.traces,
-                   "compare two recorded runs (generate --trace) instead: FILE or FILE#run")
-        ->expected(2);
+    CLI::Option* const traces =
+        app.add_option("--traces", flags.traces,
+                       "compare two recorded runs (generate --trace) instead: FILE or FILE#run")
+            ->expected(2);
+    app.add_option("--tolerance", flags.tolerance,
+                   "of two recorded runs: how far floats may be apart, in parts of the largest "
+                   "in their row; 0: every bit")
+        ->check(CLI::Range(0.0, 1.0))
+        ->needs(traces)
+        ->capture_default_str();
     cli::add_json_flag(app, flags.json);
 }
 

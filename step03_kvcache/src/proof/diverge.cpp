@@ -17,6 +17,26 @@ std::string label_of(const OpRecord& record) {
                             : concat(record.layer, " ", op_name(record.op));
 }
 
+// The largest |a| that is a number.
+double largest(std::span<const float> row) {
+    double most = 0;
+    for (const float x : row)
+        if (std::isfinite(x)) most = std::max(most, std::fabs(static_cast<double>(x)));
+    return most;
+}
+
+// The floats that are further apart than `bound`: NaN or infinity on one side alone is, too.
+Beyond find_beyond(std::span<const float> a, std::span<const float> b, double bound) {
+    Beyond found;
+    for (std::size_t i = 0; i < a.size(); ++i) {
+        if (ulp_distance(a[i], b[i]) == 0 ||
+            std::fabs(static_cast<double>(a[i]) - static_cast<double>(b[i])) <= bound)
+            continue;
+        if (found.count++ == 0) found.first = static_cast<Index>(i);
+    }
+    return found;
+}
+
 // Largest |a - b| over the largest |a|; infinity where that says nothing.
 double relative_difference(std::span<const float> a, std::span<const float> b) {
     double most = 0, scale = 0;
@@ -79,11 +99,17 @@ std::string likely_cause(const Divergence& d) {
 
 // ANCHOR_END: likely_cause
 
+Comparison::Comparison(Index head_dim, double tolerance)
+    : head_dim_(head_dim), tolerance_(tolerance) {
+    check(head_dim >= 0, "diverge: head_dim is ", head_dim);
+    check(tolerance >= 0 && std::isfinite(tolerance), "diverge: a tolerance of ", tolerance);
+}
+
 void Comparison::note_first(
     const OpRecord& a, const OpRecord& b, Index row_a, Index row_b, Index i) {
     const auto of_a = a.row(row_a), of_b = b.row(row_b);
     const float left = at(of_a, i), right = at(of_b, i);
-    const bool heads = has_heads(a.op);
+    const bool heads = head_dim_ > 0 && has_heads(a.op);
     first_ = Divergence{steps() - 1,
                         a.layer,
                         at(a.positions, row_a),
@@ -98,16 +124,25 @@ void Comparison::note_first(
                         false};
 }
 
-Difference Comparison::compare(const OpRecord& a, const OpRecord& b) {
+Beyond Comparison::find_different(std::span<const float> a, std::span<const float> b) const {
+    if (tolerance_ == 0) {  // bits, which tell -0 from +0
+        const Difference difference = compare_bits(a, b);
+        return {difference.differ, difference.first};
+    }
+    return find_beyond(a, b, tolerance_ * largest(a));
+}
+
+Difference Comparison::compare(const OpRecord& a, const OpRecord& b, Index& beyond) {
     // SOLUTION-BEGIN 3.6
     Difference total;
     const Index rows_a = std::ssize(a.positions), rows_b = std::ssize(b.positions);
     // From the end, since the last rows are those of the same tokens, whatever their positions.
     for (Index r = std::min(rows_a, rows_b); r > 0; --r) {
         const Index row_a = rows_a - r, row_b = rows_b - r;
-        const Difference difference = compare_bits(a.row(row_a), b.row(row_b));
-        if (difference.differ > 0 && !first_) note_first(a, b, row_a, row_b, difference.first);
-        total.merge(difference);
+        const Beyond found = find_different(a.row(row_a), b.row(row_b));
+        if (found.count > 0 && !first_) note_first(a, b, row_a, row_b, found.first);
+        beyond += found.count;
+        total.merge(compare_bits(a.row(row_a), b.row(row_b)));
     }
     return total;
     // SOLUTION-END 3.6
@@ -126,11 +161,13 @@ void Comparison::add(const StepRecord& a, const StepRecord& b) {
     max_abs_logits_.push_back(0);
     for (std::size_t i = 0; i < a.size(); ++i) {
         if (steps() == 1) labels_.push_back(label_of(a[i]));
-        const Difference difference = compare(a[i], b[i]);
+        Index beyond = 0;
+        const Difference difference = compare(a[i], b[i], beyond);
         max_ulp_.back().push_back(difference.max_ulp);
         if (a[i].op == Op::logits) max_abs_logits_.back() = difference.max_abs;
         if (first_ && !differed_before && a[i].op == Op::value && a[i].layer == first_->layer)
-            first_->value_too = difference.differ > 0;
+            first_->value_too = beyond > 0;
+        beyond_ += beyond;
         all_.merge(difference);
     }
 }

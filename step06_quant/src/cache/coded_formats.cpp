@@ -93,6 +93,14 @@ void encode_int8(std::span<const float> row, CodedRow& coded) {
                                reinterpret_cast<std::int8_t*>(coded.codes.data()), 1);
 }
 
+// Between two, the lower one.
+std::uint8_t nearest_level(Format format, float x) {
+    const int count = 1 << format->bits;
+    std::uint8_t q = 0;
+    while (q + 1 < count && x > (format->levels[q] + format->levels[q + 1]) / 2) ++q;
+    return q;
+}
+
 // ANCHOR: lloyd
 // d is the row's root mean square. It is taken of x / max|x|, so that neither tiny nor huge
 // numbers leave the range of a float when they are squared.
@@ -107,13 +115,8 @@ void encode_lloyd(Format format, std::span<const float> row, CodedRow& coded) {
     coded.d[0] = rms * largest;
     check(is_finite(coded.d[0] * format->levels[count - 1]), format->name, " cache: ", largest,
           " does not fit");
-    for (std::size_t i = 0; i < row.size(); ++i) {
-        std::uint8_t q = 0;
-        // The nearest level; between two, the lower one.
-        const float x = rms == 0.0f ? 0.0f : shrunk[i] / rms;
-        while (q + 1 < count && x > (format->levels[q] + format->levels[q + 1]) / 2) ++q;
-        coded.codes[i] = q;
-    }
+    for (std::size_t i = 0; i < row.size(); ++i)
+        coded.codes[i] = nearest_level(format, rms == 0.0f ? 0.0f : shrunk[i] / rms);
 }
 
 // ANCHOR_END: lloyd
@@ -145,6 +148,7 @@ void encode_blocks(Format format, std::span<const float> row, CodedRow& coded) {
 void encode_group(
     Index bits, const float* x, Index stride, std::uint8_t* codes, float& d, float& m) {
     const Format format = bits == 2 ? &formats::kivi2 : &formats::kivi4;
+    // SOLUTION-BEGIN 6.1
     const float most_code = static_cast<float>((1 << bits) - 1);
     float low = x[0], high = x[0];
     for (Index i = 1; i < kScaleBlock; ++i) {
@@ -158,6 +162,7 @@ void encode_group(
         const float q = d == 0.0f ? 0.0f : std::nearbyint((x[i * stride] - m) / d);
         codes[i] = static_cast<std::uint8_t>(std::clamp(q, 0.0f, most_code));
     }
+    // SOLUTION-END 6.1
 }
 
 // ANCHOR_END: kivi_group

@@ -12,6 +12,7 @@ void check_hadamard(Index head_dim) {
 
 // ANCHOR: hadamard
 void hadamard(std::span<float> x) {
+    // SOLUTION-BEGIN 6.2
     const std::size_t n = x.size();
     for (std::size_t half = 1; half < n; half *= 2)
         for (std::size_t begin = 0; begin < n; begin += 2 * half)
@@ -22,6 +23,7 @@ void hadamard(std::span<float> x) {
             }
     const float scale = static_cast<float>(1 / std::sqrt(static_cast<double>(n)));
     for (float& y : x) y *= scale;
+    // SOLUTION-END 6.2
 }
 
 // ANCHOR_END: hadamard

@@ -151,6 +151,7 @@ void int8_linear_plain(const Int8Matrix& w,
                        const View<const float>& x,
                        float threshold,
                        const View<float>& y) {
+    // SOLUTION-BEGIN 6.7
     const Index K = w.depth();
     for (Index r = 0; r < x.dim(0); ++r) {
         std::vector<float> rest, outliers;
@@ -174,6 +175,7 @@ void int8_linear_plain(const Int8Matrix& w,
                           w.scale(n) * dot(outliers.data(), column.data(), std::ssize(column));
         }
     }
+    // SOLUTION-END 6.7
 }
 
 // ANCHOR_END: plain

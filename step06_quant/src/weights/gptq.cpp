@@ -126,18 +126,22 @@ void gptq_row(std::span<double> row,  // [K], changed on the way
         errors.clear();
         for (Index i = first; i < last; ++i) {
             if (i % group == 0) grid = grid_of_group(row, i, group, bits);
+            // SOLUTION-BEGIN 6.5
             const double* line = u.data() + i * K;
             const double w = at(block, i - first);
             out[i] = grid.nearest(static_cast<float>(w));
             const double error = (w - static_cast<double>(out[i])) / line[i];
             for (Index j = i + 1; j < last; ++j) at(block, j - first) -= error * line[j];
             errors.push_back(error);
+            // SOLUTION-END 6.5
         }
+        // SOLUTION-BEGIN 6.5
         for (Index i = first; i < last; ++i) {
             const double error = at(errors, i - first);
             const double* line = u.data() + i * K;
             for (Index j = last; j < K; ++j) at(row, j) -= error * line[j];
         }
+        // SOLUTION-END 6.5
     }
 }
 

@@ -22,15 +22,19 @@ constexpr float kLevels[16] = {-1.0f,        -0.6961928f,  -0.52507305f,  -0.394
 // ANCHOR: nf4
 // The nearest level; a number halfway between two takes the lower.
 int nf4_code(float y) {
+    // SOLUTION-BEGIN 6.4
     int code = 0;
     while (code < 15 && y > (kLevels[code] + kLevels[code + 1]) / 2) ++code;
     return code;
+    // SOLUTION-END 6.4
 }
 
 // The first of two codes is in the HIGH half of a byte: the other way round than in files of
 // this project's own types.
 std::byte two_codes(int first, int second) {
+    // SOLUTION-BEGIN 6.4
     return static_cast<std::byte>(first << 4 | second);
+    // SOLUTION-END 6.4
 }
 
 // ANCHOR_END: nf4
@@ -42,6 +46,21 @@ Index blocks_of(Index numbers) {
 Index steps_of(Index numbers) {
     return (blocks_of(numbers) + kBlocks - 1) / kBlocks;
 }
+
+// ANCHOR: magnitudes
+// The largest |x| of each block; the last block may have fewer numbers.
+std::vector<float> magnitudes_of(std::span<const float> x) {
+    std::vector<float> largest;
+    // SOLUTION-BEGIN 6.4
+    for (std::size_t i = 0; i < x.size(); ++i) {
+        if (i % kBlock == 0) largest.push_back(0);
+        largest.back() = std::max(largest.back(), std::fabs(x[i]));
+    }
+    // SOLUTION-END 6.4
+    return largest;
+}
+
+// ANCHOR_END: magnitudes
 
 // Magnitudes as bytes: the mean is taken off, and what is left has one step per 256 of them,
 // where bitsandbytes takes the places of a table whose steps grow with the distance. A
@@ -91,11 +110,7 @@ public:
         codec::check_matrix(*this, w);
         const std::span<const float> x = w.flat();
         codec::Writer out(bytes(w.dim(0), w.dim(1)));
-        std::vector<float> largest;
-        for (std::size_t i = 0; i < x.size(); ++i) {
-            if (i % kBlock == 0) largest.push_back(0);
-            largest.back() = std::max(largest.back(), std::fabs(x[i]));
-        }
+        const std::vector<float> largest = magnitudes_of(x);
         put_magnitudes(largest, out);
         // A block of zeros has nothing to divide by; its code is that of 0.
         const auto code = [&](std::size_t i) {

@@ -72,13 +72,18 @@ ChannelScales column_maxima(const EditedWeights& weights,
     return maxima;
 }
 
+// ANCHOR: smoothing_scale
 float smoothing_scale(float x, float w, const SmoothOptions& options) {
     constexpr double kLeast = 1e-5;
+    // SOLUTION-BEGIN 6.6
     const double s = std::pow(std::max(static_cast<double>(x), kLeast), options.alpha) /
                      std::pow(std::max(static_cast<double>(w), kLeast), 1 - options.alpha);
     if (options.powers_of_two) return static_cast<float>(std::exp2(std::round(std::log2(s))));
     return static_cast<float>(std::max(s, kLeast));
+    // SOLUTION-END 6.6
 }
+
+// ANCHOR_END: smoothing_scale
 
 // ANCHOR: scales
 ChannelScales scales_of(const ChannelScales& inputs,
@@ -90,14 +95,23 @@ ChannelScales scales_of(const ChannelScales& inputs,
     return scales;
 }
 
+// Divides what a norm gives, and multiplies what reads it.
+void fold(EditedWeights& weights, const NormSite& site, const ChannelScales& scales) {
+    // SOLUTION-BEGIN 6.6
+    for (const std::string& vector : site.vectors) divide_rows(weights, vector, scales);
+    for (const std::string& reader : site.readers) scale_columns(weights, reader, scales);
+    // SOLUTION-END 6.6
+}
+
 void smooth_norm(EditedWeights& weights,
                  const NormSite& site,
                  const Calibration& seen,
                  const SmoothOptions& options) {
+    // SOLUTION-BEGIN 6.6
     const ChannelScales scales = scales_of(seen.of(site.readers[0]).max_abs,
                                            column_maxima(weights, site.readers), options);
-    for (const std::string& vector : site.vectors) divide_rows(weights, vector, scales);
-    for (const std::string& reader : site.readers) scale_columns(weights, reader, scales);
+    fold(weights, site, scales);
+    // SOLUTION-END 6.6
 }
 
 // ANCHOR_END: scales
@@ -160,13 +174,10 @@ void inject_outlier(EditedWeights& weights, Index channel, float factor) {
     check(channel >= 0 && channel < c.dim, "outlier: channel ", channel,
           " is outside of a width of ", c.dim);
     check(is_finite(factor) && factor > 0, "outlier: a factor of ", factor);
-    // The folding of smooth(), with a scale below 1.
+    // As smooth() does, with a scale below 1.
     ChannelScales scales(usize(c.dim), 1.0f);
     at(scales, channel) = 1.0f / factor;
-    for (const NormSite& site : norm_sites(c)) {
-        for (const std::string& vector : site.vectors) divide_rows(weights, vector, scales);
-        for (const std::string& reader : site.readers) scale_columns(weights, reader, scales);
-    }
+    for (const NormSite& site : norm_sites(c)) fold(weights, site, scales);
 }
 
 }  // namespace kvlab

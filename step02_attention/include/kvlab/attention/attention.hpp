@@ -20,6 +20,15 @@ void attention_plain(const View<const float>& q,  // [D]
                      const View<const float>& v,  // [S, D]
                      const View<float>& out);     // [D]
 
+// What query head `head` of token t sees of the keys or the values of its text: the columns of
+// its KV head, which `group` query heads share, of the tokens 0..t. Throws Error for a head or
+// a token that is not there.
+View<const float> visible_rows(const View<const float>& rows,  // [T, Hkv * D]
+                               Index head_dim,
+                               Index group,
+                               Index head,
+                               Index t);  // gives [t + 1, D]
+
 // The weights that some queries gave to the slots of one tile, relative to its own maximum; row
 // 0 is the first row that sees the tile.
 struct TileWeights {

@@ -14,6 +14,13 @@
 
 namespace kvlab {
 
+// llama's feed-forward part of rows x [T, C]: how far each of the F numbers that `up` makes
+// gets through is decided by the one that `gate` makes. Gives [T, C].
+Tensor swiglu_plain(const View<const float>& x,
+                    const Tensor& gate,   // [F, C]
+                    const Tensor& up,     // [F, C]
+                    const Tensor& down);  // [C, F]
+
 class PlainDecoder {
 public:
     // Takes all tensors out of the source as f32. Throws Error as load_model() does.

@@ -1,11 +1,13 @@
 // stepped_store.hpp - chapter 2: WHEN a store may be called: the step of kv_store.hpp, with
 // every check, once for all stores.
 //
+// ANCHOR: states
 //              begin(T)              append(L - 1)              commit(), abandon()
 //   no step ------------> step open ---------------> complete ----------------------> no step
 //                             |                                                          ^
 //                             |  append() or attend() throws                             |
 //                             +-----------------------------> failed -- abandon() -------+
+// ANCHOR_END: states
 //
 // A store derives from it and says only what it does with rows: write_rows(), attend_rows() and
 // what to copy and to forget. Whatever is called in another order is refused before anything

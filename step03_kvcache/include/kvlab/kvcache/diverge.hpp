@@ -35,19 +35,33 @@ std::string describe(const Divergence& d);
 // What usually makes this operator the first to differ. A guess, by place and size.
 std::string likely_cause(const Divergence& d);
 
+// Of two rows: how many floats differ by more than a tolerance, and the first of them, -1 of
+// none.
+struct Beyond {
+    Index count = 0, first = -1;
+};
+
 // Compares two runs of one text, step after step. Of each step the last rows are compared, as
 // many as both computed: an uncached run computes all rows, a cached one the newest.
 class Comparison {
 public:
-    // head_dim tells the heads of a row apart.
-    explicit Comparison(Index head_dim) : head_dim_(head_dim) {}
+    // head_dim tells the heads of a row apart; 0: they are not told apart. With a tolerance two
+    // floats differ where |a - b| is more than so many times the largest |a| of their row: for
+    // an engine that does not keep the contract. 0: every bit counts. Throws Error for another
+    // head_dim, and for a tolerance that is negative or not a number.
+    explicit Comparison(Index head_dim, double tolerance = 0);
 
     // The next step. Throws Error when the two did not run the same operators in the same
     // order with rows of the same width.
     void add(const StepRecord& a, const StepRecord& b);
 
+    // All floats, bit by bit, with a tolerance, too.
     const Difference& all() const { return all_; }
 
+    // How many differ by more than the tolerance; without one, all().differ.
+    Index beyond() const { return beyond_; }
+
+    // The first of these.
     const std::optional<Divergence>& first() const { return first_; }
 
     // "embedding", "0 attention_norm", ... one for each operator of a step.
@@ -62,11 +76,14 @@ public:
     Index steps() const { return std::ssize(max_ulp_); }
 
 private:
-    Difference compare(const OpRecord& a, const OpRecord& b);
+    Difference compare(const OpRecord& a, const OpRecord& b, Index& beyond);
+    Beyond find_different(std::span<const float> a, std::span<const float> b) const;
     void note_first(const OpRecord& a, const OpRecord& b, Index row_a, Index row_b, Index i);
 
     Index head_dim_;
+    double tolerance_;
     Difference all_;
+    Index beyond_ = 0;
     std::optional<Divergence> first_;
     std::vector<std::string> labels_;
     std::vector<std::vector<std::uint64_t>> max_ulp_;
