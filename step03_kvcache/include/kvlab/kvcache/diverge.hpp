@@ -35,8 +35,8 @@ std::string describe(const Divergence& d);
 // What usually makes this operator the first to differ. A guess, by place and size.
 std::string likely_cause(const Divergence& d);
 
-// Of two rows: how many floats differ by more than a tolerance, and the first of them, -1 of
-// none.
+// Of two rows: how many floats differ by more than a tolerance, and the first of them,
+// -1 of none.
 struct Beyond {
     Index count = 0, first = -1;
 };
