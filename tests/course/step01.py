@@ -1,9 +1,6 @@
-"""The judge of chapter 1's tasks. Draws are judged by the contract, since the chapter has given the rule; softmax, the norm and RoPE by a
-reference in double."""
-import math
-
+"""The judge of chapter 1's tasks. All numbers are judged by their bits, since this chapter gives the rule of each."""
 import contract_by_the_book as contract
-from course.judge import Floats, Integers, case, close, exact, integers, number, single
+from course.judge import Floats, Integers, case, exact, integers, number, single
 from course.values import bits_of, float_of
 
 
@@ -41,53 +38,47 @@ def compare(p, random):
 
 
 @case("1.3 softmax: weights below their integer maximum and their sum", "scores=1", "scores=7", "scores=100 scale=8",
-      "scores=20 scale=60")
+      "scores=20 scale=60", "scores=9 shift=-130", "scores=500 shift=-40 scale=5")
 def softmax(p, random):
-    scores = random.floats(p.scores, scale=p.get("scale", 2))
-    largest = max(round(s) for s in scores.values)
-    weights = [2.0 ** (s - largest) for s in scores.values]
-    why = "p is within 2^-23.76 of 2^f, its product with a power of two is exact"
-    return {"scores": scores}, {
-        "weights": close(Floats([p.scores], weights), "token", 2e-7, why, floor=1e-30),
-        "sum": close(Floats([1], [sum(weights)]), "sum", 1e-5, "100 roundings of a sum in blocks")}
+    scores = Floats([p.scores], [single(s + p.get("shift", 0)) for s in random.floats(p.scores, scale=p.get("scale", 2)).values])
+    weights, whole = contract.softmax(scores.values)
+    return {"scores": scores}, {"weights": exact(Floats([p.scores], weights), "token"), "sum": exact(Floats([1], [whole]), "result")}
 
 
-@case("1.4 layer norm: the mean first and then the squares", "n=1", "n=8", "n=65", "n=172 shift=30", "n=9 eps=0.25")
+@case("1.4 layer norm: the mean first and then the squares", "n=1", "n=8", "n=65", "n=172 shift=30", "n=9 eps=0.25", "n=64 shift=1000")
 def layer_norm(p, random):
     shift, eps = p.get("shift", 0.5), p.get("eps", 1e-5)
     x = Floats([p.n], [single(v + shift) for v in random.floats(p.n).values])
     weight, bias = random.floats(p.n), random.floats(p.n)
-    mean = sum(x.values) / p.n
-    r = 1.0 / math.sqrt(sum((v - mean) ** 2 for v in x.values) / p.n + eps)
-    y = Floats([p.n], [(v - mean) * r * g + b for v, g, b in zip(x.values, weight.values, bias.values)])
-    # The largest term of the error is the mean's rounding, |mean| 2^-24, times r and the weight.
-    within = 1e-5 * max(1.0, abs(shift)) if p.n > 1 else 1e-5
-    why = "the mean is rounded to a float: |mean| 2^-24, divided by the deviation"
-    return ({"x": x, "weight": weight, "bias": bias, "eps": eps},
-            {"y": close(y, "component", within, why), "y over x": close(y, "component", within, why)})
+    y = Floats([p.n], contract.layer_norm(x.values, weight.values, bias.values, single(eps)))
+    return {"x": x, "weight": weight, "bias": bias, "eps": eps}, {"y": exact(y, "component"), "y over x": exact(y, "component")}
 
 
 @case("1.5 rope: adjacent pairs turn by the position's angle", "position=0 rope_dim=4", "position=1 rope_dim=8",
       "position=37 rope_dim=6 behind=3", "position=511 rope_dim=16 base=500")
 def rope(p, random):
     base, behind = float(p.get("base", 10000)), p.get("behind", 0)
-    head = random.floats(p.rope_dim + behind)
+    head, half = random.floats(p.rope_dim + behind), p.rope_dim // 2
+    row = list(contract.rope_table(p.position + 1, p.rope_dim, base))[-p.rope_dim:]  # all cosines, then all sines
     turned = list(head.values)
-    for i in range(p.rope_dim // 2):
-        angle = p.position * base ** (-2.0 * i / p.rope_dim)
-        x, y = head[2 * i], head[2 * i + 1]
-        turned[2 * i] = x * math.cos(angle) - y * math.sin(angle)
-        turned[2 * i + 1] = y * math.cos(angle) + x * math.sin(angle)
+    for i in range(half):
+        x0, x1, c, s = head[2 * i], head[2 * i + 1], row[i], row[half + i]
+        turned[2 * i] = contract.fma(x0, c, -contract.mul(x1, s))
+        turned[2 * i + 1] = contract.fma(x1, c, contract.mul(x0, s))
     return ({"head": head, "position": p.position, "positions": 512, "rope_dim": p.rope_dim, "base": base},
-            {"head": close(Floats(head.shape, turned), "component", 1e-6, "sine, cosine and two products, each rounded to a float")})
+            {"head": exact(Floats(head.shape, turned), "component")})
 
 
 @case("1.6 draw: a place is drawn from the mass that is kept", "weights=1", "weights=10", "weights=50 top_p=0.5",
-      "weights=50 top_p=0.9 seed=1", "weights=3 top_p=0.01", "weights=30 top_p=0.8 flat=1")
+      "weights=50 top_p=0.9 seed=1", "weights=3 top_p=0.01", "weights=30 top_p=0.8 flat=1",
+      "weights=4 whole=1 top_p=0.75", "weights=4 whole=1", "weights=1 copies=20000")
 def draw(p, random):
     weights = sorted((single(2.0 ** random.normal(0.1 if p.get("flat") else 2.5)) for _ in range(p.weights)), reverse=True)
+    if p.get("whole"):  # shares and places that lie on a mark
+        weights = [4.0, 2.0, 1.0, 1.0]
+    weights *= p.get("copies", 1)
     top_p, whole = single(p.get("top_p", 1.0)), contract.plain_sum(weights)
-    draws = [0.0, 1.0 - 2.0**-24] + [random.uniform() for _ in range(30)]
+    draws = [0.0, 0.25, 0.5, 0.75, 1.0 - 2.0**-24] + [random.uniform() for _ in range(3 if p.get("copies") else 30)]
     mass, kept, total = contract.mul(top_p, whole), 0, 0.0
     while kept < len(weights) and (top_p == 1 or total < mass):
         total, kept = contract.add(total, weights[kept]), kept + 1
@@ -100,5 +91,6 @@ def draw(p, random):
                 break
             place += 1
         places.append(place)
-    return {"weights": Floats([len(weights)], weights), "sum": Floats([1], [whole]), "top_p": Floats([1], [top_p]),
+    once = weights[:len(weights) // p.get("copies", 1)]
+    return {"weights": Floats([len(once)], once), "copies": p.get("copies", 1), "sum": Floats([1], [whole]), "top_p": Floats([1], [top_p]),
             "uniform": Floats([len(draws)], draws)}, {"places": integers(places, "draw")}

@@ -67,7 +67,10 @@ KVLAB_TASK_CASE("1.5 rope: adjacent pairs turn by the position's angle") {
 }
 
 KVLAB_TASK_CASE("1.6 draw: a place is drawn from the mass that is kept") {
-    const std::vector<float> weights = given.floats("weights"), draws = given.floats("uniform");
+    const std::vector<float> once = given.floats("weights"), draws = given.floats("uniform");
+    std::vector<float> weights;
+    for (Index i = 0; i < given.number("copies"); ++i)
+        weights.insert(weights.end(), once.begin(), once.end());
     const float sum = given.floats("sum").front(), top_p = given.floats("top_p").front();
     std::vector<Index> places;
     for (const float uniform : draws) places.push_back(draw(weights, sum, top_p, uniform));

@@ -122,7 +122,7 @@ def split(p, random):
 
 @case("4.4 argmax: the lowest index among the largest values", "count=1 block=32", "count=5 block=256", "count=31 block=1", "count=33 block=32",
       "count=300 block=32 few=1", "count=1025", "count=2000 block=256 few=1", "count=300 block=32 tie=1",
-      "count=2500 tie=1", "count=70 block=32 least=1", "count=600 last=1 block=256")
+      "count=2500 tie=1", "count=70 block=32 least=1", "count=600 last=1 block=256", "count=9 block=32 below=1", "count=300 block=64 below=1e32")
 def argmax(p, random):
     values = random.floats(p.count)
     if p.get("few"):  # many that are equal
@@ -132,6 +132,9 @@ def argmax(p, random):
         first = random.below(half)
         for i in (half + first, 2 * half + first, len(values) - 1):
             values.values[i] = 50.0
+    if p.get("below"):  # all below 0, the largest in the middle
+        values.values = [single(-p.below * (1 + abs(v))) for v in values.values]
+        values.values[p.count // 2] = single(-p.below)
     if p.get("least"):
         values.values = [-float("inf")] * p.count
     if p.get("last"):

@@ -3,6 +3,8 @@
 An expectation becomes JSON, too: the examples of a starter are questions with their expectations, so that a student's own
 check and the grader compare with the same code.
 """
+import re
+
 from course.values import Array, Floats, Integers, bits_of, float_of, place, single, size_of
 
 
@@ -77,7 +79,8 @@ def first_difference(found, shape, expected, axes, same, describe):
 
 
 def with_bits(value):
-    return f"{value:.9g} ({value.hex()})"
+    """As a person reads it, and its bits as the chapters write them: 0x1.8p+1."""
+    return f"{value:.9g} ({re.sub(r'[.]?0+p', 'p', value.hex()) if value else value.hex()[:-6] + '0'})"
 
 
 def difference(name, expectation, answer):
@@ -90,6 +93,8 @@ def difference(name, expectation, answer):
         same = type(found) is int and found == expectation["value"]
         return None if same else f"{name}: got {found}, expected {expectation['value']}"
     if kind == "text":
+        if name == "report" and isinstance(found, str) and found != expectation["value"]:
+            return f"the executor reports: {found}"
         return None if found == expectation["value"] else f"{name}: got \"{found}\", expected \"{expectation['value']}\""
     if kind == "says":
         missing = [word for word in expectation["words"] if not isinstance(found, str) or word not in found]

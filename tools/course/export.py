@@ -138,7 +138,7 @@ def holed(region, tasks):
 def chapter(out, number, prints):
     """The chapter with its open tasks in the place of solved code; a line of it that a table quotes is named by its task."""
     page = out / STEPS[number] / "README.md"
-    lines, result, i = page.read_text().split("\n"), [], 0
+    lines, result, i = of_the_starter(page.read_text()).split("\n"), [], 0
     while i < len(lines):
         result.append(lines[i])
         marker = snippets.MARKER.match(lines[i])
@@ -150,6 +150,14 @@ def chapter(out, number, prints):
         result += [lines[i], *body, "```"]
         i = end + 1
     page.write_text("\n".join(unquoted(line, prints) if line.startswith("|") else line for line in result))
+
+
+def of_the_starter(text):
+    """What a chapter says of the project gives way to what it says of a starter, which until then is a comment."""
+    text, count = re.subn(r"<!-- project -->\n(?:(?!<!-- ).*\n)*?<!-- starter: (.*) -->", r"\1", text)
+    if not count or "<!-- project" in text or "<!-- starter" in text:
+        raise Failure("a chapter's <!-- project --> has no <!-- starter: ... --> after it")
+    return text
 
 
 def unquoted(row, prints):

@@ -49,6 +49,10 @@ class Starter:
         except (OSError, ValueError):
             return {}
 
+    def written(self, task):
+        """When the task's files were last changed."""
+        return max((self.root / file).stat().st_mtime for file in self.tasks[task]["files"])
+
     def note(self, task, **what):
         known = self.known()
         known.setdefault(task, {}).update(what)
@@ -62,7 +66,8 @@ def build(starter, targets):
         generator = ["-G", "Ninja"] if shutil.which("ninja") else []
         print("configuring (once) ...", flush=True)
         quietly(["cmake", "--preset", PRESET, *generator], starter.root)
-    print("building ...", flush=True)
+    first = not all((starter.build / "bin" / target).exists() for target in targets)
+    print("building ... (the first time takes some minutes)" if first else "building ...", flush=True)
     jobs = str(os.cpu_count() or 2)
     quietly(["cmake", "--build", str(starter.build), "-j", jobs, "--target", *targets], starter.root)
 
@@ -90,7 +95,7 @@ def check(starter, args):
             print(f"  {'ok  ' if verdict.outcome == PASSED else 'OPEN' if verdict.open_task else 'NO  '} {name}")
             if verdict.outcome != PASSED and not verdict.open_task:
                 tell(starter, name, examples, verdict)
-        starter.note(id, solved=good)
+        starter.note(id, solved=good, of=starter.written(id))
         right += good
     print(f"\n{right} of {len(ids)} tasks solved")
     return 0 if right == len(ids) else 1
@@ -132,7 +137,10 @@ def hint(starter, args):
 def tasks(starter, _):
     known = starter.known()
     for id, task in starter.tasks.items():
-        state = {True: "solved", False: "open"}.get(known.get(id, {}).get("solved"), "not checked yet")
+        seen = known.get(id, {})
+        state = {True: "solved", False: "open"}.get(seen.get("solved"), "not checked yet")
+        if "solved" in seen and seen.get("of") != starter.written(id):
+            state += " when last checked; changed since then"
         print(f"{id}  {task['title']}  [{state}]")
         print(textwrap.fill(task["idea"], 110, initial_indent="     ", subsequent_indent="     "))
         lines = f"about {task['lines']} lines" if task["lines"] > 1 else "one line"
