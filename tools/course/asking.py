@@ -44,12 +44,17 @@ def questions_of(case, seed, extra=()):
 
 
 def first_words(output):
-    """What a program that died said of it: the sanitizer's first line, or the last line at all."""
-    for line in output.splitlines():
-        if re.search(r"runtime error|ERROR: \w+Sanitizer|terminate called", line):
-            return re.sub(r"^.*?(runtime error|ERROR: )", r"\1", line.strip())[:300]
-    lines = [line for line in output.splitlines() if line.strip()]
-    return lines[-1].strip()[:300] if lines else ""
+    """What a program that died said of it: the sanitizer's first line and the first place in the project's sources, or the last line at all."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    for number, line in enumerate(lines):
+        undefined = re.search(r"([^/\s]+:\d+)(?::\d+)?: (runtime error: .*)", line)
+        if undefined:
+            return f"{undefined[1]}: {undefined[2]}"[:300]
+        if re.search(r"ERROR: \w+Sanitizer|terminate called", line):
+            said = re.sub(r"^.*?ERROR: ", "ERROR: ", re.sub(r" on (?:unknown )?address .*", "", line))[:250]  # addresses differ from run to run
+            place = next((found for found in (re.search(r"^#\d+ .*/(?:step0\d|weights)\w*/\S*?([^/\s]+:\d+)", frame) for frame in lines[number:]) if found), None)
+            return f"{said} at {place[1]}" if place else said
+    return lines[-1][:300] if lines else ""
 
 
 def time_scale():

@@ -17,12 +17,14 @@ You need a C++20 compiler (g++ 12 or clang++ 14 or later), CMake 3.25, Python 3.
 A task stands in a source as `// TASK {first}: ...` with a call of `todo("{first}")` below it. Replace that call. The comment above the function, and
 in the header, says what it has to do; what is checked before it stays. Tasks do not wait for one another: begin with any of them.
 
-`./course check` compiles with sanitizers, so that a read outside of an array ends with its line. `cmake --workflow --preset student` builds
+The first check builds all that the chapter needs, which takes a few minutes on a laptop; later ones take seconds. `./course check` compiles with sanitizers, so that a read outside of an array ends with its line. `cmake --workflow --preset student` builds
 everything, the chapter's program too, and runs the same questions as tests. When all tasks are solved, build the chapter's own tests as well:
 
     cmake --preset student -DKVLAB_BOOK_TESTS=ON && cmake --build --preset student && ctest --preset student
 
 (they need doctest: `sudo apt-get install doctest-dev`).
+
+The chapters also speak of tools that only the whole project has (experiments, viewers, mutants): they are for looking further, and no task needs them.
 
 To hand in, send this folder without `build/`. The grader takes the files that the tasks stand in, asks them other numbers than
 the examples here, and reads nothing else of the folder.

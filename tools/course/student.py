@@ -68,8 +68,11 @@ def build(starter, targets):
         quietly(["cmake", "--preset", PRESET, *generator], starter.root)
     first = not all((starter.build / "bin" / target).exists() for target in targets)
     print("building ... (the first time takes some minutes)" if first else "building ...", flush=True)
-    jobs = str(os.cpu_count() or 2)
-    quietly(["cmake", "--build", str(starter.build), "-j", jobs, "--target", *targets], starter.root)
+    command = ["cmake", "--build", str(starter.build), "-j", str(os.cpu_count() or 2), "--target", *targets]
+    if first and sys.stdout.isatty():  # so long that one wants to see it go on
+        if subprocess.run(command, cwd=starter.root).returncode == 0:
+            return
+    quietly(command, starter.root)
 
 
 def quietly(command, folder):
@@ -108,9 +111,10 @@ def tell(starter, name, examples, verdict):
     print(textwrap.fill(where + said, 110, initial_indent="       ", subsequent_indent="       "))
     question = next((given for line, given, _ in examples if line == verdict.line), None)
     if question is not None:
-        path = starter.root / "build" / "question.json"
+        path = starter.root / "build" / "questions" / f"{name.split()[0]}-{list(starter.cases(name.split()[0])).index(name) + 1}.json"
+        path.parent.mkdir(exist_ok=True)
         path.write_text(json.dumps({"case": name, "given": question}) + "\n")
-        print(f"       the question alone: {starter.program(name).relative_to(starter.root)} < build/question.json")
+        print(f"       the question alone: {starter.program(name).relative_to(starter.root)} < {path.relative_to(starter.root)}")
 
 
 def one_case(starter, args):
