@@ -51,7 +51,7 @@ def first_words(output):
         if undefined:
             return f"{undefined[1]}: {undefined[2]}"[:300]
         if re.search(r"ERROR: \w+Sanitizer|terminate called", line):
-            said = re.sub(r"^.*?ERROR: ", "ERROR: ", re.sub(r" on (?:unknown )?address .*", "", line))[:250]  # addresses differ from run to run
+            said = re.sub(r"^.*?ERROR: ", "ERROR: ", line)[:250]
             place = next((found for found in (re.search(r"^#\d+ .*/(?:step0\d|weights)\w*/\S*?([^/\s]+:\d+)", frame) for frame in lines[number:]) if found), None)
             return f"{said} at {place[1]}" if place else said
     return lines[-1][:300] if lines else ""
