@@ -3,8 +3,8 @@
 
     course.py table STEP               the chapter's tasks as a table (chapters quote it)
     course.py check STEP PROGRAM       asks a program of tasks and judges its answers; --seed N for other numbers
-    course.py prove [STEP ...]         builds starters and wrong solutions: tasks are open, and mistakes cost their points
-    course.py signatures [STEP ...]    records what each known mistake answers, for the grader's hints
+    course.py prove [STEP ...]         builds starters and wrong solutions: tasks are open, and mistakes cost their points and are
+                                       named; --record writes anew what they answer, for the grader's hints
     course.py book [STEP ...]          the chapters' own tests in the starters: what fails waits for an open task
 """
 import argparse
@@ -15,7 +15,7 @@ import tempfile
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "tests" / "tools"), str(ROOT / "tests" / "course")]
 
-from course import book_tests, signatures  # noqa: E402
+from course import book_tests  # noqa: E402
 from course.asking import PASSED, judged, listed, questions_of  # noqa: E402
 from course.loading import cases_of  # noqa: E402
 from course.tasks import STEPS, Failure, tasks_of  # noqa: E402
@@ -51,11 +51,7 @@ def check(args):
 
 
 def prove(args):
-    return of_all(args, lambda step, work: Proof(step, work, args.task).run(said))
-
-
-def record(args):
-    return of_all(args, lambda step, work: signatures.record(step, work, said))
+    return of_all(args, lambda step, work: Proof(step, work, args.task, args.record).run(said))
 
 
 def book(args):
@@ -92,11 +88,8 @@ def main():
     one.set_defaults(run=prove)
     one.add_argument("step", type=int, nargs="*")
     one.add_argument("--task", action="append", default=[], help="this task alone; may be repeated")
+    one.add_argument("--record", action="store_true", help="writes the mistakes' answers, by which the grader knows them, anew")
     one.add_argument("--work", help="a folder for the starters, which are built there (default: one that is removed)")
-    one = commands.add_parser("signatures")
-    one.set_defaults(run=record)
-    one.add_argument("step", type=int, nargs="*")
-    one.add_argument("--work", help="the same")
     one = commands.add_parser("book")
     one.set_defaults(run=book)
     one.add_argument("step", type=int, nargs="*")

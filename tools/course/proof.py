@@ -5,6 +5,7 @@
 3. With one task open, its cases fail and no other's: tasks do not wait for one another.
 4. Every known mistake costs its own task points, and no other task any. There are three or more for each task.
 5. So does a body that was emptied, or that returns zero.
+6. The grader names each mistake: its recorded answers (signatures.py) are still those that it gives. With `record` they are written anew.
 """
 import concurrent.futures
 import os
@@ -13,6 +14,7 @@ import re
 import tempfile
 from dataclasses import dataclass, field
 
+from course import signatures
 from course.asking import NOT_COMPILED, PASSED, judged, questions_of
 from course.export import export
 from course.loading import cases_of
@@ -33,12 +35,15 @@ class Wrong:
     name: str
     says: str
     texts: dict  # {file: text}
+    mistake: object = None  # mistakes.Mistake
     lost: dict = field(default_factory=dict)  # {task: Verdict}
+    entries: list = field(default_factory=list)  # of the file of signatures
     problem: str = ""
 
 
 class Proof:
-    def __init__(self, step, work, only=()):
+    def __init__(self, step, work, only=(), record=False):
+        self.record = record
         self.step, self.tasks, self.cases = step, tasks_of(step), cases_of(step)
         self.questions = {name: questions_of(case, SEED) for name, case in self.cases.items()}
         self.only = set(only) or set(self.tasks)
@@ -50,6 +55,7 @@ class Proof:
         files = sorted({file for task in self.tasks.values() for file in task.files})
         self.solved = {file: self.with_open(file, ()) for file in files}
         self.problems = []
+        self.known = signatures.Known(step, self.tasks, self.cases)
 
     def with_open(self, file, open_tasks):
         """A file of the reference with these tasks open."""
@@ -91,7 +97,7 @@ class Proof:
             if mistake.task in self.only:
                 changed = mistake.applied(lambda file: (ROOT / file).read_text())
                 texts = {file: with_replaced(text, file, lambda region: None) for file, text in changed.items()}
-                found.append(Wrong(mistake.task, "mistake", mistake.name, mistake.says, texts))
+                found.append(Wrong(mistake.task, "mistake", mistake.name, mistake.says, texts, mistake))
         return found
 
     def tried(self, wrong):
@@ -99,6 +105,8 @@ class Proof:
             try:
                 program = self.built.variant({**self.solved, **wrong.texts}, pathlib.Path(folder))
                 verdicts = self.verdicts(program)
+                if wrong.mistake:
+                    self.named(wrong, [str(program)], verdicts.get(wrong.task))
             except NoBuild as error:
                 if wrong.kind in ("mistake", "open"):
                     wrong.problem = f"does not compile: {error}"
@@ -113,6 +121,13 @@ class Proof:
         elif others:
             wrong.problem = f"costs points of task {others[0]}, too: {wrong.lost[others[0]].message}"
         return wrong
+
+    def named(self, wrong, command, verdict):
+        """Records the mistake's answers, or asks whether they are recognised."""
+        if self.record:
+            wrong.entries = signatures.recorded_of(self.step, wrong.mistake, self.cases, command)
+        elif verdict and not self.known.of(verdict.case, command, None):
+            wrong.problem = "is not recognised by its recorded answers (tools/course.py prove --record)"
 
     def run(self, say=print, jobs=os.cpu_count() or 2):
         """Prints a line per wrong program; returns (passed, failed)."""
@@ -130,6 +145,9 @@ class Proof:
                 say(f"{'NO ' if done.problem else 'yes'} {done.task} {self.tasks[done.task].points:3} points  {done.kind:8}{done.name}: {what}")
                 if done.problem:
                     self.problems.append(f"task {done.task}: {done.kind} '{done.name}': {done.problem}")
+        if self.record:
+            signatures.write(self.step, [entry for one in wrong for entry in one.entries])
+        self.problems += signatures.problems(self.step, self.tasks, self.cases) if self.only == set(self.tasks) else []
         for problem in self.problems:
             say(f"FAILED: {problem}")
         whole = 2 + len(wrong)

@@ -7,28 +7,18 @@ questions that it gets wrong. A student whose answers are the same is told what 
 A reply is what the program wrote, or {"ended": words} where it did not live to write one. The sentence that is shown is read from the
 mistakes' own files, so that it can be reworded without recording anything.
 """
-import concurrent.futures
 import json
 import math
-import os
-import pathlib
 import re
-import shutil
-import tempfile
 
 from course.asking import Limits, of_reply, questions_of, replies_of, requests_of, run
-from course.export import export
-from course.loading import cases_of
-from course.markers import with_replaced
 from course.mistakes import mistakes_of
-from course.tasks import ROOT, Failure, tasks_of
+from course.tasks import ROOT, Failure
 from course.values import float_of
-from course.variants import Built, NoBuild
 
 SCHEMA = "kvlab/signatures/v1"
 SEED = 7
 LINES = 3  # recorded of each case: more tell mistakes apart that agree at first
-SANITIZERS = ["-DCMAKE_CXX_FLAGS=-O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all"]
 NEAR = 1e-3  # of two floats, relative: another way to write the same mistake rounds otherwise
 
 
@@ -54,36 +44,6 @@ def recorded_of(step, mistake, cases, command, launcher=None):
     """The entries of a mistake: of every case of its own task."""
     entries = [recorded(case, mistake.name, command, launcher) for case in cases.values() if case.task == mistake.task]
     return [entry for entry in entries if entry]
-
-
-def record(step, work, say=print):
-    """Builds every mistake of a chapter as the grader does, asks it, and writes the chapter's file. Returns (recorded, problems)."""
-    tasks, cases = tasks_of(step), cases_of(step)
-    tree = pathlib.Path(work) / f"signatures{step}"
-    shutil.rmtree(tree, ignore_errors=True)
-    tree.mkdir(parents=True)
-    export(step, tree)
-    built = Built(tree, step, SANITIZERS)
-    solved = {file: with_replaced((ROOT / file).read_text(), file, lambda region: None) for task in tasks.values() for file in task.files}
-    mistakes = mistakes_of(step, tasks, ROOT)
-
-    def entries_of(mistake):
-        changed = mistake.applied(lambda file: (ROOT / file).read_text())
-        texts = {file: with_replaced(text, file, lambda region: None) for file, text in changed.items()}
-        with tempfile.TemporaryDirectory() as folder:
-            try:
-                return recorded_of(step, mistake, cases, [built.variant({**solved, **texts}, pathlib.Path(folder))])
-            except NoBuild as error:
-                say(f"NO  {mistake.task} {mistake.name}: does not compile: {error}")
-                return []
-
-    entries, without = [], 0
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 2) as pool:
-        for mistake, found in zip(mistakes, pool.map(entries_of, mistakes)):
-            say(f"{'yes' if found else 'NO '} {mistake.task} {mistake.name}: {sum(len(entry['lines']) for entry in found)} answers")
-            entries, without = entries + found, without + (not found)
-    write(step, entries)
-    return len(mistakes) - without, without
 
 
 def write(step, entries):
@@ -227,4 +187,4 @@ def problems(step, tasks, cases):
             [f"the signature '{name}' of task {task} is of no mistake" for task, name in sorted(there - known)])
 
 
-__all__ = ["record", "recorded", "recorded_of", "write", "Known", "problems"]
+__all__ = ["recorded", "recorded_of", "write", "Known", "problems"]
