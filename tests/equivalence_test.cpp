@@ -56,7 +56,8 @@ std::vector<Config> all_configs() {
 TEST_SUITE_BEGIN("equivalence");
 
 TEST_CASE(
-    "equality: cached equals uncached: prompts of 1 and 5 and 8 and 63 to 65 tokens at every level "
+    "equality: cached equals uncached: prompts of 1 and 5 and 8 and 63 to 65 tokens at every "
+    "level "
     "and thread count") {
     const SimdLevel best = supported_simd_levels().back();
     for (const Config& config : all_configs()) {
@@ -210,7 +211,8 @@ TEST_CASE("equality: fork: both continuations equal fresh runs and the original 
     check_continuation(cache, b);
 }
 
-TEST_CASE("equality: sampled text: the same seed gives the same text with and without a cache") {
+TEST_CASE(
+    "equality: sampled text: the same seed gives the same text with and without a cache") {
     Rig rig(tiny_config());
     VerifyOptions options;
     options.steps = 40;

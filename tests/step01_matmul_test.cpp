@@ -18,8 +18,7 @@ using namespace kvlab::test;
 
 TEST_SUITE_BEGIN("step01");
 
-TEST_CASE(
-    "matmul: packed equals plain in every bit at every level and size and thread count") {
+TEST_CASE("matmul: packed equals plain in every bit at every level and size and thread count") {
     const Index sizes[] = {1, 2, 15, 16, 63, 64, 65, 127, 130, 200};
     ThreadPool one(1), two(2), three(3);
     Rng pick(7);

@@ -44,9 +44,9 @@ TEST_CASE("measure: the clock runs forward and the work is called") {
 
 // The process's environment is read once, so a process of its own asks for the counting clock.
 std::string with_clock(const std::string& clock) {
-    const std::string command = concat(
-        "KVLAB_CLOCK=", clock, " '", std::filesystem::read_symlink("/proc/self/exe").string(),
-        "' -tc='measure: readings of the counting clock' 2>&1");
+    const std::string command = concat("KVLAB_CLOCK=", clock, " '",
+                                       std::filesystem::read_symlink("/proc/self/exe").string(),
+                                       "' -tc='measure: readings of the counting clock' 2>&1");
     FILE* const pipe = popen(command.c_str(), "r");
     REQUIRE(pipe != nullptr);
     std::string said;

@@ -155,8 +155,7 @@ TEST_CASE("rope: doors") {
     CHECK_THROWS_AS(RopeTable().rotate(head, 0), Error);
 }
 
-TEST_CASE(
-    "rope: rows are made when they are used, the same by any thread and in any order") {
+TEST_CASE("rope: rows are made when they are used, the same by any thread and in any order") {
     const Index context = Index{1} << 24;
     const RopeTable table(context, 64, 100000.0);
     CHECK(table.positions() == context);

@@ -38,8 +38,7 @@ std::vector<float> fast_logits(const WeightSource& source,
 
 TEST_SUITE_BEGIN("step02");
 
-TEST_CASE(
-    "attention: tiles equal the plain loop for every past and row count and head shape") {
+TEST_CASE("attention: tiles equal the plain loop for every past and row count and head shape") {
     struct Case {
         Index Hq, Hkv, D;
     };
@@ -77,8 +76,7 @@ TEST_CASE(
             }
 }
 
-TEST_CASE(
-    "attention: one visible slot returns its value and the softmax is a convex mixture") {
+TEST_CASE("attention: one visible slot returns its value and the softmax is a convex mixture") {
     const Tensor q = random_tensor({8}, 1), k = random_tensor({1, 8}, 2),
                  v = random_tensor({1, 8}, 3);
     Tensor out({8});

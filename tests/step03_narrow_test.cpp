@@ -110,8 +110,7 @@ TEST_CASE("narrow caches: attention equals attention over the numbers held") {
             }
 }
 
-TEST_CASE(
-    "narrow caches: f16 holds the nearest f16 and int8 is off by half a scale at most") {
+TEST_CASE("narrow caches: f16 holds the nearest f16 and int8 is off by half a scale at most") {
     const KvShape shape{1, 2, 2, 24};
     Rng rng(3);
     const Tensor k = random_rows(70, 2, 24, rng), v = random_rows(70, 2, 24, rng, 100.0f);
@@ -140,8 +139,7 @@ TEST_CASE(
         }
 }
 
-TEST_CASE(
-    "narrow caches: zeros and the smallest and the largest floats stay finite in int8") {
+TEST_CASE("narrow caches: zeros and the smallest and the largest floats stay finite in int8") {
     const KvShape shape{1, 1, 1, 16};
     const auto int8 = make_cache(&formats::int8, shape, 8);
     KvCache& cache = *int8;

@@ -58,8 +58,7 @@ void check_equal(const Work& counted, const Work& predicted) {
 
 TEST_SUITE_BEGIN("step03");
 
-TEST_CASE(
-    "work: counted equals predicted with and without a cache for MHA GQA MQA and GPT-2") {
+TEST_CASE("work: counted equals predicted with and without a cache for MHA GQA MQA and GPT-2") {
     std::vector<Config> configs = {tiny_config(), small_gpt2()};
     for (const Index kv_heads : {1, 2, 4}) configs.push_back(small_config(4, kv_heads));
     for (const Config& config : configs)
@@ -99,8 +98,7 @@ TEST_CASE("work: counted equals predicted for long contexts shared over threads"
     check_equal(wide.counters.work(), wide.predicted.step({650, 1}));
 }
 
-TEST_CASE(
-    "work: a prompt in pieces does the same work but reads the weights once a piece") {
+TEST_CASE("work: a prompt in pieces does the same work but reads the weights once a piece") {
     for (const Index chunk : {1, 7, 64, 100}) {
         CAPTURE(chunk);
         Counted run(small_config());

@@ -111,8 +111,7 @@ TEST_CASE("argmax: every rung finds the lowest index among the largest") {
     });
 }
 
-TEST_CASE(
-    "argmax: more values than all blocks look at in one go, and scratch that is kept") {
+TEST_CASE("argmax: more values than all blocks look at in one go, and scratch that is kept") {
     Scratch scratch;
     for (const Index n : {16384, 16385, 50000})
         for (const Index best : {Index{0}, n / 2, n - 1}) {

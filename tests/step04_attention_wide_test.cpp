@@ -154,8 +154,7 @@ TEST_CASE("attention: which rung a step takes") {
         for (const Index tiles : {1, 2, 128}) CHECK(name(rows, tiles) == "async");
 }
 
-TEST_CASE(
-    "attention: the cache takes the rung that suits the step, or the one it is told") {
+TEST_CASE("attention: the cache takes the rung that suits the step, or the one it is told") {
     const KvShape shape{.layers = 1, .heads = 6, .kv_heads = 2, .head_dim = 64};
     const auto kernels = [&](CudaCache& cache, Index T) {
         const DeviceRows rows(T, 6 * 64, random_tensor({T, 6 * 64}, 1).flat()), out(T, 6 * 64);

@@ -26,8 +26,7 @@ bool same_number(float a, float b) {
 
 TEST_SUITE_BEGIN("step04");
 
-TEST_CASE(
-    "contract: every half and every bfloat16 and every power of two has the same bits") {
+TEST_CASE("contract: every half and every bfloat16 and every power of two has the same bits") {
     const DeviceArray<float> out(3 * 65536);
     launch(contract_halves, 512, 128, 0, out.get());
     const std::vector<float> found = out.to_host();

@@ -80,8 +80,7 @@ public:
 
 TEST_SUITE_BEGIN("step04");
 
-TEST_CASE(
-    "decoder: golden checksums of synthetic weights with every kernel of every ladder") {
+TEST_CASE("decoder: golden checksums of synthetic weights with every kernel of every ladder") {
     const auto source = make_synthetic(tiny_config(), 42);
     for (const KernelChoice& choice : all_choices()) {
         CAPTURE(std::string(choice.linear == nullptr ? "" : choice.linear->name));
@@ -92,8 +91,7 @@ TEST_CASE(
     check_golden("tiny-shape-sampled", cuda_checksum(*source, {}, {0.8f, 50, 0.9f, 7}));
 }
 
-TEST_CASE(
-    "decoder: golden checksums of MHA and MQA and GPT-2 shapes in pieces of any size") {
+TEST_CASE("decoder: golden checksums of MHA and MQA and GPT-2 shapes in pieces of any size") {
     const std::pair<const char*, Config> cases[] = {{"small-mha", small_config(4, 4)},
                                                     {"small-mqa", small_config(4, 1)},
                                                     {"small-gpt2", small_gpt2()}};
@@ -224,8 +222,7 @@ TEST_CASE("cache: truncate and fork and batches give the bits of a fresh run") {
     CHECK(bytes.allocated >= 128 * 2 * 2 * 2 * 16 * 4);
 }
 
-TEST_CASE(
-    "cache: a full cache and another engine's memory are refused and nothing changes") {
+TEST_CASE("cache: a full cache and another engine's memory are refused and nothing changes") {
     const auto source = make_synthetic(tiny_config(), 42);
     CudaRig rig(*source);
     CudaCache cache = rig.cache(4);

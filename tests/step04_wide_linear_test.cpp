@@ -118,8 +118,7 @@ TEST_CASE("linear: wide and pipelined move every sector whole, without bank conf
         }
 }
 
-TEST_CASE(
-    "linear: narrower weights are fewer sectors, in the wide kernel all of them once") {
+TEST_CASE("linear: narrower weights are fewer sectors, in the wide kernel all of them once") {
     if (!simt::has_checked_kernels()) return;
     constexpr Index R = 2, N = 64, K = 128;
     const auto loaded = [&](const LinearRung& rung, TensorType type) {
@@ -177,8 +176,7 @@ TEST_CASE("linear: which kernel suits how many rows and outputs") {
             CHECK(linear_rung_for(rows, outputs).layout == MatrixLayout::panels);
 }
 
-TEST_CASE(
-    "linear: the engine launches the kernel that suits, or the one that it was told") {
+TEST_CASE("linear: the engine launches the kernel that suits, or the one that it was told") {
     const auto names = [](const KernelChoice& choice, Index R) {
         const auto engine = make_cuda_engine(choice);
         const LinearProblem product(TensorType::f32, R, 64, 70, 3);

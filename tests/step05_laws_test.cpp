@@ -131,8 +131,7 @@ TEST_CASE("laws: keyformer without noise at temperature 1 is h2o") {
     for (Index h = 0; h < 2; ++h) CHECK(near->kept(1, h) == plain->kept(1, h));
 }
 
-TEST_CASE(
-    "laws: a prompt in pieces is the prompt whole as long as nothing went in between") {
+TEST_CASE("laws: a prompt in pieces is the prompt whole as long as nothing went in between") {
     // Where it does not hold: a piece after which tokens went does not see them any more. So
     // the budget here is not reached before the prompt's last piece. MiniCache merges after
     // every step, so for it there is always something in between.

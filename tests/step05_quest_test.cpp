@@ -76,8 +76,7 @@ PolicyOptions quest_options() {
 
 TEST_SUITE_BEGIN("step05");
 
-TEST_CASE(
-    "quest: a page's bound is at least every score of it and a page of one meets it") {
+TEST_CASE("quest: a page's bound is at least every score of it and a page of one meets it") {
     for (std::uint64_t seed = 0; seed < 200; ++seed) {
         const std::vector<float> q = normals(20, seed), keys = normals(160, 1000 + seed);
         std::vector<float> low(keys.begin(), keys.begin() + 20), high = low;

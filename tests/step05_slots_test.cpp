@@ -198,8 +198,7 @@ TEST_CASE("slots: relative positions rotate each key by its rank and the query b
     }
 }
 
-TEST_CASE(
-    "slots: attention over what is left is the plain loop over a full cache's slots") {
+TEST_CASE("slots: attention over what is left is the plain loop over a full cache's slots") {
     // The same keys and values go to a cache that keeps everything; the plain loop then walks
     // the slots of the one that does not.
     PolicyOptions options;

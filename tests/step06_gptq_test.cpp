@@ -163,8 +163,7 @@ TEST_CASE("awq: a group is cut off only where that makes its products better") {
     }
 }
 
-TEST_CASE(
-    "awq: one large weight of a silent channel is cut off as far as the search goes") {
+TEST_CASE("awq: one large weight of a silent channel is cut off as far as the search goes") {
     // Channel 5 is always 0, so its weight may become anything: half of the range is won.
     Tensor w = normal_matrix(2, 32, 84);
     for (float& x : w.flat()) x = std::clamp(x, -1.0f, 1.0f);
@@ -236,8 +235,7 @@ TEST_CASE("gptq and awq: whole models keep their shapes and bytes and move only 
           (config.heads != config.kv_heads));
 }
 
-TEST_CASE(
-    "gptq and awq: the first products are nearer to the model than rounding to nearest") {
+TEST_CASE("gptq and awq: the first products are nearer to the model than rounding to nearest") {
     // Their input is the plain model's, so what was minimised can be computed again.
     Config config = small_config();
     const auto plain = make_synthetic(config, 79);

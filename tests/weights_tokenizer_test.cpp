@@ -142,8 +142,7 @@ TEST_SUITE("weights") {
         CHECK(encoded("low", {.add_bos = true}) == "<|im_start|>|low");
     }
 
-    TEST_CASE(
-        "tokenizer: lossless on what the vocabulary can write and counted otherwise") {
+    TEST_CASE("tokenizer: lossless on what the vocabulary can write and counted otherwise") {
         const auto tokenizer = make_tokenizer(small_bpe_data());
         CHECK(tokenizer->unwritable_bytes() == 2);
         std::mt19937 random(2);
