@@ -45,7 +45,7 @@ def softmax(p, random):
     return {"scores": scores}, {"weights": exact(Floats([p.scores], weights), "token"), "sum": exact(Floats([1], [whole]), "result")}
 
 
-@case("1.4 layer norm: the mean first and then the squares", "n=1", "n=8", "n=65", "n=172 shift=30", "n=9 eps=0.25", "n=64 shift=1000")
+@case("1.4 layer norm: the mean first and then the squares", "n=1", "n=8", "n=65", "n=172 shift=30", "n=9 eps=0.25", "n=64 shift=1000", "n=700")
 def layer_norm(p, random):
     shift, eps = p.get("shift", 0.5), p.get("eps", 1e-5)
     x = Floats([p.n], [single(v + shift) for v in random.floats(p.n).values])
@@ -71,11 +71,13 @@ def rope(p, random):
 
 @case("1.6 draw: a place is drawn from the mass that is kept", "weights=1", "weights=10", "weights=50 top_p=0.5",
       "weights=50 top_p=0.9 seed=1", "weights=3 top_p=0.01", "weights=30 top_p=0.8 flat=1",
-      "weights=4 whole=1 top_p=0.75", "weights=4 whole=1", "weights=1 copies=20000")
+      "weights=4 whole=1 top_p=0.75", "weights=4 whole=1", "weights=1 each=0.7 copies=20000")
 def draw(p, random):
     weights = sorted((single(2.0 ** random.normal(0.1 if p.get("flat") else 2.5)) for _ in range(p.weights)), reverse=True)
     if p.get("whole"):  # shares and places that lie on a mark
         weights = [4.0, 2.0, 1.0, 1.0]
+    if "each" in p:
+        weights = [single(p.each)]
     weights *= p.get("copies", 1)
     top_p, whole = single(p.get("top_p", 1.0)), contract.plain_sum(weights)
     draws = [0.0, 0.25, 0.5, 0.75, 1.0 - 2.0**-24] + [random.uniform() for _ in range(3 if p.get("copies") else 30)]

@@ -146,7 +146,7 @@ class Proof:
                 if done.problem:
                     self.problems.append(f"task {done.task}: {done.kind} '{done.name}': {done.problem}")
         if self.record:
-            signatures.write(self.step, [entry for one in wrong for entry in one.entries])
+            signatures.write(self.step, [entry for one in wrong for entry in one.entries], self.only)
         self.problems += signatures.problems(self.step, self.tasks, self.cases) if self.only == set(self.tasks) else []
         for problem in self.problems:
             say(f"FAILED: {problem}")

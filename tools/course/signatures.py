@@ -46,9 +46,11 @@ def recorded_of(step, mistake, cases, command, launcher=None):
     return [entry for entry in entries if entry]
 
 
-def write(step, entries):
-    """Writes the chapter's file; the entries' order is kept."""
+def write(step, entries, tasks):
+    """Writes the chapter's file: new entries of these tasks, and those of the others as they are."""
     path = path_of(step)
+    if path.exists():
+        entries = [entry for entry in loaded(path, step) if entry["case"].split()[0] not in tasks] + entries
     path.parent.mkdir(exist_ok=True)
     rows = ",\n  ".join(json.dumps(entry, separators=(",", ":")) for entry in entries)
     path.write_text(f'{{"schema": "{SCHEMA}", "step": {step}, "seed": {SEED}, "mistakes": [\n  {rows}\n]}}\n')
