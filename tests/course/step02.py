@@ -30,7 +30,7 @@ def attention(p, random):
 
 
 @case("2.1 attention: sums and the division come in the contract's order", "S=3 D=2", "S=10 D=3", "S=66 D=2", "S=4 D=70",
-      "S=200 D=16")
+      "S=130 D=8")
 def attention_bits(p, random):
     q, rows = attention_question(p, random)
     scores = [contract.total(list(zip(q.values, rows[s, 0].values))) for s in range(p.S)]
