@@ -1,6 +1,7 @@
 // Chapter 2's task 2.6: the protocol of a step, in turn and out of turn.
 #include <kvlab/attention/stepped_store.hpp>
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -119,7 +120,7 @@ KVLAB_TASK_CASE("2.6 step: calls in the right order count and all others are ref
             switch (calls[i]) {
                 case 0:
                     store.begin(argument);
-                    T = argument;
+                    T = std::max<Index>(1, argument);  // one of none is a mistake, told below
                     break;
                 case 1:
                     store.append(argument, std::as_const(rows).view(),
