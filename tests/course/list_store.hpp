@@ -1,5 +1,6 @@
 // list_store.hpp - a store for the cases of chapter 2 that is nothing but lists and loops, so
-// that a case about the loop of generation needs no other task. It remembers, or not.
+// that a case about the loop of generation needs no other task. It remembers, or not. It can
+// ask for keys before RoPE and leaves them so, which gives another text, without positions.
 #pragma once
 
 #include <algorithm>
@@ -13,10 +14,14 @@ namespace kvlab::course {
 
 class ListStore final : public KvStore {
 public:
-    ListStore(const KvShape& shape, Index capacity, bool remembers)
+    ListStore(const KvShape& shape,
+              Index capacity,
+              bool remembers,
+              KeyForm keys = KeyForm::rotated)
         : shape_(shape),
           capacity_(capacity),
           remembers_(remembers),
+          keys_(keys),
           layers_(usize(shape.layers)) {}
 
     const KvShape& shape() const override { return shape_; }
@@ -26,6 +31,8 @@ public:
     Index room() const override { return capacity_ - length_; }
 
     bool remembers() const override { return remembers_; }
+
+    KeyForm key_form() const override { return keys_; }
 
     void begin(Index T) override {
         check(T >= 1 && T <= room(), "list store: no room for ", T, " tokens");
@@ -104,6 +111,7 @@ private:
     KvShape shape_;
     Index capacity_;
     bool remembers_;
+    KeyForm keys_;
     Index length_ = 0, pending_ = 0;
     std::vector<std::vector<Row>> layers_;
 };

@@ -1,10 +1,9 @@
 // Chapter 2's tasks: attention, what a query sees, the feed-forward part, how many weights
-// there are, the loop that writes a text, the protocol of a step, and bits per byte.
+// there are, the loop that writes a text, and bits per byte.
 #include <kvlab/attention/attention.hpp>
 #include <kvlab/attention/generate.hpp>
 #include <kvlab/attention/plain_decoder.hpp>
 #include <kvlab/attention/score.hpp>
-#include <kvlab/attention/stepped_store.hpp>
 
 #include "list_store.hpp"
 #include "task_model.hpp"
@@ -14,14 +13,25 @@ using namespace kvlab::course;
 
 namespace {
 
+// Numbers that lie `stride` apart, with something else between them.
+std::vector<float> spread(std::span<const float> numbers, Index stride) {
+    std::vector<float> apart(numbers.size() * usize(stride), 1e3f);
+    for (std::size_t i = 0; i < numbers.size(); ++i) apart[i * usize(stride)] = numbers[i];
+    return apart;
+}
+
 // The keys and values come as one array [S, 2, D], so that rows lie apart as in a cache.
 void answer_attention(const Given& given, Answer& answer) {
     const Tensor q = given.tensor("q"), rows = given.tensor("rows");
     Tensor out({q.dim(0)});
-    const Index S = rows.dim(0), D = rows.dim(2);
-    const View<const float> k(rows.data(), {S, D}, {2 * D, 1, 0, 0}),
-        v(rows.data() + D, {S, D}, {2 * D, 1, 0, 0});
-    attention_plain(q.view(), k, v, out.view());
+    const Index S = rows.dim(0), D = rows.dim(2), q_stride = given.number("q_stride"),
+                stride = given.number("stride");
+    const std::vector<float> q_apart = spread(q.flat(), q_stride),
+                             rows_apart = spread(rows.flat(), stride);
+    const View<const float> one(q_apart.data(), {D}, {q_stride, 0, 0, 0}),
+        k(rows_apart.data(), {S, D}, {2 * D * stride, stride, 0, 0}),
+        v(rows_apart.data() + D * stride, {S, D}, {2 * D * stride, stride, 0, 0});
+    attention_plain(one, k, v, out.view());
     answer.floats("out", std::as_const(out).view());
 }
 
@@ -37,17 +47,38 @@ KVLAB_TASK_CASE("2.1 attention: sums and the division come in the contract's ord
 
 KVLAB_TASK_CASE("2.2 visible rows: the KV head of the group and the tokens so far") {
     const Tensor rows = given.tensor("rows");
-    const Index D = given.number("D"), group = given.number("group");
+    const Index D = given.number("D"), group = given.number("group"), T = rows.dim(0),
+                width = rows.dim(1), stride = given.number("stride"),
+                whole = width + given.number("wider");
+    // The rows are a part of wider ones, whose numbers may lie apart.
+    std::vector<float> memory(usize(T * whole * stride), 1e3f);
+    for (Index t = 0; t < T; ++t)
+        for (Index i = 0; i < width; ++i)
+            memory[usize((t * whole + i) * stride)] = std::as_const(rows)(t, i);
+    const View<const float> view(memory.data(), {T, width}, {whole * stride, stride, 0, 0});
     const std::vector<Index> heads = given.integers("heads"), tokens = given.integers("tokens");
     for (std::size_t i = 0; i < heads.size(); ++i)
         answer.floats(concat("head ", heads[i], " of token ", tokens[i]).c_str(),
-                      visible_rows(rows.view(), D, group, heads[i], tokens[i]));
+                      visible_rows(view, D, group, heads[i], tokens[i]));
 }
 
-KVLAB_TASK_CASE("2.3 swiglu: the gate decides what gets through") {
+namespace {
+
+void answer_swiglu(const Given& given, Answer& answer) {
     const Tensor y = swiglu_plain(given.tensor("x").view(), given.tensor("gate"),
                                   given.tensor("up"), given.tensor("down"));
     answer.floats("y", y.view());
+}
+
+}  // namespace
+
+KVLAB_TASK_CASE("2.3 swiglu: the gate decides what gets through") {
+    answer_swiglu(given, answer);
+}
+
+KVLAB_TASK_CASE(
+    "2.3 swiglu: sums and products are rounded as the chapter's plain loops do it") {
+    answer_swiglu(given, answer);
 }
 
 KVLAB_TASK_CASE("2.4 parameters: every number of every tensor") {
@@ -72,23 +103,29 @@ public:
 
 }  // namespace
 
-// `lengths`, `steps` and `capacities` have a number for each sequence.
+// `lengths`, `steps`, `capacities` and `seen` have a number for each sequence.
 KVLAB_TASK_CASE("2.5 generator: what is fed, what is kept, and when it ends") {
     TaskModel tiny(given);
     const std::vector<Token> prompts = tokens_of(given, "prompts");
     const std::vector<Index> lengths = given.integers("lengths"),
                              steps = given.integers("steps"),
-                             capacities = given.integers("capacities");
+                             capacities = given.integers("capacities"),
+                             seen = given.integers("seen");
     const bool remembers = given.number("remembers") != 0;
+    const KeyForm keys = given.number("unrotated") != 0 ? KeyForm::unrotated : KeyForm::rotated;
     std::vector<std::unique_ptr<ListStore>> stores;
-    std::vector<Index> told;  // which sequence got a token, in order
+    std::vector<Index> told;     // which sequence got a token, in order
+    std::vector<Index> running;  // how many, after each step
     RowsPerStep rows;
     Generator generator(tiny.decoder);
     auto next = prompts.begin();
     for (std::size_t s = 0; s < lengths.size(); ++s) {
-        stores.push_back(
-            std::make_unique<ListStore>(tiny.decoder.kv_shape(), capacities[s], remembers));
-        generator.add(*stores[s], {next, next + lengths[s]}, steps[s]);
+        stores.push_back(std::make_unique<ListStore>(tiny.decoder.kv_shape(), capacities[s],
+                                                     remembers, keys));
+        const std::vector<Token> prompt(next, next + lengths[s]);
+        if (seen[s] > 0)
+            tiny.decoder.forward(*stores[s], std::span(prompt).first(usize(seen[s])));
+        generator.add(*stores[s], prompt, steps[s]);
         next += lengths[s];
     }
     if (given.number("end token") >= 0)
@@ -98,139 +135,24 @@ KVLAB_TASK_CASE("2.5 generator: what is fed, what is kept, and when it ends") {
     {
         const Observing watched(tiny.decoder, rows);
         // A loop that never ends would end here.
-        for (int i = 0; i < 100 && generator.step(); ++i) continue;
+        for (int i = 0; i < 100 && generator.step(); ++i) {
+            running.push_back(0);
+            for (Index s = 0; s < generator.sequences(); ++s)
+                running.back() += generator.finish(s) == Finish::running ? 1 : 0;
+        }
     }
+    answer.number("calls of step() that took tokens", std::ssize(running));
+    answer.integers("sequences running after each step", running);
     for (Index s = 0; s < generator.sequences(); ++s) {
         const auto tokens = generator.tokens(s);
         const std::string of = concat(" of sequence ", s);
         answer.integers(("tokens" + of).c_str(),
                         std::vector<Index>(tokens.begin(), tokens.end()));
+        answer.number(("length" + of).c_str(), std::ssize(tokens));
         answer.text(("end" + of).c_str(), finish_name(generator.finish(s)));
     }
     answer.integers("rows of each step", rows.sizes);
     answer.integers("tokens told to", told);
-}
-
-namespace {
-
-// Writes down what it was asked to do. It keeps at most `most` tokens, as a store that forgets
-// would; and what it does next fails once refuse() was called.
-class Notebook final : public SteppedStore {
-public:
-    Notebook(const KvShape& shape, Index capacity, Index most, bool remembers)
-        : SteppedStore("notebook", shape, capacity), most_(most), remembers_(remembers) {}
-
-    Index room() const override { return capacity() - std::min(length(), most_); }
-
-    bool remembers() const override { return remembers_; }
-
-    KvBytes bytes() const override { return {}; }
-
-    void refuse() { refuse_ = true; }
-
-    std::vector<Index> notes;  // what, and at which length, two numbers each
-
-private:
-    void note(Index what, Index number) noexcept {
-        notes.push_back(what);
-        notes.push_back(number);
-    }
-
-    void maybe_refuse() {
-        if (std::exchange(refuse_, false)) throw Error("notebook: refused");
-    }
-
-    void opened(Index T) override {
-        maybe_refuse();
-        note(0, T);
-    }
-
-    void write_rows(Index layer,
-                    const View<const float>& k,
-                    const View<const float>&) override {
-        maybe_refuse();
-        note(1 + layer, static_cast<Index>(k(0, 0, 0)));
-    }
-
-    AttentionWork attend_rows(Index,
-                              const View<const float>&,
-                              const View<float>&,
-                              ThreadPool&) override {
-        return {};
-    }
-
-    void closed() override { note(100, length()); }
-
-    void check_truncate(Index to) const override {
-        check(to != 1, "notebook: never back to one token");
-    }
-
-    void dropped(Index to) noexcept override { note(200, to); }
-
-    std::unique_ptr<SteppedStore> copied() const override {
-        return std::make_unique<Notebook>(shape(), capacity(), most_, remembers_);
-    }
-
-    Index most_;
-    bool remembers_, refuse_ = false;
-};
-
-}  // namespace
-
-// `calls` holds two numbers for each call: which, and its argument.
-KVLAB_TASK_CASE("2.6 step: calls in the right order count and all others are refused") {
-    const KvShape shape{given.number("L"), 1, 1, 1};
-    Notebook store(shape, given.number("capacity"), given.number("most"),
-                   given.number("remembers") != 0);
-    ThreadPool pool(1);
-    const std::vector<Index> calls = given.integers("calls");
-    Index T = 1, written = 0;  // of the last begin(); rows carry a number of their own
-    std::vector<Index> refused, positions, rooms;
-    for (std::size_t i = 0; i < calls.size(); i += 2) {
-        const Index argument = calls[i + 1];
-        Tensor rows({T, 1, 1}), out({T, 1, 1});
-        rows(0, 0, 0) = static_cast<float>(++written);
-        const auto call = [&] {
-            switch (calls[i]) {
-                case 0:
-                    store.begin(argument);
-                    T = argument;
-                    break;
-                case 1:
-                    store.append(argument, std::as_const(rows).view(),
-                                 std::as_const(rows).view());
-                    break;
-                case 2:
-                    store.attend(argument, std::as_const(rows).view(), out.view(), pool);
-                    break;
-                case 3:
-                    store.commit();
-                    break;
-                case 4:
-                    store.abandon();
-                    break;
-                case 5:
-                    store.truncate(argument);
-                    break;
-                default:
-                    store.refuse();
-            }
-        };
-        refused.push_back(0);
-        try {
-            call();
-        } catch (const NotImplemented&) {
-            throw;
-        } catch (const Error&) {
-            refused.back() = 1;
-        }
-        positions.push_back(store.next_position());
-        rooms.push_back(store.room());
-    }
-    answer.integers("refused", refused);
-    answer.integers("next position", positions);
-    answer.integers("room", rooms);
-    answer.integers("notes", store.notes);
 }
 
 KVLAB_TASK_CASE("2.7 bits: the surprise of a token is minus the logarithm of its share") {
@@ -247,7 +169,8 @@ KVLAB_TASK_CASE("2.7 bits: the mean over all windows of a text") {
     TaskModel tiny(given);
     const std::vector<Token> text = tokens_of(given, "text");
     const MakeStore make_store = [&](Index capacity) {
-        return std::make_unique<ListStore>(tiny.decoder.kv_shape(), capacity, true);
+        return std::make_unique<ListStore>(tiny.decoder.kv_shape(), capacity,
+                                           given.number("remembers") != 0);
     };
     const BitsPerByte result = bits_per_byte(
         tiny.decoder, make_store, std::vector<std::uint8_t>(text.begin(), text.end()),

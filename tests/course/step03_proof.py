@@ -1,6 +1,6 @@
 """The judge of chapter 3's tasks 3.6 and 3.7: two recordings, and caches with a planted fault."""
 import decoder_in_double as double
-from course.judge import Floats, Integers, case, exact, integers, number, same_as
+from course.judge import Floats, Integers, case, exact, integers, number, same_as, text
 from course.values import bits_of, float_of
 
 OPS = ["embedding", "attention_norm", "query", "key", "value", "attention", "attention_out", "attention_add", "ffn_norm",
@@ -29,7 +29,8 @@ class Recording:
 @case("3.6 first difference: rows are compared from the end",
       "a=4,1,1 b=4,5,6", "a=1 b=1 changes=1", "a=3,1 b=3,4 changes=1", "a=5,6,7 b=5,1,1 changes=4", "a=6,2,3 b=6,8,11 changes=9",
       "a=2,3 b=2,3 changes=3 shift=1", "a=3,1,1,1 b=3,4,5,6 changes=20 layers=3", "a=4,4 b=4,8 changes=2 at=-1",
-      "a=7,1 b=6,8 changes=8 at=0", "a=5 b=5 changes=6 at=5 layers=1")
+      "a=7,1 b=6,8 changes=8 at=0", "a=5 b=5 changes=6 at=5 layers=1", "a=6,2,3 b=6,8,11 changes=30 tolerance=3e-5",
+      "a=4,1,1 b=4,5,6 changes=12 tolerance=4e-5", "a=5,6 b=5,6 changes=9 tolerance=0.01")
 def first_difference(p, random):
     head_dim, layers = 2, p.get("layers", 2)
     widths = {"query": 4, "attention": 4, "key": 2, "value": 2, "ffn_hidden": 5, "logits": 7}
@@ -61,12 +62,13 @@ def first_difference(p, random):
         row = b.steps[s][i][-1 - random.below(both)]
         column = random.below(len(row))
         row[column] = float_of(bits_of(row[column]) + 1 + random.below(1000))
-    return ({"head_dim": head_dim, "operators": [x for row in table for x in row], **a.given("a"), **b.given("b")},
-            judged(a, b, head_dim))
+    tolerance = p.get("tolerance", 0.0)
+    return ({"head_dim": head_dim, "tolerance": tolerance, "operators": [x for row in table for x in row], **a.given("a"), **b.given("b")},
+            judged(a, b, head_dim, tolerance))
 
 
-def judged(a, b, head_dim):
-    count, differ, first, numbers, largest = 0, 0, [], [], []
+def judged(a, b, head_dim, tolerance):
+    count, differ, beyond, first, numbers, largest = 0, 0, 0, [], [], []
     for s, (left, right) in enumerate(zip(a.steps, b.steps)):
         for i, (rows_a, rows_b) in enumerate(zip(left, right)):
             largest.append(0)
@@ -78,6 +80,9 @@ def judged(a, b, head_dim):
                         continue
                     differ += 1
                     largest[-1] = max(largest[-1], distance(x, y))
+                    if abs(x - y) <= tolerance * max(map(abs, rows_a[-back])):
+                        continue
+                    beyond += 1
                     if not first:
                         op, layer, _, _ = a.operators[i]
                         heads = OPS[op] in WITH_HEADS
@@ -85,6 +90,7 @@ def judged(a, b, head_dim):
                                  column // head_dim if heads else -1, column % head_dim if heads else column]
                         numbers = [x, y]
     return {"floats compared": number(count), "floats that differ": number(differ),
+            "floats beyond the tolerance": number(beyond),
             **{f"{field} of the first": number(value) for field, value in zip(FIELDS, first or [-9] * len(FIELDS))},
             "numbers": exact(Floats([len(numbers)], numbers), "run"),
             "largest distance": integers(Integers([len(a.steps), len(a.operators)], largest), "step operator")}
@@ -103,7 +109,7 @@ def proof(p, random):
     shape, given = proof_question(p, random, lengths)
     held = sum(length + p.steps - 1 for length in lengths)  # the last token generated is never fed
     return given, {"floats compared": number(2 * shape.L * held * shape.Hkv * shape.D), "floats that differ": number(0),
-                   "checksum": same_as("checksum of the caches", "part")}
+                   "checksum": same_as("checksum of the caches", "")}
 
 
 @case("3.7 proof: a planted difference is found at its place",
@@ -120,3 +126,18 @@ def planted(p, random):
     return ({**given, "step": step, "layer": layer, "column": column, "by": 0.25},
             {"floats compared": number(2 * shape.L * held * row), "floats that differ": number(2 if two else 1),
              "index of the first": number(index)})
+
+
+@case("3.7 proof: the first difference is told in words, and the sum is that of the cache",
+      "lengths=4 steps=3 position=5 column=3", "lengths=4 steps=3 position=2 column=6 kind=key", "lengths=3,6 steps=2 position=6 column=4 layer=0",
+      "lengths=2,5,3 steps=2 of=1 position=3 column=1 L=3 layer=1 kind=key", "lengths=5 steps=1 position=0 column=0 L=1 layer=0")
+def told(p, random):
+    lengths = [int(word) for word in str(p.lengths).split(",")]
+    shape, given = proof_question(p, random, lengths)
+    of, layer, kind, row = p.get("of", len(lengths) - 1), p.get("layer", shape.L - 1), p.get("kind", "value"), shape.Hkv * shape.D
+    column = shape.Hq * shape.D + (row if kind == "value" else 0) + p.column
+    pair = kind == "key" and p.column % shape.D < shape.rope_dim  # turned, it makes its neighbour another number, too
+    first = p.column - p.column % 2 if pair else p.column
+    where = f"cache of sequence {of}, layer {layer}, position {p.position}, {kind}, float {first}"
+    return ({**given, "held": lengths[of] + p.steps - 1, "layer": layer, "position": p.position, "column": column, "by": 0.25},
+            {"first difference": text(where), "checksum": same_as("checksum of the caches", "")})

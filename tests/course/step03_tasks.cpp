@@ -21,31 +21,31 @@ KvShape shape_of(const Given& given) {
 
 }  // namespace
 
-// Each number of `steps` is a step of so many tokens; a negative one takes tokens back.
+// Each number of `steps` is a step of so many tokens; a negative one takes tokens back, and 0
+// goes on in a copy, as if nothing had happened.
 KVLAB_TASK_CASE("3.1 cache: a token sees the rows before it and its own") {
     const KvShape shape = shape_of(given);
     const Tensor q = given.tensor("q"), k = given.tensor("k"), v = given.tensor("v");
     Tensor out(q.shape());
-    NaiveCache cache(shape, q.dim(1));
+    std::unique_ptr<KvStore> cache = std::make_unique<NaiveCache>(shape, q.dim(1));
     ThreadPool pool(1);
     std::vector<Index> pairs;
     Index row = 0;  // of the question's arrays [L, N, heads, D]
     for (const Index T : given.integers("steps")) {
-        if (T < 0) {
-            cache.truncate(cache.next_position() + T);
-            continue;
-        }
-        cache.begin(T);
+        if (T < 0) cache->truncate(cache->next_position() + T);
+        if (T == 0) cache = cache->fork();
+        if (T <= 0) continue;
+        cache->begin(T);
         for (Index layer = 0; layer < shape.layers; ++layer) {
             const auto of = [&](const Tensor& all) {
                 return all.view()[layer].slice(0, row, row + T);
             };
-            cache.append(layer, of(k), of(v));
+            cache->append(layer, of(k), of(v));
             pairs.push_back(
-                cache.attend(layer, of(q), out.view()[layer].slice(0, row, row + T), pool)
+                cache->attend(layer, of(q), out.view()[layer].slice(0, row, row + T), pool)
                     .pairs);
         }
-        cache.commit();
+        cache->commit();
         row += T;
     }
     answer.floats("out", std::as_const(out).view());
@@ -99,6 +99,84 @@ KVLAB_TASK_CASE("3.2 fork: two texts go on from one prompt") {
         if (!prompt.empty()) feed(*alone, prompt);
         feed(*alone, *continuation).answer(answer, name);
     }
+}
+
+KVLAB_TASK_CASE("3.2 fork: tiles come along between rows of different lengths") {
+    const Tensor k = given.tensor("k"), v = given.tensor("v");
+    const Index count = k.dim(0), Hkv = k.dim(1), D = k.dim(2);
+    F16Tiles from(given.number("slots"), Hkv, D), to(given.number("to"), Hkv, D);
+    from.write(0, k.view(), v.view());
+    to.copy_from(from, count);
+    Tensor keys(k.shape()), values(k.shape());
+    for (Index t = 0; t < count; ++t)
+        for (Index h = 0; h < Hkv; ++h)
+            for (Index i = 0; i < D; ++i) {
+                keys(t, h, i) = to.key(h, t, i);
+                values(t, h, i) = to.value(h, t, i);
+            }
+    answer.floats("keys", std::as_const(keys).view());
+    answer.floats("values", std::as_const(values).view());
+}
+
+namespace {
+
+// Rows that keep nothing and write down from where they are read.
+class Listening final : public LayerRows {
+public:
+    Listening(std::vector<std::shared_ptr<Index>>& heard, Index slots, Index kv_heads, Index D)
+        : LayerRows(slots, kv_heads, D), heard_(heard) {
+        heard_.push_back(seen_);
+    }
+
+    std::unique_ptr<LayerRows> make(Index slots) const override {
+        return std::make_unique<Listening>(heard_, slots, kv_heads_, head_dim_);
+    }
+
+    void see_from(Index position) noexcept override { *seen_ = position; }
+
+    Index slot_bytes() const override { return 0; }
+
+    Index allocated_bytes() const override { return 0; }
+
+    const float* read_keys(Index, Index, float* scratch) const override { return scratch; }
+
+    const float* read_values(Index, Index, float* scratch) const override { return scratch; }
+
+    float key(Index, Index, Index) const override { return 0; }
+
+    float value(Index, Index, Index) const override { return 0; }
+
+private:
+    void write_slots(Index,
+                     Index,
+                     const View<const float>&,
+                     const View<const float>&) override {}
+
+    void copy_slots(const LayerRows&, Index) override {}
+
+    void move_slot(Index, Index, Index) override {}
+
+    std::vector<std::shared_ptr<Index>>& heard_;
+    std::shared_ptr<Index> seen_ = std::make_shared<Index>(-1);
+};
+
+}  // namespace
+
+KVLAB_TASK_CASE("3.2 fork: each layer of the copy hears from where it is read") {
+    const Index T = given.number("tokens"), L = given.number("L");
+    std::vector<std::shared_ptr<Index>> heard;  // of all rows that were ever made
+    KvCache cache({L, 1, 1, 4}, 8, [&](const RowsShape& of) {
+        return std::make_unique<Listening>(heard, of.slots, of.kv_heads, of.head_dim);
+    });
+    const Tensor rows({T, 1, 4});
+    cache.begin(T);
+    for (Index layer = 0; layer < L; ++layer) cache.append(layer, rows.view(), rows.view());
+    cache.commit();
+    const auto before = static_cast<std::ptrdiff_t>(heard.size());
+    const std::unique_ptr<KvStore> copy = cache.fork();
+    std::vector<Index> seen;
+    for (auto of = heard.begin() + before; of != heard.end(); ++of) seen.push_back(**of);
+    answer.integers("see_from of the copy", seen);
 }
 
 namespace {
@@ -188,4 +266,20 @@ KVLAB_TASK_CASE("3.5 int8: tiles give back what was written") {
         }
     answer.floats("keys", std::as_const(keys).view());
     answer.floats("values", std::as_const(values).view());
+    // What others read of the same tiles, one number at a time; and after the last slot was
+    // moved to the place of the first.
+    const auto answer_numbers = [&](const char* name, bool is_key, Index count) {
+        Tensor rows({count, Hkv, D});
+        for (Index t = 0; t < count; ++t)
+            for (Index h = 0; h < Hkv; ++h)
+                for (Index i = 0; i < D; ++i)
+                    rows(t, h, i) =
+                        is_key ? tiles.key(h, first + t, i) : tiles.value(h, first + t, i);
+        answer.floats(name, std::as_const(rows).view());
+    };
+    answer_numbers("key()", true, T);
+    answer_numbers("value()", false, T);
+    for (Index h = 0; h < Hkv; ++h) tiles.copy_slot(h, first + T - 1, first);
+    answer_numbers("key of a moved slot", true, 1);
+    answer_numbers("value of a moved slot", false, 1);
 }

@@ -44,7 +44,7 @@ constexpr const char* kFields[] = {
 
 KVLAB_TASK_CASE("3.6 first difference: rows are compared from the end") {
     const std::vector<StepRecord> a = recorded(given, "a"), b = recorded(given, "b");
-    Comparison comparison(given.number("head_dim"));
+    Comparison comparison(given.number("head_dim"), given.real("tolerance"));
     for (std::size_t s = 0; s < a.size(); ++s) comparison.add(a[s], b[s]);
     std::vector<Index> distances;
     std::vector<float> numbers;
@@ -62,6 +62,7 @@ KVLAB_TASK_CASE("3.6 first difference: rows are compared from the end") {
             distances.push_back(static_cast<Index>(distance));
     answer.number("floats compared", comparison.all().count);
     answer.number("floats that differ", comparison.all().differ);
+    answer.number("floats beyond the tolerance", comparison.beyond());
     answer.floats("numbers", numbers);
     answer.integers("largest distance", distances,
                     {comparison.steps(), std::ssize(distances) / comparison.steps()});
@@ -93,13 +94,39 @@ private:
     float by_;
 };
 
-// A checksum as four numbers that a float holds.
-std::vector<float> parts_of(const Checksum& sum) {
-    std::vector<float> parts;
-    for (int shift = 0; shift < 64; shift += 16)
-        parts.push_back(static_cast<float>(sum.value() >> shift & 0xffff));
-    return parts;
-}
+// Adds to one number of the last pass over `held` rows: the pass that the cache is compared
+// with. Which call that is, is counted first, in a run that changes nothing.
+class PlantedLast final : public WrappedEngine {
+public:
+    PlantedLast(const Config& config, const Given& given)
+        : WrappedEngine(make_cpu_engine()),
+          width_(config.qkv_width()),
+          from_the_end_(config.layers - given.number("layer")),
+          held_(given.number("held")),
+          position_(given.number("position")),
+          column_(given.number("column")),
+          by_(static_cast<float>(given.real("by"))) {}
+
+    // Whatever was counted so far is forgotten.
+    void count() { calls_ = 0; }
+
+    // The call that has been the last one of the layer is the one to change from now on.
+    void arm() { call_ = std::exchange(calls_, 0) - from_the_end_; }
+
+    void linear(const Matrix& w,
+                const float* bias,
+                const View<const float>& x,
+                const View<float>& y) override {
+        WrappedEngine::linear(w, bias, x, y);
+        if (x.dim(0) == held_ && y.dim(1) == width_ && calls_++ == call_)
+            y(position_, column_) += by_;
+    }
+
+private:
+    Index width_, from_the_end_, held_, position_, column_;
+    float by_;
+    Index call_ = -1, calls_ = 0;
+};
 
 // Of what the caches hold after the same generation, layer by layer, position by position.
 Checksum sum_of_caches(Decoder& decoder,
@@ -152,9 +179,9 @@ KVLAB_TASK_CASE("3.7 proof: every number of every cache is compared") {
     const VerifyReport report = verify(tiny.decoder, prompts, options_of(given));
     answer.number("floats compared", report.cache.count);
     answer.number("floats that differ", report.cache.differ);
-    answer.floats("checksum", parts_of(report.cache_sum));
-    answer.floats("checksum of the caches",
-                  parts_of(sum_of_caches(tiny.decoder, prompts, given.number("steps"))));
+    answer.text("checksum", report.cache_sum.hex());
+    answer.text("checksum of the caches",
+                sum_of_caches(tiny.decoder, prompts, given.number("steps")).hex());
 }
 
 KVLAB_TASK_CASE("3.7 proof: a planted difference is found at its place") {
@@ -165,4 +192,20 @@ KVLAB_TASK_CASE("3.7 proof: a planted difference is found at its place") {
     answer.number("floats compared", report.cache.count);
     answer.number("floats that differ", report.cache.differ);
     answer.number("index of the first", report.cache.first);
+}
+
+KVLAB_TASK_CASE(
+    "3.7 proof: the first difference is told in words, and the sum is that of the cache") {
+    auto engine = std::make_unique<PlantedLast>(config_of(given), given);
+    PlantedLast& planted = *engine;
+    TaskModel tiny(given, std::move(engine));
+    const auto prompts = prompts_of(given);
+    answer.text("checksum of the caches",
+                sum_of_caches(tiny.decoder, prompts, given.number("steps")).hex());
+    planted.count();
+    verify(tiny.decoder, prompts, options_of(given));
+    planted.arm();
+    const VerifyReport report = verify(tiny.decoder, prompts, options_of(given));
+    answer.text("first difference", report.first_difference);
+    answer.text("checksum", report.cache_sum.hex());
 }

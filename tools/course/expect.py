@@ -39,7 +39,7 @@ def says(*words):
 
 
 def same_as(other, axes):
-    """The same bits as another of the student's own answers, which is named."""
+    """The same bits, or the same text, as another of the student's own answers, which is named."""
     return {"kind": "same_as", "other": other, "axes": axes.split()}
 
 
@@ -103,6 +103,9 @@ def difference(name, expectation, answer):
         if found == "":
             return f"{name}: no Error was thrown, expected one that says '{missing[0]}'"
         return f"{name}: '{missing[0]}' is not in \"{found}\""
+    if kind == "same_as" and isinstance(answer.get(expectation["other"]), str):
+        other = answer[expectation["other"]]
+        return None if found == other else f"{name}: got \"{found}\", expected that of '{expectation['other']}', \"{other}\""
     values = array_of(found, "int" if kind == "integers" else "f32")
     if values is None:
         return f"{name}: the answer is no array of {'integers' if kind == 'integers' else 'floats'}"

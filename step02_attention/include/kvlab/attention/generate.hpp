@@ -49,7 +49,8 @@ public:
 
     void set_on_token(OnToken on_token) { on_token_ = std::move(on_token); }
 
-    // One token for every unfinished sequence, all in one batch; false when none was left.
+    // One token for every unfinished sequence, all in one batch; false when none was left
+    // to take one, so true for the step that takes the last ones.
     // Allocates nothing once the buffers have their size.
     bool step();
 
@@ -80,6 +81,7 @@ private:
         Finish finish = Finish::running;
     };
 
+    // (Of lists inside of this class: kvlab::at(list, i).)
     const Sequence& at(Index sequence) const;
     void take_token(Sequence& sequence, Index number, const View<const float>& logits);
 
