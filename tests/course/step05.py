@@ -38,26 +38,28 @@ def h2o_sums(p, random):
 
 
 @case("5.1 h2o: the last tokens are protected and the others rated by their sum", "slots=12 recent=3", "slots=12 recent=0 gone=4",
-      "slots=9 budget=8", "slots=9 budget=7 gone=20", "slots=10 recent=2 normalise=1 gone=9", "slots=1 recent=0", "slots=5 recent=5")
+      "slots=9 budget=8", "slots=9 budget=7 gone=20", "slots=10 recent=2 normalise=1 gone=9", "slots=1 recent=0", "slots=5 recent=5",
+      "slots=9 ratio=0.5 gone=20", "slots=12 ratio=0.3 gone=15 normalise=1", "slots=7 recent=12 ratio=0.5 gone=2")
 def h2o_ratings(p, random):
     positions, next_position = held(p, random, p.slots)
     sums = [random.uniform(0, 5) for _ in positions]
     budget = p.get("budget", 16)
-    recent = p.get("recent", budget // 2)
+    kept = math.ceil(p.ratio * next_position) if "ratio" in p else budget  # of all tokens seen, not of those held
+    recent = p.get("recent", kept // 2)
     queries = [next_position - x if p.get("normalise") else 1 for x in positions]
     given = {"positions": positions, "state": Floats([p.slots], sums), "next": next_position, "prompt": 1, "budget": budget,
              "normalise": p.get("normalise", 0)}
-    if "recent" in p:
-        given["recent"] = recent
+    given |= {name: p[name] for name in ("recent", "ratio") if name in p}
     return given, rated([s / n for s, n in zip(sums, queries)], [x >= next_position - recent for x in positions], 1e-6,
                         "one rounding of a division")
 
 
 @case("5.2 snapkv: votes are pooled over the neighbours before the window", "tokens=12 window=4 kernel=3", "tokens=20 window=5 kernel=1",
-      "tokens=30 window=8 kernel=7", "tokens=30 window=8 kernel=5 max_pool=1", "tokens=5 window=4 kernel=5", "tokens=3 window=4 kernel=3")
+      "tokens=30 window=8 kernel=7", "tokens=30 window=8 kernel=5 max_pool=1", "tokens=5 window=4 kernel=5", "tokens=3 window=4 kernel=3",
+      "tokens=4 window=4 kernel=5 max_pool=1", "tokens=9 window=3 kernel=7 max_pool=1")
 def snapkv(p, random):
-    votes = [random.uniform(0, 2) for _ in range(p.tokens)]
-    end, half = p.tokens - p.window, p.kernel // 2
+    end, half = p.tokens - p.window, p.kernel // 2  # the window's votes are the largest, and must not spill over
+    votes = [random.uniform(0, 2) if s < end else random.uniform(2, 3) for s in range(p.tokens)]
 
     def pooled(s):
         around = [votes[i] if 0 <= i < end else 0.0 for i in range(s - half, s + half + 1)]
@@ -72,7 +74,8 @@ def snapkv(p, random):
       "layers=8 tokens=1000 budget=40 window=8 beta=4", "layers=4 tokens=100 budget=64 window=16 beta=20",
       "layers=3 tokens=95 budget=64 window=16 beta=20", "layers=6 tokens=96 budget=64 window=16 beta=20",
       "layers=1 tokens=400 budget=64 window=16 beta=20", "layers=2 tokens=400 budget=30 window=9 beta=1",
-      "layers=7 tokens=60 budget=20 window=3 beta=3")
+      "layers=7 tokens=60 budget=20 window=3 beta=3",
+      "layers=4 tokens=20 budget=24 window=16 beta=20", "layers=3 tokens=10 budget=20 window=16 beta=20")
 def pyramid(p, random):
     share = p.budget - p.window  # of a layer, on average, besides the window
     top = share // p.beta
@@ -85,15 +88,20 @@ def pyramid(p, random):
     else:
         step = (bottom - top) // (p.layers - 1)
         kept = [p.window + bottom - step * layer for layer in range(p.layers)]
-    return {name: p[name] for name in ("layers", "tokens", "budget", "window", "beta")}, {"kept": integers(kept, "layer")}
+    given = {name: p[name] for name in ("layers", "tokens", "budget", "window", "beta")}
+    if p.tokens < p.budget:  # all of them stay, whatever larger number of tokens the arithmetic names
+        return given, {"kept of the prompt": integers([p.tokens] * p.layers, "layer")}
+    return given, {"kept": integers(kept, "layer")}
 
 
 @case("5.4 victims: the lowest ratings go and of equal ones the later tokens", "slots=8 count=3", "slots=5 count=1 levels=2",
       "slots=8 count=8", "slots=20 count=7 levels=3 gone=10", "slots=16 count=5 levels=1 gone=3", "slots=10 count=6 protected=6",
-      "slots=2 count=2", "slots=60 count=30 levels=8 protected=5")
+      "slots=2 count=2", "slots=60 count=30 levels=8 protected=5", "slots=40 count=19 levels=9 least=1 step=2.4e-7 gone=30",
+      "slots=30 count=14 levels=7 step=1e-30 gone=900")
 def victims(p, random):
     positions, _ = held(p, random, p.slots)
-    ratings = [float(random.below(p.levels)) if "levels" in p else random.normal() for _ in positions]
+    least, step = p.get("least", 0), p.get("step", 1)  # 2.4e-7 is two steps of a float beside 1
+    ratings = [single(least + step * random.below(p.levels)) if "levels" in p else random.normal() for _ in positions]
     for s in random.shuffled(range(p.slots))[:p.get("protected", 0)]:
         ratings[s] = math.inf
     order = sorted(range(p.slots), key=lambda s: (ratings[s], -positions[s]))
@@ -101,7 +109,7 @@ def victims(p, random):
             {"victims": integers(sorted(order[:p.count]), "victim")})
 
 
-@case("5.5 holes: the last survivors move into them", "slots=10 count=3", "slots=10 count=4 seed=1", "slots=9 count=1",
+@case("5.5 holes: the survivors beyond the border move into them", "slots=10 count=3", "slots=10 count=4 seed=1", "slots=9 count=1",
       "slots=9 count=4 from=5", "slots=9 count=4 from=0", "slots=9 count=4 from=3", "slots=6 count=6", "slots=1 count=1",
       "slots=64 count=31", "slots=64 count=50")
 def holes(p, random):
@@ -129,15 +137,19 @@ def page_bound(p, random):
 
 
 @case("5.6 pages: those with the largest bounds are read", "page=4 tokens=60 heads=1", "page=8 tokens=61 heads=2 steps=1",
-      "page=4 tokens=50 heads=2 shift=3", "page=16 tokens=130 heads=1 steps=1 shift=4", "page=8 tokens=70 heads=1 back=13 shift=2")
+      "page=4 tokens=50 heads=2 shift=3", "page=16 tokens=130 heads=1 steps=1 shift=4", "page=8 tokens=70 heads=1 back=13 on=1 shift=2",
+      "page=8 tokens=75 heads=2 back=18 on=18")
 def pages(p, random):
     D, wanted = 8, 4
     k = random.floats(p.tokens, p.heads, D)
     shift = [p.get("shift", 0) * random.normal() for _ in range(D)]
     k.values = [single(v + shift[i % D]) for i, v in enumerate(k.values)]
     lengths = [p.tokens // 2, *range(p.tokens // 2 + 1, p.tokens + 1)] if p.get("steps") else [p.tokens]
-    if "back" in p:  # a longer text is taken back in the middle of a page
-        lengths = [p.tokens, p.tokens - p.back, p.tokens - p.back + 1]
+    before = list(k.values)
+    if "back" in p:  # a text is taken back to the middle of a page; others, with larger keys, lay there before
+        lengths = [p.tokens, p.tokens - p.back, p.tokens - p.back + p.on]
+        kept = (p.tokens - p.back) * p.heads * D
+        before[kept:] = [4 * v for v in before[kept:]]
     end = lengths[-1]
     queries, chosen = [], []
     while len(queries) < 6:
@@ -146,7 +158,7 @@ def pages(p, random):
         if None not in found:
             queries.append(q)
             chosen += [page for pages_of_head in found for page in pages_of_head]
-    return ({"k": k, "q": Floats([len(queries), D], [x for q in queries for x in q]), "page": p.page, "budget": wanted * p.page,
+    return ({"before": Floats(k.shape, before), "k": k, "q": Floats([len(queries), D], [x for q in queries for x in q]), "page": p.page, "budget": wanted * p.page,
              "lengths": Integers([len(lengths)], lengths)}, {"pages": integers(chosen, "choice")})
 
 

@@ -1,5 +1,7 @@
 // Chapter 5's tasks: what policies rate, which slots go and what fills them, bounds of a page,
 // and a direction between two.
+#include <algorithm>
+
 #include <kvlab/policies/mini_cache.hpp>
 #include <kvlab/policies/policies.hpp>
 #include <kvlab/policies/quest_cache.hpp>
@@ -34,6 +36,7 @@ struct Slots {
 PolicyOptions options_of(const Given& given) {
     PolicyOptions options;
     if (given.has("budget")) options.budget = given.number("budget");
+    if (given.has("ratio")) options.ratio = given.real("ratio");
     if (given.has("recent")) options.recent = given.number("recent");
     if (given.has("window")) options.window = given.number("window");
     if (given.has("kernel")) options.kernel = given.number("kernel");
@@ -82,10 +85,14 @@ KVLAB_TASK_CASE("5.2 snapkv: votes are pooled over the neighbours before the win
 KVLAB_TASK_CASE("5.3 pyramid: every layer has its own budget") {
     const Index layers = given.number("layers");
     const PolicyPointer policy = pyramidkv_policy(options_of(given), layers);
-    std::vector<Index> kept;
-    for (Index layer = 0; layer < layers; ++layer)
-        kept.push_back(policy->keep(layer, given.number("tokens")));
+    const Index tokens = given.number("tokens");
+    std::vector<Index> kept, of_the_prompt;
+    for (Index layer = 0; layer < layers; ++layer) {
+        kept.push_back(policy->keep(layer, tokens));
+        of_the_prompt.push_back(std::min(kept.back(), tokens));
+    }
     answer.integers("kept", kept);
+    answer.integers("kept of the prompt", of_the_prompt);
 }
 
 KVLAB_TASK_CASE("5.4 victims: the lowest ratings go and of equal ones the later tokens") {
@@ -96,7 +103,7 @@ KVLAB_TASK_CASE("5.4 victims: the lowest ratings go and of equal ones the later 
     answer.integers("victims", victims);
 }
 
-KVLAB_TASK_CASE("5.5 holes: the last survivors move into them") {
+KVLAB_TASK_CASE("5.5 holes: the survivors beyond the border move into them") {
     std::vector<SlotMove> moves = {{99, 99}};  // of the head before
     fill_holes(given.integers("victims"), given.number("slots"), moves);
     std::vector<Index> from, to;
@@ -117,19 +124,22 @@ KVLAB_TASK_CASE("5.6 bound: the largest score that a key of the page could have"
 
 KVLAB_TASK_CASE("5.6 pages: those with the largest bounds are read") {
     const Tensor k = given.tensor("k"), queries = given.tensor("q");  // [S, Hkv, D], [n, D]
+    const Tensor before = given.tensor("before");  // the keys until the text is taken back
     const KvShape shape{1, k.dim(1), k.dim(1), k.dim(2)};
     PolicyOptions options;
     options.page = given.number("page");
     options.budget = given.number("budget");
     QuestCache cache(shape, k.dim(0), options);
     const std::vector<Index> lengths = given.integers("lengths");
+    bool taken_back = false;
     for (const Index length : lengths) {  // up to this one, or back to it
         const Index from = cache.next_position();
         if (length <= from) {
             cache.truncate(length);
+            taken_back = true;
             continue;
         }
-        const View<const float> rows = k.view().slice(0, from, length);
+        const View<const float> rows = (taken_back ? k : before).view().slice(0, from, length);
         cache.begin(length - from);
         cache.append(0, rows, rows);
         ThreadPool pool(1);

@@ -19,16 +19,26 @@ def clamped(value, least, most):
 
 
 @case("6.1 group: codes between the smallest and the largest number", "bits=4", "bits=2", "bits=4 stride=3", "bits=2 constant=1",
-      "bits=4 scale=1e-7", "bits=4 shift=100 scale=0.02", "bits=2 shift=-50 seed=1", "bits=4 constant=1 shift=-3")
+      "bits=4 scale=1e-7", "bits=4 shift=100 scale=0.02", "bits=2 shift=-50 seed=1", "bits=4 constant=1 shift=-3",
+      "bits=4 scale=4e-8", "bits=4 scale=1e-6", "bits=4 scale=5e-7 stride=2", "bits=2 scale=2e-7", "bits=4 ties=1", "bits=2 ties=1 stride=2")
 def group(p, random):
-    stride, shift = p.get("stride", 1), p.get("shift", 0)
+    stride, shift, top = p.get("stride", 1), p.get("shift", 0), (1 << p.bits) - 1
     x = [single(shift + (0 if p.get("constant") else random.normal(p.get("scale", 1.0)))) for _ in range(BLOCK * stride)]
-    numbers, top = x[::stride], (1 << p.bits) - 1
+    if p.get("ties"):
+        x[::stride] = half_steps(top, random)
+    numbers = x[::stride]
     m = half(min(numbers))
     d = half(single(single(max(numbers) - min(numbers)) / top))
     codes = [0 if d == 0 else int(clamped(round(single(single(v - m) / d)), 0, top)) for v in numbers]
     return {"bits": p.bits, "stride": stride, "x": Floats([len(x)], x)}, {
         "m": exact(Floats([1], [m]), "m"), "d": exact(Floats([1], [d]), "d"), "codes": integers(codes, "number")}
+
+
+def half_steps(top, random):
+    """Numbers on codes and half way between two, whose quotients are exact; times 1 / d they would not be."""
+    steps = [j / 1024 for j in range(513, 1024, 2)]
+    d = random.shuffled([d for d in steps if any(single(single(d * (k + 0.5)) * single(1 / d)) != k + 0.5 for k in range(top))])[0]
+    return random.shuffled([d * (k / 2 - 4) for k in (0, 2 * top, *range(2 * top), *(random.below(2 * top) for _ in range(BLOCK)))][:BLOCK])
 
 
 @case("6.2 hadamard: sums and differences over the root of their number", "n=1", "n=2", "n=4", "n=64", "n=128", "n=32 large=5")
@@ -104,20 +114,18 @@ def nf4(p, random):
 
 @case("6.5 gptq: columns to come make up for each error", "rows=1 columns=1 bits=4 group=1", "rows=1 columns=4 bits=4 group=4",
       "rows=3 columns=16 bits=3 group=8", "rows=2 columns=40 bits=2 group=16", "rows=1 columns=140 bits=4 group=32",
-      "rows=2 columns=132 bits=3 group=64", "rows=1 columns=30 bits=3 group=100")
+      "rows=2 columns=132 bits=3 group=64", "rows=1 columns=30 bits=3 group=100", "rows=1 columns=262 bits=4 group=32")
 def gptq(p, random):
     K = p.columns
-    # H = V Vt with an upper triangle V of eighths, so that H is exact; then U = V^-1 has Ut U = H^-1.
-    V = [[0.0] * K for _ in range(K)]
+    # H = V Vt with an upper triangle V of eighths, so that H is exact; then U = V^-1 has Ut U = H^-1. V is a band of 4.
+    V = [[0.0] * (K + 3) for _ in range(K)]
     for i in range(K):
-        V[i][i] = 1.0 + random.below(4) / 8
-        for j in range(i + 1, min(i + 4, K)):
-            V[i][j] = (random.below(9) - 4) / 8
-    H = [sum(a * b for a, b in zip(V[i], V[j])) for i in range(K) for j in range(K)]
+        V[i][i:i + 4] = [1.0 + random.below(4) / 8] + [(random.below(9) - 4) / 8 for _ in range(3)]
+    band = [x for i in range(K) for x in V[i][i:i + 4]]
     U = inverse_of_upper(V)
     w = random.floats(p.rows, K)
     out = [value for n in range(p.rows) for value in gptq_row(w[n].values, U, p.bits, p.group)]
-    return {"w": w, "gram": Floats([K, K], H), "bits": p.bits, "group": p.group}, {
+    return {"w": w, "band": Floats([K, 4], band), "bits": p.bits, "group": p.group}, {
         "rounded": close(Floats([p.rows, K], out), "row column", 1e-6, "a step times a whole number, rounded to a float once")}
 
 
@@ -161,14 +169,18 @@ def nearest(x, step, zero, top):
 def smoothing(p, random):
     """(the question, the scales): the first norm of a layer and its readers."""
     C = p.channels
-    shapes = {"norm": [C], "q": [8, C], "k": [4, C], "v": [4, C]}
-    tensors = {name: random.floats(*shape, scale=1.0 if name == "norm" else 0.3) for name, shape in shapes.items()}
+    shapes = {"norm": [C], "bias": [C], "qkv": [3 * C, C]} if p.get("bias") else {"norm": [C], "q": [8, C], "k": [4, C], "v": [4, C]}
+    tensors = {name: random.floats(*shape, scale=0.3 if len(shape) == 2 else 1.0) for name, shape in shapes.items()}
+    readers = [tensor for name, tensor in tensors.items() if len(shapes[name]) == 2]
     largest = [random.uniform(0.1, 3) * (20 if c == 2 else 1) for c in range(C)]
     if p.get("silent"):  # a channel that is never used, and one that no matrix reads
         largest[1] = 0.0
-        for name in "qkv":
-            tensors[name].values[3::C] = [0.0] * len(tensors[name].values[3::C])
-    columns = [max(abs(tensors[name][n, c]) for name in "qkv" for n in range(len(tensors[name]))) for c in range(C)]
+        for w in readers:
+            w.values[3::C] = [0.0] * len(w.values[3::C])
+    if p.get("huge"):  # a silent channel whose weights are so large that s itself would be below its limit
+        largest[1] = 0.0
+        readers[0].values[1::C] = [single(1e7 * v) for v in readers[0].values[1::C]]
+    columns = [max(abs(w[n, c]) for w in readers for n in range(len(w))) for c in range(C)]
     scales = [max(x, 1e-5) ** p.alpha / max(w, 1e-5) ** (1 - p.alpha) for x, w in zip(largest, columns)]
     scales = [2.0 ** round(math.log2(s)) if p.get("powers") else max(s, 1e-5) for s in scales]
     return {**tensors, "largest": Floats([C], largest), "alpha": float(p.alpha), "powers_of_two": p.get("powers", 0)}, scales
@@ -176,14 +188,15 @@ def smoothing(p, random):
 
 @case("6.6 smooth: inputs are divided and columns multiplied by the same scale", "channels=4 alpha=0.5", "channels=12 alpha=0.8",
       "channels=6 alpha=0", "channels=6 alpha=1", "channels=5 alpha=0.5 powers=1", "channels=8 alpha=0.5 silent=1",
-      "channels=8 alpha=1 silent=1")
+      "channels=8 alpha=1 silent=1", "channels=6 alpha=0.5 bias=1", "channels=10 alpha=0.7 bias=1", "channels=4 alpha=0.5 huge=1")
 def smooth(p, random):
     given, scales = smoothing(p, random)
     why = "a scale that is rounded to a float, and one product or quotient"
-    expected = {"norm": close(Floats([p.channels], [v / s for v, s in zip(given["norm"].values, scales)]), "channel", 1e-6, why, 1e-6)}
-    for name in "qkv":
-        values = [v * scales[i % p.channels] for i, v in enumerate(given[name].values)]
-        expected[name] = close(Floats(given[name].shape, values), "output channel", 1e-6, why, 1e-6)
+    expected = {}
+    for name in (name for name in ("norm", "bias", "q", "k", "v", "qkv") if name in given):
+        vector = len(given[name].shape) == 1
+        values = [v / scales[i] if vector else v * scales[i % p.channels] for i, v in enumerate(given[name].values)]
+        expected[name] = close(Floats(given[name].shape, values), "channel" if vector else "output channel", 1e-6, why, 1e-6)
     return given, expected
 
 
@@ -201,10 +214,13 @@ def quantised(row):
 
 
 @case("6.7 bytes: an exact sum of codes times two scales and the outliers beside it", "R=1 N=1 K=1", "R=2 N=3 K=65", "R=3 N=4 K=40 threshold=1.5",
-      "R=1 N=5 K=200 threshold=2", "R=2 N=2 K=10 threshold=0.001", "R=2 N=2 K=20 zeros=1", "R=2 N=3 K=30 threshold=2 large=1")
+      "R=1 N=5 K=200 threshold=2", "R=2 N=2 K=10 threshold=0.001", "R=2 N=2 K=20 zeros=1", "R=2 N=3 K=30 threshold=2 large=1",
+      "R=2 N=2 K=150 threshold=0.05", "R=1 N=3 K=1700 positive=1")
 def bytes_times_bytes(p, random):
     threshold = float(p.get("threshold", 0))
     w, x = random.floats(p.N, p.K), random.floats(p.R, p.K)
+    if p.get("positive"):  # sums beyond 2^24, which a float cannot count
+        w.values, x.values = [random.uniform(0.7, 1) for _ in w.values], [random.uniform(0.7, 1) for _ in x.values]
     if p.get("zeros"):
         x.values[:p.K] = [0.0] * p.K
     if p.get("large"):  # exactly on the threshold, and far beyond it

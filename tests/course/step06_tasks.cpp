@@ -1,5 +1,6 @@
 // Chapter 6's tasks: a group's codes, a rotation, codes in words, NF4, GPTQ, SmoothQuant, and
 // products of bytes.
+#include <algorithm>
 #include <cstring>
 
 #include <kvlab/attention/synthetic.hpp>
@@ -28,19 +29,44 @@ std::vector<std::uint32_t> words_of(const Given& given) {
     return words;
 }
 
+// V V^T in double, of an upper triangle V of which each row has as many numbers as `band`,
+// from the diagonal on. Numbers that would lie outside of V count for nothing.
+std::vector<double> gram_of(const Tensor& band) {  // [K, width]
+    const Index K = band.dim(0), width = band.dim(1);
+    std::vector<double> gram(usize(K * K));
+    for (Index i = 0; i < K; ++i)
+        for (Index j = std::max<Index>(0, i - width + 1); j <= i; ++j) {
+            double sum = 0;
+            for (Index k = i; k < std::min(K, j + width); ++k)
+                sum +=
+                    static_cast<double>(band(i, k - i)) * static_cast<double>(band(j, k - j));
+            at(gram, i * K + j) = at(gram, j * K + i) = sum;
+        }
+    return gram;
+}
+
 // A model of one layer whose first norm, and the matrices that read it, are the question's.
 class SmoothedLayer {
 public:
     explicit SmoothedLayer(const Given& given)
         : given_(given),
-          base_(make_synthetic(config_of(given.tensor("norm").size()), 1)),
+          gpt2_(given.has("bias")),  // whose norms have one
+          base_(make_synthetic(config_of(given.tensor("norm").size(), gpt2_), 1)),
           weights_(*base_) {
-        for (const auto& [name, tensor] : kTensors)
-            weights_.replace(tensor, given.tensor(name));
-        set_maxima({"blk.0.attn_q.weight", "blk.0.attn_k.weight", "blk.0.attn_v.weight"},
-                   given.floats("largest"));
-        set_maxima({"blk.0.ffn_gate.weight", "blk.0.ffn_up.weight"},
-                   std::vector<float>(usize(given.tensor("norm").size()), 1.0f));
+        std::vector<std::string> readers;
+        for (const std::string& name : names()) {
+            weights_.replace(full_name(name), given.tensor(name.c_str()));
+            if (given.tensor(name.c_str()).rank() == 2) readers.push_back(full_name(name));
+        }
+        set_maxima(readers, given.floats("largest"));
+        readers = {"blk.0.ffn_up.weight"};
+        if (!gpt2_) readers.insert(readers.begin(), "blk.0.ffn_gate.weight");
+        set_maxima(readers, std::vector<float>(usize(given.tensor("norm").size()), 1.0f));
+    }
+
+    std::vector<std::string> names() const {
+        if (gpt2_) return {"norm", "bias", "qkv"};
+        return {"norm", "q", "k", "v"};
     }
 
     void smooth() {
@@ -50,10 +76,8 @@ public:
         kvlab::smooth(weights_, seen_, options);
     }
 
-    Tensor tensor(const char* name) const {
-        for (const auto& [short_name, tensor] : kTensors)
-            if (std::strcmp(name, short_name) == 0) return to_f32(weights_.tensor(tensor));
-        throw Error(concat("there is no tensor ", name));
+    Tensor tensor(const std::string& name) const {
+        return to_f32(weights_.tensor(full_name(name)));
     }
 
     // What q makes of an input that is all ones before the norm's weights.
@@ -66,13 +90,13 @@ public:
     }
 
 private:
-    static constexpr std::pair<const char*, const char*> kTensors[] = {
-        {"norm", "blk.0.attn_norm.weight"},
-        {"q", "blk.0.attn_q.weight"},
-        {"k", "blk.0.attn_k.weight"},
-        {"v", "blk.0.attn_v.weight"}};
+    static std::string full_name(const std::string& name) {
+        if (name == "norm") return "blk.0.attn_norm.weight";
+        if (name == "bias") return "blk.0.attn_norm.bias";
+        return concat("blk.0.attn_", name, ".weight");
+    }
 
-    static Config config_of(Index dim) {
+    static Config config_of(Index dim, bool gpt2) {
         Config config;
         config.vocab = 16;
         config.dim = dim;
@@ -81,6 +105,11 @@ private:
         config.head_dim = config.rope_dim = 4;
         config.ffn = 8;
         config.layers = 1;
+        if (gpt2) {
+            config.architecture = Architecture::gpt2;
+            config.heads = 1;
+            config.head_dim = dim;
+        }
         config.context = 8;
         return config;
     }
@@ -92,6 +121,7 @@ private:
     }
 
     const Given& given_;
+    bool gpt2_;
     std::unique_ptr<WeightSource> base_;
     EditedWeights weights_;
     Calibration seen_;
@@ -101,7 +131,8 @@ private:
 
 KVLAB_TASK_CASE("6.1 group: codes between the smallest and the largest number") {
     const std::vector<float> x = given.floats("x");
-    std::uint8_t codes[kScaleBlock] = {};
+    std::uint8_t codes[kScaleBlock];
+    std::fill(std::begin(codes), std::end(codes), std::uint8_t{99});
     float d = -1.0f, m = -1.0f;
     encode_group(given.number("bits"), x.data(), given.number("stride"), codes, d, m);
     answer.floats("m", std::span(&m, 1));
@@ -150,10 +181,9 @@ KVLAB_TASK_CASE("6.4 nf4: the nearest of sixteen levels and two codes in a byte"
 }
 
 KVLAB_TASK_CASE("6.5 gptq: columns to come make up for each error") {
-    const std::vector<float> gram = given.floats("gram");
     const Tensor w = given.tensor("w");
     const Tensor rounded =
-        gptq_round(w.view(), std::vector<double>(gram.begin(), gram.end()),
+        gptq_round(w.view(), gram_of(given.tensor("band")),
                    static_cast<int>(given.number("bits")), given.number("group"), 0.0);
     answer.floats("rounded", rounded.view());
 }
@@ -161,8 +191,8 @@ KVLAB_TASK_CASE("6.5 gptq: columns to come make up for each error") {
 KVLAB_TASK_CASE("6.6 smooth: inputs are divided and columns multiplied by the same scale") {
     SmoothedLayer layer(given);
     layer.smooth();
-    for (const char* name : {"norm", "q", "k", "v"})
-        answer.floats(name, layer.tensor(name).view());
+    for (const std::string& name : layer.names())
+        answer.floats(name.c_str(), layer.tensor(name).view());
 }
 
 KVLAB_TASK_CASE("6.6 smooth: powers of two change no bit of a product") {

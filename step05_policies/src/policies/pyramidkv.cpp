@@ -2,7 +2,7 @@
 // attention is spread out, and fewer for the upper ones, where it is not. The authors' code,
 // with c = C - W for a budget C and a window W:
 //   lowest layer mx = 2c - mn, highest mn = c / beta, both whole; no layer more than the prompt
-//   layer l keeps mx - l (mx - mn) / (L - 1), whole, and the window
+//   layer l keeps mx - l * floor((mx - mn) / (L - 1)), and the window
 // Prompts of less than 2c tokens get the same budget in every layer. Because the step is
 // rounded down, the realised mean is above C.
 //

@@ -24,7 +24,7 @@
 namespace kvlab {
 
 // The direction above, D numbers; the straight way between a and b where they are nearly
-// parallel or opposite. 0 if both are.
+// parallel or opposite. 0 if both vectors are 0.
 void merged_direction(std::span<const float> lower,
                       std::span<const float> upper,
                       double t,
