@@ -10,6 +10,7 @@ import shlex
 import shutil
 import subprocess
 import tempfile
+import threading
 
 # As the preset student, but without sanitizers, which would triple the time; the checks of a debug build are on.
 FLAGS = ["-DCMAKE_BUILD_TYPE=Debug", "-DCMAKE_CXX_FLAGS_DEBUG=-O0", "-DKVLAB_GPU=OFF"]
@@ -31,23 +32,32 @@ class Built:
         self.commands = json.loads((self.build / "compile_commands.json").read_text())
         shown = run(["ninja", "-C", str(self.build), "-t", "commands", self.target])
         self.link = next(line for line in reversed(shown.splitlines()) if f"-o bin/{self.target}" in line)
+        self.lock, self.known = threading.Lock(), {}  # {(file, text): objects}: most variants share all sources but one
 
     def program(self):
         return self.build / "bin" / self.target
 
     def variant(self, texts, folder):
         """A program with these sources, {path from the root: text}, in a folder of its own. Raises NoBuild."""
-        objects = []
-        for file, text in texts.items():
-            source = self.root / file
-            for number, command in enumerate(entry for entry in self.commands if pathlib.Path(entry["file"]) == source):
-                objects.append(self.compiled(source, text, command, folder / f"{len(objects)}.o"))
+        objects = [object for file, text in texts.items() for object in self.objects(file, text)]
         program = folder / self.target
         words = shlex.split(self.link.split("&&")[1]) if "&&" in self.link else shlex.split(self.link)
         words[words.index("-o") + 1] = str(program)
         first = next(i for i, word in enumerate(words) if word.endswith(".a"))
         run([*words[:first], *map(str, objects), *words[first:]], self.build)
         return program
+
+    def objects(self, file, text):
+        """What a source becomes, as often as its target compiles it. Raises NoBuild."""
+        with self.lock:
+            key = file, text
+            lock, objects = self.known.setdefault(key, (threading.Lock(), []))
+        with lock:
+            if not objects:
+                source, folder = self.root / file, pathlib.Path(tempfile.mkdtemp(dir=self.build))
+                entries = [entry for entry in self.commands if pathlib.Path(entry["file"]) == source]
+                objects += [self.compiled(source, text, entry, folder / f"{number}.o") for number, entry in enumerate(entries)]
+            return list(objects)
 
     def compiled(self, source, text, command, to):
         """The text stands beside the source while it is compiled, so that its #includes mean the same."""
