@@ -215,8 +215,8 @@ def made_up(scale: float = 1.0) -> dict:
 def same_cases(_: Path) -> list[str]:
     """ctest and check.sh put the same cases on the device."""
     named = [set(re.findall(r"-sfe=([^'\"]*)", text)) | set(re.findall(r"(\*checked launches\*[^'\"]*)", text))
-             for text in ((ROOT / "tests" / "CMakeLists.txt").read_text(), (ROOT / "tools" / "gpu" / "check.sh").read_text())]
-    return [] if named[0] == named[1] and len(named[0]) == 2 else [f"tests/CMakeLists.txt leaves aside {named[0]}, check.sh {named[1]}"]
+             for text in ((ROOT / "tests" / "programs.cmake").read_text(), (ROOT / "tools" / "gpu" / "check.sh").read_text())]
+    return [] if named[0] == named[1] and len(named[0]) == 2 else [f"tests/programs.cmake leaves aside {named[0]}, check.sh {named[1]}"]
 
 
 def table_of_goals(folder: Path) -> list[str]:

@@ -193,7 +193,7 @@ run_programs() {
 
 # On a GPU all cases at once; if that fails, and on the executor, which takes its time, each in a process of its own, to say
 # which: after a kernel's fault a process can use its GPU no more. Left aside are the cases about the executor itself, about
-# host code, and those that only repeat a case with every access checked (tests/CMakeLists.txt names the same).
+# host code, and those that only repeat a case with every access checked (tests/programs.cmake names the same).
 run_tests() {
     local suite=(./step04_tests -ts=step04 '-sfe=*_simt_test*,*_counters_*,*_device_*,*messages*,*misuse*')
     local aside='*checked launches*,*are counted*,*is counted*,*counts as*,*host code never*,*reported*,*reports*,*report blocks*,*before the wait*,*room for*,*checks are*,*read once*,*through a pass*,*no sector twice*,*every sector whole*,*fewer sectors*,*that suits*,*in two launches*,*share a tile*,*SmolLM2*' name
