@@ -126,7 +126,7 @@ class Proof:
         """Records the mistake's answers, or asks whether they are recognised."""
         if self.record:
             wrong.entries = signatures.recorded_of(self.step, wrong.mistake, self.cases, command)
-        elif verdict and not self.known.of(verdict.case, command, None):
+        elif verdict and wrong.says not in self.known.matches(verdict.case, command):
             wrong.problem = "is not recognised by its recorded answers (tools/course.py prove --record)"
 
     def run(self, say=print, jobs=os.cpu_count() or 2):

@@ -19,6 +19,7 @@ from course.values import float_of
 SCHEMA = "kvlab/signatures/v1"
 SEED = 7
 LINES = 3  # recorded of each case: more tell mistakes apart that agree at first
+MOST_SENTENCES = 2  # of mistakes that cannot be told apart
 NEAR = 1e-3  # of two floats, relative: another way to write the same mistake rounds otherwise
 
 
@@ -96,7 +97,12 @@ class Known:
                 self.entries.append((entry, says[task, entry["name"]]))
 
     def of(self, name, command, launcher):
-        """The sentence of the mistake that gives the same answers as this program; "" if none does."""
+        """What is said to a student: the sentence of the mistake that gives the same answers as this program; "" if none or too many do."""
+        sentences = self.matches(name, command, launcher)
+        return " Or: ".join(sentences) if len(sentences) <= MOST_SENTENCES else ""
+
+    def matches(self, name, command, launcher=None):
+        """The sentences of those mistakes whose answers are most like this program's."""
         entries = [(entry, says) for entry, says in self.entries if entry["case"] == name]
         asked = {line for entry, _ in entries for line, _ in entry["lines"]}
         questions = {line: (given, expected) for line, given, expected in questions_of(self.cases[name], SEED) if line in asked}
@@ -105,16 +111,18 @@ class Known:
             try:
                 replies[line], ended = reply_of(name, given, command, launcher)
             except OSError:
-                return ""
+                return []
             if ended and "timed out" in replies[line]["ended"]:
                 break
-        best, sentence = 0, ""
+        best, sentences = 0, []
         for entry, says in entries:
             likeness = [like(reply, replies.get(line), questions[line][1] if line in questions else {}) for line, reply in entry["lines"]]
             # Bits count more than nearness, and more lines more than fewer.
-            if min(likeness) > 0 and sum(likeness) > best:
-                best, sentence = sum(likeness), says
-        return sentence
+            if not likeness or min(likeness) == 0 or sum(likeness) < best:
+                continue
+            sentences = [*(sentences if sum(likeness) == best else []), says]
+            best = sum(likeness)
+        return list(dict.fromkeys(sentences))
 
 
 def loaded(path, step):
@@ -149,8 +157,8 @@ def like(recorded, reply, expected):
 
 def plain(value):
     """(shape, numbers) of an answer or of what is expected; whatever else it is, as it is."""
-    if isinstance(value, str):  # the executor's reports name a line of the file, which depends on how the rest of it is written
-        return re.sub(r"(\.cuh?):\d+", r"\1", value)
+    if isinstance(value, str):  # the executor's reports name lines, threads and bytes, which depend on how the rest is written
+        return re.sub(r"\d+", "#", value)
     if not isinstance(value, dict):
         return value
     if value.get("kind") in ("number", "text"):

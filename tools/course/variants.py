@@ -60,18 +60,14 @@ class Built:
             return list(objects)
 
     def compiled(self, source, text, command, to):
-        """The text stands beside the source while it is compiled, so that its #includes mean the same."""
+        """The text has its source's name, which reports tell, and its #includes are looked for beside the source."""
         words = shlex.split(command["command"])
         words[words.index("-o") + 1] = str(to)
         words = [word for i, word in enumerate(words) if word not in ("-MD", "-MT", "-MF") and words[i - 1] not in ("-MT", "-MF")]
-        handle, name = tempfile.mkstemp(suffix=source.suffix, prefix=f"{source.stem}-", dir=source.parent)
-        try:
-            with os.fdopen(handle, "w") as file:
-                file.write(text)
-            words = [name if pathlib.Path(word) == source else word for word in words]
-            run(words, command["directory"])
-        finally:
-            os.unlink(name)
+        changed = to.parent / source.name
+        changed.write_text(text)
+        words = [str(changed) if pathlib.Path(word) == source else word for word in words]
+        run([*words, "-iquote", str(source.parent)], command["directory"])
         return to
 
 

@@ -79,7 +79,7 @@ def submissions():
         Attack("ends before main with 0", "return;", CRASHED, "ended after 0 of", head="[[maybe_unused]] static const bool done = (std::_Exit(0), true);"),
         Attack("loops", "for (volatile unsigned i = 0;; i = i + 1) {}", TIMED_OUT, "no answer within"),
         Attack("reads the reference", f"""
-    for (const char* path : {{"{SECRET}", "{SOLUTION}", "{ROOT}/tests/course/mistakes/step01.txt", "/etc/shadow", "/root/.bashrc"}})
+    for (const char* path : {{"{SECRET}", "{SOLUTION}", "{ROOT}/tests/course/mistakes/step01.txt", "/etc/shadow"}})
         try_to_open(path, O_RDONLY);
     if (opendir("{ROOT}") != nullptr) broken_out("the project's folder");""", FAILED),
         Attack("includes the reference", "return;", NOT_COMPILED, "rope.cpp:", head=f'#include "{SOLUTION}"'),
