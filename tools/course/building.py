@@ -12,9 +12,9 @@ import re
 import shutil
 import subprocess
 
-from course.export import export
 from course.asking import TIMED_OUT, collected, listed, time_scale
 from course.confine import MIB, Confinement, Share
+from course.export import export
 from course.selection import selected
 from course.tasks import ROOT, Failure, tasks_of
 
