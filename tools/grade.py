@@ -23,7 +23,7 @@ sys.dont_write_bytecode = True  # another user's grader may not be able to
 import json  # noqa: E402
 
 from course import building, extra, grading, report, statistics, submission  # noqa: E402
-from course.export import tracked  # noqa: E402
+from course.selection import tracked  # noqa: E402
 from course.formats import FORMATS  # noqa: E402
 from course.loading import cases_of  # noqa: E402
 from course.markers import MarkerError  # noqa: E402

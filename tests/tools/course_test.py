@@ -204,6 +204,10 @@ class Tables(unittest.TestCase):
             names = [(m.task, m.name) for m in found]
             self.assertEqual(len(names), len(set(names)), f"chapter {step}: two mistakes have one name")
 
+    def test_the_readme_counts_the_mistakes(self):
+        said = int(re.search(r"more than (\d+) known\s+mistakes", (PROJECT / "README.md").read_text())[1])
+        self.assertGreater(sum(len(mistakes.mistakes_of(step, tasks_of(step), PROJECT)) for step in STEPS), said)
+
     def test_a_mistake_that_is_not_understood(self):
         with tempfile.TemporaryDirectory() as name:
             path = pathlib.Path(name) / "step01.txt"

@@ -12,8 +12,7 @@ from course.tasks import ROOT, tasks_of
 from course.variants import Built, removed
 
 OPEN = "is not solved yet"
-# Of a chapter's own tests: those of earlier chapters passed in the project, and their sources are the same.
-PROGRAMS = {1: ["step01_tests"], 2: ["step02_tests"], 3: ["step03_tests"], 4: ["step04_tests"], 5: ["step05_tests"], 6: ["step06_tests"]}
+FLAGS = ["-DKVLAB_BOOK_TESTS=ON", "-DCMAKE_CXX_FLAGS_DEBUG=-O1"]
 
 
 def results(build, program, report):
@@ -22,6 +21,8 @@ def results(build, program, report):
                    capture_output=True, check=False)
     found = {}
     for case in ElementTree.parse(report).getroot().iter("testcase"):
+        if case.find("skipped") is not None:
+            continue  # it needs what this machine has not, such as a GPU
         output = case.findtext("system-out") or ""
         found[case.get("name")] = (case.get("status") == "run" and case.find("failure") is None, output)
     return found
@@ -33,14 +34,15 @@ def run(step, work, say=print):
     removed(tree)
     tree.mkdir(parents=True)
     tasks = export(step, tree)
-    built = Built(tree, step, ["-DKVLAB_BOOK_TESTS=ON", "-DCMAKE_CXX_FLAGS_DEBUG=-O1"], PROGRAMS[step])
+    # The chapter's own program: those of earlier chapters passed in the project, and their sources are the same.
+    program = f"step{step:02}_tests"
     passed = failed = 0
     for solved in (False, True):
         if solved:
             for file in {file for task in tasks.values() for file in task.files}:
                 (tree / file).write_text(with_replaced((ROOT / file).read_text(), file, lambda region: None))
-            built = Built(tree, step, ["-DKVLAB_BOOK_TESTS=ON", "-DCMAKE_CXX_FLAGS_DEBUG=-O1"], PROGRAMS[step])
-        found = {name: result for program in PROGRAMS[step] for name, result in results(built.build, program, tree / "report.xml").items()}
+        built = Built(tree, step, FLAGS, [program, f"step{step:02}_tasks"])
+        found = results(built.build, program, tree / "report.xml")
         open_ones = [name for name, (good, output) in found.items() if not good and OPEN in output]
         wrong = [name for name, (good, output) in found.items() if not good and (solved or OPEN not in output)]
         say(f"chapter {step}, {'solved' if solved else 'open'}: {len(found)} cases, {len(open_ones)} wait for an open task, {len(wrong)} fail otherwise")

@@ -12,9 +12,10 @@ import re
 import shutil
 import subprocess
 
-from course import export
 from course.asking import TIMED_OUT, collected, listed, time_scale
 from course.confine import MIB, Confinement, Share
+from course.export import export
+from course.selection import selected
 from course.tasks import ROOT, Failure, tasks_of
 
 SCALE = time_scale()
@@ -46,9 +47,8 @@ def hash_of(paths, *more):
 
 def sources_of(step):
     """What the build of a starter is made from."""
-    makers = {pathlib.Path("tools/course") / f"{name}.py" for name in ("export", "files", "markers", "tasks")}
-    makers |= {pathlib.Path("tests/course") / f"step{step:02}.toml"}
-    return [path for path in export.tracked() if export.belongs(path, step) or path in makers]
+    makers = {pathlib.Path("tools/course") / f"{name}.py" for name in ("export", "files", "markers", "selection", "tasks")}
+    return {*selected(step), *makers, pathlib.Path("tests/course") / f"step{step:02}.toml"}
 
 
 class Tree:
@@ -109,7 +109,7 @@ class Tree:
         for folder in (self.tree, self.build, self.scratch):
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
-        export.export(self.step, self.tree)
+        export(self.step, self.tree)
         readable(self.tree)
         # Where there is a ccache, what was compiled in an older tree is found.
         environment = {**os.environ, "CCACHE_BASEDIR": str(self.folder), "CCACHE_NOHASHDIR": "true"}

@@ -1,21 +1,18 @@
-"""A starter's tree, file by file."""
-import functools
+"""A starter's tree: the files of selection.py with holes in them, the chapter, the questions, and what only a starter has."""
 import json
-import pathlib
 import re
 import shutil
-import subprocess
 
 import snippets
 from course import files
 from course.leaks import common_lines, fingerprints, leaks_in, leaks_of
 from course.loading import cases_of
 from course.markers import hole, with_replaced
+from course.selection import SOURCES, selected
 from course.tasks import ROOT, STEPS, Failure, tasks_of
 
 EXAMPLE_SEED = 1  # of the questions that a starter holds; a grader asks others
 OPENED = ("values", "expect", "asking", "student")  # of tools/course: what ./course needs
-SOURCES = (".cpp", ".cu", ".hpp", ".cuh")
 
 
 def export(step, out):
@@ -25,9 +22,8 @@ def export(step, out):
     tasks = {id: task for number in steps for id, task in tasks_of(number).items()}
     if not tasks:
         raise Failure(f"chapter {step} has no tasks")
-    for path in tracked():
-        if belongs(path, last) and not works_out(path, steps) and not (step is not None and finished_tasks(path, step)):
-            copied(path, out / path, tasks if path.parts[0] in {STEPS[n] for n in steps} else {})
+    for path in selected(step):
+        copied(path, out / path, tasks)
     prints = fingerprints([region for task in tasks.values() for region in task.regions], common_lines(ROOT / "tests/course/common_lines.txt"))
     for number in steps:
         chapter(out, number, prints)
@@ -35,86 +31,6 @@ def export(step, out):
     questions(out, steps)
     searched(out, prints)
     return tasks
-
-
-@functools.cache
-def left_out():
-    rows = [row.split(" | ") for row in (ROOT / "tests/course/left_out.txt").read_text().splitlines() if row and not row.startswith("#")]
-    missing = [row[0] for row in rows if len(row) != 2 or not (ROOT / row[0]).is_file()]
-    if missing:
-        raise Failure(f"left_out.txt: {missing[0]}: no such file, or no reason")
-    return {row[0] for row in rows}
-
-
-def works_out(path, steps):
-    """Whether a file works a task of these chapters out."""
-    return path.as_posix() in left_out() and int(re.search(r"step0(\d)", path.as_posix())[1]) in steps
-
-
-def finished_tasks(path, step):
-    """The questions of an earlier chapter, whose tasks are solved in the starter of this one."""
-    return path.parts[:2] == ("tests", "course") and path.name.startswith("step0") and int(path.name[4:6]) != step
-
-
-def tracked():
-    """Files of the project, from its root: git's, or, where this is no clone, all but what builds leave behind."""
-    try:
-        names = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT, check=True, capture_output=True).stdout.decode().split("\0")
-        paths = [pathlib.Path(name) for name in names if name and (ROOT / name).is_file()]
-    except (OSError, subprocess.CalledProcessError):
-        paths = [p.relative_to(ROOT) for p in sorted(ROOT.rglob("*")) if p.is_file()]
-        paths = [p for p in paths if p.parts[0] not in ("build", ".git") and not {"downloads", "__pycache__", ".venv"} & set(p.parts)]
-    return paths
-
-
-def belongs(path, last):
-    """Whether a file of the project is in the starter of this last step as it is, or with holes."""
-    top = path.parts[0]
-    if top in STEPS.values():
-        return top in [STEPS[n] for n in STEPS if n <= last]
-    if top == "tests":
-        return belongs_of_the_tests(path, last)
-    return top in ("CMakePresets.json", "CMakeLists.txt", "cmake", "weights", "LICENSE", "vcpkg.json", ".clang-format", ".gitignore")
-
-
-def belongs_of_the_tests(path, last):
-    """Programs of the chapters' own tests up to this one; of the course, how a task is asked, and no judge."""
-    folder = path.parts[1]
-    if folder == "course":
-        of_a_step = path.name.startswith("step0")
-        kept = path.name == "CMakeLists.txt" or path.suffix in SOURCES
-        return len(path.parts) == 3 and kept and not (of_a_step and int(path.name[4:6]) > last)
-    if folder == "simt_kernels":
-        return last >= 4
-    if folder == "support":
-        return path.name in support_of(last)
-    return path.name == "programs.cmake" or folder == "data" or len(path.parts) == 2 and is_test(path.name, last)
-
-
-# The tests that stand in no step's own program, and the first step that builds them.
-ACROSS = {"equivalence_test.cpp": 3, "golden_test.cpp": 3, "allocation_test.cpp": 3, "smollm2_logits_test.cpp": 2, "smollm2_tokenizer_test.cpp": 1}
-
-
-def is_test(name, last):
-    first = int(name[4:6]) if name.startswith("step0") else ACROSS.get(name, 1)
-    return name.endswith(".cpp") and first <= last
-
-
-@functools.cache
-def support_of(last):
-    """Files of tests/support that these tests read, by their #includes, and what programs.cmake names."""
-    tests = ROOT / "tests"
-    files = [p for p in tests.glob("*.cpp") if is_test(p.name, last)] + list((tests / "simt_kernels").glob("*") if last >= 4 else [])
-    named = re.findall(r"support/(\w+\.cpp)", (tests / "programs.cmake").read_text())
-    files += [tests / "support" / name for name in named if last >= 4 or name == "main.cpp"]
-    found = set()
-    while files:
-        path = files.pop()
-        for include in re.findall(r'#include "([\w.]+)"', path.read_text()):
-            if include not in found and (tests / "support" / include).exists():
-                files.append(tests / "support" / include)
-        found.add(path.name)
-    return found
 
 
 def copied(path, to, tasks):
@@ -176,10 +92,10 @@ def own_files(out, step, last, tasks):
     (out / "AGENTS.md").write_text(files.AGENTS)
     (out / "course").write_text(files.COMMAND)
     (out / "course").chmod(0o755)
-    top = (out / "CMakeLists.txt").read_text()
-    top = top.replace('set(KVLAB_STARTER_STEP ""', f'set(KVLAB_STARTER_STEP "{last if step is not None else 1}"')
-    top = top.replace("set(KVLAB_LAST_STEP 6 ", f"set(KVLAB_LAST_STEP {last} ")
-    (out / "CMakeLists.txt").write_text(top.replace("include(KvlabInstall)\ninclude(KvlabHeaders)\n", ""))
+    changed(out / "CMakeLists.txt", {
+        'set(KVLAB_STARTER_STEP ""': f'set(KVLAB_STARTER_STEP "{last if step is not None else 1}"',
+        f"set(KVLAB_LAST_STEP {max(STEPS)} ": f"set(KVLAB_LAST_STEP {last} ",
+        "include(KvlabInstall)\ninclude(KvlabHeaders)\n": ""})
     (out / "tests" / "CMakeLists.txt").write_text(files.TESTS)
     package = out / "tools" / "course"
     package.mkdir(parents=True)
@@ -189,6 +105,16 @@ def own_files(out, step, last, tasks):
     rows = [{"id": t.id, "title": t.title, "idea": t.idea, "files": t.files, "lines": t.lines, "minutes": t.minutes,
              "points": t.points, "needs": t.needs, "hints": [files.veiled(hint) for hint in t.hints]} for t in tasks.values()]
     (out / "tests" / "course" / "tasks.json").write_text(json.dumps(rows, indent=1) + "\n")
+
+
+def changed(path, texts):
+    """Replaces texts in a file, each of which stands there exactly once."""
+    text = path.read_text()
+    for old, new in texts.items():
+        if text.count(old) != 1:
+            raise Failure(f"{path.name} has {text.count(old)} times '{old.splitlines()[0]}', expected once")
+        text = text.replace(old, new)
+    path.write_text(text)
 
 
 def questions(out, steps):

@@ -64,9 +64,5 @@ endif()
 
 
 def veiled(text):
-    """So that a hint is not read by accident: it is no secret."""
+    """So that a hint is not read by accident: it is no secret. student.py takes the veil off."""
     return base64.b64encode(text.encode()).decode()
-
-
-def unveiled(text):
-    return base64.b64decode(text).decode()
