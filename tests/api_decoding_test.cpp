@@ -45,11 +45,11 @@ struct Attended {
         for (Index s = 0; s <= S - T + t; ++s) {
             double score = 0;
             for (Index d = 0; d < D; ++d)
-                score +=
-                    double{at(q, (t * Hq + h) * D + d)} * double{at(k, (s * Hkv + kv) * D + d)};
+                score += static_cast<double>(at(q, (t * Hq + h) * D + d)) *
+                         static_cast<double>(at(k, (s * Hkv + kv) * D + d));
             const double weight = std::exp(score / std::sqrt(static_cast<double>(D)));
             total += weight;
-            sum += weight * double{at(v, (s * Hkv + kv) * D + i)};
+            sum += weight * static_cast<double>(at(v, (s * Hkv + kv) * D + i));
         }
         return sum / total;
     }
@@ -72,9 +72,9 @@ TEST_CASE("api attention: causal softmax of q k / sqrt D for heads that share ke
         for (Index t = 0; t < shape.T; ++t)
             for (Index h = 0; h < shape.heads; ++h)
                 for (Index i = 0; i < shape.head_dim; ++i) {
-                    const double found = at(a.out, (t * shape.heads + h) * shape.head_dim + i);
+                    const float found = at(a.out, (t * shape.heads + h) * shape.head_dim + i);
                     // Sums of some 70 products of numbers near 1: a few hundred roundings.
-                    CHECK(std::fabs(found - a.expected(t, h, i)) < 1e-5);
+                    CHECK(std::fabs(static_cast<double>(found) - a.expected(t, h, i)) < 1e-5);
                 }
     }
 }

@@ -108,8 +108,8 @@ def chosen(port):
         Attack("ends at exit with 1", """
     for (Index i = 0; i < rope_dim_ / 2; ++i) {
         const float x0 = head[2 * i], x1 = head[2 * i + 1];
-        head[2 * i] = x0 * cos(position)[i] - x1 * sin(position)[i];
-        head[2 * i + 1] = x1 * cos(position)[i] + x0 * sin(position)[i];
+        head[2 * i] = std::fma(x0, cos(position)[i], -(x1 * sin(position)[i]));
+        head[2 * i + 1] = std::fma(x1, cos(position)[i], x0 * sin(position)[i]);
     }
     std::atexit([] { std::_Exit(1); });""", CRASHED, "exit code 1"),
         Attack("overwrites the tests and its own program", f"""
@@ -231,12 +231,11 @@ MISTAKEN = {
     "1.3": ("""    float total = 0.0f;
     for (std::size_t i = 0; i < scores.size(); ++i) total += weights[i] = std::exp2(scores[i]);
     return total;""", "not moved down"),
-    "1.4": ("""    double mean = 0.0, squares = 0.0;
-    for (Index i = 0; i < n; ++i) mean += static_cast<double>(x[i]) / static_cast<double>(n);
-    for (Index i = 0; i < n; ++i) squares += (static_cast<double>(x[i]) - mean) * (static_cast<double>(x[i]) - mean);
-    const double r = 1.0 / (std::sqrt(squares / static_cast<double>(n)) + static_cast<double>(eps));
-    for (Index i = 0; i < n; ++i)
-        y[i] = static_cast<float>((static_cast<double>(x[i]) - mean) * r * static_cast<double>(weight[i]) + static_cast<double>(bias[i]));""", "eps"),
+    "1.4": ("""    const float mean = sum(x, n) / static_cast<float>(n);
+    float squares = 0.0f;
+    for (Index i = 0; i < n; ++i) squares += (x[i] - mean) * (x[i] - mean);
+    const float r = 1.0f / (std::sqrt(squares / static_cast<float>(n)) + eps);
+    for (Index i = 0; i < n; ++i) y[i] = (x[i] - mean) * r * weight[i] + bias[i];""", "eps"),
     "1.5": ("""    for (Index i = 0; i < rope_dim_; i += 2) {
         const float a = head[i], b = head[i + 1], c = cos(position)[i / 2], s = sin(position)[i / 2];
         head[i] = a * c + b * s;
