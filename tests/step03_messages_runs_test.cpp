@@ -169,6 +169,10 @@ TEST_CASE("messages: quality is of positions, a share and pieces") {
 
     const std::vector<float> two = {0.0f, 1.0f}, three = {0.0f, 1.0f, 2.0f};
     const NextToken p(two), q(three);
+    CHECK_THROWS_WITH_AS(shift.add(p, p, 0), "quality: a position of no window", Error);
+    shift.begin_window();
+    shift.add(p, p, 0);
+    CHECK(shift.windows.back().positions == 1);
     CHECK_THROWS_WITH_AS(kl_bits(p, q), "quality: rows of 2 and 3 logits", Error);
     for (const Token bad : {-1, 2})
         CHECK_THROWS_WITH_AS(p.bits(bad),

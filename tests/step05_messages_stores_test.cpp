@@ -151,17 +151,17 @@ TEST_CASE("messages: prompts of a window and answers of a case") {
     Config config = tiny_config();
     config.context = 20;
     const auto model = load_model(*make_synthetic(config, 42), *engine);
-    const std::vector<std::string> full = {"full"};
+    const std::vector<Contender> full = {{"full", "full", {}}};
     const auto window = [&](Index tokens) {
         const TextWindows text(random_tokens(22, 256, 3), 0, tokens, 1);
-        return measure_policies(model, *engine, text, full, {}, 1).positions;
+        return measure_policies(model, *engine, text, full, 1).positions;
     };
     CHECK(window(20) == 19);
     CHECK_THROWS_WITH_AS(
         window(21), "quality: a window of 21 does not fit the model's context of 20", Error);
     const TextWindows windows(random_tokens(12, 256, 3), 0, 6, 1);
     const auto measure = [&](Index prompt) {
-        return measure_policies(model, *engine, windows, full, {}, prompt);
+        return measure_policies(model, *engine, windows, full, prompt);
     };
     CHECK(measure(1).positions == 5);
     CHECK(measure(5).positions == 1);

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include <kvlab/attention/command_line.hpp>
+#include <kvlab/policies/policy_quality.hpp>
 #include <kvlab/policies/registry.hpp>
 
 namespace kvlab::app {
@@ -26,12 +27,6 @@ void add_choice(CLI::App& app,
                 std::string& set,
                 const char* all = "these alone, a list; default: all");
 
-// One row of a table: a policy with its options, and what the table calls it.
-struct Contender {
-    std::string label, policy;
-    PolicyOptions options;
-};
-
 std::vector<std::string> names_of_sets();
 
 // Those of the set, in which `options` stand where the set says nothing; without a set, the
@@ -39,6 +34,16 @@ std::vector<std::string> names_of_sets();
 std::vector<Contender> contenders(const std::string& set,
                                   const std::vector<std::string>& names,
                                   const PolicyOptions& options);
+
+// The files of --text, the flags of windows and seeds, and the row that others are compared
+// with: what every measurement on texts is asked.
+struct TextFlags {
+    std::vector<std::string> texts = {cli::default_text("heldout.txt")};
+    Index window = 512, prompt = 256, tokens = 4096, seeds = 5;
+    std::string baseline = "sinks";
+};
+
+void add_text_flags(CLI::App& app, TextFlags& flags);
 
 // Characters of a table's first column.
 int label_width(const std::vector<Contender>& all);

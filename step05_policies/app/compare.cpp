@@ -1,13 +1,10 @@
 // compare.cpp - chapter 5: all policies on the same text and the same questions.
 #include <cstdio>
-#include <filesystem>
 #include <map>
 
 #include <kvlab/attention/texts.hpp>
-#include <kvlab/policies/policy_quality.hpp>
-#include <kvlab/tensor/report.hpp>
 
-#include "app.hpp"
+#include "measured.hpp"
 
 namespace kvlab::app {
 
@@ -18,21 +15,26 @@ struct CompareFlags {
     PolicyOptions policy = with_budget(64);
     std::vector<std::string> names;  // empty: all
     std::string set;                 // if not empty, instead of names
-    std::string text = cli::default_text("heldout.txt");
     std::string cases = cli::default_text("recall_cases.jsonl");
-    Index window = 512, prompt = 256, tokens = 4096, recall = 20;
+    TextFlags text;
+    Index recall = 20;
     std::shared_ptr<OutputFile> json;
 };
 
 using Recall = std::map<Index, double>;  // share of right answers by distance
 
-Recall ask(OpenedModel& opened, const Contender& one, const std::vector<RecallCase>& cases) {
-    const MakePolicy make = maker_of(opened, one.policy, one.options);
+// Each case is asked once of every seed.
+Recall ask(OpenedModel& opened, const MeasuredRow& row, const std::vector<RecallCase>& cases) {
     std::map<Index, std::pair<Index, Index>> tallies;  // right, asked
-    for (const RecallCase& recall : cases) {
-        auto& tally = tallies[recall.distance];
-        tally.first += recalls(opened.decoder, make, recall, opened.tokenizer->bos()) ? 1 : 0;
-        ++tally.second;
+    for (const PolicyQuality& seed : row.seeds) {
+        const Contender& one = seed.contender;
+        const MakePolicy make = maker_of(opened, one.policy, one.options);
+        for (const RecallCase& recall : cases) {
+            auto& tally = tallies[recall.distance];
+            tally.first +=
+                recalls(opened.decoder, make, recall, opened.tokenizer->bos()) ? 1 : 0;
+            ++tally.second;
+        }
     }
     Recall shares;
     for (const auto& tally : tallies)
@@ -42,76 +44,52 @@ Recall ask(OpenedModel& opened, const Contender& one, const std::vector<RecallCa
 }
 
 void print_header(const Recall& recall, int width) {
-    std::printf("  %-*s %15s %9s %6s %7s %9s %7s %9s %9s", width, "policy", "kept, at end",
-                "bytes", "share", "factor", "bits/byte", "same", "mean KL", "KL 99 %");
+    std::printf("  %-*s %15s %9s %6s %7s %9s %7s %s %8s %8s", width, "policy", "kept, at end",
+                "bytes", "share", "factor", "bits/byte", "same",
+                right_aligned("mean KL", kSpreadWidth).c_str(), "below", "KL 99 %");
     if (!recall.empty()) std::printf("   recall at");
     for (const auto& one : recall) std::printf(" %4td", one.first);
     std::printf("\n");
 }
 
-void print_row(const PolicyQuality& quality,
+void print_row(const MeasuredRow& row,
+               const MeasuredRow* baseline,
                const Recall& recall,
-               const std::string& label,
                int width,
-               Index full_bytes,
-               Index bytes) {
-    const double share =
-        static_cast<double>(quality.bytes.logical) / static_cast<double>(full_bytes);
+               const Json& json) {
+    const auto number = [&](const char* key) { return json[key].get<double>(); };
+    const double share = number("share_of_full");
     char kept[32];
-    std::snprintf(kept, sizeof kept, "%.1f, %.1f", quality.kept_behind_prompt,
-                  quality.kept_at_end);
-    std::printf("  %-*s %15s %9td %6.3f %7.2f %9.4f %6.2f%% %9s %9s", width, label.c_str(),
-                kept, quality.bytes.logical, share, 1 / share,
-                quality.bits / static_cast<double>(bytes), 100 * quality.agreement(),
-                format_number(quality.mean_kl()).c_str(),
-                format_number(quality.kl_quantile(0.99)).c_str());
+    std::snprintf(kept, sizeof kept, "%.1f, %.1f", number("kept_behind_prompt"),
+                  number("kept_at_end"));
+    const Spread kl = spread_of(row.of_windows(&WindowShift::mean_kl));
+    std::printf("  %-*s %15s %9td %6.3f %7.2f %9.4f %6.2f%% %s %8s %8s", width,
+                row.contender.label.c_str(), kept, row.seeds.front().bytes.logical, share,
+                1 / share, number("bits_per_byte"), 100 * number("agreement"),
+                right_aligned(format_spread(kl), kSpreadWidth).c_str(),
+                below(row, baseline).c_str(), format_number(number("kl_99")).c_str());
     if (!recall.empty()) std::printf("            ");
     for (const auto& one : recall) std::printf(" %4.2f", one.second);
     std::printf("\n");
+    std::fflush(stdout);
 }
 
-Json to_json(const PolicyQuality& quality,
-             const Recall& recall,
-             const std::string& label,
-             Index bytes) {
-    const PolicyEntry& entry = find_policy(quality.policy);
-    Json json{{"policy", label},
-              {"paper", entry.paper},
-              {"kept_behind_prompt", quality.kept_behind_prompt},
-              {"kept_at_end", quality.kept_at_end},
-              {"bytes_held", quality.bytes.logical},
-              {"bytes_allocated", quality.bytes.allocated},
-              {"bits_per_byte", quality.bits / static_cast<double>(bytes)},
-              {"agreement", quality.agreement()},
-              {"mean_kl", quality.mean_kl()},
-              {"kl_99", quality.kl_quantile(0.99)},
-              {"max_kl", quality.max_kl()}};
+Json compare_json(const MeasuredRow& row,
+                  const MeasuredRow* baseline,
+                  const Recall& recall,
+                  Index full_bytes,
+                  Index bytes) {
+    Json json = row_json(row, baseline);
+    json["paper"] = find_policy(row.contender.policy).paper;
+    json["kept_behind_prompt"] =
+        row.mean([](const PolicyQuality& q) { return q.kept_behind_prompt; });
+    json["bytes_allocated"] = row.seeds.front().bytes.allocated;
+    json["share_of_full"] =
+        static_cast<double>(row.seeds.front().bytes.logical) / static_cast<double>(full_bytes);
+    json["bits_per_byte"] =
+        row.mean([&](const PolicyQuality& q) { return q.bits / static_cast<double>(bytes); });
     for (const auto& one : recall) json["recall"][std::to_string(one.first)] = one.second;
     return json;
-}
-
-// Rows with the same options share the run with everything kept.
-PolicyReport measure(OpenedModel& opened,
-                     const CompareFlags& flags,
-                     const TextWindows& windows,
-                     const std::vector<Contender>& all) {
-    PolicyReport report;
-    const auto run = [&](std::span<const std::string> names, const PolicyOptions& options) {
-        PolicyReport part = measure_policies(opened.model, *opened.engine, windows, names,
-                                             options, flags.prompt, opened.level);
-        part.policies.insert(part.policies.begin(),
-                             std::make_move_iterator(report.policies.begin()),
-                             std::make_move_iterator(report.policies.end()));
-        report = std::move(part);
-    };
-    if (flags.set.empty()) {
-        std::vector<std::string> names;
-        for (const Contender& one : all) names.push_back(one.policy);
-        run(names, flags.policy);
-    } else {
-        for (const Contender& one : all) run(std::span(&one.policy, 1), one.options);
-    }
-    return report;
 }
 
 std::vector<Contender> compared(const CompareFlags& flags, const OpenedModel& opened) {
@@ -134,50 +112,66 @@ void print_budget(const CompareFlags& flags) {
         std::printf("budget: %td tokens for each layer and KV head", flags.policy.budget);
 }
 
-int run_compare(const CompareFlags& flags) {
-    OpenedModel opened(flags.opened);
-    const std::vector<Contender> all = compared(flags, opened);
-    const TextWindows windows = windows_of(opened, flags.text, flags.window, flags.tokens);
-    const std::vector<RecallCase> cases = recall_cases(opened, flags.cases, flags.recall);
-    const std::string text = std::filesystem::path(flags.text).filename().string();
+// The head of the report, and the lines above the table.
+Json begin_compare(const CompareFlags& flags,
+                   const OpenedModel& opened,
+                   const TextWindows& windows) {
+    const TextFlags& text = flags.text;
     std::printf("%s, %s: %s, %td windows of %td tokens, of which %td go in whole\n",
-                opened.model->config.name.c_str(), opened.engine->name().c_str(), text.c_str(),
-                windows.count(), flags.window, flags.prompt);
-    const PolicyReport report = measure(opened, flags, windows, all);
-    const Index bytes = bytes_behind_prompt(*opened.tokenizer, windows, flags.prompt);
-    print_budget(flags);
-    std::printf("; everything kept: %.4f bits per byte, %td bytes\n\n",
-                report.full_bits / static_cast<double>(bytes), report.full_bytes);
-
+                opened.model->config.name.c_str(), opened.engine->name().c_str(),
+                names_of_files(text.texts).c_str(), windows.count(), text.window, text.prompt);
+    std::fflush(stdout);
     Json json = new_report("step05_policies compare", flags.policy.seed);
     json["model"] = opened.model->config.name;
     json["engine"] = opened.engine->name();
-    json["text"] = text;
+    json["text"] = names_of_files(text.texts);
     json["windows"] = windows.count();
-    json["window"] = flags.window;
-    json["prompt"] = flags.prompt;
+    json["window"] = text.window;
+    json["prompt"] = text.prompt;
+    json["baseline"] = text.baseline;
     json["budget"] = flags.policy.budget;
     json["ratio"] = flags.policy.ratio;
     json["set"] = flags.set;
+    return json;
+}
+
+int run_compare(const CompareFlags& flags) {
+    OpenedModel opened(flags.opened);
+    const TextFlags& text = flags.text;
+    const std::vector<Contender> all = compared(flags, opened);
+    const TextWindows windows = windows_of(opened, text.texts, text.window, text.tokens);
+    const std::vector<RecallCase> cases = recall_cases(opened, flags.cases, flags.recall);
+    const Index bytes = bytes_behind_prompt(*opened.tokenizer, windows, text.prompt);
+    Json json = begin_compare(flags, opened, windows);
+    const MeasuredTable table =
+        measure_rows(opened, windows, all, text.prompt, text.seeds, false);
+    const PolicyReport& report = table.report;
     json["full_bits_per_byte"] = report.full_bits / static_cast<double>(bytes);
     json["full_bytes"] = report.full_bytes;
-    bool full_is_full = true;
+    print_budget(flags);
+    std::printf("; everything kept: %.4f bits per byte, %td bytes\n\n",
+                report.full_bits / static_cast<double>(bytes), report.full_bytes);
+    const MeasuredRow* const baseline = find_row(table.rows, text.baseline);
     const int width = label_width(all);
-    for (std::size_t i = 0; i < all.size(); ++i) {
-        const PolicyQuality& quality = report.policies[i];
-        const Recall recall = ask(opened, all[i], cases);
-        if (i == 0) print_header(recall, width);
-        print_row(quality, recall, all[i].label, width, report.full_bytes, bytes);
-        std::fflush(stdout);
-        json["policies"].push_back(to_json(quality, recall, all[i].label, bytes));
-        if (quality.policy == kFull)
+    bool full_is_full = true;
+    for (const MeasuredRow& row : table.rows) {
+        const Recall recall = ask(opened, row, cases);
+        if (&row == &table.rows.front()) print_header(recall, width);
+        json["policies"].push_back(
+            compare_json(row, baseline, recall, report.full_bytes, bytes));
+        print_row(row, baseline, recall, width, json["policies"].back());
+        const PolicyQuality& quality = row.seeds.front();
+        if (row.contender.policy == kFull)
             full_is_full = quality.bits == report.full_bits && quality.max_kl() == 0 &&
                            quality.agree == quality.positions;
     }
     std::printf(
         "\n  share, factor: bytes held at the end, positions and scores included, of the "
         "full cache's keys\n  and values, and the other way round. same: the same most "
-        "likely next token. KL in bits.\n");
+        "likely next token. KL in bits: mean\n  and standard deviation of the windows. below: "
+        "in how many windows it is below that of %s.\n  What is random: the mean of %td "
+        "seeds.\n",
+        text.baseline.c_str(), text.seeds);
     write_json(flags.json, json);
     std::cout << "RESULT policies=" << all.size() << " positions=" << report.positions
               << " full_is_full=" << (full_is_full ? "yes" : "no") << std::endl;
@@ -188,13 +182,9 @@ void add_compare_flags(CLI::App& app, CompareFlags& flags) {
     cli::add_model_flags(app, flags.opened);
     add_policy_flags(app, flags.policy);
     add_choice(app, flags.names, flags.set);
-    app.add_option("--text", flags.text, "text to run")->transform(cli::text_file());
+    add_text_flags(app, flags.text);
     app.add_option("--cases", flags.cases, "recall cases of a byte model")
         ->transform(cli::text_file());
-    cli::add_count(app, "--window", flags.window, 2, "tokens of a text");
-    cli::add_count(app, "--prompt", flags.prompt, 1,
-                   "of these, that go in whole; the others are scored");
-    cli::add_count(app, "--tokens", flags.tokens, 1, "of the text, at most, in whole windows");
     cli::add_count(app, "--recall", flags.recall, 0, "recall cases for each distance");
     cli::add_json_flag(app, flags.json);
 }

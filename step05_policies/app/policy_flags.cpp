@@ -63,6 +63,20 @@ void add_policy_flags(CLI::App& app, PolicyOptions& options) {
         ->capture_default_str();
 }
 
+void add_text_flags(CLI::App& app, TextFlags& flags) {
+    app.add_option("--text", flags.texts, "texts to run, a list: the windows are shared out")
+        ->delimiter(',')
+        ->transform(cli::text_file());
+    cli::add_count(app, "--window", flags.window, 2, "tokens of a text");
+    cli::add_count(app, "--prompt", flags.prompt, 1,
+                   "of these, that go in whole; the others are scored");
+    cli::add_count(app, "--tokens", flags.tokens, 1, "of the texts, about, in whole windows");
+    cli::add_count(app, "--seeds", flags.seeds, 1, "measurements of what is random");
+    app.add_option("--baseline", flags.baseline,
+                   "row that the others are compared with, window by window")
+        ->capture_default_str();
+}
+
 void add_choice(CLI::App& app,
                 std::vector<std::string>& names,
                 std::string& set,

@@ -27,25 +27,34 @@ double surprise_bits(std::span<const float> logits, Token token) {
 }
 
 TextWindows::TextWindows(std::span<const Token> tokens, Token bos, Index window, Index most)
-    : bos_(bos), window_(window) {
+    : window_(window) {
     check(window >= 1, "score: a window of ", window, " tokens");
-    if (bos != kNoToken) tokens_.push_back(bos);
-    tokens_.insert(tokens_.end(), tokens.begin(), tokens.end());
-    count_ = (std::ssize(tokens_) - 1) / window;
-    if (most > 0) count_ = std::min(count_, most);
-    check(count_ >= 1, "score: a text of ", tokens.size(), " tokens; a window of ", window,
-          " needs ", bos == kNoToken ? window + 1 : window);
+    // Without a bos, the first token is one that only goes in.
+    const Index first = bos == kNoToken ? 1 : 0;
+    const Index there = std::max<Index>(0, std::ssize(tokens) - first) / window;
+    check(there >= 1, "score: a text of ", tokens.size(), " tokens; a window of ", window,
+          " needs ", window + first);
+    const Index count = most > 0 ? std::min(there, most) : there;
+    for (Index w = 0; w < count; ++w) {
+        const auto targets = tokens.subspan(usize(first + w * window), usize(window));
+        tokens_.push_back(bos == kNoToken ? tokens[usize(w * window)] : bos);
+        tokens_.insert(tokens_.end(), targets.begin(), targets.end());
+    }
+}
+
+void TextWindows::append(const TextWindows& more) {
+    check(more.window_ == window_, "score: windows of ", window_, " and of ", more.window_,
+          " tokens");
+    tokens_.insert(tokens_.end(), more.tokens_.begin(), more.tokens_.end());
 }
 
 std::vector<Token> TextWindows::input(Index w) const {
-    const auto first = tokens_.begin() + w * window_;
-    std::vector<Token> tokens(first, first + window_);
-    if (bos_ != kNoToken) tokens[0] = bos_;
-    return tokens;
+    const auto first = tokens_.begin() + w * (window_ + 1);
+    return {first, first + window_};
 }
 
 std::span<const Token> TextWindows::targets(Index w) const {
-    return std::span(tokens_).subspan(usize(w * window_ + 1), usize(window_));
+    return std::span(tokens_).subspan(usize(w * (window_ + 1) + 1), usize(window_));
 }
 
 BitsPerByte bits_per_byte(Decoder& decoder,

@@ -2,11 +2,12 @@
 // trained model's next-token distribution, and the bytes that it takes.
 #include <algorithm>
 #include <cstdio>
-#include <filesystem>
 #include <memory>
 #include <vector>
 
+#include <kvlab/attention/texts.hpp>
 #include <kvlab/kvcache/quality.hpp>
+#include <kvlab/kvcache/spread.hpp>
 #include <kvlab/tensor/report.hpp>
 
 #include "app.hpp"
@@ -21,7 +22,7 @@ constexpr Index kLongestDefaultWindow = 1024;
 struct QualityFlags {
     OpenOptions opened = cli::open_options();
     std::vector<std::string> models;  // empty: all that are there
-    std::string text = cli::default_text("heldout.txt");
+    std::vector<std::string> texts = {cli::default_text("heldout.txt")};
     Index window = 0, tokens = 8192, piece = 64;
     std::shared_ptr<OutputFile> json;
 };
@@ -35,37 +36,20 @@ std::vector<std::string> trained_models() {
     return models;
 }
 
-// The text as tokens, without a BOS: each window brings its own.
-std::vector<Token> read_text(const OpenedModel& opened, const std::string& path) {
-    const std::vector<std::uint8_t> bytes = cli::read_bytes(path);
-    EncodeReport losses;
-    std::vector<Token> tokens = opened.tokenizer->encode(
-        {reinterpret_cast<const char*>(bytes.data()), bytes.size()}, {}, &losses);
-    cli::warn_about_losses(losses);
-    return tokens;
-}
-
-// Bytes of the text that the scored tokens stand for.
-Index scored_bytes(const Tokenizer& tokenizer, const TextWindows& windows) {
-    Index bytes = 0;
-    for (Index w = 0; w < windows.count(); ++w)
-        for (const Token token : windows.targets(w))
-            bytes += static_cast<Index>(tokenizer.piece(token).size());
-    return bytes;
-}
-
 void print_formats(const QualityReport& report, const KvShape& shape, Index bytes) {
-    std::printf("  %-7s %14s %11s %14s %12s %12s %13s %8s\n", "cache", "bits per byte",
-                "same token", "mean KL, bits", "max KL", "logit off by", "bytes/token",
-                "of f32");
+    std::printf("  %-7s %14s %11s %s %12s %12s %13s %8s\n", "cache", "bits per byte",
+                "same token", right_aligned("mean KL, bits", 21).c_str(), "max KL",
+                "logit off by", "bytes/token", "of f32");
     const auto per_byte = [&](double bits) { return bits / static_cast<double>(bytes); };
     std::printf("  %-7s %14.6f\n", "none", per_byte(report.uncached_bits));
     for (const CacheQuality& cache : report.caches)
         std::printf(
-            "  %-7s %14.6f %10.3f%% %14s %12s %12s %13td %7.2f%%\n", cache.format->name,
+            "  %-7s %14.6f %10.3f%% %s %12s %12s %13td %7.2f%%\n", cache.format->name,
             per_byte(cache.bits), 100 * cache.agreement(),
-            format_number(cache.mean_kl()).c_str(), format_number(cache.max_kl()).c_str(),
-            format_number(cache.logits.max_abs).c_str(), cache.format->token_bytes(shape),
+            right_aligned(format_spread(spread_of(cache.of_windows(&WindowShift::mean_kl))), 21)
+                .c_str(),
+            format_number(cache.max_kl()).c_str(), format_number(cache.logits.max_abs).c_str(),
+            cache.format->token_bytes(shape),
             100.0 * static_cast<double>(cache.format->token_bytes(shape)) /
                 static_cast<double>(formats::f32.token_bytes(shape)));
 }
@@ -76,6 +60,7 @@ Json to_json(const CacheQuality& cache, const KvShape& shape, Index bytes) {
             {"bits_per_byte", cache.bits / static_cast<double>(bytes)},
             {"agreement", cache.agreement()},
             {"mean_kl", cache.mean_kl()},
+            {"mean_kl_deviation", spread_of(cache.of_windows(&WindowShift::mean_kl)).deviation},
             {"max_kl", cache.max_kl()},
             {"max_abs_logit", cache.logits.max_abs},
             {"logits", cache.logits.count},
@@ -90,14 +75,11 @@ bool judge_model(const std::string& name, const QualityFlags& flags, Json& repor
     options.model = name;
     OpenedModel opened(options);
     const Config& config = opened.model->config;
-    const Tokenizer& tokenizer = *opened.tokenizer;
     const Index window =
         flags.window > 0 ? flags.window : std::min(config.context, kLongestDefaultWindow);
-    const Index most = flags.tokens == 0 ? 0 : std::max<Index>(1, flags.tokens / window);
-    const TextWindows windows(read_text(opened, flags.text),
-                              tokenizer.wants_bos() ? tokenizer.bos() : kNoToken, window, most);
-    const Index bytes = scored_bytes(tokenizer, windows);
-    const std::string text = std::filesystem::path(flags.text).filename().string();
+    const TextWindows windows = windows_of(opened, flags.texts, window, flags.tokens);
+    const Index bytes = bytes_behind_prompt(*opened.tokenizer, windows, 0);
+    const std::string text = names_of_files(flags.texts);
     std::printf("%s, %s: %s, %td windows of %td tokens, %td bytes, in pieces of %td\n",
                 config.name.c_str(), opened.engine->name().c_str(), text.c_str(),
                 windows.count(), window, bytes, flags.piece == 0 ? window : flags.piece);
@@ -145,11 +127,13 @@ void add_quality_flags(CLI::App& app, QualityFlags& flags) {
                    "GGUF files or names, a list; default: every trained model that is there")
         ->delimiter(',');
     cli::add_engine_flags(app, flags.opened);
-    app.add_option("--text", flags.text, "text to run")->transform(cli::text_file());
+    app.add_option("--text", flags.texts, "texts to run, a list: the windows are shared out")
+        ->delimiter(',')
+        ->transform(cli::text_file());
     cli::add_count(app, "--window", flags.window, 0,
                    "tokens of a window; 0: the model's context, at most 1024");
     cli::add_count(app, "--tokens", flags.tokens, 0,
-                   "of the text, at most, in whole windows; 0: all");
+                   "of the texts, about, in whole windows; 0: all");
     cli::add_count(app, "--piece", flags.piece, 0,
                    "feed a cache this many tokens at a time; 1: one by one, 0: a whole window");
     cli::add_json_flag(app, flags.json);

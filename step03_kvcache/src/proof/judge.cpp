@@ -67,6 +67,7 @@ Judgement judge(const std::shared_ptr<const Model>& plain,
         for (std::size_t v = 0; v < variants.size(); ++v) {
             Shift& shift = judgement.variants[v];
             Decoder& decoder = decoders.of(variants[v]);
+            shift.begin_window();
             compare_window(decoder, *store_of(variants[v], decoder, window), input, targets,
                            expected, variants[v].piece,
                            [&shift](const NextToken& p, const NextToken& q, Token next) {

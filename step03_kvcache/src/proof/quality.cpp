@@ -34,10 +34,18 @@ double kl_bits(const NextToken& p, const NextToken& q) {
 // ANCHOR_END: kl_bits
 
 void Shift::add(const NextToken& p, const NextToken& q, Token next) {
-    kl.push_back(kl_bits(p, q));
-    bits += q.bits(next);
+    check(!windows.empty(), "quality: a position of no window");
+    const double position_kl = kl_bits(p, q), position_bits = q.bits(next);
+    const Index same = p.likeliest == q.likeliest ? 1 : 0;
+    kl.push_back(position_kl);
+    bits += position_bits;
     ++positions;
-    agree += p.likeliest == q.likeliest ? 1 : 0;
+    agree += same;
+    WindowShift& window = windows.back();
+    window.kl += position_kl;
+    window.bits += position_bits;
+    ++window.positions;
+    window.agree += same;
     logits.merge(compare_bits(p.logits, q.logits));
 }
 

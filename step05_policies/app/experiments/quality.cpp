@@ -1,16 +1,13 @@
 // quality.cpp - chapter 5: what forgetting costs by budget, from a half to a sixteenth of the
 // text: at equal tokens, and at equal bytes.
 #include <algorithm>
-#include <cmath>
 #include <cstdio>
 
 #include <kvlab/attention/texts.hpp>
 #include <kvlab/attention/whole_sequence.hpp>
 #include <kvlab/policies/policy_bytes.hpp>
-#include <kvlab/policies/policy_quality.hpp>
-#include <kvlab/tensor/report.hpp>
 
-#include "app.hpp"
+#include "measured.hpp"
 
 namespace kvlab::app {
 
@@ -20,18 +17,17 @@ struct QualityFlags {
     OpenOptions opened = cli::open_options();
     PolicyOptions policy;
     std::vector<std::string> names;
-    std::string text = cli::default_text("heldout.txt");
     std::vector<Index> parts = {2, 4, 8, 16};
-    Index window = 512, prompt = 256, tokens = 4096, seeds = 3;
+    TextFlags text;
     bool no_bytes = false;
     std::shared_ptr<OutputFile> json;
 };
 
-// One policy at one budget; of what is random, one measurement for each seed.
-struct QualityRow {
-    std::string policy;
-    Index budget = 0;  // 0: it has none
-    std::vector<PolicyQuality> seeds;
+// One table: every policy with as many tokens, or with as many bytes.
+struct Block {
+    Index part = 0, budget = 0, room = 0;  // room: bytes that a window of the budget holds
+    bool equal_bytes = false;
+    std::vector<Contender> rows;
 };
 
 // The budget given, and what a small one has no room for made smaller.
@@ -44,87 +40,35 @@ PolicyOptions fitted(PolicyOptions options, Index budget) {
     return options;
 }
 
-struct QualityRun {
-    const QualityFlags& flags;
-    OpenedModel& opened;
-    const TextWindows& windows;
-    Index bytes;  // scored
-    double full_bits = 0;
-    bool full_is_full = true;
-
-    PolicyQuality measure(const std::string& name, const PolicyOptions& options) {
-        const std::vector<std::string> names = {name};
-        PolicyReport report = measure_policies(opened.model, *opened.engine, windows, names,
-                                               options, flags.prompt, opened.level, true);
-        full_bits = report.full_bits;
-        PolicyQuality& quality = report.policies.front();
-        if (name == kFull)
-            full_is_full = full_is_full && quality.bits == full_bits &&
-                           quality.kl_quantile(1.0) == 0 && quality.retention.mean_mass() == 1;
-        return std::move(quality);
-    }
-
-    QualityRow row(const std::string& name, Index budget, PolicyOptions options) {
-        QualityRow one{name, budget, {}};
-        for (Index s = 0; s < (find_policy(name).draws ? flags.seeds : 1); ++s) {
-            one.seeds.push_back(measure(name, options));
-            ++options.seed;
-        }
-        return one;
-    }
-};
-
-// The mean over the seeds, and how far apart they lie.
-template <class Of>
-std::pair<double, double> mean_and_spread(const QualityRow& row, Of&& of) {
-    double sum = 0, low = HUGE_VAL, high = -HUGE_VAL;
-    for (const PolicyQuality& quality : row.seeds) {
-        const double one = of(quality);
-        sum += one;
-        low = std::min(low, one);
-        high = std::max(high, one);
-    }
-    return {sum / static_cast<double>(row.seeds.size()), high - low};
-}
-
-Json row_json(const QualityRow& row, Index bytes) {
-    Json json{{"policy", row.policy}, {"budget", row.budget}, {"seeds", row.seeds.size()}};
-    const auto put = [&](const char* name, auto&& of) {
-        const auto both = mean_and_spread(row, of);
-        json[name] = both.first;
-        json[std::string(name) + "_spread"] = both.second;
-    };
-    put("bits_per_byte",
-        [&](const PolicyQuality& q) { return q.bits / static_cast<double>(bytes); });
-    put("mean_kl", [](const PolicyQuality& q) { return q.mean_kl(); });
-    put("kl_99", [](const PolicyQuality& q) { return q.kl_quantile(0.99); });
-    put("max_kl", [](const PolicyQuality& q) { return q.max_kl(); });
-    put("agreement", [](const PolicyQuality& q) { return q.agreement(); });
-    put("retained_mass", [](const PolicyQuality& q) { return q.retention.mean_mass(); });
-    put("oracle_overlap", [](const PolicyQuality& q) { return q.retention.mean_overlap(); });
-    put("kept_at_end", [](const PolicyQuality& q) { return q.kept_at_end; });
-    json["bytes_held"] = row.seeds.front().bytes.logical;
+Json quality_json(const MeasuredRow& row, const MeasuredRow* baseline, Index bytes) {
+    Json json = row_json(row, baseline);
+    json["budget"] = row.contender.options.budget;
+    json["bits_per_byte"] =
+        row.mean([&](const PolicyQuality& q) { return q.bits / static_cast<double>(bytes); });
+    json["retained_mass"] =
+        row.mean([](const PolicyQuality& q) { return q.retention.mean_mass(); });
+    json["oracle_overlap"] =
+        row.mean([](const PolicyQuality& q) { return q.retention.mean_overlap(); });
     return json;
 }
 
-void print_quality(const Json& row) {
-    const auto number = [&](const char* key) { return row[key].get<double>(); };
+void print_quality(const MeasuredRow& row, const MeasuredRow* baseline, const Json& json) {
+    const auto number = [&](const char* key) { return json[key].get<double>(); };
     const auto text = [&](const char* key) { return format_number(number(key)); };
-    std::string bits = concat(format_number(number("bits_per_byte"), 4));
-    if (row["seeds"].get<Index>() > 1)
-        bits += concat(" +", format_number(number("bits_per_byte_spread"), 2));
-    std::printf("  %-17s %6td %7.1f %9td %-14s %9s %8s %8s %7.2f%% %6.3f %8.3f\n",
-                row["policy"].get<std::string>().c_str(), row["budget"].get<Index>(),
-                number("kept_at_end"), row["bytes_held"].get<Index>(), bits.c_str(),
-                text("mean_kl").c_str(), text("kl_99").c_str(), text("max_kl").c_str(),
+    const Spread kl = spread_of(row.of_windows(&WindowShift::mean_kl));
+    std::printf("  %-17s %6td %7.1f %9td %9s %s %8s %8s %8s %7.2f%% %6.3f %8.3f\n",
+                row.contender.label.c_str(), row.contender.options.budget,
+                number("kept_at_end"), row.seeds.front().bytes.logical,
+                format_number(number("bits_per_byte"), 4).c_str(),
+                right_aligned(format_spread(kl), kSpreadWidth).c_str(),
+                below(row, baseline).c_str(), text("kl_99").c_str(), text("max_kl").c_str(),
                 100 * number("agreement"), number("retained_mass"), number("oracle_overlap"));
-    std::fflush(stdout);
 }
 
 void print_quality_head() {
-    std::printf("  %-17s %6s %7s %9s %-14s %9s %8s %8s %8s %6s %8s\n", "policy", "budget",
-                "at end", "bytes", "bits/byte", "mean KL", "KL 99 %", "max KL", "same", "mass",
-                "overlap");
+    std::printf("  %-17s %6s %7s %9s %9s %s %8s %8s %8s %8s %6s %8s\n", "policy", "budget",
+                "at end", "bytes", "bits/byte", right_aligned("mean KL", kSpreadWidth).c_str(),
+                "below", "KL 99 %", "max KL", "same", "mass", "overlap");
 }
 
 // Before anything is said about sinks: what the first token gets.
@@ -143,66 +87,107 @@ void print_sinks(OpenedModel& opened, const TextWindows& windows, Json& json) {
     json["sink_mass"] = mass;
 }
 
-std::vector<std::string> measured_names(const QualityFlags& flags, const OpenedModel& opened) {
-    return chosen_policies(flags.names, opened);
+// The tables of one budget: at equal tokens, then at equal bytes.
+void add_blocks(const QualityFlags& flags,
+                const std::vector<std::string>& names,
+                const KvShape& shape,
+                Index part,
+                std::vector<Block>& blocks) {
+    const Index budget = std::max<Index>(1, flags.text.window / part);
+    const PolicyOptions options = fitted(flags.policy, budget);
+    const Index prompt = flags.text.prompt, window = flags.text.window;
+    const Index room = policy_bytes("window", options, shape, prompt, window);
+    Block tokens{part, budget, room, false, {}}, bytes{part, budget, room, true, {}};
+    for (const std::string& name : names) {
+        tokens.rows.push_back({name, name, options});
+        const Index own = budget_for_bytes(name, options, shape, prompt, window, room);
+        if (own > 0) bytes.rows.push_back({name, name, fitted(options, own)});
+    }
+    blocks.push_back(std::move(tokens));
+    if (!flags.no_bytes) blocks.push_back(std::move(bytes));
+}
+
+// Prints a block's rows and returns them for the report.
+Json print_block(const Block& block,
+                 std::span<const MeasuredRow> rows,
+                 const std::string& baseline_label,
+                 Index bytes) {
+    std::printf("\nbudget: 1/%td of the text, %td %s\n", block.part,
+                block.equal_bytes ? block.room : block.budget,
+                block.equal_bytes ? "bytes at the end, as a window of it holds" : "tokens");
+    print_quality_head();
+    const MeasuredRow* const baseline = find_row(rows, baseline_label);
+    Json json;
+    for (const MeasuredRow& row : rows) {
+        json.push_back(quality_json(row, baseline, bytes));
+        print_quality(row, baseline, json.back());
+    }
+    std::fflush(stdout);
+    return json;
+}
+
+// Whether the rows of the policy that keeps everything show no difference at all.
+bool is_full(std::span<const MeasuredRow> rows, double full_bits) {
+    return std::ranges::all_of(rows, [&](const MeasuredRow& row) {
+        const PolicyQuality& quality = row.seeds.front();
+        return row.contender.policy != kFull ||
+               (quality.bits == full_bits && quality.max_kl() == 0 &&
+                quality.retention.mean_mass() == 1);
+    });
 }
 
 int run_quality(const QualityFlags& flags) {
     OpenedModel opened(flags.opened);
-    const TextWindows windows = windows_of(opened, flags.text, flags.window, flags.tokens);
-    QualityRun run{flags, opened, windows,
-                   bytes_behind_prompt(*opened.tokenizer, windows, flags.prompt)};
-    const KvShape shape = opened.decoder.kv_shape();
+    const TextFlags& text = flags.text;
+    const TextWindows windows = windows_of(opened, text.texts, text.window, text.tokens);
+    const Index bytes = bytes_behind_prompt(*opened.tokenizer, windows, text.prompt);
     Json json = new_report("step05_policies quality", flags.policy.seed);
     json["model"] = opened.model->config.name;
-    json["window"] = flags.window;
-    json["prompt"] = flags.prompt;
+    json["text"] = names_of_files(text.texts);
+    json["window"] = text.window;
+    json["prompt"] = text.prompt;
     json["windows"] = windows.count();
-    std::printf("%s, %s: %td windows of %td tokens, of which %td go in whole\n",
+    json["baseline"] = text.baseline;
+    std::printf("%s, %s: %s, %td windows of %td tokens, of which %td go in whole\n",
                 opened.model->config.name.c_str(), opened.engine->name().c_str(),
-                windows.count(), flags.window, flags.prompt);
+                names_of_files(text.texts).c_str(), windows.count(), text.window, text.prompt);
     print_sinks(opened, windows, json);
-    Index rows = 0;
-    for (const Index part : flags.parts) {
-        const Index budget = std::max<Index>(1, flags.window / part);
-        const PolicyOptions options = fitted(flags.policy, budget);
-        const Index room = policy_bytes("window", options, shape, flags.prompt, flags.window);
-        Json block{{"part", part}, {"budget", budget}, {"window_bytes", room}};
-        for (const bool equal_bytes : {false, true}) {
-            if (equal_bytes && flags.no_bytes) continue;
-            std::printf("\nbudget: 1/%td of the text, %td %s\n", part,
-                        equal_bytes ? room : budget,
-                        equal_bytes ? "bytes at the end, as a window of it holds" : "tokens");
-            print_quality_head();
-            for (const std::string& name : measured_names(flags, opened)) {
-                Index own = budget;
-                if (equal_bytes) {
-                    own = budget_for_bytes(name, options, shape, flags.prompt, flags.window,
-                                           room);
-                    if (own == 0) continue;
-                }
-                const QualityRow row = run.row(name, own, fitted(options, own));
-                block[equal_bytes ? "equal_bytes" : "equal_tokens"].push_back(
-                    row_json(row, run.bytes));
-                print_quality(block[equal_bytes ? "equal_bytes" : "equal_tokens"].back());
-                ++rows;
-            }
-        }
-        json["budgets"].push_back(std::move(block));
+    std::fflush(stdout);
+    std::vector<Block> blocks;
+    std::vector<Contender> all;
+    for (const Index part : flags.parts)
+        add_blocks(flags, chosen_policies(flags.names, opened), opened.decoder.kv_shape(), part,
+                   blocks);
+    for (const Block& block : blocks)
+        all.insert(all.end(), block.rows.begin(), block.rows.end());
+    const MeasuredTable table =
+        measure_rows(opened, windows, all, text.prompt, text.seeds, true);
+    std::span<const MeasuredRow> left = table.rows;
+    for (const Block& block : blocks) {
+        if (!block.equal_bytes)
+            json["budgets"].push_back(
+                {{"part", block.part}, {"budget", block.budget}, {"window_bytes", block.room}});
+        json["budgets"].back()[block.equal_bytes ? "equal_bytes" : "equal_tokens"] =
+            print_block(block, left.first(block.rows.size()), text.baseline, bytes);
+        left = left.subspan(block.rows.size());
     }
-    const double full = run.full_bits / static_cast<double>(run.bytes);
+    const double full = table.report.full_bits / static_cast<double>(bytes);
     json["full_bits_per_byte"] = full;
     std::printf(
-        "\n  everything kept: %.4f bits per byte. KL in bits. same: the same most likely next\n"
-        "  token. mass: of the full run's attention, on what is kept. overlap: with as many\n"
-        "  tokens as later queries look at most (Jaccard). + : between the seeds, high - low.\n"
-        "  Not at equal bytes: what no budget brings there (once evicted, a text still "
-        "grows).\n",
-        full);
+        "\n  everything kept: %.4f bits per byte. KL in bits: mean and standard deviation of "
+        "the windows.\n  below: in how many windows it is below that of %s. same: the same "
+        "most "
+        "likely next token.\n  mass: of the full run's attention, on what is kept. overlap: "
+        "with as many tokens as later queries\n  look at most (Jaccard). What is random: the "
+        "mean of %td seeds. Not at equal bytes: what no budget\n  brings there (once evicted, "
+        "a "
+        "text still grows).\n",
+        full, text.baseline.c_str(), text.seeds);
     write_json(flags.json, json);
-    std::cout << "RESULT rows=" << rows << " full_is_full=" << (run.full_is_full ? "yes" : "no")
-              << std::endl;
-    return run.full_is_full ? cli::kHolds : cli::kFails;
+    const bool full_is_full = is_full(table.rows, table.report.full_bits);
+    std::cout << "RESULT rows=" << table.rows.size()
+              << " full_is_full=" << (full_is_full ? "yes" : "no") << std::endl;
+    return full_is_full ? cli::kHolds : cli::kFails;
 }
 
 void add_quality_flags(CLI::App& app, QualityFlags& flags) {
@@ -211,14 +196,9 @@ void add_quality_flags(CLI::App& app, QualityFlags& flags) {
     app.add_option("--policy", flags.names, "these alone, a list; default: all")
         ->delimiter(',')
         ->check(CLI::IsMember(names_of_policies()));
-    app.add_option("--text", flags.text, "text to run")->transform(cli::text_file());
     cli::add_count(app, "--parts", flags.parts, {1, 1 << 16},
                    "budgets: 2 is half of the window; a list");
-    cli::add_count(app, "--window", flags.window, 2, "tokens of a text");
-    cli::add_count(app, "--prompt", flags.prompt, 1,
-                   "of these, that go in whole; the others are scored");
-    cli::add_count(app, "--tokens", flags.tokens, 1, "of the text, at most, in whole windows");
-    cli::add_count(app, "--seeds", flags.seeds, 1, "measurements of what is random");
+    add_text_flags(app, flags.text);
     app.add_flag("--no-bytes", flags.no_bytes, "leave out the tables at equal bytes");
     cli::add_json_flag(app, flags.json);
 }

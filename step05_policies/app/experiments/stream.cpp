@@ -86,7 +86,7 @@ int run_stream(const StreamFlags& flags) {
           "give a --budget");
     check(flags.policy.budget < context, "--budget: expected less than the model's context of ",
           context, ", found ", flags.policy.budget);
-    const TextWindows text = windows_of(opened, flags.text, flags.tokens, flags.tokens);
+    const TextWindows text = windows_of(opened, {&flags.text, 1}, flags.tokens, flags.tokens);
     std::printf(
         "%s: %td tokens one by one, trained for %td; budget %td; bits per byte of each "
         "%td tokens\n",

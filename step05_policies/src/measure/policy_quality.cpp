@@ -10,25 +10,50 @@ namespace kvlab {
 
 namespace {
 
-// One window through one policy, from nothing.
+// How many contenders share a step: more would not read the weights much less often, and each
+// holds a cache of its own.
+constexpr Index kTogether = 32;
+
+// What is asked of each position of one window.
+struct Asked {
+    std::vector<Token> input;                    // [window]
+    std::span<const Token> targets;              // [window]
+    std::vector<NextToken> expected;             // [window]
+    std::shared_ptr<const FutureShares> future;  // to be judged by, or null
+};
+
+// One window through some policies side by side, from nothing: the prompt of each, then token
+// by token all of them.
 void run_window(Decoder& decoder,
-                PolicyStore& store,
-                std::span<const Token> input,            // [window]
-                std::span<const Token> targets,          // [window]
-                const std::vector<NextToken>& expected,  // [window]
+                const PolicyContext& context,
+                const Asked& asked,
                 Index prompt,
-                const FutureShares* future,  // to be judged by, or null
-                PolicyQuality& quality) {
-    const auto P = usize(prompt);
-    decoder.forward(store, input.first(P));
-    quality.kept_behind_prompt = store.mean_kept();
-    for (std::size_t i = P; i < input.size(); ++i) {
-        if (future != nullptr) quality.retention.add(*future, store);
-        const View<const float> logits = decoder.forward(store, input.subspan(i, 1));
-        quality.add(expected[i], NextToken(logits.flat()), targets[i]);
+                std::span<PolicyQuality> run) {
+    std::vector<std::unique_ptr<PolicyStore>> stores;
+    std::vector<SequenceStep> batch;
+    for (PolicyQuality& quality : run) {
+        const Contender& contender = quality.contender;
+        stores.push_back(find_policy(contender.policy).make(context, contender.options));
+        decoder.forward(*stores.back(), std::span(asked.input).first(usize(prompt)));
+        quality.kept_behind_prompt = stores.back()->mean_kept();
+        quality.begin_window();
+        batch.push_back({stores.back().get(), {}});
     }
-    quality.kept_at_end = store.mean_kept();
-    quality.bytes = store.bytes();
+    ThreadPool& pool = decoder.engine().pool();
+    for (auto i = usize(prompt); i < asked.input.size(); ++i) {
+        for (SequenceStep& step : batch) step.tokens = std::span(asked.input).subspan(i, 1);
+        if (asked.future)
+            pool.run(std::ssize(run),
+                     [&](Index r) { at(run, r).retention.add(*asked.future, *at(stores, r)); });
+        const View<const float> logits = decoder.forward(batch);
+        pool.run(std::ssize(run), [&](Index r) {
+            at(run, r).add(asked.expected[i], NextToken(logits[r].flat()), asked.targets[i]);
+        });
+    }
+    for (Index r = 0; r < std::ssize(run); ++r) {
+        at(run, r).kept_at_end = at(stores, r)->mean_kept();
+        at(run, r).bytes = at(stores, r)->bytes();
+    }
 }
 
 }  // namespace
@@ -36,8 +61,7 @@ void run_window(Decoder& decoder,
 PolicyReport measure_policies(const std::shared_ptr<const Model>& model,
                               Engine& engine,
                               const TextWindows& text,
-                              std::span<const std::string> names,
-                              const PolicyOptions& options,
+                              std::span<const Contender> contenders,
                               Index prompt,
                               SimdLevel level,
                               bool retention) {
@@ -56,21 +80,24 @@ PolicyReport measure_policies(const std::shared_ptr<const Model>& model,
     PolicyReport report;
     report.full_bytes =
         2 * shape.layers * shape.kv_heads * shape.head_dim * window * Index{sizeof(float)};
-    for (const std::string& name : names) report.policies.emplace_back().policy = name;
-    const bool asks_future = std::ranges::any_of(
-        names, [](const std::string& name) { return find_policy(name).needs_future; });
+    bool asks_future = false;
+    for (const Contender& contender : contenders) {
+        report.policies.emplace_back().contender = contender;
+        asks_future = asks_future || find_policy(contender.policy).needs_future;
+    }
     for (Index w = 0; w < text.count(); ++w) {
-        const std::vector<Token> input = text.input(w);
-        const std::span<const Token> targets = text.targets(w);
-        const std::vector<NextToken> expected = read_window(whole, everything, input);
-        for (auto i = usize(prompt); i < input.size(); ++i)
-            report.full_bits += expected[i].bits(targets[i]);
+        Asked asked{text.input(w), text.targets(w), {}, nullptr};
+        asked.expected = read_window(whole, everything, asked.input);
+        for (auto i = usize(prompt); i < asked.input.size(); ++i)
+            report.full_bits += asked.expected[i].bits(asked.targets[i]);
         if (asks_future || retention)
-            context.future = std::make_shared<FutureShares>(pieces, input);
-        for (PolicyQuality& quality : report.policies)
-            run_window(pieces, *find_policy(quality.policy).make(context, options), input,
-                       targets, expected, prompt, retention ? context.future.get() : nullptr,
-                       quality);
+            context.future = std::make_shared<FutureShares>(pieces, asked.input);
+        if (retention) asked.future = context.future;
+        for (std::size_t first = 0; first < report.policies.size(); first += kTogether) {
+            const auto count = std::min(usize(kTogether), report.policies.size() - first);
+            run_window(pieces, context, asked, prompt,
+                       std::span(report.policies).subspan(first, count));
+        }
     }
     report.positions = text.count() * (window - prompt);
     return report;

@@ -151,7 +151,8 @@ int run_histogram(const HistogramFlags& given) {
     flags.tokens = flags.tokens / kScaleBlock * kScaleBlock;  // only whole groups are looked at
     check_row_format(&formats::kivi4, config.head_dim, false);
     check_hadamard(config.head_dim);
-    const TextWindows windows = windows_of(opened, flags.text, flags.tokens, flags.tokens);
+    const TextWindows windows =
+        windows_of(opened, {&flags.text, 1}, flags.tokens, flags.tokens);
     const std::vector<Token> text = windows.input(0);
     std::printf("%s, layer %td, KV head %td: keys of %td tokens in groups of %td, %td bits\n",
                 config.name.c_str(), flags.layer, flags.head, flags.tokens, kScaleBlock,

@@ -10,19 +10,22 @@ namespace kvlab::app {
 
 namespace {
 
+constexpr Index kSpreadWidth = 17;  // characters of a mean with its deviation
+
 // The windows to judge by.
 TextWindows windows_to_judge(const OpenedModel& opened, const TrialFlags& flags) {
     cli::check_fits("--window", flags.window, opened.model->config);
-    return windows_of(opened, flags.text, flags.window, flags.tokens);
+    return windows_of(opened, flags.texts, flags.window, flags.tokens);
 }
 
-// The windows of the file behind its first `skip` tokens; none if nothing is calibrated.
+// The windows of the first file after its first `skip` tokens; none if nothing is calibrated.
 std::optional<TextWindows> windows_behind(const OpenedModel& opened,
                                           const TrialFlags& flags,
                                           Index skip) {
     if (flags.calibration == 0) return std::nullopt;
-    std::vector<Token> tokens = tokens_of_file(*opened.tokenizer, flags.text);
-    check(skip + flags.window < std::ssize(tokens), flags.text, ": ", tokens.size(),
+    const std::string& file = flags.texts.front();
+    std::vector<Token> tokens = tokens_of_file(*opened.tokenizer, file);
+    check(skip + flags.window < std::ssize(tokens), file, ": ", tokens.size(),
           " tokens hold no window of ", flags.window, " to calibrate on behind the ", skip,
           " to judge by");
     tokens.erase(tokens.begin(), tokens.begin() + skip);
@@ -44,17 +47,24 @@ TensorType type_of_source(const WeightSource& source) {
 
 void add_trial_flags(CLI::App& app, TrialFlags& flags) {
     cli::add_model_flags(app, flags.opened);
-    app.add_option("--text", flags.text, "text to judge by, then to calibrate on")
+    app.add_option("--text", flags.texts,
+                   "texts to judge by, a list; the first also to calibrate on, further on")
+        ->delimiter(',')
         ->transform(cli::text_file());
     app.add_option("--cases", flags.cases, "recall cases of a byte model")
         ->transform(cli::text_file());
     cli::add_count(app, "--window", flags.window, 2, "tokens of a text");
     cli::add_count(app, "--tokens", flags.tokens, 1,
-                   "of the text to judge by, at most, in whole windows");
+                   "of the texts to judge by, about, in whole windows");
     if (flags.calibration > 0)
         cli::add_count(app, "--calibration", flags.calibration, 1,
                        "tokens to calibrate on, as above");
     cli::add_count(app, "--recall", flags.recall, 0, "recall cases for each distance");
+    app.add_option(
+           "--baseline", flags.baseline,
+           "the row with this in its first column: those after it are compared with it, "
+           "window by window")
+        ->capture_default_str();
     cli::add_json_flag(app, flags.json);
 }
 
@@ -63,6 +73,7 @@ Trial::Trial(const TrialFlags& flags)
       text(windows_to_judge(opened, flags)),
       calibration(windows_behind(opened, flags, text.count() * flags.window + 1)),
       bytes(bytes_behind_prompt(*opened.tokenizer, text, 0)),
+      flags_(flags),
       cases_(recall_cases(opened, flags.cases, flags.recall)) {}
 
 void Trial::run(std::span<const Variant> variants, std::span<const Json> labels) {
@@ -70,17 +81,21 @@ void Trial::run(std::span<const Variant> variants, std::span<const Json> labels)
     plain_bits_ = judged.plain_bits;
     for (std::size_t v = 0; v < variants.size(); ++v) {
         TrialRow row{labels[v], std::move(judged.variants[v])};
-        Decoder decoder(variants[v].model, *variants[v].engine);
-        for (const RecallCase& recall : cases_) {
-            const Index room = std::ssize(recall.text) + 1;
-            const auto store = variants[v].make_store
-                                   ? variants[v].make_store(room)
-                                   : std::make_unique<KvCache>(decoder.kv_shape(), room);
-            row.right += right_answers(decoder, *store, recall, opened.tokenizer->bos());
-            row.asked += std::ssize(recall.answers);
-        }
+        ask(variants[v], row);
         print(row);
         rows_.push_back(std::move(row));
+    }
+}
+
+void Trial::ask(const Variant& variant, TrialRow& row) {
+    Decoder decoder(variant.model, *variant.engine);
+    for (const RecallCase& recall : cases_) {
+        const Index room = std::ssize(recall.text) + 1;
+        const auto store = variant.make_store
+                               ? variant.make_store(room)
+                               : std::make_unique<KvCache>(decoder.kv_shape(), room);
+        row.right += right_answers(decoder, *store, recall, opened.tokenizer->bos());
+        row.asked += std::ssize(recall.answers);
     }
 }
 
@@ -102,17 +117,38 @@ void Trial::print_head(const Json& labels) {
             static_cast<int>(std::max<std::size_t>(10, label_text(label.value()).size())));
         std::printf(" %-*s", widths_.back(), label.key().c_str());
     }
-    std::printf(" %10s %9s %9s %9s %8s%s\n", "bits/byte", "mean KL", "KL 99 %", "max KL",
+    std::printf(" %10s %s %8s %9s %9s %8s%s\n", "bits/byte",
+                right_aligned("mean KL", kSpreadWidth).c_str(), "below", "KL 99 %", "max KL",
                 "same", cases_.empty() ? "" : "   recall");
 }
+
+const TrialRow* Trial::baseline() const {
+    for (const TrialRow& row : rows_)
+        if (!flags_.baseline.empty() && label_text(row.labels.front()) == flags_.baseline)
+            return &row;
+    return nullptr;
+}
+
+namespace {
+
+Paired against(const TrialRow& row, const TrialRow& baseline) {
+    return paired(row.shift.of_windows(&WindowShift::mean_kl),
+                  baseline.shift.of_windows(&WindowShift::mean_kl));
+}
+
+}  // namespace
 
 void Trial::print(const TrialRow& row) const {
     std::printf(" ");
     std::size_t column = 0;
     for (const auto& label : row.labels.items())
         std::printf(" %-*s", widths_[column++], label_text(label.value()).c_str());
-    std::printf(" %10.4f %9s %9s %9s %7.2f%%", row.shift.bits / static_cast<double>(bytes),
-                format_number(row.shift.mean_kl()).c_str(),
+    const Spread kl = spread_of(row.shift.of_windows(&WindowShift::mean_kl));
+    std::string below;
+    if (const TrialRow* const other = baseline())
+        below = concat(against(row, *other).lower, " of ", kl.count);
+    std::printf(" %10.4f %s %8s %9s %9s %7.2f%%", row.shift.bits / static_cast<double>(bytes),
+                right_aligned(format_spread(kl), kSpreadWidth).c_str(), below.c_str(),
                 format_number(row.shift.kl_quantile(0.99)).c_str(),
                 format_number(row.shift.max_kl()).c_str(), 100 * row.shift.agreement());
     if (row.asked > 0)
@@ -133,9 +169,20 @@ Json Trial::row_json(const TrialRow& row) const {
     Json json = row.labels;
     json["bits_per_byte"] = row.shift.bits / static_cast<double>(bytes);
     json["mean_kl"] = row.shift.mean_kl();
+    const std::vector<double> kl = row.shift.of_windows(&WindowShift::mean_kl);
+    json["mean_kl_deviation"] = spread_of(kl).deviation;
     json["kl_99"] = row.shift.kl_quantile(0.99);
     json["max_kl"] = row.shift.max_kl();
     json["agreement"] = row.shift.agreement();
+    json["window_kl"] = kl;
+    json["window_agreement"] = row.shift.of_windows(&WindowShift::agreement);
+    const TrialRow* const other = baseline();
+    if (other != nullptr && other < &row) {
+        const Paired pairs = against(row, *other);
+        json["kl_against_baseline"] = pairs.difference.mean;
+        json["kl_against_baseline_deviation"] = pairs.difference.deviation;
+        json["windows_below_baseline"] = pairs.lower;
+    }
     if (row.asked > 0) {
         json["recall_right"] = row.right;
         json["recall_asked"] = row.asked;
@@ -147,9 +194,11 @@ Json Trial::report(const std::string& experiment) const {
     Json json = new_report(experiment, 0);
     json["model"] = opened.model->config.name;
     json["source_type"] = type_name(type_of_source(opened.file));
+    json["text"] = names_of_files(flags_.texts);
     json["window"] = text.window();
     json["windows"] = text.count();
     if (calibration) json["calibration_windows"] = calibration->count();
+    json["baseline"] = flags_.baseline;
     json["bytes"] = bytes;
     json["plain_bits_per_byte"] = plain_bits_per_byte();
     for (const TrialRow& row : rows_) json["rows"].push_back(row_json(row));

@@ -8,16 +8,18 @@
 
 #include <kvlab/attention/texts.hpp>
 #include <kvlab/kvcache/judge.hpp>
+#include <kvlab/kvcache/spread.hpp>
 #include <kvlab/tensor/report.hpp>
 
 namespace kvlab::app {
 
 struct TrialFlags {
     OpenOptions opened = cli::open_options();
-    std::string text = cli::default_text("heldout.txt");
+    std::vector<std::string> texts = {cli::default_text("heldout.txt")};
     std::string cases = cli::default_text("recall_cases.jsonl");
     Index window = 512, tokens = 4096, recall = 20;
     Index calibration = 4096;  // 0: nothing is calibrated, so the text may end with its windows
+    std::string baseline;      // what the first column says of the row to compare with
     std::shared_ptr<OutputFile> json;
 };
 
@@ -35,11 +37,12 @@ public:
     explicit Trial(const TrialFlags& flags);
 
     OpenedModel opened;
-    TextWindows text;                        // to be judged by: from the file's beginning
-    std::optional<TextWindows> calibration;  // to calibrate on, if asked for: behind it
+    TextWindows text;                        // to be judged by: the beginnings of the files
+    std::optional<TextWindows> calibration;  // to calibrate on: of the first file, after those
     Index bytes;                             // of `text`
 
-    // Judges the variants, asks each the recall cases, and prints and keeps their rows.
+    // Judges the variants, asks each the recall cases, and prints and keeps their rows. Those
+    // after the baseline's row are compared with it, window by window.
     void run(std::span<const Variant> variants, std::span<const Json> labels);
 
     // The header line: column names of the labels, with their widths from the first row's.
@@ -56,8 +59,12 @@ public:
     Json report(const std::string& experiment) const;
 
 private:
+    void ask(const Variant& variant, TrialRow& row);
+    const TrialRow* baseline() const;
     void print(const TrialRow& row) const;
     Json row_json(const TrialRow& row) const;
+
+    TrialFlags flags_;
 
     std::vector<RecallCase> cases_;
     std::vector<TrialRow> rows_;

@@ -36,7 +36,10 @@ class TextWindows {
 public:
     TextWindows(std::span<const Token> tokens, Token bos, Index window, Index most = 0);
 
-    Index count() const { return count_; }
+    // Those of another text come after these. Throws Error for windows of another length.
+    void append(const TextWindows& more);
+
+    Index count() const { return std::ssize(tokens_) / (window_ + 1); }
 
     Index window() const { return window_; }
 
@@ -44,9 +47,9 @@ public:
     std::span<const Token> targets(Index w) const;  // [window]
 
 private:
-    std::vector<Token> tokens_;  // one that goes before the first target, then the targets
-    Token bos_;
-    Index window_, count_;
+    // Of each window the token that goes before its first target, then its targets.
+    std::vector<Token> tokens_;  // [count, window + 1]
+    Index window_;
 };
 
 struct BitsPerByte {

@@ -4,7 +4,9 @@
 #pragma once
 
 #include <algorithm>
+#include <filesystem>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,10 +16,14 @@
 
 namespace kvlab {
 
-// The tokens of a file, without BOS.
+// The tokens of a file, without BOS. Says so where characters of it were lost.
 inline std::vector<Token> tokens_of_file(const Tokenizer& tokenizer, const std::string& file) {
     const std::vector<std::uint8_t> bytes = cli::read_bytes(file);
-    return tokenizer.encode({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, {});
+    EncodeReport losses;
+    std::vector<Token> tokens = tokenizer.encode(
+        {reinterpret_cast<const char*>(bytes.data()), bytes.size()}, {}, &losses);
+    cli::warn_about_losses(losses);
+    return tokens;
 }
 
 // What goes in before a window of text: BOS where the model wants one.
@@ -25,13 +31,34 @@ inline Token first_token(const Tokenizer& tokenizer) {
     return tokenizer.wants_bos() ? tokenizer.bos() : kNoToken;
 }
 
-// The file in windows of `window` tokens, about `tokens` of them in all.
+// The beginnings of these files in windows of `window` tokens: about `tokens` of them in all
+// (0: everything), and of each file as many windows as of the others, or one more.
 inline TextWindows windows_of(const OpenedModel& opened,
-                              const std::string& file,
+                              std::span<const std::string> files,
                               Index window,
                               Index tokens) {
-    return {tokens_of_file(*opened.tokenizer, file), first_token(*opened.tokenizer), window,
-            std::max<Index>(1, tokens / window)};
+    check(!files.empty(), "no text");
+    const Index all = std::max<Index>(std::ssize(files), tokens / window);
+    std::optional<TextWindows> windows;
+    for (Index f = 0; f < std::ssize(files); ++f) {
+        const Index most = (all - f + std::ssize(files) - 1) / std::ssize(files);
+        const TextWindows of_file(tokens_of_file(*opened.tokenizer, at(files, f)),
+                                  first_token(*opened.tokenizer), window,
+                                  tokens == 0 ? 0 : most);
+        if (windows)
+            windows->append(of_file);
+        else
+            windows = of_file;
+    }
+    return *windows;
+}
+
+// The names of these files, without their folders: "heldout.txt, code.txt".
+inline std::string names_of_files(std::span<const std::string> files) {
+    std::string names;
+    for (const std::string& file : files)
+        names += (names.empty() ? "" : ", ") + std::filesystem::path(file).filename().string();
+    return names;
 }
 
 // Bytes of the text that the scored tokens stand for.

@@ -31,14 +31,33 @@ struct NextToken {
 // unequal length.
 double kl_bits(const NextToken& p, const NextToken& q);
 
+// Of one window of a text alone: what the spread of a figure is made of (spread.hpp).
+struct WindowShift {
+    Index positions = 0, agree = 0;
+    double bits = 0, kl = 0;  // sums
+
+    double mean_kl() const { return kl / static_cast<double>(positions); }
+
+    double mean_bits() const { return bits / static_cast<double>(positions); }  // per token
+
+    double agreement() const {
+        return static_cast<double>(agree) / static_cast<double>(positions);
+    }
+};
+
 // How far the rows of one run are from those of another, over all positions of a text.
 struct Shift {
     Index positions = 0, agree = 0;  // agree: with the same most likely next token
     double bits = 0;                 // that the second run gives the tokens of the text
     std::vector<double> kl;          // kl_bits of each position
     Difference logits;               // all of them, bit by bit
+    std::vector<WindowShift> windows;
+
+    // What is added from here on belongs to another window.
+    void begin_window() { windows.emplace_back(); }
 
     // One more position: p of the first run, q of the second, `next` the text's own token.
+    // Throws Error before the first window.
     void add(const NextToken& p, const NextToken& q, Token next);
 
     double agreement() const {
@@ -51,6 +70,13 @@ struct Shift {
     double kl_quantile(double share) const;
 
     double max_kl() const { return kl_quantile(1); }
+
+    // The same figure of each window: of_windows(&WindowShift::mean_kl).
+    std::vector<double> of_windows(double (WindowShift::*figure)() const) const {
+        std::vector<double> values;
+        for (const WindowShift& window : windows) values.push_back((window.*figure)());
+        return values;
+    }
 };
 
 // One format against the run without a cache.

@@ -16,9 +16,15 @@
 
 namespace kvlab {
 
+// One row of a table: a policy with its options, and what the table calls it.
+struct Contender {
+    std::string label, policy;
+    PolicyOptions options;
+};
+
 // Against the run with everything kept.
 struct PolicyQuality : Shift {
-    std::string policy;
+    Contender contender;
     double kept_behind_prompt = 0;  // tokens per layer and KV head
     double kept_at_end = 0;
     KvBytes bytes;        // at the end, of one window
@@ -26,20 +32,23 @@ struct PolicyQuality : Shift {
 };
 
 struct PolicyReport {
-    Index positions = 0;   // scored
-    double full_bits = 0;  // with everything kept, for the same tokens
-    Index full_bytes = 0;  // of one window's keys and values, floats alone
-    std::vector<PolicyQuality> policies;
+    Index positions = 0;                  // scored
+    double full_bits = 0;                 // with everything kept, for the same tokens
+    Index full_bytes = 0;                 // of one window's keys and values, floats alone
+    std::vector<PolicyQuality> policies;  // in the order of the contenders
 };
 
-// Throws Error unless 1 <= prompt < window <= the context, and for an unknown name. With
+// Each window is read once with everything kept, for all contenders; then these go through it
+// side by side, as the sequences of one batch, so that the weights are read once for all of
+// them. A row's bits do not depend on its neighbours (decoder.hpp), so neither does a figure.
+//
+// Throws Error unless 1 <= prompt < window <= the context, and for an unknown policy. With
 // `retention` every position is also judged by the full run's attention, which takes
 // memory for it.
 PolicyReport measure_policies(const std::shared_ptr<const Model>& model,
                               Engine& engine,
                               const TextWindows& text,
-                              std::span<const std::string> names,
-                              const PolicyOptions& options,
+                              std::span<const Contender> contenders,
                               Index prompt,
                               SimdLevel level = default_simd_level(),
                               bool retention = false);
