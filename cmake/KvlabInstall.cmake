@@ -11,7 +11,8 @@ foreach(dir step01_tensor weights step02_attention step03_kvcache api step04_cud
             OPTIONAL FILES_MATCHING PATTERN "*.hpp" PATTERN "*.h")
 endforeach()
 install(FILES ${PROJECT_SOURCE_DIR}/weights/tiny.gguf ${PROJECT_SOURCE_DIR}/weights/deep.gguf
-              ${PROJECT_SOURCE_DIR}/weights/heldout.txt ${PROJECT_SOURCE_DIR}/weights/recall_cases.jsonl
+              ${PROJECT_SOURCE_DIR}/weights/heldout.txt ${PROJECT_SOURCE_DIR}/weights/prose.txt
+              ${PROJECT_SOURCE_DIR}/weights/code.txt ${PROJECT_SOURCE_DIR}/weights/recall_cases.jsonl
         DESTINATION ${CMAKE_INSTALL_DATADIR}/kvlab)
 install(FILES ${PROJECT_SOURCE_DIR}/README.md ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
 

@@ -277,7 +277,7 @@ stage_install() { # cmake --install, and projects of their own that use what is 
     check refused "there is no component pages; this installation has tensor, weights" \
         "${consumer[@]}" -B build/consumer_refused "-DCOMPONENTS=kvcache;pages"
     local file
-    for file in share/doc/kvlab/README.md share/doc/kvlab/LICENSE share/kvlab/{tiny.gguf,deep.gguf,heldout.txt,recall_cases.jsonl}; do
+    for file in share/doc/kvlab/README.md share/doc/kvlab/LICENSE share/kvlab/{tiny.gguf,deep.gguf,heldout.txt,prose.txt,code.txt,recall_cases.jsonl}; do
         check test -s "build/installed/$file"
     done
     check test -z "$(find build/installed -type d -empty)"

@@ -1,6 +1,7 @@
 // needle.cpp - chapter 5: does a policy still hold what a question asks for? By distance, with
 // the question outside and inside of what is compressed, and two questions to one cache.
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <map>
 
@@ -20,7 +21,7 @@ struct NeedleFlags {
     PolicyOptions policy = with_budget(64);
     std::vector<std::string> names;
     std::string cases = cli::default_text("recall_cases.jsonl");
-    Index each = 20;
+    Index each = 50, seeds = 5;
     std::shared_ptr<OutputFile> json;
 };
 
@@ -97,16 +98,26 @@ NeedleRow needle_row(OpenedModel& opened,
                      const NeedleFlags& flags,
                      const std::string& name,
                      const std::vector<RecallCase>& cases) {
-    const MakePolicy make = maker_of(opened, name, flags.policy);
     const Token bos = opened.tokenizer->bos();
+    PolicyOptions options = flags.policy;
     NeedleRow row;
-    for (const RecallCase& recall : cases) {
-        row.outside[recall.distance].add(recalls(opened.decoder, make, recall, bos, kQuestion));
-        row.inside[recall.distance].add(recalls(opened.decoder, make, recall, bos, 1));
-        // The future is that of one text; two questions are two.
-        if (!find_policy(name).needs_future) ask_two(opened, make, recall, row);
+    for (Index s = 0; s < (find_policy(name).draws ? flags.seeds : 1); ++s) {
+        const MakePolicy make = maker_of(opened, name, options);
+        for (const RecallCase& recall : cases) {
+            row.outside[recall.distance].add(
+                recalls(opened.decoder, make, recall, bos, kQuestion));
+            row.inside[recall.distance].add(recalls(opened.decoder, make, recall, bos, 1));
+            // The future is that of one text; two questions are two.
+            if (!find_policy(name).needs_future) ask_two(opened, make, recall, row);
+        }
+        ++options.seed;
     }
     return row;
+}
+
+// Of a share p of n cases that are independent, sqrt(p (1 - p) / n): largest for p = 1/2.
+double largest_standard_error(Index cases) {
+    return 0.5 / std::sqrt(static_cast<double>(cases));
 }
 
 void print_shares(const char* where, const std::map<Index, Tally>& tallies) {
@@ -131,6 +142,7 @@ Json needle_json(const std::string& name, const NeedleRow& row) {
         json["outside"][std::to_string(one.first)] = one.second.share();
     for (const auto& one : row.inside)
         json["inside"][std::to_string(one.first)] = one.second.share();
+    json["asked"] = row.outside.begin()->second.asked;
     json["asked_two"] = row.first.asked;
     json["first"] = row.first.share();
     json["second"] = row.second.share();
@@ -151,10 +163,13 @@ int run_needle(const NeedleFlags& flags) {
     std::printf("  %-17s %-8s", "policy", "question");
     for (const auto& one : distances) std::printf(" %4td", one.first);
     std::printf("   first second\n");
+    Index fewest = std::ssize(cases);
+    for (const auto& one : distances) fewest = std::min(fewest, one.second);
     Json json = new_report("step05_policies needle", flags.policy.seed);
     json["model"] = opened.model->config.name;
     json["budget"] = flags.policy.budget;
     json["cases"] = cases.size();
+    json["largest_standard_error"] = largest_standard_error(fewest);
     for (const std::string& name : names) {
         const NeedleRow row = needle_row(opened, flags, name, cases);
         print_needle(name, row);
@@ -163,7 +178,10 @@ int run_needle(const NeedleFlags& flags) {
     std::printf(
         "\n  outside: the question comes behind what is compressed. inside: all of it but its\n"
         "  question mark is compressed with the text. first, second: the case's question, and\n"
-        "  one for another pair of its text, each to a fork of the same compressed text.\n");
+        "  one for another pair of its text, each to a fork of the same compressed text.\n"
+        "  %td cases or more at a distance: a share's standard error is at most %.2f. What is "
+        "random: of\n  %td seeds.\n",
+        fewest, largest_standard_error(fewest), flags.seeds);
     write_json(flags.json, json);
     std::cout << "RESULT policies=" << names.size() << " cases=" << cases.size() << std::endl;
     return cli::kHolds;
@@ -178,6 +196,7 @@ void add_needle_flags(CLI::App& app, NeedleFlags& flags) {
     app.add_option("--cases", flags.cases, "recall cases of a byte model")
         ->transform(cli::text_file());
     cli::add_count(app, "--recall", flags.each, {1, 1 << 20}, "cases for each distance");
+    cli::add_count(app, "--seeds", flags.seeds, 1, "measurements of what is random");
     cli::add_json_flag(app, flags.json);
 }
 
