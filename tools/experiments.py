@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs the experiments of tools/experiments.toml and draws their pictures: what tools/experiments.sh does when all is built.
 
-    python3 tools/experiments.py [--quick] [--publish] [--list] [--only NAME] [--out FOLDER] [--programs FOLDER]
+    python3 tools/experiments.py [--quick] [--publish] [--list] [--again] [--only NAME] [--out FOLDER] [--programs FOLDER]
     python3 tools/experiments.py --targets        the programs of the table
 
 Standard library only (Python 3.11 for TOML); pictures are drawn by $KVLAB_PYTHON, or python3, if that has matplotlib.
@@ -10,10 +10,12 @@ Exit code 0: every experiment ran and holds. 1: not. 2: wrong usage.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import importlib
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -70,7 +72,7 @@ def experiments(quick: bool) -> list[Experiment]:
             if command is None:
                 continue
             pictures = row.get("quick_pictures", row.get("pictures", [])) if quick else row.get("pictures", [])
-            found[name] = Experiment(name, program, command.format(**words).split(), {p.rstrip("?"): not p.endswith("?") for p in pictures})
+            found[name] = Experiment(name, program, shlex.split(command.format(**words)), {p.rstrip("?"): not p.endswith("?") for p in pictures})
     return list(found.values())
 
 
@@ -95,7 +97,7 @@ def last_line(path: Path) -> str:
 
 class Runner:
     def __init__(self, options: argparse.Namespace):
-        self.out, self.bin = options.out, options.programs
+        self.out, self.bin, self.again = options.out, options.programs, options.again
         self.python = os.environ.get("KVLAB_PYTHON") or "python3"
         self.passed = self.failed = self.left_out = 0
 
@@ -113,21 +115,32 @@ class Runner:
             return self.leave_out(f"{row.name} (no SmolLM2: see weights/README.md)")
         if not (self.bin / row.program).exists():  # a build with KVLAB_LAST_STEP may end before this chapter
             return self.leave_out(f"{row.name} (no {row.program} in {self.bin})")
+        report, printed, errors, made = (self.out / f"{row.name}.{ending}" for ending in ("json", "out", "err", "made"))
+        making = self.making(row)
+        if not self.again and report.exists() and made.exists() and made.read_text(encoding="utf-8") == making:
+            print(f"there already: {row.name}", flush=True)
+            self.passed += 1
+            return None
         print(f"running: {row.name}", flush=True)
         begin = time.monotonic()
-        report, printed, errors = (self.out / f"{row.name}.{ending}" for ending in ("json", "out", "err"))
+        made.unlink(missing_ok=True)
         with printed.open("wb") as out, errors.open("wb") as err:
             code = subprocess.run([self.bin / row.program, *row.arguments, "--json", report], stdout=out, stderr=err, env={**os.environ, "NO_COLOR": "1"}).returncode
         if code != 0:
             return self.fail(f"{row.name} (exit code {code}): {last_line(errors)}")
         # What the chapter shows: the command, what it printed, and where.
         machine = json.loads(report.read_text(encoding="utf-8"))
-        command = " ".join(["$", row.program, *row.arguments])
+        command = f"$ {shlex.join([row.program, *row.arguments])}"
         text = f"{command}\n{printed.read_text(encoding='utf-8', errors='surrogateescape')}({machine['processor']}, {machine['compiler']})\n"
         (self.out / f"{row.name}.txt").write_text(text, encoding="utf-8", errors="surrogateescape")
         printed.unlink()
+        made.write_text(making, encoding="utf-8")
         self.passed += 1
         print(f"    {int(time.monotonic() - begin)} s", flush=True)
+
+    def making(self, row: Experiment) -> str:
+        """What a report depends on: its command, and the program that ran it. What is there of both need not be run again."""
+        return f"{shlex.join(row.arguments)}\n{hashlib.sha256((self.bin / row.program).read_bytes()).hexdigest()}\n"
 
     def draw(self, picture: str, reports: dict[str, bool]) -> None:
         """From the JSON of these, if they are there. Without any: a scheme."""
@@ -154,8 +167,31 @@ class Runner:
         self.passed += 1
 
 
+def samples_of(report: dict) -> str:
+    """A report whose rows have a figure for each window, as a line for each row: what the chapters' claims are checked by
+    (tests/tools/claims.py). "" for another one. Six digits are more than any claim needs."""
+    text = json.dumps(report, ensure_ascii=False)
+    if '"window_kl"' not in text and '"outside"' not in text:
+        return ""
+
+    def short(value):
+        if isinstance(value, float):
+            return float(f"{value:.6g}")
+        if isinstance(value, list):
+            return [short(one) for one in value]
+        return {key: short(one) for key, one in value.items()} if isinstance(value, dict) else value
+    parts = (f"{json.dumps(key)}: {lines_of(value)}" for key, value in short(report).items())
+    return "{\n" + ",\n".join(parts) + "\n}\n"
+
+
+def lines_of(value) -> str:
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        return "[\n" + ",\n".join(json.dumps(one, ensure_ascii=False, separators=(",", ":")) for one in value) + "\n]"
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
 def publish(out: Path) -> None:
-    """Into each chapter what it shows, or has shown before; then its text follows."""
+    """Into each chapter what it shows, or has shown before, and the figures of single windows; then its text follows."""
     for chapter in (ROOT / program for program in programs()):
         text = (chapter / "README.md").read_text(encoding="utf-8") if (chapter / "README.md").exists() else ""
         for folder, ending, shown in (("results", ".txt", r"^<!-- measured: (.*) -->$"), ("pictures", ".svg", r"^!\[.*\(pictures/(.*)\.svg\)$")):
@@ -163,6 +199,10 @@ def publish(out: Path) -> None:
             for name in {*re.findall(shown, text, re.M), *(path.stem for path in (chapter / folder).glob(f"*{ending}"))}:
                 if (out / f"{name}{ending}").exists():
                     shutil.copy(out / f"{name}{ending}", chapter / folder)
+        for name in (row.name for row in experiments(False) if row.program == chapter.name):
+            samples = samples_of(json.loads((out / f"{name}.json").read_text(encoding="utf-8"))) if (out / f"{name}.json").exists() else ""
+            if samples:
+                (chapter / "results" / f"{name}.json").write_text(samples, encoding="utf-8")
     subprocess.run([sys.executable, ROOT / "tests/tools/snippets.py", "--write"], check=True)
 
 
@@ -172,6 +212,7 @@ def main() -> int:
     parser.add_argument("--publish", action="store_true", help="afterwards: results and pictures into their chapters")
     parser.add_argument("--list", action="store_true", help="what would be run")
     parser.add_argument("--targets", action="store_true", help="the programs that run them")
+    parser.add_argument("--again", action="store_true", help="also what is there already, of the same command and program")
     parser.add_argument("--only", default="", metavar="NAME", help="those whose name contains NAME")
     parser.add_argument("--out", type=Path, default=ROOT / "build/experiments")
     parser.add_argument("--programs", type=Path, default=ROOT / "build/release/bin")
@@ -183,7 +224,7 @@ def main() -> int:
     wanted = [row for row in every if options.only in row.name]
     if options.list:
         for row in wanted:
-            print(f"{row.name}: {row.program} {' '.join(row.arguments)}")
+            print(f"{row.name}: {shlex.join([row.program, *row.arguments])}")
         return 0
     options.out.mkdir(parents=True, exist_ok=True)
     runner = Runner(options)

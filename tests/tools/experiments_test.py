@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -123,6 +124,7 @@ def check_one_more(folder: Path) -> None:
     expect("its text", (out / "added.txt").read_text(), "$ step06_quant adds --tokens 128 --window 128 --recall 0\na table\n(a processor, a compiler)\n")
     expect("its report", json.loads((out / "added.json").read_text())["heights"], [1, 2])
     expect("a scheme", (out / "added_scheme.svg").read_text().startswith("<svg"), True)
+    check_going_on(tools, places, out, programs)
     (out / "added.json").unlink()
     expect("one that fails", run(tools, *places, "--only", "failing"),
            (1, ["running: failing", "FAILED: failing (exit code 3): it cannot", f"in {out}", "0 passed, 1 failed, 0 left out"]))
@@ -135,13 +137,42 @@ def check_one_more(folder: Path) -> None:
                (1, ["running", "FAILED", f"in {out}", "3 passed, 1 failed, 0 left out"], "3 passed, 1 failed, 0 left out"))
 
 
+def check_going_on(tools: Path, places: list[str], out: Path, programs: Path) -> None:
+    """What is there of the same command and program stays; all else is run again."""
+    def first_line(*arguments):
+        return run(tools, *places, "--only", "added", *arguments)[1][0]
+    (out / "added.txt").write_text("as it was")
+    expect("it goes on", (first_line(), (out / "added.txt").read_text()), ("there already: added", "as it was"))
+    expect("--again", (first_line("--again"), (out / "added.txt").read_text()[:1]), ("running: added", "$"))
+    expect("another command", first_line("--quick"), "running: added")
+    expect("the first one again", first_line(), "running: added")
+    (programs / "step06_quant").write_text(FAKE.replace("a table", "another table"))
+    expect("another program", first_line(), "running: added")
+    expect("the same once more", first_line(), "there already: added")
+    (out / "added.json").unlink()
+    expect("a report that was lost", first_line(), "running: added")
+    (programs / "step06_quant").write_text(FAKE.replace("in fails)", "in adds)"))
+    expect("one that fails now", first_line(), "running: added")
+    (programs / "step06_quant").write_text(FAKE)
+    expect("leaves nothing that seems made", first_line(), "running: added")
+
+
+def check_samples() -> None:
+    """What is published of a report for the chapters' claims."""
+    report = {"windows": 2, "rows": [{"policy": "ä", "window_kl": [0.123456789, 2.0]}, {"policy": "b", "window_kl": [1e-9, 3]}]}
+    text = experiments.samples_of(report)
+    expect("a line for each row", text, '{\n"windows": 2,\n"rows": [\n{"policy":"ä","window_kl":[0.123457,2.0]},\n{"policy":"b","window_kl":[1e-09,3]}\n]\n}\n')
+    expect("the same figures", json.loads(text)["rows"][0], {"policy": "ä", "window_kl": [0.123457, 2.0]})
+    expect("a report without windows", experiments.samples_of({"rows": [{"mean_kl": 1}]}), "")
+
+
 def check_shell() -> None:
     """What readers type: tools/experiments.sh."""
     def shell(*arguments):
         done = subprocess.run(["bash", ROOT / "tools/experiments.sh", *arguments], capture_output=True, text=True, timeout=300)
         return done.returncode, done.stdout + done.stderr
     for quick in ([], ["--quick"]):
-        listed = "".join(f"{row.name}: {row.program} {' '.join(row.arguments)}\n" for row in experiments.experiments(bool(quick)))
+        listed = "".join(f"{row.name}: {shlex.join([row.program, *row.arguments])}\n" for row in experiments.experiments(bool(quick)))
         expect("experiments.sh --list", shell("--list", *quick), (0, listed))
     expect("experiments.sh --frobnicate", shell("--frobnicate"), (2, "experiments.sh: unknown option --frobnicate\n"))
     code, text = shell("--help")
@@ -151,6 +182,7 @@ def check_shell() -> None:
 def main() -> int:
     check_table()
     check_shell()
+    check_samples()
     if sys.argv[1:]:
         check_arguments(Path(sys.argv[1]).resolve())
     with tempfile.TemporaryDirectory() as folder:

@@ -57,7 +57,7 @@ int run_kv(const KvFlags& flags) {
         "residual counted.\n  KL in bits, against the model without a cache: %.4f bits per "
         "byte.\n",
         trial.plain_bits_per_byte());
-    trial.print_source();
+    trial.print_notes();
     // The float cache has to say what the model without a cache says, whatever stands beside
     // it; rotated it may not. A divergence that rounding made may also be below 0.
     const Shift& floats = trial.rows().front().shift;
@@ -78,6 +78,7 @@ int run_kv(const KvFlags& flags) {
 void add_kv_flags(CLI::App& app, KvFlags& flags) {
     flags.trial.opened.model = "deep";
     flags.trial.calibration = 0;
+    flags.trial.baseline = "q4_0";
     add_trial_flags(app, flags.trial);
     app.add_option("--codes", flags.codes, "these beside f32, a list; default: all")
         ->delimiter(',')

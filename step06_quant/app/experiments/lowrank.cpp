@@ -190,7 +190,7 @@ int run_lowrank(const LowRankFlags& flags) {
         "  values: directions kept, of %td; from - to: more in early layers (LoRC's rule).\n",
         trial.plain_bits_per_byte(), 2 * c.layers * table.size() * Index{sizeof(float)},
         table.size());
-    trial.print_source();
+    trial.print_notes();
     if (flags.trial.json) {
         Json report = trial.report("step06_quant lowrank");
         report["size"] = table.size();

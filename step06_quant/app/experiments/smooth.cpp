@@ -121,7 +121,7 @@ int run_smooth(const SmoothFlags& flags) {
         "  multiplied by. float: its products are floats. alpha: how much of the channels'\n"
         "  size moves into the weights. threshold: from where on an input stays a float.\n",
         trial.plain_bits_per_byte());
-    trial.print_source();
+    trial.print_notes();
     if (flags.trial.json) {
         Json report = trial.report("step06_quant smooth");
         report["head"] = flags.head;

@@ -143,7 +143,7 @@ int run_table(const TableFlags& flags) {
         "cache.\n"
         "  KL in bits, against the model without a cache: %.4f bits per byte.\n",
         court.logits(), trial.plain_bits_per_byte());
-    trial.print_source();
+    trial.print_notes();
     if (flags.trial.json) {
         Json report = trial.report("step06_quant");
         for (std::size_t i = 0; i < verdicts.size(); ++i)
@@ -164,6 +164,7 @@ void add_table_flags(CLI::App& app, TableFlags& flags) {
     flags.trial.tokens = 1024;
     flags.trial.recall = 4;
     flags.trial.calibration = 0;
+    flags.trial.baseline = "q4_0";
     add_trial_flags(app, flags.trial);
     cli::add_count(app, "--law", flags.law, {1, 1 << 20},
                    "tokens that the law is tried on, at most a window");

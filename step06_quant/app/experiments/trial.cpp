@@ -117,9 +117,10 @@ void Trial::print_head(const Json& labels) {
             static_cast<int>(std::max<std::size_t>(10, label_text(label.value()).size())));
         std::printf(" %-*s", widths_.back(), label.key().c_str());
     }
-    std::printf(" %10s %s %8s %9s %9s %8s%s\n", "bits/byte",
-                right_aligned("mean KL", kSpreadWidth).c_str(), "below", "KL 99 %", "max KL",
-                "same", cases_.empty() ? "" : "   recall");
+    std::printf(" %10s %s%s %9s %9s %8s%s\n", "bits/byte",
+                right_aligned("mean KL", kSpreadWidth).c_str(),
+                flags_.baseline.empty() ? "" : "    below", "KL 99 %", "max KL", "same",
+                cases_.empty() ? "" : "   recall");
 }
 
 const TrialRow* Trial::baseline() const {
@@ -147,7 +148,8 @@ void Trial::print(const TrialRow& row) const {
     std::string below;
     if (const TrialRow* const other = baseline())
         below = concat(against(row, *other).lower, " of ", kl.count);
-    std::printf(" %10.4f %s %8s %9s %9s %7.2f%%", row.shift.bits / static_cast<double>(bytes),
+    if (!flags_.baseline.empty()) below = right_aligned(below, 9);
+    std::printf(" %10.4f %s%s %9s %9s %7.2f%%", row.shift.bits / static_cast<double>(bytes),
                 right_aligned(format_spread(kl), kSpreadWidth).c_str(), below.c_str(),
                 format_number(row.shift.kl_quantile(0.99)).c_str(),
                 format_number(row.shift.max_kl()).c_str(), 100 * row.shift.agreement());
@@ -158,7 +160,11 @@ void Trial::print(const TrialRow& row) const {
     std::fflush(stdout);
 }
 
-void Trial::print_source() const {
+void Trial::print_notes() const {
+    std::printf("  mean KL: of the windows, with their standard deviation.");
+    if (baseline() != nullptr)
+        std::printf(" below: in how many it is below that of %s.", flags_.baseline.c_str());
+    std::printf("\n");
     const TensorType type = type_of_source(opened.file);
     if (is_quantized(type))
         std::printf("  The file is in %s: everything here is relative to its %s values.\n",

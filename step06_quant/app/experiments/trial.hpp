@@ -48,8 +48,9 @@ public:
     // The header line: column names of the labels, with their widths from the first row's.
     // Before run().
     void print_head(const Json& labels);
-    // Says so if the file's own numbers are rounded ones.
-    void print_source() const;
+    // After the table: what its columns of windows mean, and so if the file's own numbers are
+    // rounded ones.
+    void print_notes() const;
 
     double plain_bits_per_byte() const { return plain_bits_ / static_cast<double>(bytes); }
 

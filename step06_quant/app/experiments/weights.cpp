@@ -98,7 +98,7 @@ int run_weights(const WeightsFlags& flags) {
     Json kept = Json::object();
     for (const std::string& name : formats) run_format(flags, name, base, trial, kept);
     print_kept(kept, opened.file);
-    trial.print_source();
+    trial.print_notes();
     std::printf(
         "  The model itself: %.4f bits per byte. bits: per number of a matrix, scales and "
         "what\n"
@@ -116,6 +116,7 @@ int run_weights(const WeightsFlags& flags) {
 }
 
 void add_weights_flags(CLI::App& app, WeightsFlags& flags) {
+    flags.trial.baseline = "rtn4-g32";
     add_trial_flags(app, flags.trial);
     app.add_option("--formats", flags.formats,
                    "a list such as q4_0,nf4,rtn4-g32,gptq4-g32,awq4-g32; default: all, but "

@@ -204,13 +204,14 @@ class Shift:
     """How far the distributions of one run are from those of another: lists over all positions."""
 
     def __init__(self, expected, found, targets):
-        self.kl, self.bits, self.plain_bits, self.agree = [], 0, 0, 0
+        self.kl, self.same, self.bits, self.plain_bits = [], [], 0, 0
         for p_row, q_row, next_ in zip(expected, found, targets):
             p, q = log_shares(p_row), log_shares(q_row)
             self.kl.append(sum(math.exp(a) * (a - b) for a, b in zip(p, q)) / math.log(2))
             self.bits -= q[next_] / math.log(2)
             self.plain_bits -= p[next_] / math.log(2)
-            self.agree += p_row.index(max(p_row)) == q_row.index(max(q_row))
+            self.same.append(p_row.index(max(p_row)) == q_row.index(max(q_row)))
+        self.agree = sum(self.same)
 
     def mean(self):
         return sum(self.kl) / len(self.kl)

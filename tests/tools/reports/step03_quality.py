@@ -1,11 +1,13 @@
 """Chapter 3: what fewer bits of the cache change in the next-token distribution."""
 import math
+import statistics
 
 from reports import small_model
 from reports.book_model import tiny, tiny_file
 from reports.checked import case, number
 from reports.shapes import TINY, cache_bytes
 from reports.step03_bits import ulps
+from reports.spreads import shown
 from reports.step03_work import cpu
 
 FORMATS = ("f32", "f16", "int8")
@@ -82,13 +84,15 @@ def check_judged(run, i, c, judged, window, piece):
         run.second_route(at + "agreement", agreement, 1e-15)
         # Differences of nearly equal numbers: what is left has lost some digits.
         run.second_route(at + "mean_kl", sum(kl) / judged.positions, 1e-8)
+        by_window = [statistics.fmean(kl[w * window:(w + 1) * window]) for w in range(judged.windows)]
+        run.second_route(at + "mean_kl_deviation", statistics.stdev(by_window) if len(by_window) > 1 else 0.0, 1e-6)
         run.second_route(at + "max_kl", max(kl), 1e-8)
         run.second_route(at + "max_abs_logit", judged.gap[name])
         run.closed_form(at + "logits", judged.positions * c["vocab"])
         run.second_route(at + "logits_differ", judged.differ[name])
         run.closed_form(at + "bytes_per_token", one)
         run.closed_form(at + "share_of_f32", one / full)
-        run.says(f"{name} {figures['bits_per_byte']:.6f} {100 * agreement:.3f}% {number(figures['mean_kl'])} "
+        run.says(f"{name} {figures['bits_per_byte']:.6f} {100 * agreement:.3f}% {shown(by_window)} "
                  f"{number(figures['max_kl'])} {number(judged.gap[name])} {one} {100 * one / full:.2f}%")
     run.words("the float cache gives every bit of the run without a cache: yes")
 

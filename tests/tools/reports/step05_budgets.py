@@ -1,5 +1,6 @@
 """Chapter 5: what forgetting costs by budget, at equal tokens and at equal bytes; and which questions are still answered."""
 import json
+import statistics
 
 from reports.book_model import tiny
 from reports.checked import case, number
@@ -7,7 +8,7 @@ from reports.policy_model import DEFAULTS, ONCE, PolicyText
 from reports.policy_shapes import POLICIES, held_bytes
 from reports.shapes import TINY
 from reports.step03_work import cpu
-from reports.step05_quality import CASES, TEXT, Judged, answers, cases_of, claim_divergence, shares_by_distance
+from reports.step05_quality import CASES, TEXT, Judged, answers, cases_of, claim_seeds, seeds_of, shares_by_distance
 
 
 def fitted(options, budget):
@@ -26,32 +27,26 @@ def budget_for_bytes(policy, options, window, prompt, room):
                 if held_bytes(policy, options | {"budget": b}, prompt, window) <= room), default=0)
 
 
-FIGURES = {"bits_per_byte": lambda j: j.bits / j.scored, "mean_kl": lambda j: j.mean_kl, "kl_99": lambda j: j.kl_99,
-           "max_kl": lambda j: max(j.kl), "agreement": lambda j: j.agreement, "retained_mass": lambda j: j.retained,
+FIGURES = {"bits_per_byte": lambda j: j.bits / j.scored, "agreement": lambda j: j.agreement, "retained_mass": lambda j: j.retained,
            "oracle_overlap": lambda j: j.common, "kept_at_end": lambda j: j.end}
 
 
-def check_row(run, at, policy, budget, options, window, prompt, windows, seeds):
-    count = seeds if policy in ("random", "keyformer") else 1
-    judged = [Judged(policy, options | {"seed": options["seed"] + s}, window, prompt, windows) for s in range(count)]
+def check_row(run, at, policy, budget, options, window, prompt, windows, seeds, baseline):
+    """baseline: the path of the row that this one is compared with, or None."""
+    runs = seeds_of(policy, options, seeds)
+    judged = [Judged(policy, one, window, prompt, windows) for one in runs]
     held = held_bytes(policy, options, prompt, window)
     run.given(at + "policy", policy)
     run.by_hand(at + "budget", budget)
-    run.given(at + "seeds", count)
+    run.given(at + "seeds", len(runs))
     run.closed_form(at + "bytes_held", held)
-    if count == 1:
-        claim_divergence(run, at, judged[0])
+    shown, below = claim_seeds(run, at, judged, baseline)
     for name, of in FIGURES.items():
-        values = [of(j) for j in judged]
-        tolerance = {"bits_per_byte": 1e-13, "retained_mass": 1e-6}.get(name, 1e-15 if count == 1 else 1e-8)
-        if count > 1 or "kl" not in name:
-            run.second_route(at + name, sum(values) / count, tolerance)
-        spread = max(values) - min(values)
-        run.second_route(f"{at}{name}_spread", spread, 1e-6 if name == "retained_mass" else 1e-8)
-    row = {name: run.at(at + name) for name in FIGURES}
-    told = number(row["bits_per_byte"], 4) + (f" +{number(run.at(at + 'bits_per_byte_spread'), 2)}" if count > 1 else "")
-    run.says(f"{policy} {budget} {row['kept_at_end']:.1f} {held} {told} {number(row['mean_kl'])} {number(row['kl_99'])} "
-             f"{number(row['max_kl'])} {100 * row['agreement']:.2f}% {row['retained_mass']:.3f} {row['oracle_overlap']:.3f}")
+        tolerance = {"bits_per_byte": 1e-13, "retained_mass": 1e-6}.get(name, 1e-12)
+        run.second_route(at + name, sum(map(of, judged)) / len(runs), tolerance)
+    row = {name: run.at(at + name) for name in (*FIGURES, "kl_99", "max_kl")}
+    run.says(f"{policy} {budget} {row['kept_at_end']:.1f} {held} {number(row['bits_per_byte'], 4)} {shown} {below} "
+             f"{number(row['kl_99'])} {number(row['max_kl'])} {100 * row['agreement']:.2f}% {row['retained_mass']:.3f} {row['oracle_overlap']:.3f}")
     if policy == "full":
         run.holds(max(judged[0].kl) == 0 and row["retained_mass"] == row["oracle_overlap"] == 1, "everything kept is not everything")
     return judged[0].full_bits / judged[0].scored
@@ -71,12 +66,18 @@ def check_sinks(run, window):
     run.says(line, f"an even share would be {even:.4f}")
 
 
-def check_quality(run, names, parts, window, prompt, windows, seeds=3, equal_bytes=True, seed=42, **options):
+def compared_with(names, name, baseline, table):
+    """The path of the baseline's row; None for itself, and where it is not there."""
+    return f"{table}[{names.index(baseline)}]." if baseline in names and name != baseline else None
+
+
+def check_quality(run, names, parts, window, prompt, windows, seeds=5, equal_bytes=True, seed=42, baseline="sinks", **options):
     base = DEFAULTS | {"seed": seed} | options
     run.head(seed=seed, experiment="step05_policies quality")
-    for field, value in {"model": TINY["name"], "window": window, "prompt": prompt, "windows": windows}.items():
+    for field, value in {"model": TINY["name"], "text": "heldout.txt", "window": window, "prompt": prompt, "windows": windows,
+                         "baseline": baseline}.items():
         run.given(field, value)
-    run.says(f"kvlab-tiny, {cpu(run, 1)}: {windows} windows of {window} tokens, of which {prompt} go in whole")
+    run.says(f"kvlab-tiny, {cpu(run, 1)}: heldout.txt, {windows} windows of {window} tokens, of which {prompt} go in whole")
     check_sinks(run, window)
     rows = 0
     for b, part in enumerate(parts):
@@ -87,22 +88,25 @@ def check_quality(run, names, parts, window, prompt, windows, seeds=3, equal_byt
         run.by_hand(at + "budget", budget)
         run.closed_form(at + "window_bytes", room)
         run.says(f"budget: 1/{part} of the text, {budget} tokens")
-        run.words("policy budget at end bytes bits/byte mean KL KL 99 % max KL same mass overlap")
+        run.words("policy budget at end bytes bits/byte mean KL below KL 99 % max KL same mass overlap")
         for i, name in enumerate(names):
-            full = check_row(run, f"{at}equal_tokens[{i}].", name, budget, own, window, prompt, windows, seeds)
+            full = check_row(run, f"{at}equal_tokens[{i}].", name, budget, own, window, prompt, windows, seeds,
+                             compared_with(names, name, baseline, f"{at}equal_tokens"))
         rows += len(names)
         if not equal_bytes:
             run.holds("equal_bytes" not in run.json["budgets"][b], "tables at equal bytes were not asked for")
             continue
         run.says(f"budget: 1/{part} of the text, {room} bytes at the end, as a window of it holds")
-        run.words("policy budget at end bytes bits/byte mean KL KL 99 % max KL same mass overlap")
+        run.words("policy budget at end bytes bits/byte mean KL below KL 99 % max KL same mass overlap")
         fits = [(n, budget_for_bytes(n, own, window, prompt, room)) for n in names]
         fits = [(n, size) for n, size in fits if size]
         for i, (name, size) in enumerate(fits):
-            check_row(run, f"{at}equal_bytes[{i}].", name, size, fitted(own, size), window, prompt, windows, seeds)
+            check_row(run, f"{at}equal_bytes[{i}].", name, size, fitted(own, size), window, prompt, windows, seeds,
+                      compared_with([n for n, _ in fits], name, baseline, f"{at}equal_bytes"))
         rows += len(fits)
     run.second_route("full_bits_per_byte", full, 1e-13)
-    run.says(f"everything kept: {run.json['full_bits_per_byte']:.4f} bits per byte. KL in bits. same: the same most likely next")
+    run.says(f"everything kept: {run.json['full_bits_per_byte']:.4f} bits per byte. KL in bits: mean and standard deviation of the windows.",
+             f"look at most (Jaccard). What is random: the mean of {seeds} seeds. Not at equal bytes: what no budget")
     run.says(f"RESULT rows={rows} full_is_full=yes")
 
 
@@ -130,30 +134,36 @@ def another_pair(recall):
     return None
 
 
-def check_needle(run, names, most, budget, cases, **options):
+def check_needle(run, names, most, budget, cases, seeds=5, **options):
     options = DEFAULTS | {"budget": budget} | options
     asked = cases_of(cases, most)
     run.head(experiment="step05_policies needle")
     for field, value in {"model": TINY["name"], "budget": budget}.items():
         run.given(field, value)
     run.by_hand("cases", len(asked))
+    fewest = min(sum(one["distance"] == d for one in asked) for d in {one["distance"] for one in asked})
+    error = statistics.pstdev([0, 1]) / fewest ** 0.5  # of a coin: p = 1/2
+    run.closed_form("largest_standard_error", error, 1e-12)
+    run.says(f"{fewest} cases or more at a distance: a share's standard error is at most {error:.2f}. What is random: of", f"{seeds} seeds.")
     run.says(f"kvlab-tiny, {cpu(run, 1)}: {len(asked)} cases, budget {budget}; share of right answers by distance")
     run.words("policy question " + " ".join(str(d) for d in sorted({one["distance"] for one in asked})) + " first second")
     for i, name in enumerate(names):
         at = f"policies[{i}]."
         run.given(at + "policy", name)
-        outside, inside = ([answers(name, options, one, question) for one in asked] for question in (3, 1))
+        runs = seeds_of(name, options, seeds)
+        outside, inside = ([answers(name, own, one, question) for own in runs for one in asked] for question in (3, 1))
         # Two questions to the same compressed text; the oracle knows the future of one alone.
         two = [one for one in asked if another_pair(one) and name != "oracle"]
-        first = [answers(name, options, one, 3) for one in two]
-        second = [answers(name, options, one, 3, another_pair(one)) for one in two]
+        first = [answers(name, own, one, 3) for own in runs for one in two]
+        second = [answers(name, own, one, 3, another_pair(one)) for own in runs for one in two]
         lines = {}
         for where, right in (("outside", outside), ("inside", inside)):
-            shares = shares_by_distance(asked, right)
+            shares = shares_by_distance(asked * len(runs), right)
             run.second_route(at + where, {str(d): share for d, share in shares.items()})
             lines[where] = f"{where} " + " ".join(f"{share:.2f}" for share in shares.values())
-        run.by_hand(at + "asked_two", len(two))
-        means = [sum(right) / len(two) if two else 0 for right in (first, second)]
+        run.by_hand(at + "asked", len(runs) * sum(one["distance"] == min(c["distance"] for c in asked) for one in asked))
+        run.by_hand(at + "asked_two", len(two) * len(runs))
+        means = [sum(right) / len(right) if two else 0 for right in (first, second)]
         run.second_route(at + "first", means[0])
         run.second_route(at + "second", means[1])
         run.says(f"{name} {lines['outside']}" + (f" {means[0]:.2f} {means[1]:.2f}" if two else ""), lines["inside"])
@@ -166,9 +176,9 @@ MORE_CASES = CASES + "".join(json.dumps({"kind": "recall", "distance": distance,
                                                     (7, "az=f;km=c;km?c"), (7, "Az=f;km=c;km?c"), (7, "`z=f;{a=g;km=c;km?c")))
 
 
-@case("step05_policies", "needle -m tiny --budget 9 --observe 3 --recall 1 --cases SCRATCH/cases.jsonl", files={"cases.jsonl": MORE_CASES})
+@case("step05_policies", "needle -m tiny --budget 9 --observe 3 --recall 1 --seeds 2 --cases SCRATCH/cases.jsonl", files={"cases.jsonl": MORE_CASES})
 def needle_of_all(run):
-    check_needle(run, list(POLICIES), 1, 9, run.files["cases.jsonl"], window=3)
+    check_needle(run, list(POLICIES), 1, 9, run.files["cases.jsonl"], seeds=2, window=3)
 
 
 @case("step05_policies", "needle -m tiny --policy full,window,oracle --budget 11 --recall 9 --cases SCRATCH/cases.jsonl",

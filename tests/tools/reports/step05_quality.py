@@ -7,10 +7,12 @@ from reports.checked import case, number
 from reports.policy_model import PolicyText, future_of
 from reports.policy_shapes import POLICIES, allocated_bytes, held_bytes, rows_of
 from reports.shapes import TINY, cache_bytes
+from reports.spreads import claim_windows, near
 from reports.step03_quality import bits, divergence, likeliest
 from reports.step03_work import cpu
 
 TEXT = (WEIGHTS / "heldout.txt").read_bytes()[:4096]
+DRAWS = ("random", "keyformer")  # policies whose figures depend on a seed
 
 
 class Subject:
@@ -34,7 +36,7 @@ class Judged:
 
     def __init__(self, policy, options, window, prompt, windows, subject=BYTES):
         self.bits = self.full_bits = 0.0
-        self.kl, self.agree, self.mass, self.overlap = [], 0, [], []
+        self.kl, self.same, self.mass, self.overlap = [], [], [], []
         self.scored, self.bytes, self.shape = windows * (window - prompt), 0, subject.shape
         for w in range(windows):
             tokens, targets = subject.window(window, w)
@@ -51,9 +53,11 @@ class Judged:
                 self.full_bits += bits(expected[i], targets[i])
                 self.bits += bits(row, targets[i])
                 self.kl.append(divergence(expected[i], row))
-                self.agree += likeliest(expected[i]) == likeliest(row)
+                self.same.append(likeliest(expected[i]) == likeliest(row))
             self.end = store.mean_kept()
-        self.agreement, self.mean_kl = self.agree / self.scored, sum(self.kl) / self.scored
+        self.agreement, self.mean_kl = sum(self.same) / self.scored, sum(self.kl) / self.scored
+        each = window - prompt
+        self.window_kl, self.window_agreement = ([sum(of[w * each:(w + 1) * each]) / each for w in range(windows)] for of in (self.kl, self.same))
         self.kl_99 = sorted(self.kl)[int(0.99 * (self.scored - 1))]
         self.retained, self.common = (sum(n) / len(n) for n in (self.mass, self.overlap))
 
@@ -115,37 +119,53 @@ def shares_by_distance(cases, right):
 
 # --- compare -------------------------------------------------------------------------------------
 
+def means_of(values):
+    """Of lists of the same length, the mean place by place."""
+    return [sum(of) / len(of) for of in zip(*values)]
+
+
+def seeds_of(policy, options, seeds):
+    """The options of each run of a policy: what draws has several."""
+    return [options | {"seed": options["seed"] + s} for s in range(seeds if policy in DRAWS else 1)]
+
+
 def check_compare(run, rows, window, prompt, windows, budget, recall=0, ratio=0, set_name="", cases="cases.jsonl", text="heldout.txt",
-                  seed=42, subject=BYTES):
+                  seed=42, subject=BYTES, seeds=5, baseline="sinks"):
     shape = subject.shape
     size, scored = cache_bytes(shape, window), windows * (window - prompt)
     run.head(seed=seed, experiment="step05_policies compare")
     for field, value in {"model": shape["name"], "engine": cpu(run, 1), "text": text, "windows": windows, "window": window,
-                         "prompt": prompt, "budget": budget, "ratio": ratio, "set": set_name}.items():
+                         "prompt": prompt, "baseline": baseline, "budget": budget, "ratio": ratio, "set": set_name}.items():
         run.given(field, value)
     run.says(f"{shape['name']}, {cpu(run, 1)}: {text}, {windows} windows of {window} tokens, of which {prompt} go in whole")
     asked = cases_of(run.files[cases], recall) if recall else []
-    head = "policy kept, at end bytes share factor bits/byte same mean KL KL 99 %"
+    head = "policy kept, at end bytes share factor bits/byte same mean KL below KL 99 %"
     if asked:
         run.words(f"{head} recall at " + " ".join(str(d) for d in sorted({c["distance"] for c in asked})))
     else:
         run.words(head)
+    compared_with = next((i for i, row in enumerate(rows) if row[0] == baseline), None)
     for i, (label, policy, options) in enumerate(rows):
-        judged, figures, at = Judged(policy, options, window, prompt, windows, subject), run.json["policies"][i], f"policies[{i}]."
+        runs = seeds_of(policy, options, seeds)
+        of_seeds = [Judged(policy, one, window, prompt, windows, subject) for one in runs]
+        judged, figures, at = of_seeds[0], run.json["policies"][i], f"policies[{i}]."
         held = held_bytes(policy, options, prompt, window, shape)
         run.given(at + "policy", label)
+        run.given(at + "seeds", len(runs))
         run.given(at + "paper", POLICIES[policy][1])
         run.closed_form(at + "kept_behind_prompt", judged.behind)
         run.closed_form(at + "kept_at_end", judged.end)
         run.closed_form(at + "bytes_held", held)
+        run.closed_form(at + "share_of_full", held / size)
         run.closed_form(at + "bytes_allocated", allocated_bytes(policy, options, prompt, window, window, shape))
-        run.second_route(at + "bits_per_byte", judged.bits / judged.bytes, 1e-13)
-        run.second_route(at + "agreement", judged.agreement)
-        claim_divergence(run, at, judged)
+        bits_of, agreement = (sum(of) / len(runs) for of in zip(*((j.bits, j.agreement) for j in of_seeds)))
+        run.second_route(at + "bits_per_byte", bits_of / judged.bytes, 1e-13)
+        run.second_route(at + "agreement", agreement, 1e-12)
+        shown, below = claim_seeds(run, at, of_seeds, None if compared_with in (None, i) else f"policies[{compared_with}].")
         line = (f"{label} {judged.behind:.1f}, {judged.end:.1f} {held} {held / size:.3f} {size / held:.2f} "
-                f"{figures['bits_per_byte']:.4f} {100 * judged.agreement:.2f}% {number(figures['mean_kl'])} {number(figures['kl_99'])}")
+                f"{figures['bits_per_byte']:.4f} {100 * figures['agreement']:.2f}% {shown} {below} {number(figures['kl_99'])}")
         if asked:
-            found = shares_by_distance(asked, [answers(policy, options, one, 3) for one in asked])
+            found = shares_by_distance(asked * len(runs), [answers(policy, one, case, 3) for one in runs for case in asked])
             run.holds({int(d) for d in figures["recall"]} == found.keys(), f"recall at {list(figures['recall'])}")
             for distance, share in found.items():
                 run.second_route(f"{at}recall.{distance}", share)
@@ -158,7 +178,20 @@ def check_compare(run, rows, window, prompt, windows, budget, recall=0, ratio=0,
     budget_line = f"set: {set_name}" if set_name else (f"budget: {ratio:g} of the tokens seen for each layer and KV head" if ratio
                                                        else f"budget: {budget} tokens for each layer and KV head")
     run.says(f"{budget_line}; everything kept: {full:.4f} bits per byte, {size} bytes")
+    run.says(f"What is random: the mean of {seeds} seeds.")
     run.says(f"RESULT policies={len(rows)} positions={scored} full_is_full=yes")
+
+
+def claim_seeds(run, at, of_seeds, baseline):
+    """What is said of KL, over seeds and windows. Returns what the table shows of it."""
+    if len(of_seeds) == 1:
+        claim_divergence(run, at, of_seeds[0])
+    else:
+        for name, values in (("mean_kl", [j.mean_kl for j in of_seeds]), ("kl_99", [j.kl_99 for j in of_seeds]), ("max_kl", [max(j.kl) for j in of_seeds])):
+            near(run, at + name, sum(values) / len(values))
+        for s, judged in enumerate(of_seeds):
+            near(run, f"{at}seed_kl[{s}]", judged.mean_kl)
+    return claim_windows(run, at, means_of([j.window_kl for j in of_seeds]), means_of([j.window_agreement for j in of_seeds]), baseline)
 
 
 def claim_divergence(run, at, judged, names=("mean_kl", "kl_99", "max_kl")):
@@ -182,10 +215,10 @@ CASES = "".join(json.dumps(one) + "\n" for one in [
 ])
 
 
-@case("step05_policies", "compare -m tiny --window 30 --prompt 24 --tokens 60 --budget 16 --observe 5 --recall 2 --cases SCRATCH/cases.jsonl",
+@case("step05_policies", "compare -m tiny --window 30 --prompt 24 --tokens 60 --budget 16 --observe 5 --recall 2 --seeds 2 --cases SCRATCH/cases.jsonl",
       files={"cases.jsonl": CASES})
 def compare_all(run):
-    check_compare(run, rows_of(POLICIES, budget=16, window=5), 30, 24, 2, 16, recall=2)
+    check_compare(run, rows_of(POLICIES, budget=16, window=5), 30, 24, 2, 16, recall=2, seeds=2)
 
 
 WORDS = " ".join(["low lower new newer", "owl", "flew", "lower and lower.", "a new low", "zebras jump"] * 2)
@@ -193,7 +226,7 @@ LAYERS = small_model.SHAPE | {"layers": 4}
 
 
 @case("step05_policies", "compare -m SCRATCH/words.gguf --text SCRATCH/words.txt --window 34 --prompt 26 --tokens 68 --budget 11 --observe 3 "
-                         "--beta 4 --merge-from 0 --retained 0.2 --recall 0",
+                         "--beta 4 --merge-from 0 --retained 0.2 --recall 0 --seeds 1 --baseline window",
       files={"words.txt": WORDS, "words.gguf": lambda: small_model.file(4)})
 def compare_words_in_four_layers(run):
     """A token is one byte or up to four, and of no window the first: bits are of the targets' bytes. Four layers have
@@ -202,7 +235,7 @@ def compare_words_in_four_layers(run):
     subject = Subject(small_model.model(4), LAYERS, small_model.encode(WORDS), lengths, None)
     run.holds(len(subject.tokens) > 68, f"{len(subject.tokens)} tokens hold no two windows")
     options = {"budget": 11, "window": 3, "beta": 4, "merge_from": 0, "retained": 0.2}
-    check_compare(run, rows_of(POLICIES, **options), 34, 26, 2, 11, text="words.txt", subject=subject)
+    check_compare(run, rows_of(POLICIES, **options), 34, 26, 2, 11, text="words.txt", subject=subject, seeds=1, baseline="window")
 
 
 @case("step05_policies", "compare -m tiny --set minicache --window 26 --prompt 21 --tokens 26 --recall 0")
@@ -219,12 +252,12 @@ def compare_pyramids(run):
 
 @case("step05_policies", "compare -m tiny --policy quest,key-norm,h2o,h2o-mean,h2o-forgetting,random,snapkv,scissorhands --ratio 0.4 --whole-layers 1 --page 4 "
                          "--forget 0.5 --recent 3 --max-pool --kernel 3 --votes 5 --observe 4 --policy-seed 9 --window 25 --prompt 22 --tokens 25 "
-                         "--recall 0 --text SCRATCH/text.txt", files={"text.txt": TEXT})
+                         "--recall 0 --seeds 1 --text SCRATCH/text.txt", files={"text.txt": TEXT})
 def compare_by_ratio(run):
     options = {"ratio": 0.4, "whole_layers": 1, "page": 4, "forget": 0.5, "recent": 3, "max_pool": True, "kernel": 3, "votes": 5,
                "window": 4, "seed": 9}
     rows = rows_of(["quest", "key-norm", "h2o", "h2o-mean", "h2o-forgetting", "random", "snapkv", "scissorhands"], budget=64, **options)
-    check_compare(run, rows, 25, 22, 1, 64, ratio=0.4, text="text.txt", seed=9)
+    check_compare(run, rows, 25, 22, 1, 64, ratio=0.4, text="text.txt", seed=9, seeds=1)
 
 
 @case("step05_policies", "compare -m tiny --policy full,quest,minicache,window,sinks-relative,tova,snapkv --budget 99 --whole-layers 2 --merge-from 2 "

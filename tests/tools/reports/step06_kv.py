@@ -72,7 +72,7 @@ def check_rows(run, model, text, size_of_text, plain_bits, rows, cases, residual
 
 def check_table(run, model, window, tokens, law, cases=()):
     text = plain.Text(HELDOUT, 0, window, max(1, tokens // window))
-    plain_bits = trial.trial_head(run, "step06_quant", model, text, window * text.count)
+    plain_bits = trial.trial_head(run, "step06_quant", model, text, window * text.count, baseline="q4_0")
     codes = [c for c in formats.KV_CODES if model.head_dim % 32 == 0 or c not in BLOCKS_OF_32]
     law = min(law, window)
     run.by_hand("law_tokens", law)
@@ -112,7 +112,7 @@ def check_kv(run, model, text, codes=formats.KV_CODES, sides=("both", "keys", "v
     if inject:
         model = with_outliers(model)
     size = size or text.window * text.count
-    plain_bits = trial.trial_head(run, "step06_quant kv", model, text, size)
+    plain_bits = trial.trial_head(run, "step06_quant kv", model, text, size, baseline="q4_0")
     refused = refused_of(model, codes, sides)
     rows = [("f32", "both")] + [(code, side) for code in formats.KV_CODES[1:] if code in codes for side in sides
                                 if REFUSAL.format(side, code) not in refused]
@@ -167,7 +167,7 @@ def kv_sinks(run):
 def kv_all_sinks(run):
     """More sinks than tokens: nothing is rounded."""
     text = one_window(30)
-    plain_bits = trial.trial_head(run, "step06_quant kv", SMALL, text, 30)
+    plain_bits = trial.trial_head(run, "step06_quant kv", SMALL, text, 30, baseline="q4_0")
     for i, (code, side) in enumerate((("f32", "-"), ("kivi4", "values"))):
         run.given(f"rows[{i}].format", code)
         run.given(f"rows[{i}].of", side)

@@ -4,6 +4,7 @@ import json
 from reports import plain_model as plain, small_model
 from reports.checked import number
 from reports.formats import Gguf
+from reports.spreads import claim_windows, shown
 
 HELDOUT = list((plain.WEIGHTS / "heldout.txt").read_bytes())
 # Two query heads for each of two KV heads of 32 numbers, so that all formats fit; rows of 48 are no whole blocks.
@@ -56,6 +57,21 @@ def quality(run, path, shift, tokens_bytes, nothing=False, tolerance=5e-3):
         else:
             run.second_route(f"{path}.{name}", value, tolerance)
     run.second_route(f"{path}.agreement", shift.agree / len(shift.kl))
+    by_window(run, path, shift.kl, shift.same, lambda run, path, value: run.between(path, 0, 1e-10) if nothing else run.second_route(path, value, tolerance))
+
+
+def compared_with(run, path):
+    """The path of the row that this one is compared with: the first whose first column is the baseline's, if it stands before."""
+    rows, own = run.json["rows"], int(path[5:-1])
+    return next((f"rows[{i}]." for i in range(own) if str(next(iter(rows[i].values()))) == run.json["baseline"]), None)
+
+
+def by_window(run, path, kl, same, claim):
+    """Of each position: its divergence, and whether the likeliest token is the same."""
+    windows = run.json["windows"]
+    each = len(kl) // windows
+    means = [[sum(of[w * each:(w + 1) * each]) / each for w in range(windows)] for of in (kl, same)]
+    claim_windows(run, f"{path}.", *means, compared_with(run, path), claim)
 
 
 def exactly_plain(run, path, plain_bits_per_byte):
@@ -64,17 +80,26 @@ def exactly_plain(run, path, plain_bits_per_byte):
     for name in ("mean_kl", "kl_99", "max_kl"):
         run.by_hand(f"{path}.{name}", 0)
     run.by_hand(f"{path}.agreement", 1)
+    by_window(run, path, [0] * run.json["windows"], [1] * run.json["windows"], lambda run, path, value: run.by_hand(path, value))
 
 
 def says_header(run, *labels):
     """Over the columns, in the order in which says_row() gives them."""
     asked = any("recall_asked" in row for row in run.json["rows"])
-    run.says(" ".join([*labels, "bits/byte mean KL KL 99 % max KL same", *["recall"] * asked]))
+    run.says(" ".join([*labels, f"bits/byte mean KL {'below ' if run.json['baseline'] else ''}KL 99 % max KL same", *["recall"] * asked]))
+
+
+def says_notes(run):
+    """What the columns of windows mean."""
+    own = run.json["baseline"]
+    there = any(str(next(iter(row.values()))) == own for row in run.json["rows"])
+    run.words("mean KL: of the windows, with their standard deviation." + (f" below: in how many it is below that of {own}." if there else ""))
 
 
 def says_row(run, labels, row):
     """The printed line of a row, from its figures, which have checks of their own."""
-    line = [*map(label, labels), f"{row['bits_per_byte']:.4f}", number(row["mean_kl"]), number(row["kl_99"]),
+    below = [f"{row['windows_below_baseline']} of {len(row['window_kl'])}"] if "windows_below_baseline" in row else []
+    line = [*map(label, labels), f"{row['bits_per_byte']:.4f}", shown(row["window_kl"]), *below, number(row["kl_99"]),
             number(row["max_kl"]), f"{100 * row['agreement']:.2f}%"]
     if "recall_asked" in row:
         line.append(f"{100 * row['recall_right'] / row['recall_asked']:.2f}%")
@@ -86,16 +111,25 @@ def recall(run, path, right, asked):
     run.second_route(f"{path}.recall_asked", asked)
 
 
-def trial_head(run, experiment, model, text, tokens_bytes, source="F32", calibration=None):
+def names_of_texts(run):
+    """The files of --text without their folders; the program's default without it."""
+    asked = run.arguments[run.arguments.index("--text") + 1] if "--text" in run.arguments else "heldout.txt"
+    return ", ".join(file.rpartition("/")[2] for file in asked.split(","))
+
+
+def trial_head(run, experiment, model, text, tokens_bytes, source="F32", calibration=None, baseline=""):
     """What each of these reports begins with; returns the plain model's bits per byte as reported."""
     run.head(seed=0, experiment=experiment)
     run.given("model", model.name)
     run.by_hand("source_type", source)
     run.given("window", text.window)
     run.by_hand("windows", text.count)
+    run.given("baseline", baseline)
+    run.given("text", names_of_texts(run))
     if calibration is not None:
         run.by_hand("calibration_windows", calibration)
     run.by_hand("bytes", tokens_bytes)
+    says_notes(run)
     run.second_route("plain_bits_per_byte", plain.judged(model, text).plain_bits / tokens_bytes, 2e-6)
     return run.json["plain_bits_per_byte"]
 

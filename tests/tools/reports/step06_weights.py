@@ -73,7 +73,7 @@ def model_in(run, name, model, file, text):
 
 
 def check_weights(run, model, names, text, other, size, steps, rounds, file=None, channel=7, factor=1, source="F32", tolerances={}):
-    plain_bits = trial.trial_head(run, "step06_quant weights", model, text, size, source, other.count)
+    plain_bits = trial.trial_head(run, "step06_quant weights", model, text, size, source, other.count, "rtn4-g32")
     base = calibrated.with_channel(model, channel, factor) if factor != 1 else model
     sizes = {tensor: (len(rows), len(rows[0])) for tensor, rows in model.matrices().items()}
     kept, clock = {}, Counting()
