@@ -49,8 +49,7 @@ MeasuredTable measure_rows(OpenedModel& opened,
 // Characters of the column that has a mean and its deviation.
 inline constexpr Index kSpreadWidth = 17;
 
-// The row that others are compared with, window by window; null if the table has none of that
-// label.
+// The row that others are compared with, window by window; null if there is none of that label.
 const MeasuredRow* find_row(std::span<const MeasuredRow> rows, const std::string& label);
 
 // The figures of a row that every table has, and, with a baseline, the paired differences.
