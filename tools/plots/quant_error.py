@@ -56,6 +56,10 @@ def draw(reports: dict[str, list[dict]], figure) -> None:
         axes.set_yscale("log")
         axes.set_ylim(least * 0.5, max(values) * 2)
         axes.tick_params(labelbottom=True)
+    for axes, report in zip(every, found):
+        for row in report["rows"]:
+            if row["of"] == "both" and row["format"] != "f32":
+                style.deviation(axes, own_bits(row), row, style.CODES[row["format"]][0])
     for line in range(lines):
         every[2 * line].set_ylabel("mean KL, bits a token")
     for axes in every[max(0, len(found) - 2):len(found)]:

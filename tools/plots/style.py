@@ -185,3 +185,12 @@ def null_locator():
 def number(value: float) -> str:
     """Three digits that mean something: 0.0123, 4.25, 118, 4.25e+09."""
     return f"{value:.0f}" if 100 <= abs(value) < 1e5 else f"{value:.3g}"
+
+
+def deviation(axes, x: float, row: dict, color: str) -> None:
+    """A thin line from mean KL minus to plus the standard deviation of the windows, where there are several. After the limits are set:
+    what would reach below 0 ends where the axis does."""
+    around = row.get("mean_kl_deviation", 0)
+    if around > 0 and row["mean_kl"] > 0:
+        low = row["mean_kl"] - around
+        axes.plot([x, x], [low if low > 0 else axes.get_ylim()[0], row["mean_kl"] + around], color=color, linewidth=1.6, alpha=0.3, zorder=1, scalex=False, scaley=False)
