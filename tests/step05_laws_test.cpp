@@ -113,6 +113,20 @@ TEST_CASE("laws: pyramidkv of ratio 1 is full and of beta 1 is snapkv") {
                false);
 }
 
+TEST_CASE("laws: key norm of a model of two layers is full and of every layer is not") {
+    PolicyRig rig(tiny_config());
+    check_same(rig, *rig.store("key-norm", small_budget()), *rig.store("full", {}), false);
+    PolicyOptions options = small_budget();
+    options.whole_layers = 0;
+    check_same(rig, *rig.store("key-norm", options),
+               *rig.store("key-norm-every-layer", small_budget()));
+    options.whole_layers = 1;
+    const auto half = rig.store("key-norm", options);
+    rig.logits(*half, random_tokens(90, 256, 5), one_by_one(40, 50));
+    CHECK(half->kept(0, 1).size() == 90);
+    CHECK(half->kept(1, 1).size() == 24);
+}
+
 TEST_CASE("laws: keyformer without noise at temperature 1 is h2o") {
     PolicyRig rig(small_config(4, 2));
     PolicyOptions options = with_recent(small_budget(), 6);
@@ -131,7 +145,7 @@ TEST_CASE("laws: keyformer without noise at temperature 1 is h2o") {
     for (Index h = 0; h < 2; ++h) CHECK(near->kept(1, h) == plain->kept(1, h));
 }
 
-TEST_CASE("laws: keyformer's temperature is 2 at the end of the text, however long it is") {
+TEST_CASE("laws: keyformer's temperature is 2 at the end of a text of any length") {
     PolicyRig rig(small_config(4, 2));
     const auto text = random_tokens(104, 96, 5);
     const auto run = [&](const std::map<std::string, double>& own, Index capacity) {
