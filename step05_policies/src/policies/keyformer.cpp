@@ -1,15 +1,15 @@
-// Keyformer: Adnan et al. 2024, section 3: as H2O, but a query's share is taken of noisy
+// Keyformer: Adnan et al. 2024, section 4.2: as H2O, but a query's share is taken of noisy
 // scores at a temperature that rises while a text is written,
-//   a_j += softmax_j((x_j + g_j) / tau),  g_j ~ Gumbel(0, 1)
+//   a_j += softmax_j((x_j + g_j) / tau),  g_j ~ Gumbel(0, 1), drawn anew for each query
 //   tau = tau_first + t (tau_last - tau_first) / T,  from 1 to 2
-// with t of T tokens generated. T is the rest of the text that the cache is made for. A cache
-// that has less room than that, or does not say, lets it be 100: then tau rises by 0.01 with
-// each token, as in the authors' code, and stays at tau_last. --tau-step 0.01 is that code: it
-// rises by this with each token, whatever T is, without an end.
+// with t of T tokens generated. T is what the text that the cache is made for has after its
+// prompt. Where nobody says how long it is, or a cache has no room for more than the prompt, T
+// is 100: then tau rises by 0.01 with each token, as in the authors' code. After T tokens it
+// stays at tau_last. With --tau-step 0.01 it is that code: tau rises by this with each token,
+// without an end.
 //
-// Since x_j = log P_j up to a constant, and E = exp(-g) is
-// exponential, that softmax is (P_j / E_j)^(1 / tau), divided by its sum: no score has to be
-// handed out.
+// Since x_j = log P_j up to a constant, and E = exp(-g) is exponential, that softmax is
+// (P_j / E_j)^(1 / tau), divided by its sum: no score has to be handed out.
 #include <algorithm>
 #include <cmath>
 
