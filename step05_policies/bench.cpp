@@ -125,14 +125,14 @@ void drop_by_gathering_all(benchmark::State& state) {
 void register_policies() {
     for (const Index budget : {128, 256, 512})
         for (const char* name : {"window", "sinks", "sinks-relative", "h2o", "h2o-mean", "tova",
-                                 "key-norm", "scissorhands", "keyformer", "random"})
+                                 "key-norm-every-layer", "scissorhands", "keyformer", "random"})
             benchmark::RegisterBenchmark(
                 concat("decode_policy/", name, "/", budget).c_str(),
                 [name, budget](benchmark::State& state) { decode_policy(state, name, budget); })
                 ->Unit(benchmark::kMicrosecond);
     for (const Index held : {512, 1024, 4096})
-        for (const char* name :
-             {"full", "quest", "minicache", "snapkv", "pyramidkv", "pyramidkv-ratios"})
+        for (const char* name : {"full", "quest-every-layer", "minicache", "snapkv",
+                                 "pyramidkv", "pyramidkv-ratios"})
             benchmark::RegisterBenchmark(
                 concat("decode_behind/", name, "/", held).c_str(),
                 [name, held](benchmark::State& state) { decode_behind(state, name, held); })

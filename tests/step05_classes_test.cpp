@@ -82,7 +82,7 @@ TEST_CASE("classes: sinks and last tokens are as many as each method says") {
     PolicyOptions options = small_budget();
     options.recent = 7;
     for (const char* name : {"h2o", "h2o-mean", "h2o-forgetting", "keyformer", "scissorhands",
-                             "random", "key-norm"}) {
+                             "random", "random-fixed", "key-norm-every-layer"}) {
         CAPTURE(std::string(name));
         const auto store = rig.filled(name, options);
         const auto classes = slot_classes(*store, 1, 0);
@@ -95,7 +95,8 @@ TEST_CASE("classes: sinks and last tokens are as many as each method says") {
     CHECK(recent_of("h2o", small_budget()) == range(43, 55));
     CHECK(recent_of("keyformer", small_budget()) == range(48, 55));
     CHECK(recent_of("scissorhands", small_budget()) == range(45, 55));
-    for (const char* name : {"tova", "random", "key-norm", "oracle"})
+    for (const char* name :
+         {"tova", "random", "random-fixed", "key-norm-every-layer", "oracle"})
         CHECK(recent_of(name, small_budget()).empty());
 
     CHECK(recent_of("window", small_budget()) == range(31, 55));

@@ -113,22 +113,65 @@ TEST_CASE("laws: pyramidkv of ratio 1 is full and of beta 1 is snapkv") {
                false);
 }
 
+TEST_CASE("laws: key norm of a model of two layers is full and of every layer is not") {
+    PolicyRig rig(tiny_config());
+    check_same(rig, *rig.store("key-norm", small_budget()), *rig.store("full", {}), false);
+    PolicyOptions options = small_budget();
+    options.whole_layers = 0;
+    check_same(rig, *rig.store("key-norm", options),
+               *rig.store("key-norm-every-layer", small_budget()));
+    options.whole_layers = 1;
+    const auto half = rig.store("key-norm", options);
+    rig.logits(*half, random_tokens(90, 256, 5), one_by_one(40, 50));
+    CHECK(half->kept(0, 1).size() == 90);
+    CHECK(half->kept(1, 1).size() == 24);
+}
+
 TEST_CASE("laws: keyformer without noise at temperature 1 is h2o") {
     PolicyRig rig(small_config(4, 2));
     PolicyOptions options = with_recent(small_budget(), 6);
     options.noise = false;
-    options.temperature_step = 0;
+    options.own["tau-step"] = 0;
     check_same(rig, *rig.store("keyformer", options), *rig.store("h2o", options));
     options.forget = 1.0f;
     check_same(rig, *rig.store("h2o", options), *rig.store("h2o", options));
     // The general formula at a temperature next to 1 ranks as h2o does: its roundings do not
     // matter as long as no two tokens are that near.
-    options.temperature = 1.0 + 0x1p-40;
+    options.own["tau-first"] = 1.0 + 0x1p-40;
     const auto near = rig.store("keyformer", options), plain = rig.store("h2o", options);
     const auto text = random_tokens(60, 96, 5);
     rig.logits(*near, text);
     rig.logits(*plain, text);
     for (Index h = 0; h < 2; ++h) CHECK(near->kept(1, h) == plain->kept(1, h));
+}
+
+TEST_CASE("laws: keyformer's temperature is 2 at the end of a text of any length") {
+    PolicyRig rig(small_config(4, 2));
+    const auto text = random_tokens(104, 96, 5);
+    const auto run = [&](const std::map<std::string, double>& own, Index capacity) {
+        PolicyOptions options = small_budget();
+        options.own = own;
+        const auto store = rig.store("keyformer", options, capacity);
+        auto rows = rig.logits(*store, text, one_by_one(40, 64));
+        for (Index h = 0; h < 2; ++h)
+            for (const float sum : dynamic_cast<SlotCache&>(*store).state(1, h, 0))
+                rows.push_back(sum);
+        return rows;
+    };
+    // 64 tokens behind a prompt of 40: a rise by 1/64 with each, exactly.
+    const auto published = run({}, 104);
+    CHECK(published == run({{"tau-step", 1.0 / 64}}, 104));
+    CHECK(published == run({{"tau-first", 1}, {"tau-last", 2}, {"tau-step", -1}}, 104));
+    // A longer text rises more slowly; from 1 to 4, three times as fast.
+    CHECK(run({}, 168) == run({{"tau-step", 1.0 / 128}}, 104));
+    CHECK(run({{"tau-last", 4}}, 104) == run({{"tau-step", 3.0 / 64}}, 104));
+    CHECK(published != run({}, 168));
+    // No way from 1 to 1 is any shorter.
+    CHECK(run({{"tau-last", 1}}, 104) == run({{"tau-step", 0}}, 104));
+    // Where nobody knows how long it is, as long as 100 tokens.
+    CHECK(run({{"tau-last", 1 + 100.0 / 64}}, 40) == published);
+    // A text that goes on stays at the last temperature.
+    CHECK(run({}, 72) != run({{"tau-step", 1.0 / 32}}, 104));
 }
 
 TEST_CASE("laws: a prompt in pieces is the prompt whole as long as nothing went in between") {

@@ -105,7 +105,7 @@ TEST_CASE("bytes: the budget for some bytes is the largest that fits") {
     // What grows behind its prompt cannot be as small; and what has no budget has none.
     CHECK(budget_for_bytes("snapkv", small_budget(), shape, 100, 220,
                            100 * full_bytes(shape, 1)) == 0);
-    for (const char* name : {"full", "quest", "minicache"})
+    for (const char* name : {"full", "quest", "quest-every-layer", "minicache"})
         CHECK(budget_for_bytes(name, small_budget(), shape, 100, 220, 1 << 30) == 0);
 }
 

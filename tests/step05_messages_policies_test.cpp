@@ -123,23 +123,19 @@ TEST_CASE("messages: budgets, ratios and what has to fit into them") {
                              "policy: a ratio of 1.5", Error);
 
     using Make = PolicyPointer (*)(const PolicyOptions&);
+    const Make keyformer = [](const auto& options) { return keyformer_policy(options); };
     for (const auto& [make, name] : std::initializer_list<std::pair<Make, const char*>>{
+             {h2o_policy, "h2o"},
+             {keyformer, "keyformer"},
              {key_norm_policy, "key-norm"},
              {random_policy, "random"},
+             {random_fixed_policy, "random"},
              {scissorhands_policy, "scissorhands"}}) {
         CHECK_NOTHROW(make(with(&PolicyOptions::recent, 4, four)));
         CHECK_NOTHROW(make(with(&PolicyOptions::recent, 5, half)));
         CHECK_THROWS_WITH_AS(make(with(&PolicyOptions::recent, 5, four)),
                              concat(name, ": 5 recent tokens in a budget of 4").c_str(), Error);
     }
-    CHECK_NOTHROW(h2o_policy(with(&PolicyOptions::recent, 4, four)));
-    CHECK_NOTHROW(h2o_policy(with(&PolicyOptions::recent, 5, half)));
-    CHECK_THROWS_WITH_AS(h2o_policy(with(&PolicyOptions::recent, 5, four)),
-                         "h2o: 5 recent tokens in a budget of 4", Error);
-    CHECK_NOTHROW(keyformer_policy(with(&PolicyOptions::recent, 4, four)));
-    CHECK_NOTHROW(keyformer_policy(with(&PolicyOptions::recent, 5, half)));
-    CHECK_THROWS_WITH_AS(keyformer_policy(with(&PolicyOptions::recent, 5, four)),
-                         "keyformer: 5 recent tokens in a budget of 4", Error);
 }
 
 TEST_CASE("messages: options of single policies") {
@@ -150,12 +146,17 @@ TEST_CASE("messages: options of single policies") {
     CHECK_THROWS_WITH_AS(h2o_policy(with(&PolicyOptions::forget, 1.5f)),
                          "h2o: a forgetting factor of 1.5", Error);
 
-    CHECK_NOTHROW(keyformer_policy(with(&PolicyOptions::temperature, 0x1p-10)));
-    CHECK_NOTHROW(keyformer_policy(with(&PolicyOptions::temperature_step, 0)));
-    CHECK_THROWS_WITH_AS(keyformer_policy(with(&PolicyOptions::temperature, 0)),
-                         "keyformer: a temperature of 0, rising by 0.01", Error);
-    CHECK_THROWS_WITH_AS(keyformer_policy(with(&PolicyOptions::temperature_step, -0.5)),
-                         "keyformer: a temperature of 1, rising by -0.5", Error);
+    const auto tau = [](const char* name, double value) {
+        PolicyOptions options;
+        options.own[name] = value;
+        return keyformer_policy(options);
+    };
+    for (const char* name : {"tau-first", "tau-last"}) CHECK_NOTHROW(tau(name, 0x1p-10));
+    for (const double step : {-1, 0}) CHECK_NOTHROW(tau("tau-step", step));
+    CHECK_THROWS_WITH_AS(tau("tau-first", 0), "keyformer: a temperature from 0 to 2", Error);
+    CHECK_THROWS_WITH_AS(tau("tau-last", 0), "keyformer: a temperature from 1 to 0", Error);
+    CHECK_THROWS_WITH_AS(tau("tau-step", -0.5), "keyformer: a temperature of 1, rising by -0.5",
+                         Error);
 
     CHECK_NOTHROW(pyramidkv_policy({}, 1));
     CHECK_THROWS_WITH_AS(pyramidkv_policy({}, 0), "pyramidkv: a model of 0 layers", Error);
@@ -169,11 +170,13 @@ TEST_CASE("messages: options of single policies") {
                          "pyramidkv: a ratio of 1.5", Error);
 
     CHECK_NOTHROW(scissorhands_policy(with(&PolicyOptions::votes, 0)));
-    CHECK_NOTHROW(scissorhands_policy(with(&PolicyOptions::votes, 64)));
+    CHECK_NOTHROW(scissorhands_policy(with(&PolicyOptions::votes, 4096)));
     CHECK_THROWS_WITH_AS(scissorhands_policy(with(&PolicyOptions::votes, -1)),
-                         "scissorhands: votes of -1 queries; 0 to 64 can be remembered", Error);
-    CHECK_THROWS_WITH_AS(scissorhands_policy(with(&PolicyOptions::votes, 65)),
-                         "scissorhands: votes of 65 queries; 0 to 64 can be remembered", Error);
+                         "scissorhands: votes of -1 queries; 0 to 4096 can be remembered",
+                         Error);
+    CHECK_THROWS_WITH_AS(scissorhands_policy(with(&PolicyOptions::votes, 4097)),
+                         "scissorhands: votes of 4097 queries; 0 to 4096 can be remembered",
+                         Error);
 
     CHECK_NOTHROW(snapkv_policy(with(&PolicyOptions::window, 1)));
     CHECK_THROWS_WITH_AS(snapkv_policy(with(&PolicyOptions::window, 0)),

@@ -141,7 +141,9 @@ TEST_CASE("messages: bytes of shapes and lengths that cannot be") {
                          "policy bytes: a prompt of 10 and a length of -1", Error);
     CHECK_THROWS_WITH_AS(policy_bytes("snapkv", small_budget(), shape, -1, 10),
                          "policy bytes: a prompt of -1 and a length of 10", Error);
-    CHECK(policy_bytes("quest", with(&PolicyOptions::page, 1), shape, 0, 1) == 2 * 1024);
+    CHECK(policy_bytes("quest", with(&PolicyOptions::page, 1), shape, 0, 1) == 1024);
+    CHECK(policy_bytes("quest-every-layer", with(&PolicyOptions::page, 1), shape, 0, 1) ==
+          2 * 1024);
     CHECK_THROWS_WITH_AS(policy_bytes("quest", with(&PolicyOptions::page, 0), shape, 0, 1),
                          "policy bytes: pages of 0 tokens", Error);
 }

@@ -1,6 +1,7 @@
 // Step 5: Quest, which keeps everything and reads a part. Mistakes in mind: a bound that is
 // none, a stale summary of a page, the missing slots of the last page, pages of the
-// wrong KV head.
+// wrong KV head, a layer too many or too few that is read whole, a newest page that is read
+// though it has to win its place.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -8,6 +9,7 @@
 
 #include <kvlab/attention/attention.hpp>
 #include <kvlab/kvcache/kv_cache.hpp>
+#include <kvlab/policies/policy_bytes.hpp>
 #include <kvlab/policies/quest_cache.hpp>
 #include <kvlab/tensor/numerics.hpp>
 
@@ -19,10 +21,12 @@ using namespace kvlab::test;
 
 namespace {
 
-// The last page of 8 slots and those with the largest bounds, by the definition.
+// The pages of 8 slots with the largest bounds, by the definition; the newest among them
+// whatever its bound, if so.
 std::vector<Index> plain_pages(const std::vector<std::vector<float>>& keys,
                                const float* q,
-                               std::size_t wanted) {
+                               std::size_t wanted,
+                               bool newest) {
     std::vector<std::pair<float, Index>> bounds;
     for (std::size_t first = 0; first < keys.size(); first += 8) {
         float bound = 0;
@@ -34,7 +38,7 @@ std::vector<Index> plain_pages(const std::vector<std::vector<float>>& keys,
             }
             bound += std::max(q[i] * low, q[i] * high);
         }
-        if (first + 8 >= keys.size()) bound = INFINITY;  // the last page is always read
+        if (newest && first + 8 >= keys.size()) bound = INFINITY;
         bounds.emplace_back(-bound, static_cast<Index>(first / 8));
     }
     std::sort(bounds.begin(), bounds.end());
@@ -68,8 +72,62 @@ PolicyOptions quest_options() {
     PolicyOptions options;
     options.page = 8;
     options.budget = 33;  // five pages
-    options.whole_layers = 2;
     return options;
+}
+
+// All keys and values that a KV head holds, [slots][12].
+struct HeadRows {
+    HeadRows(const KvCache& cache, Index layer, Index kv_head) {
+        for (Index p = 0; p < cache.next_position(); ++p) {
+            keys.emplace_back();
+            values.emplace_back();
+            for (Index i = 0; i < 12; ++i) {
+                keys.back().push_back(cache.key(layer, kv_head, p, i));
+                values.back().push_back(cache.value(layer, kv_head, p, i));
+            }
+        }
+    }
+
+    std::vector<std::vector<float>> keys, values;
+};
+
+// 60 steps of tokens one by one and several at a time, of which one is left unfinished and some
+// are taken back: each must be attention over the slots of the best pages. Returns how often a
+// head left out the newest page.
+int check_steps(QuestCache& quest, Index whole, bool newest) {
+    Rng rng(4);
+    KvCache full(kPairShape, 200);
+    int left_out = 0;
+    for (Index number = 0; number < 60; ++number) {
+        if (number % 17 == 16) {  // an unfinished step, and going back into a page
+            quest.begin(9);
+            quest.append(0, RandomRows(0, 999, 9).k.view(), RandomRows(0, 999, 9).v.view());
+            quest.abandon();
+            const Index length = quest.next_position() - rng.below(12);
+            quest.truncate(length);
+            full.truncate(length);
+        }
+        const Index T = number == 0 ? 77 : number % 10 == 9 ? 5 : 1;
+        const auto expected = step_all({&full}, number, T),
+                   found = step_all({&quest}, number, T);
+        if (T > 1) CHECK(found == expected);  // several tokens read everything
+        if (T > 1) continue;
+        for (Index layer = 0; layer < kPairShape.layers; ++layer)
+            for (Index head = 0; head < 4; ++head) {
+                const HeadRows rows(full, layer, head / 2);
+                const Index n = full.next_position();
+                const RandomRows step(layer, number, 1);
+                const View<const float> q = step.q.view()[0][head];
+                const auto pages =
+                    plain_pages(rows.keys, q.data(), layer < whole ? 1000 : 5, newest);
+                CHECK(quest.pages(layer, head, q.flat(), n) == pages);
+                left_out += pages.back() * 8 + 8 < n ? 1 : 0;
+                const auto plain = plain_attention(rows.keys, rows.values, pages, q);
+                REQUIRE(std::equal(plain.begin(), plain.end(),
+                                   found.begin() + (layer * 4 + head) * 12));
+            }
+    }
+    return left_out;
 }
 
 }  // namespace
@@ -95,49 +153,52 @@ TEST_CASE("quest: a page's bound is at least every score of it and a page of one
 }
 
 TEST_CASE("quest: attention is the plain loop over the slots of the best pages") {
-    Rng rng(4);
     QuestCache quest(kPairShape, 200, quest_options());
-    KvCache full(kPairShape, 200);
-    for (Index number = 0; number < 60; ++number) {
-        if (number % 17 == 16) {  // an unfinished step, and going back into a page
-            quest.begin(9);
-            quest.append(0, RandomRows(0, 999, 9).k.view(), RandomRows(0, 999, 9).v.view());
-            quest.abandon();
-            const Index length = quest.next_position() - rng.below(12);
-            quest.truncate(length);
-            full.truncate(length);
-        }
-        const Index T = number == 0 ? 77 : number % 10 == 9 ? 5 : 1;
-        const auto expected = step_all({&full}, number, T),
-                   found = step_all({&quest}, number, T);
-        const Index n = full.next_position();
-        if (T > 1) CHECK(found == expected);  // several tokens read everything
-        if (T > 1) continue;
-        for (Index layer = 0; layer < kPairShape.layers; ++layer)
-            for (Index head = 0; head < 4; ++head) {
-                std::vector<std::vector<float>> keys, values;
-                for (Index p = 0; p < n; ++p) {
-                    keys.emplace_back();
-                    values.emplace_back();
-                    for (Index i = 0; i < 12; ++i) {
-                        keys.back().push_back(full.key(layer, head / 2, p, i));
-                        values.back().push_back(full.value(layer, head / 2, p, i));
-                    }
-                }
-                const RandomRows rows(layer, number, 1);
-                const View<const float> q = rows.q.view()[0][head];
-                const auto pages = plain_pages(keys, q.data(), layer < 2 ? 1000 : 5);
-                if (layer >= 2) CHECK(quest.pages(layer, head, q.flat(), n) == pages);
-                const auto plain = plain_attention(keys, values, pages, q);
-                REQUIRE(std::equal(plain.begin(), plain.end(),
-                                   found.begin() + (layer * 4 + head) * 12));
-            }
-    }
+    CHECK(check_steps(quest, 2, true) == 0);  // as published: the first two layers are whole
     const auto copy = quest.fork();
     CHECK(step_all({copy.get()}, 70, 1) == step_all({&quest}, 70, 1));
     PolicyOptions wrong = quest_options();
     wrong.page = 24;
     CHECK_THROWS_AS(QuestCache(kPairShape, 100, wrong), Error);
+}
+
+TEST_CASE("quest: as many layers are whole as asked for and the newest page may have to win") {
+    PolicyContext context;
+    context.shape = kPairShape;
+    context.capacity = 200;
+    const auto check = [&](const char* name, Index asked, Index whole, bool newest) {
+        CAPTURE(std::string(name));
+        CAPTURE(asked);
+        PolicyOptions options = quest_options();
+        options.whole_layers = asked;
+        const auto store = find_policy(name).make(context, options);
+        const int left_out = check_steps(dynamic_cast<QuestCache&>(*store), whole, newest);
+        CHECK((left_out > 0) == !newest);
+    };
+    check("quest", -1, 2, true);
+    check("quest", 0, 0, true);
+    check("quest", 4, 4, true);
+    check("quest-every-layer", -1, 0, true);
+    check("quest-every-layer", 3, 0, true);
+    check("quest-by-bound", -1, 2, false);
+    check("quest-by-bound", 0, 0, false);
+}
+
+TEST_CASE("quest: a model of two layers is read whole and has no summaries") {
+    PolicyRig rig(tiny_config());
+    const auto text = random_tokens(120, 256, 5);
+    const auto pieces = one_by_one(70, 50);
+    KvCache full(rig.decoder.kv_shape(), 120);
+    const auto expected = rig.logits(full, text, pieces);
+    PolicyOptions options = quest_options();
+    for (const char* name : {"quest", "quest-by-bound"}) {
+        const auto store = rig.store(name, options);
+        CHECK(rig.logits(*store, text, pieces) == expected);
+        CHECK(store->bytes().logical == full_bytes(rig.decoder.kv_shape(), 120));
+    }
+    const auto chooses = rig.store("quest-every-layer", options);
+    CHECK(rig.logits(*chooses, text, pieces) != expected);
+    CHECK(chooses->bytes().logical == full_bytes(rig.decoder.kv_shape(), 120 + 15));
 }
 
 TEST_SUITE_END();

@@ -15,6 +15,7 @@ TEST_CASE("slots: of equal ratings the lower positions stay whatever their slots
     const Tensor same({1, kPairShape.kv_heads, kPairShape.head_dim});
     PolicyOptions options;
     options.budget = 4;
+    options.whole_layers = 0;
     SlotCache cache(kPairShape, 16, key_norm_policy(options));
     const auto feed = [&](float scale) {
         Tensor k({1, kPairShape.kv_heads, kPairShape.head_dim});

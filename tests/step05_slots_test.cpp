@@ -93,7 +93,7 @@ std::vector<Kind> all_kinds() {
     kinds.push_back(kinds[5]);
     kinds.back().rules.votes = 5;
     kinds.push_back(kinds[5]);
-    kinds.back().rules.votes = 64;
+    kinds.back().rules.votes = 33;
     kinds.push_back(kinds[1]);
     kinds.back().rules.recent = 0;
     return kinds;
@@ -108,6 +108,7 @@ std::unique_ptr<SlotCache> make_cache(const PlainRules& rules,
     options.recent = rules.recent;
     options.forget = rules.forget;
     options.votes = rules.votes;
+    options.whole_layers = 0;
     options.normalise = rules.policy == "h2o-mean";
     const PolicyPointer policy = rules.policy == "window"         ? sinks_policy(options)
                                  : rules.policy == "tova"         ? tova_policy(options)

@@ -19,8 +19,7 @@ void add_policy_flags(CLI::App& app, PolicyOptions& options) {
     cli::add_count(app, "--sinks", options.sinks, 0, "sinks: first tokens that always stay");
     app.add_option("--recent", options.recent,
                    "h2o, keyformer, scissorhands, random, key-norm: last tokens that always "
-                   "stay; -1: the "
-                   "method's default")
+                   "stay; -1: the method's default")
         ->check(CLI::Range(Index{-1}, Index{1} << 24))
         ->capture_default_str();
     cli::add_count(app, "--observe", options.window, 1,
@@ -35,9 +34,12 @@ void add_policy_flags(CLI::App& app, PolicyOptions& options) {
                    "h2o-forgetting: the past is multiplied by this; 0.99 if not given")
         ->check(cli::share_of_all());
     cli::add_count(app, "--votes", options.votes, 0,
-                   "scissorhands: queries remembered, at most 64; 0: all");
-    cli::add_count(app, "--whole-layers", options.whole_layers, 0,
-                   "key-norm, quest: lowest layers, which keep and read everything");
+                   "scissorhands: queries remembered, at most 4096; 0: all");
+    app.add_option("--whole-layers", options.whole_layers,
+                   "key-norm, quest, quest-by-bound: lowest layers, which keep and read "
+                   "everything; -1: the method's default, 2")
+        ->check(CLI::Range(Index{-1}, Index{1} << 24))
+        ->capture_default_str();
     cli::add_count(app, "--page", options.page, 1, "quest: tokens of a page; a divisor of 64");
     const auto share = [&app](const char* name, double& value, const char* text) {
         app.add_option(name, value, text)
@@ -59,7 +61,7 @@ void add_policy_flags(CLI::App& app, PolicyOptions& options) {
                    concat(entry.name, ": ", own.text))
                 ->check(cli::number_between(own.least, own.most))
                 ->default_str(concat(own.value));
-    app.add_option("--policy-seed", options.seed, "of random and keyformer")
+    app.add_option("--policy-seed", options.seed, "of random, random-fixed and keyformer")
         ->capture_default_str();
 }
 

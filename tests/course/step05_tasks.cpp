@@ -129,6 +129,7 @@ KVLAB_TASK_CASE("5.6 pages: those with the largest bounds are read") {
     PolicyOptions options;
     options.page = given.number("page");
     options.budget = given.number("budget");
+    options.whole_layers = 0;
     QuestCache cache(shape, k.dim(0), options);
     const std::vector<Index> lengths = given.integers("lengths");
     bool taken_back = false;

@@ -29,11 +29,15 @@ inline const std::map<std::string, Index>& numbers_beside() {
                                                           {"pyramidkv", 2},
                                                           {"pyramidkv-ratios", 2},
                                                           {"key-norm", 2},
-                                                          {"scissorhands", 3},
+                                                          {"key-norm-every-layer", 2},
+                                                          {"scissorhands", 2},
                                                           {"keyformer", 3},
-                                                          {"random", 2},
+                                                          {"random", 1},
+                                                          {"random-fixed", 2},
                                                           {"oracle", 1},
                                                           {"quest", 0},
+                                                          {"quest-every-layer", 0},
+                                                          {"quest-by-bound", 0},
                                                           {"minicache", 0}};
     return kNumbers;
 }
@@ -42,6 +46,11 @@ inline const std::map<std::string, Index>& numbers_beside() {
 // its store alone.
 inline bool is_written_by_hand(const std::string& name) {
     return numbers_beside().contains(name);
+}
+
+// Layers that are kept or read whole: two, if nothing else is asked for.
+inline Index whole_by_hand(const PolicyOptions& options) {
+    return options.whole_layers == -1 ? 2 : options.whole_layers;
 }
 
 inline Index tokens_held(const std::string& name,
@@ -55,7 +64,7 @@ inline Index tokens_held(const std::string& name,
         Index keep = tokens_to_keep(options, length);
         if (name == "sinks" || name == "sinks-relative") keep = std::max(keep, options.sinks);
         // Whole layers keep everything.
-        if (name == "key-norm" && layer < options.whole_layers) keep = length;
+        if (name == "key-norm" && layer < whole_by_hand(options)) keep = length;
         return std::min(length, keep);
     }
     if (length < prompt) return length;
@@ -67,9 +76,14 @@ inline Index tokens_held(const std::string& name,
     return std::min(prompt, keep) + length - prompt;
 }
 
-inline Index quest_bytes(const PolicyOptions& options, const KvShape& shape, Index length) {
+inline Index quest_bytes(const PolicyOptions& options,
+                         const KvShape& shape,
+                         Index whole,
+                         Index length) {
     const Index pages = (length + options.page - 1) / options.page;
-    return full_bytes(shape, length) + full_bytes(shape, pages);  // a page: min and max
+    // A page: the smallest and the largest number of each component.
+    const Index page = 2 * shape.kv_heads * shape.head_dim * kNumber;
+    return full_bytes(shape, length) + std::max<Index>(0, shape.layers - whole) * pages * page;
 }
 
 // A pair of layers has one vector and one factor for keys and for values and, of retained
@@ -92,10 +106,12 @@ inline Index bytes_by_hand(const std::string& name,
                            const KvShape& shape,
                            Index prompt,
                            Index length) {
-    if (name == "quest") return quest_bytes(options, shape, length);
+    if (name == "quest" || name == "quest-by-bound")
+        return quest_bytes(options, shape, whole_by_hand(options), length);
+    if (name == "quest-every-layer") return quest_bytes(options, shape, 0, length);
     if (name == "minicache") return minicache_bytes(options, shape, length);
-    const bool counted = name == "scissorhands" && options.votes == 0;  // one number less
-    const Index beside = numbers_beside().at(name) - (counted ? 1 : 0);
+    const Index bits = name == "scissorhands" ? options.votes : 0;
+    const Index beside = numbers_beside().at(name) + (bits + 31) / 32;
     const Index slot = kNumber * (2 * shape.head_dim + beside);
     Index bytes = 0;
     for (Index layer = 0; layer < shape.layers; ++layer)

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <numeric>
 
 #include <kvlab/attention/attention.hpp>
 
@@ -34,10 +35,12 @@ QuestCache::QuestCache(const KvShape& shape,
           " tokens do not fill a tile of ", kTile);
     tokens_to_keep(options, 1);
     const Index pages = blocks_for(capacity, options.page);
-    for (Index layer = 0; layer < shape.layers; ++layer)
-        layers_.push_back({KvTiles(capacity, shape.kv_heads, shape.head_dim),
-                           Tensor({shape.kv_heads, pages, shape.head_dim}),
-                           Tensor({shape.kv_heads, pages, shape.head_dim})});
+    for (Index layer = 0; layer < shape.layers; ++layer) {
+        layers_.push_back({KvTiles(capacity, shape.kv_heads, shape.head_dim), {}, {}});
+        if (is_whole(layer)) continue;
+        layers_.back().smallest = Tensor({shape.kv_heads, pages, shape.head_dim});
+        layers_.back().largest = Tensor({shape.kv_heads, pages, shape.head_dim});
+    }
 }
 
 void QuestCache::write_rows(Index layer,
@@ -45,6 +48,7 @@ void QuestCache::write_rows(Index layer,
                             const View<const float>& v) {
     Layer& l = at(layers_, layer);
     l.tiles.write(length(), k, v);
+    if (is_whole(layer)) return;
     // From the first page that changes: always from its keys, so that what an unfinished step
     // or a longer text left behind is gone.
     const Index end = length() + pending();
@@ -94,7 +98,7 @@ void QuestCache::choose(const Layer& layer,
     for (Index page = 0; page < count; ++page) {
         const float bound =
             page_bound(q, &layer.smallest(kv_head, page, 0), &layer.largest(kv_head, page, 0));
-        bounds.push_back(page == count - 1 ? kProtected : bound);
+        bounds.push_back(options_.newest_page && page == count - 1 ? kProtected : bound);
         pages.push_back(page);
     }
     const Index wanted = wanted_pages(slots);
@@ -121,7 +125,12 @@ std::vector<Index> QuestCache::pages(Index layer,
     check(slots >= 1 && slots <= length() + pending(), "quest: pages of ", slots, " slots, of ",
           length() + pending(), " that are held");
     std::vector<Index> chosen;
-    choose(layers_.at(usize(layer)), head * shape().kv_heads / shape().heads, q, slots, chosen);
+    if (is_whole(layer)) {
+        chosen.resize(usize(blocks_for(slots, options_.page)));
+        std::iota(chosen.begin(), chosen.end(), Index{0});
+        return chosen;
+    }
+    choose(at(layers_, layer), head * shape().kv_heads / shape().heads, q, slots, chosen);
     return chosen;
 }
 
@@ -178,7 +187,7 @@ Index QuestCache::attend_head(const Layer& layer,
     const Index kv_head = head * shape().kv_heads / shape().heads, slots = length() + pending();
     const std::span<const float> query(&q(0, head, 0), usize(shape().head_dim));
     choose(layer, kv_head, query, slots, pages);
-    // Only the last page of all may be incomplete, and in slot order it is the last one chosen.
+    // Only the last page of all may be incomplete, and if it is chosen it is the last one here.
     const Index missing = std::max<Index>(0, (pages.back() + 1) * options_.page - slots);
     const Index seen = std::ssize(pages) * options_.page - missing;
     AttentionRows rows(level_, shape().head_dim, layer.tiles.padded_dim());
@@ -202,8 +211,7 @@ AttentionWork QuestCache::attend_rows(Index layer,
                                       ThreadPool& pool) {
     const Layer& l = at(layers_, layer);
     const Index slots = length() + pending();
-    if (pending() > 1 || layer < options_.whole_layers ||
-        wanted_pages(slots) * options_.page >= slots)
+    if (pending() > 1 || is_whole(layer) || wanted_pages(slots) * options_.page >= slots)
         return attend_tiles(level_, pool, q, l.tiles, length(), out);
     std::atomic<Index> pairs{0};
     pool.run(shape().heads, [&](Index head) { pairs += attend_head(l, head, q, out); });
@@ -218,6 +226,7 @@ std::unique_ptr<SteppedStore> QuestCache::copied() const {
     auto copy = std::make_unique<QuestCache>(shape(), capacity(), options_, level_);
     for (std::size_t i = 0; i < layers_.size(); ++i) {
         copy->layers_[i].tiles.copy_from(layers_[i].tiles, length());
+        if (is_whole(static_cast<Index>(i))) continue;
         copy->layers_[i].smallest = layers_[i].smallest.clone();
         copy->layers_[i].largest = layers_[i].largest.clone();
     }
@@ -229,8 +238,8 @@ KvBytes QuestCache::bytes() const {
     const Index summary = 2 * shape().head_dim * Index{sizeof(float)};
     KvBytes bytes;
     for (const Layer& layer : layers_) {
-        bytes.logical +=
-            shape().kv_heads * (length() * layer.tiles.slot_bytes() + pages * summary);
+        const Index summaries = layer.smallest.size() > 0 ? pages * summary : 0;
+        bytes.logical += shape().kv_heads * (length() * layer.tiles.slot_bytes() + summaries);
         bytes.allocated +=
             layer.tiles.allocated_bytes() +
             (layer.smallest.size() + layer.largest.size()) * Index{sizeof(float)};

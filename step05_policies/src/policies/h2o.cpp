@@ -1,5 +1,9 @@
 // H2O, heavy hitters: Zhang et al. 2023, section 4: the last R tokens, and of the others those
-// with the largest sum of attention received so far, a_j = sum over queries i of P_ij.
+// with the largest sum of attention received so far, a_j = sum over queries i of P_ij. Half of
+// the budget is for the last ones, as in the paper's experiments. The authors' models have a KV
+// head for each query head; here the heads of a group share their tokens, by the mean of their
+// attention (slot_cache.hpp). Positions are those of the text; the authors' streaming
+// experiment counts them in the cache, as sinks-relative does.
 //
 // The sum favours the old: a token that j queries saw has had j chances. Two answers: divide by
 // the number of queries that could see it, or let the past fade, a_j <- alpha a_j + P_ij (A2SF,
@@ -53,7 +57,6 @@ public:
     // ANCHOR_END: h2o
 
 private:
-    // Half of the budget, as in the paper's experiments.
     Index recent_tokens(Index seen) const {
         return options_.recent >= 0 ? options_.recent : tokens_to_keep(options_, seen) / 2;
     }

@@ -4,7 +4,8 @@
 //   lowest layer mx = 2c - mn, highest mn = c / beta, both whole; no layer more than the prompt
 //   layer l keeps mx - l * floor((mx - mn) / (L - 1)), and the window
 // Prompts of less than 2c tokens get the same budget in every layer. Because the step is
-// rounded down, the realised mean is above C.
+// rounded down, the realised mean is above C. Their window is 8 and their pooling a maximum
+// over 7; here both are SnapKV's, so that the two differ in nothing but the budgets.
 //
 // Or, plainer: a share of the prompt for each quarter of the layers, e.g. 1, 1, 1/2, 1/4.
 #include <algorithm>

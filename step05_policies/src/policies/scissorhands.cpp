@@ -1,7 +1,11 @@
 // Scissorhands: Liu et al. 2023, section 4, algorithm 1: what was important stays important. A
 // query votes for a token if it gives it more than an even share, P >= 1/n of n slots seen; the
-// tokens with the smallest share of votes among the last m queries go. The last tokens stay.
-// The paper drops half of the budget at a time; here one goes when one comes.
+// tokens with the smallest share of votes among the last m = 400 queries go. The last 10 tokens
+// stay. Both numbers are those of the paper's experiments.
+//
+// The paper drops about half of the budget at a time, and then waits until the cache is full
+// again; here one token goes when one comes. So the budget is always used in full, and a choice
+// is made from what is known at the time.
 #include <algorithm>
 #include <bit>
 
@@ -11,8 +15,9 @@ namespace kvlab {
 
 namespace {
 
-constexpr Index kRecent = 10;  // as in the paper's experiments
-constexpr Index kMostVotes = 64;
+constexpr Index kRecent = 10;
+constexpr Index kMostVotes = 4096;
+constexpr Index kVotesOfRow = 32;  // the bits of a float
 
 class Scissorhands final : public Policy {
 public:
@@ -27,18 +32,29 @@ public:
 
     Index observed() const override { return kAll; }
 
-    // The votes of the last queries as bits of two rows, or, of all, their number.
-    Index state_rows() const override { return options_.votes > 0 ? 2 : 1; }
+    // How many votes a token has; and whose, a bit for each of the last queries.
+    Index state_rows() const override { return 1 + blocks_for(options_.votes, kVotesOfRow); }
 
-    void observe(const HeadSlots& head, Index, std::span<const float> shares) const override {
+    // The bits are a ring: a query writes over the one that came options.votes before it, and
+    // the number of votes changes by the difference. A token that came since has a 0 there.
+    void observe(const HeadSlots& head,
+                 Index query,
+                 std::span<const float> shares) const override {
         const Index n = std::ssize(shares);
         const float even = 1.0f / static_cast<float>(n);
+        float* const count = head.row(0);
+        if (options_.votes == 0) {
+            for (Index s = 0; s < n; ++s) count[s] += at(shares, s) >= even ? 1.0f : 0.0f;
+            return;
+        }
+        const Index place = query % options_.votes;
+        float* const row = head.row(1 + place / kVotesOfRow);
+        const auto bit = static_cast<int>(place % kVotesOfRow);
         for (Index s = 0; s < n; ++s) {
-            const bool vote = at(shares, s) >= even;
-            if (options_.votes == 0)
-                head.row(0)[s] += vote ? 1.0f : 0.0f;
-            else
-                remember(head, s, vote);
+            const auto bits = std::bit_cast<std::uint32_t>(row[s]);
+            const std::uint32_t before = bits >> bit & 1u, now = at(shares, s) >= even ? 1 : 0;
+            row[s] = std::bit_cast<float>(bits ^ (before ^ now) << bit);
+            count[s] += static_cast<float>(now) - static_cast<float>(before);
         }
     }
 
@@ -48,28 +64,13 @@ public:
         for (Index s = 0; s < head.slots(); ++s) {
             const Index age = head.next - head.position(s);  // queries that could see it
             const Index asked = options_.votes > 0 ? std::min(age, options_.votes) : age;
-            const float votes = options_.votes > 0
-                                    ? static_cast<float>(std::popcount(history(head, s)))
-                                    : head.row(0)[s];
             at(ratings, s) = age <= std::min(recent, budget)
                                  ? kProtected
-                                 : votes / static_cast<float>(asked);
+                                 : head.row(0)[s] / static_cast<float>(asked);
         }
     }
 
 private:
-    static std::uint64_t history(const HeadSlots& head, Index s) {
-        return std::uint64_t{std::bit_cast<std::uint32_t>(head.row(1)[s])} << 32 |
-               std::bit_cast<std::uint32_t>(head.row(0)[s]);
-    }
-
-    void remember(const HeadSlots& head, Index s, bool vote) const {
-        const std::uint64_t mask = ~std::uint64_t{0} >> (kMostVotes - options_.votes);
-        const std::uint64_t votes = (history(head, s) << 1 | (vote ? 1u : 0u)) & mask;
-        head.row(0)[s] = std::bit_cast<float>(static_cast<std::uint32_t>(votes));
-        head.row(1)[s] = std::bit_cast<float>(static_cast<std::uint32_t>(votes >> 32));
-    }
-
     PolicyOptions options_;
 };
 

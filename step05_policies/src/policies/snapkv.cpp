@@ -1,6 +1,11 @@
 // SnapKV: Li et al. 2024, section 4, listing 1. Once, after the prompt: of the tokens before
 // the last W, keep those with the largest pooled sum of the attention of the last W queries.
 // What comes later is never evicted, and what a later question needs is not known yet.
+//
+// The authors' code has W = 32 and a mean over 5 neighbours, in its long-context test a maximum
+// over 7; here W is 16, since prompts are some hundred tokens long (options.window, kernel,
+// max_pool). Their code lets every query head keep tokens of its own, which takes a cache as
+// many times larger as a group has heads; here a group shares them, by the mean of its shares.
 #include "snapkv.hpp"
 
 #include <algorithm>

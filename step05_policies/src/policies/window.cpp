@@ -2,7 +2,9 @@
 //
 // Window: the last B tokens (Beltagy et al. 2020, Longformer, section 3.1, used here on a model
 // that was not trained for it). Sinks: Xiao et al. 2023, Efficient Streaming Language Models
-// with Attention Sinks, section 3.2: the first S tokens and the last B - S.
+// with Attention Sinks, section 3.2: the first S tokens and the last B - S. The paper counts
+// positions in the cache: sinks-relative. sinks keeps those of the text, as all others do here.
+// As in the authors' evaluation a token sees all that is held and itself, and then one goes.
 #include <algorithm>
 
 #include <kvlab/policies/registry.hpp>

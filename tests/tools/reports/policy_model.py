@@ -7,6 +7,7 @@ import math
 from reports.book_model import Text, book, product, rotate, single, softmax, tiny, exp2
 
 ONCE = ("snapkv", "pyramidkv", "pyramidkv-ratios")
+QUESTS = ("quest", "quest-every-layer", "quest-by-bound")
 PROTECTED = math.inf
 
 
@@ -14,10 +15,17 @@ def tokens_to_keep(options, seen):
     return max(1, math.ceil(options["ratio"] * seen)) if options["ratio"] else options["budget"]
 
 
+def whole_layers(policy, options):
+    """The lowest layers that are kept or read whole: two, where a method has such and nothing else is asked for."""
+    if policy not in ("key-norm", "quest", "quest-by-bound"):
+        return 0
+    return 2 if options["whole_layers"] < 0 else options["whole_layers"]
+
+
 def kept_of(policy, options, layer, layers, seen, prompt):
     """Tokens of a layer behind `seen` ones."""
     o = options
-    if policy in ("full", "quest", "minicache"):
+    if policy in ("full", "minicache", *QUESTS):
         return seen
     if policy in ONCE:
         if seen < prompt:
@@ -34,15 +42,15 @@ def kept_of(policy, options, layer, layers, seen, prompt):
                 least = 2 * above - most
                 keep = o["window"] + most - layer * ((most - least) // (layers - 1))
         return min(prompt, keep) + seen - prompt
-    if policy == "key-norm" and layer < o["whole_layers"]:
+    if layer < whole_layers(policy, o):
         return seen
     keep = tokens_to_keep(o, seen)
     return min(seen, max(keep, o["sinks"]) if policy.startswith("sinks") else keep)
 
 
 DEFAULTS = {"budget": 128, "ratio": 0, "sinks": 4, "recent": -1, "seed": 42, "forget": 0.99, "window": 16, "kernel": 5,
-            "max_pool": False, "beta": 20, "ratios": [], "votes": 64, "whole_layers": 0, "page": 16, "direction": 0.6,
-            "retained": 0.05, "merge_from": -1}
+            "max_pool": False, "beta": 20, "ratios": [], "votes": 400, "whole_layers": -1, "page": 16, "direction": 0.6,
+            "retained": 0.05, "merge_from": -1, "tau-first": 1, "tau-last": 2, "tau-step": -1}
 
 
 def mixed(x):
@@ -52,12 +60,16 @@ def mixed(x):
     return x ^ x >> 31
 
 
-def generator(place, seed):
-    """Random numbers that belong to a token, whenever it comes."""
+def place_hash(place, seed):
     value = mixed(seed)
     for number in place:
         value = mixed((value + number) % 2**64)
-    return book.Rng(value)
+    return value
+
+
+def generator(place, seed):
+    """Random numbers that belong to a token, whenever it comes."""
+    return book.Rng(place_hash(place, seed))
 
 
 def length_of(x):
@@ -91,10 +103,11 @@ class Slot:
 class PolicyText(Text):
     """step() takes tokens that go in together, and forgets behind them."""
 
-    def __init__(self, model, policy, prompt=0, future=None, relative=False, **options):
+    def __init__(self, model, policy, prompt=0, future=None, relative=False, capacity=0, **options):
         super().__init__(model)
         assert not options.keys() - DEFAULTS.keys(), options
         self.policy, self.prompt, self.future = policy.removesuffix("-relative"), prompt, future
+        self.capacity = capacity  # tokens of the text that it is made for
         self.relative = relative or policy.endswith("-relative")
         self.options = DEFAULTS | options
         self.slots = [[[] for _ in range(model.kv_heads)] for _ in range(model.layers)]
@@ -115,7 +128,7 @@ class PolicyText(Text):
             for kv, slots in enumerate(self.slots[layer]):
                 self.evict(layer, kv, slots)
         self.merged, self.last = self.length, logits
-        self.whole = self.whole and self.policy not in ("quest", "minicache")
+        self.whole = self.whole and self.policy not in ("minicache", *QUESTS)
         return logits
 
     def feed(self, token, how=None):
@@ -159,7 +172,7 @@ class PolicyText(Text):
     def pages(self, layer, slots, query):
         """The slots that a query reads: all, but for Quest, and there as well in steps of several tokens."""
         o, size, every = self.options, self.options["page"], range(len(slots))
-        if self.policy != "quest" or self.several or layer < o["whole_layers"]:
+        if self.policy not in QUESTS or self.several or layer < whole_layers(self.policy, o):
             return every
         bounds = []
         for first in range(0, len(slots), size):
@@ -167,7 +180,8 @@ class PolicyText(Text):
             for q, column in zip(query, zip(*(s.key for s in slots[first:first + size]))):
                 bound = single(bound + max(single(q * min(column)), single(q * max(column))))
             bounds.append(bound)
-        bounds[-1] = PROTECTED  # the page with the token itself
+        if self.policy != "quest-by-bound":
+            bounds[-1] = PROTECTED  # the page with the token itself
         wanted = max(3, -(-tokens_to_keep(o, len(slots)) // size))
         chosen = sorted(range(len(bounds)), key=lambda page: (-bounds[page], page))[:wanted]
         return [i for i in every if i // size in chosen]
@@ -204,9 +218,9 @@ class PolicyText(Text):
 
     def observe(self, layer, kv, slots, shares):
         p, o, new = self.policy, self.options, slots[-1]
-        if p == "random":
+        if p == "random-fixed":
             new.state = generator((layer, kv, new.position), o["seed"]).uniform()
-        elif p == "key-norm":
+        elif p.startswith("key-norm"):
             new.state = product([[n] for n in new.key], new.key)[0]
         elif p == "tova":
             for slot, share in zip(slots, shares):
@@ -224,11 +238,18 @@ class PolicyText(Text):
                 votes = [*(slot.state or []), share >= single(1 / len(slots))]
                 slot.state = votes[-o["votes"]:] if o["votes"] else votes
         elif p == "keyformer":
-            tau = 1 + 0.01 * max(0, new.position - self.prompt + 1)
+            tau = self.temperature(max(0, new.position - self.prompt + 1))
             weights = [exp2(single((math.log2(share) - self.noise(layer, kv, new.position, slot.position)) / tau)) if share else 0.0
                        for slot, share in zip(slots, shares)]
             for slot, weight in zip(slots, weights):
                 slot.state = single(slot.state + single(weight / sum(weights)))
+
+    def temperature(self, generated):
+        first, last, step = (self.options[name] for name in ("tau-first", "tau-last", "tau-step"))
+        if step >= 0:
+            return first + step * generated
+        in_all = self.capacity - self.prompt if self.capacity > self.prompt else 100
+        return first + (last - first) * min(generated, in_all) / in_all
 
     def noise(self, layer, kv, query, position):
         u = ((generator((layer, kv, query, position), self.options["seed"]).next() >> 8) + 0.5) * 2**-24
@@ -244,6 +265,10 @@ class PolicyText(Text):
             return [PROTECTED if s.position < first else s.position for s in slots]
         if p == "oracle":
             return [self.future(layer, kv, s.position, self.length) for s in slots]
+        if p == "random":  # a number for each token and step
+            step = place_hash((layer, kv, self.length), o["seed"])
+            drawn = [mixed((step + s.position) % 2**64) >> 40 for s in slots]
+            return [PROTECTED if age <= o["recent"] else n for age, n in zip(ages, drawn)]
         if p in ONCE:
             prefix, half = len(slots) - o["window"], o["kernel"] // 2
             result = []
@@ -263,7 +288,7 @@ class PolicyText(Text):
         else:
             default = {"h2o": keep // 2, "h2o-mean": keep // 2, "h2o-forgetting": keep // 2, "keyformer": keep * 3 // 10}
             recent = default.get(p, 0) if o["recent"] < 0 else o["recent"]
-            shares = [single(s.state / age) if p == "h2o-mean" else -s.state if p == "key-norm" else s.state
+            shares = [single(s.state / age) if p == "h2o-mean" else -s.state if p.startswith("key-norm") else s.state
                       for s, age in zip(slots, ages)]
         return [PROTECTED if age <= recent else share for share, age in zip(shares, ages)]
 

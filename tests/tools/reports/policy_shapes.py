@@ -1,7 +1,7 @@
 """Chapter 5: the bytes that a policy holds and takes, from the shapes in the book alone; and the sets of policies by name."""
 import math
 
-from reports.policy_model import DEFAULTS, ONCE, kept_of
+from reports.policy_model import DEFAULTS, ONCE, QUESTS, kept_of, whole_layers
 from reports.shapes import TINY, cache_bytes, tile_bytes
 
 # name: (what it is, paper), as the chapter lists them.
@@ -17,12 +17,16 @@ POLICIES = {
     "snapkv": ("once: those that the end of the prompt looks at", "Li et al. 2024, 2404.14469"),
     "pyramidkv": ("the same, more in lower layers", "Cai et al. 2024, 2406.02069"),
     "pyramidkv-ratios": ("the same, by a share of the prompt for each quarter of the layers", "Cai et al. 2024, 2406.02069"),
-    "key-norm": ("the shortest keys", "Devoto et al. 2024, 2406.11430"),
+    "key-norm": ("the shortest keys; the first two layers keep all", "Devoto et al. 2024, 2406.11430"),
+    "key-norm-every-layer": ("the same, and every layer forgets", "Devoto et al. 2024, 2406.11430"),
     "scissorhands": ("those that recent queries gave more than an even share", "Liu et al. 2023, 2305.17118"),
     "keyformer": ("as h2o, of noisy scores at a rising temperature", "Adnan et al. 2024, 2403.09054"),
-    "random": ("any: the floor", ""),
+    "random": ("any, drawn anew in each step: the floor", ""),
+    "random-fixed": ("any, drawn once for each token: most newcomers go at once", ""),
     "oracle": ("those that later queries will look at: the ceiling", ""),
-    "quest": ("everything; of it, only the promising pages are read", "Tang et al. 2024, 2406.10774"),
+    "quest": ("everything; above two layers the promising pages are read, and the newest", "Tang et al. 2024, 2406.10774"),
+    "quest-every-layer": ("the same in every layer, the first two included", "Tang et al. 2024, 2406.10774"),
+    "quest-by-bound": ("as quest, but the newest page has to win its place, too", "Tang et al. 2024, 2406.10774"),
     "minicache": ("everything; pairs of layers share a direction", "Liu et al. 2024, 2405.14366"),
 }
 PYRAMID = {"1,1,.5,.25": [1, 1, .5, .25], "inverted": [.25, .5, 1, 1], "uniform .6875": [.6875]}
@@ -52,9 +56,11 @@ def rows_of(names_or_set, **options):
 
 def state_rows(policy, options):
     """Numbers that a policy remembers of a token."""
-    if policy in ("full", "window", "sinks", "sinks-relative", "oracle"):
+    if policy in ("full", "window", "sinks", "sinks-relative", "random", "oracle"):
         return 0
-    return 2 if policy == "keyformer" or (policy == "scissorhands" and options["votes"]) else 1
+    if policy == "scissorhands":  # how many votes; whose, a bit for each of the last queries
+        return 1 + -(-options["votes"] // 32)
+    return 2 if policy == "keyformer" else 1
 
 
 def merged_pairs(c, options):
@@ -62,11 +68,16 @@ def merged_pairs(c, options):
     return max(0, c["layers"] - first) // 2
 
 
+def choosing_layers(policy, options, c):
+    """The layers in which Quest chooses pages."""
+    return max(0, c["layers"] - whole_layers(policy, options))
+
+
 def held_bytes(policy, options, prompt, length, c=TINY):
     """Keys, values and what describes a token."""
     slot = 2 * c["head_dim"]
-    if policy == "quest":  # of every page the smallest and the largest number of each component
-        return cache_bytes(c, length) + cache_bytes(c, -(-length // options["page"]))
+    if policy in QUESTS:  # of every page the smallest and the largest number of each component
+        return cache_bytes(c, length) + choosing_layers(policy, options, c) * 4 * c["kv_heads"] * slot * -(-length // options["page"])
     if policy == "minicache":
         pairs, retained = merged_pairs(c, options), math.ceil(options["retained"] * length)
         # Two layers have one key and value, with a factor each; a retained token's others, and where it is.
@@ -84,8 +95,9 @@ def whole_tiles(slots):
 def allocated_bytes(policy, options, prompt, length, capacity, c=TINY):
     """Of a store for `capacity` tokens that has seen `length`."""
     heads, d = c["kv_heads"], c["head_dim"]
-    if policy == "quest":
-        return c["layers"] * (tile_bytes(c, capacity) + 4 * heads * 2 * d * -(-capacity // options["page"]))
+    if policy in QUESTS:
+        pages = 4 * heads * 2 * d * -(-capacity // options["page"])
+        return c["layers"] * tile_bytes(c, capacity) + choosing_layers(policy, options, c) * pages
     if policy == "minicache":
         pairs, slots = merged_pairs(c, options), whole_tiles(capacity)
         rows = max(1, math.ceil(options["retained"] * capacity))

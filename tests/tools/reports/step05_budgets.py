@@ -4,7 +4,7 @@ import statistics
 
 from reports.book_model import tiny
 from reports.checked import case, number
-from reports.policy_model import DEFAULTS, ONCE, PolicyText
+from reports.policy_model import DEFAULTS, ONCE, QUESTS, PolicyText
 from reports.policy_shapes import POLICIES, held_bytes
 from reports.shapes import TINY
 from reports.step03_work import cpu
@@ -20,7 +20,7 @@ def fitted(options, budget):
 
 def budget_for_bytes(policy, options, window, prompt, room):
     """The largest budget whose bytes fit; 0 if none does, or if it decides nothing."""
-    if policy in ("full", "quest", "minicache", "pyramidkv-ratios"):
+    if policy in ("full", "minicache", "pyramidkv-ratios", *QUESTS):
         return 0
     least = options["window"] + 1 if policy in ONCE else 1
     return max((b for b in range(least, window + 1)
@@ -110,11 +110,11 @@ def check_quality(run, names, parts, window, prompt, windows, seeds=5, equal_byt
     run.says(f"RESULT rows={rows} full_is_full=yes")
 
 
-@case("step05_policies", "quality -m tiny --policy full,window,sinks,random,keyformer,snapkv,quest --parts 3,7 --window 27 "
+@case("step05_policies", "quality -m tiny --policy full,window,sinks,random,random-fixed,keyformer,snapkv,quest-every-layer --parts 3,7 --window 27 "
                          "--prompt 21 --tokens 60 --seeds 2 --policy-seed 5 --recent 6")
 def quality_at_equal_bytes(run):
     """Two windows; a budget of 9 tokens and of 3, that has no room for four sinks nor six recent ones."""
-    check_quality(run, ["full", "window", "sinks", "random", "keyformer", "snapkv", "quest"], [3, 7], 27, 21, 2, seeds=2, seed=5, recent=6)
+    check_quality(run, ["full", "window", "sinks", "random", "random-fixed", "keyformer", "snapkv", "quest-every-layer"], [3, 7], 27, 21, 2, seeds=2, seed=5, recent=6)
 
 
 @case("step05_policies", "quality -m tiny --parts 2 --window 16 --prompt 13 --tokens 16 --seeds 1 --no-bytes")

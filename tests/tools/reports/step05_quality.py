@@ -12,7 +12,7 @@ from reports.step03_quality import bits, divergence, likeliest
 from reports.step03_work import cpu
 
 TEXT = (WEIGHTS / "heldout.txt").read_bytes()[:4096]
-DRAWS = ("random", "keyformer")  # policies whose figures depend on a seed
+DRAWS = ("random", "random-fixed", "keyformer")  # policies whose figures depend on a seed
 
 
 class Subject:
@@ -44,7 +44,7 @@ class Judged:
             everything = PolicyText(subject.model, "full")
             expected = [everything.feed(token) for token in tokens]
             future = future_of(tokens, subject.model)
-            store = PolicyText(subject.model, policy, prompt=prompt, future=future, **options)
+            store = PolicyText(subject.model, policy, prompt=prompt, future=future, capacity=window, **options)
             store.step(tokens[:prompt])
             self.behind = store.mean_kept()
             for i in range(prompt, window):
@@ -102,7 +102,8 @@ def answer_to(policy, options, recall, question, asked=None):
     text = recall["text"].encode()[:recall["answer"][0]]
     tokens = [0, *text]
     prompt = len(tokens) - question
-    store = PolicyText(tiny(), policy, prompt=prompt, future=future_of(tokens) if policy == "oracle" else None, **options)
+    future = future_of(tokens) if policy == "oracle" else None
+    store = PolicyText(tiny(), policy, prompt=prompt, future=future, capacity=len(tokens), **options)
     row = store.step(tokens[:prompt])
     for token in asked[0].encode() if asked else tokens[prompt:]:
         row = store.step([token])
@@ -250,20 +251,21 @@ def compare_pyramids(run):
     check_compare(run, rows_of("pyramid", budget=64), 41, 37, 1, 64, set_name="pyramid")
 
 
-@case("step05_policies", "compare -m tiny --policy quest,key-norm,h2o,h2o-mean,h2o-forgetting,random,snapkv,scissorhands --ratio 0.4 --whole-layers 1 --page 4 "
-                         "--forget 0.5 --recent 3 --max-pool --kernel 3 --votes 5 --observe 4 --policy-seed 9 --window 25 --prompt 22 --tokens 25 "
+@case("step05_policies", "compare -m tiny --policy quest,quest-by-bound,key-norm,h2o,h2o-mean,h2o-forgetting,random,random-fixed,snapkv,scissorhands,keyformer --ratio 0.4 --whole-layers 1 --page 4 "
+                         "--forget 0.5 --recent 3 --max-pool --kernel 3 --votes 5 --observe 4 --policy-seed 9 --tau-first 0.5 --tau-step 0.25 --window 25 --prompt 22 --tokens 25 "
                          "--recall 0 --seeds 1 --text SCRATCH/text.txt", files={"text.txt": TEXT})
 def compare_by_ratio(run):
     options = {"ratio": 0.4, "whole_layers": 1, "page": 4, "forget": 0.5, "recent": 3, "max_pool": True, "kernel": 3, "votes": 5,
-               "window": 4, "seed": 9}
-    rows = rows_of(["quest", "key-norm", "h2o", "h2o-mean", "h2o-forgetting", "random", "snapkv", "scissorhands"], budget=64, **options)
+               "window": 4, "seed": 9, "tau-first": 0.5, "tau-step": 0.25}
+    rows = rows_of(["quest", "quest-by-bound", "key-norm", "h2o", "h2o-mean", "h2o-forgetting", "random", "random-fixed", "snapkv", "scissorhands", "keyformer"],
+                   budget=64, **options)
     check_compare(run, rows, 25, 22, 1, 64, ratio=0.4, text="text.txt", seed=9, seeds=1)
 
 
-@case("step05_policies", "compare -m tiny --policy full,quest,minicache,window,sinks-relative,tova,snapkv --budget 99 --whole-layers 2 --merge-from 2 "
+@case("step05_policies", "compare -m tiny --policy full,quest,minicache,window,sinks-relative,tova,snapkv --budget 99 --merge-from 2 "
                          "--window 22 --prompt 18 --tokens 22 --recall 0")
 def compare_with_room_for_all(run):
     """A budget beyond the text, layers that are read whole, no pair to merge: everything is kept, to the bit."""
     names = ["full", "quest", "minicache", "window", "sinks-relative", "tova", "snapkv"]
-    check_compare(run, rows_of(names, budget=99, whole_layers=2, merge_from=2), 22, 18, 1, 99)
+    check_compare(run, rows_of(names, budget=99, merge_from=2), 22, 18, 1, 99)
     run.holds(all(row["max_kl"] == 0 and row["kept_at_end"] == 22 for row in run.json["policies"]), "something is lost")

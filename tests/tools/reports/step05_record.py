@@ -61,7 +61,8 @@ def check_record(run, names, tokens, whole, recall, budget, seed=42, **options):
     fed, n, answered = len(tokens) - 1, 1, 0
     run.says(f"kvlab-tiny, {cpu(run, 1)}: {fed} tokens, of which {whole} go in whole, then {fed - whole} steps")
     for name in names:
-        store = PolicyText(tiny(), name, prompt=whole, future=future_of(tokens[:fed]) if name == "oracle" else None, **options)
+        future = future_of(tokens[:fed]) if name == "oracle" else None
+        store = PolicyText(tiny(), name, prompt=whole, future=future, capacity=fed, **options)
         before, right = [[] for _ in range(4)], 0
         for step in range(fed - whole + 1):
             row = store.step(tokens[:whole] if step == 0 else [tokens[store.length]])

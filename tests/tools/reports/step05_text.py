@@ -12,7 +12,7 @@ from reports.step05_quality import TEXT
 def check_generation(run, policy, prompt, steps, sampler=None, seed=42, context=512, finish="length", **options):
     options, tokens = DEFAULTS | options, bytes_of(prompt)
     capacity, length = min(context, len(tokens) + steps), len(tokens)
-    text, total, said, fed = PolicyText(tiny(), policy, prompt=length, **options), Checksum(), [], 0
+    text, total, said, fed = PolicyText(tiny(), policy, prompt=length, capacity=capacity, **options), Checksum(), [], 0
     sampler = sampler or Sampler()
 
     def room():

@@ -5,8 +5,12 @@
 //   angle O between the unit vectors a (lower layer) and b (upper layer), e of length 1:
 //   e = (sin((1 - t) O) a + sin(t O) b) / sin(O)      restored: |x_lower| e  and  |x_upper| e
 //
-// Tokens whose keys differ most in direction are retained: they stay as they are,
-// in both layers.
+// Tokens whose keys differ most in direction are retained: they stay as they are, in both
+// layers. Which these are, the paper leaves open. Its threshold is d < d_min + gamma (d_max -
+// d_min) with gamma = 0.05; if d is an angular distance, as it is called, that retains the
+// tokens that are most alike, and so d would have to be a similarity. Nor does a threshold say
+// how many tokens it retains. Here it is a share of them, the 5 % whose keys have the largest
+// angle, as in KVCache-Factory; a token's value is retained with its key.
 //
 // The paper keeps e and both lengths. Here x = |x_lower| e is kept, with the one factor
 // f = |x_upper| / |x_lower|: the lower layer is read as it lies, the upper one as f x, a tile

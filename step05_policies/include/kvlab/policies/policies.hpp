@@ -34,16 +34,16 @@ struct PolicyOptions {
     std::vector<double>
         ratios;  // PyramidKV, instead: shares of the prompt, lowest layers first
 
-    Index votes = 64;  // Scissorhands: queries that are remembered, at most 64; 0: all, counted
+    Index votes = 400;  // Scissorhands: queries that are remembered; 0: all, counted
 
-    // Keyformer: noise, and a temperature that rises with each token after the prompt.
-    bool noise = true;
-    double temperature = 1.0, temperature_step = 0.01;
+    bool noise = true;  // Keyformer
 
-    // Budgets of the layers that are kept whole: key-norm's and Quest's lowest.
-    Index whole_layers = 0;
+    // key-norm, Quest: so many lowest layers are kept or read whole; -1: the method's own
+    // default, kWholeLayers.
+    Index whole_layers = -1;
 
-    Index page = 16;  // Quest: tokens of a page
+    Index page = 16;          // Quest: tokens of a page
+    bool newest_page = true;  // Quest: it is read whatever its bound; false: if it wins
     // MiniCache: from the lower layer's direction (0) to the upper's (1); the share of tokens
     // that are not merged; the first layer of the first pair, -1: the middle.
     double direction = 0.6, retained = 0.05;
@@ -57,6 +57,14 @@ struct PolicyOptions {
         return found == own.end() ? otherwise : found->second;
     }
 };
+
+// As Quest's authors and those of key-norm do.
+inline constexpr Index kWholeLayers = 2;
+
+// How many lowest layers are kept or read whole, where a method has such.
+inline Index whole_layers(const PolicyOptions& options) {
+    return options.whole_layers < 0 ? kWholeLayers : options.whole_layers;
+}
 
 // How many of `seen` tokens stay: options.budget, or the ratio, rounded up.
 Index tokens_to_keep(const PolicyOptions& options, Index seen);
@@ -82,8 +90,10 @@ PolicyPointer snapkv_policy(const PolicyOptions& options);
 PolicyPointer pyramidkv_policy(const PolicyOptions& options, Index layers);
 PolicyPointer key_norm_policy(const PolicyOptions& options);
 PolicyPointer scissorhands_policy(const PolicyOptions& options);
-PolicyPointer keyformer_policy(const PolicyOptions& options);
+// For a text of so many tokens, its prompt included; 0: not known.
+PolicyPointer keyformer_policy(const PolicyOptions& options, Index tokens = 0);
 PolicyPointer random_policy(const PolicyOptions& options);
+PolicyPointer random_fixed_policy(const PolicyOptions& options);
 PolicyPointer oracle_policy(const PolicyOptions& options,
                             std::shared_ptr<const FutureShares> future);
 

@@ -2,10 +2,13 @@
 // 2406.10774, section 3): each page of slots has the smallest and the largest value of every
 // component of its keys. For a query q,
 //   bound(page) = sum over i of max(q_i min_i, q_i max_i)  >=  q . k  for every key k of it,
-// so the pages with the largest bounds are the ones worth reading. It saves reading, not
-// memory. The last page, with the token itself, is always one of them, as in the authors'
-// runtime; in their evaluation it has to win its place. They leave the first two layers whole;
-// here that is options.whole_layers.
+// so the pages with the largest bounds are the ones worth reading. It saves reads, not memory.
+//
+// The first two layers are read whole, as in the paper's experiments, since attention is not
+// sparse there; options.whole_layers says how many. A model of two layers is read whole, then.
+// The newest page, with the token itself, is always one of those read, as in the authors'
+// runtime; in their evaluation it has to win its place by its bound, which is
+// options.newest_page = false.
 //
 // Each query head chooses its own pages. A step of several tokens, as a prompt, reads all.
 #pragma once
@@ -43,7 +46,7 @@ public:
 private:
     struct Layer {
         KvTiles tiles;
-        Tensor smallest, largest;  // [Hkv, pages, D]
+        Tensor smallest, largest;  // [Hkv, pages, D]; empty where all is read
     };
 
     void write_rows(Index layer,
@@ -54,6 +57,8 @@ private:
                               const View<float>& out,
                               ThreadPool& pool) override;
     std::unique_ptr<SteppedStore> copied() const override;
+
+    bool is_whole(Index layer) const { return layer < whole_layers(options_); }
 
     Index wanted_pages(Index slots) const;
     void summarise_page(Layer& layer, Index kv_head, Index page, Index end) const;
