@@ -6,7 +6,8 @@ from . import style
 NEEDS = ("step05_policies quality",)
 SHOWS = ["mean KL, bits a token", "exactly 0 at the largest budget: snapkv", "h2o", "tiny: 3 x 512"]
 # What reads everything, or is the full cache itself, has no place on a budget's axis.
-LEFT_OUT = ("full", "h2o-mean", "h2o-forgetting", "sinks-relative", "pyramidkv-ratios", "keyformer")
+LEFT_OUT = ("full", "h2o-mean", "h2o-forgetting", "sinks-relative", "pyramidkv-ratios", "keyformer",
+            "random-fixed", "quest-every-layer", "quest-by-bound", "key-norm-every-layer")
 
 
 def lines(report: dict) -> dict[str, list[tuple[int, dict]]]:

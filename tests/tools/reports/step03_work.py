@@ -125,10 +125,11 @@ def at_scale(run):
     run.says(" ".join(f"{name} {-(-weights // n)}" for name, n in zip(("MHA", "GQA", "MQA"), per_token))
              + " tokens, or that divided by the batch.")
     # name, KV heads, layers, head width, and the shape that its parameters follow from: width, query heads,
-    # feed-forward width, vocabulary, whether the head is the embedding. 7B is a round number.
+    # feed-forward width, vocabulary, whether the head is the embedding. "7B by name" is a round number.
     models = [("SmolLM2-135M, 3 of 9 heads", 3, 30, 64, (576, 9, 1536, 49152, True)),
               ("1.1B, 4 of 32 heads", 4, 22, 64, (2048, 32, 5632, 32000, False)),
-              ("7B, 32 of 32 heads", 32, 32, 128, None),
+              ("7B by name, 32 of 32 heads", 32, 32, 128, None),
+              ("Llama-2-7B, 32 of 32 heads", 32, 32, 128, (4096, 32, 11008, 32000, False)),
               ("8B, 8 of 32 heads", 8, 32, 128, (4096, 32, 14336, 128256, False)),
               ("13B, 40 of 40 heads", 40, 40, 128, (5120, 40, 13824, 32000, False)),
               ("70B, 8 of 64 heads", 8, 80, 128, (8192, 64, 28672, 32000, False))]
