@@ -10,7 +10,7 @@ namespace {
 
 constexpr Index kNumber = 4;  // bytes of a float, a position or a rank
 
-// Of one layer and KV head.
+// Of one layer and KV head; where heads have budgets of their own, in the mean.
 Index tokens_held(
     const PolicyEntry& entry, const Policy& policy, Index layer, Index prompt, Index length) {
     if (entry.streams) return std::min(length, policy.keep(layer, length));
@@ -43,7 +43,9 @@ Index policy_bytes(const std::string& name,
     // Beside the key and the value of a slot: its position, its rank where positions are
     // counted in the cache, and what the policy remembers of it.
     const Index ranks = entry.scheme == PositionScheme::relative ? 1 : 0;
-    const Index slot = kNumber * (2 * shape.head_dim + 1 + ranks + policy->state_rows());
+    const bool dropped = policy->drops_state() && length >= prompt;
+    const Index state = dropped ? 0 : policy->state_rows();
+    const Index slot = kNumber * (2 * shape.head_dim + 1 + ranks + state);
     Index bytes = 0;
     for (Index layer = 0; layer < shape.layers; ++layer)
         bytes += shape.kv_heads * slot * tokens_held(entry, *policy, layer, prompt, length);
