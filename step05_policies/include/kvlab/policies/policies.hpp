@@ -11,6 +11,7 @@
 
 #include <kvlab/policies/future_shares.hpp>
 #include <kvlab/policies/policy.hpp>
+#include <kvlab/tensor/rope.hpp>
 
 namespace kvlab {
 
@@ -33,6 +34,9 @@ struct PolicyOptions {
     Index beta = 20;  // PyramidKV: the top layer has 1 / beta of the mean
     std::vector<double>
         ratios;  // PyramidKV, instead: shares of the prompt, lowest layers first
+
+    // AdaKV's floor: the share of its mean budget that a head keeps in any case.
+    double floor = 0.2;
 
     Index votes = 64;  // Scissorhands: queries that are remembered, at most 64; 0: all, counted
 
@@ -79,6 +83,11 @@ PolicyPointer sinks_policy(const PolicyOptions& options);
 PolicyPointer h2o_policy(const PolicyOptions& options);
 PolicyPointer tova_policy(const PolicyOptions& options);
 PolicyPointer snapkv_policy(const PolicyOptions& options);
+PolicyPointer adakv_policy(const PolicyOptions& options, Index kv_heads);
+PolicyPointer expected_attention_policy(const PolicyOptions& options,
+                                        const KvShape& shape,
+                                        const RopeTable* rope,
+                                        bool uniform);
 PolicyPointer pyramidkv_policy(const PolicyOptions& options, Index layers);
 PolicyPointer key_norm_policy(const PolicyOptions& options);
 PolicyPointer scissorhands_policy(const PolicyOptions& options);

@@ -37,6 +37,11 @@ struct HeadSlots {
     Index position(Index slot) const { return at(positions, slot); }
 
     float* row(Index r) const { return state + r * stride; }
+
+    // As they are kept: a key after RoPE, unless the rows say otherwise.
+    float key(Index slot, Index i) const { return rows->key(head_of_rows, slot, i); }
+
+    float value(Index slot, Index i) const { return rows->value(head_of_rows, slot, i); }
 };
 
 // ANCHOR_END: head_slots
