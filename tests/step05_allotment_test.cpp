@@ -40,8 +40,7 @@ struct RatedLayer {
     std::vector<RatedHead> heads;
 };
 
-// What a rating is, written down in double: queries [n, G, D] before RoPE, keys [n, D] after
-// it.
+// A rating, written down in double: of queries [n, Hq, D] before RoPE, keys [n, 1, D] after it.
 struct ExpectedByHand {
     Index n, group, D, sinks, future;
     const RopeTable* rope;
@@ -72,8 +71,7 @@ struct ExpectedByHand {
     std::vector<double> ratings(const Tensor& q, const Tensor& k, const Tensor& v) const {
         std::vector<double> all(usize(n));
         for (Index g = 0; g < group; ++g) {
-            // R (q - mean), so that k R Sigma R^T k is the mean of their squared products with
-            // k.
+            // k R Sigma R^T k is the mean square of (R q - mean) . k.
             std::vector<std::vector<double>> queries;
             std::vector<double> mean(usize(D));
             for (Index t = sinks; t < n; ++t) {
