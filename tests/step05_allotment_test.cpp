@@ -25,8 +25,10 @@ struct RatedLayer {
             auto& places = positions.emplace_back(head.size());
             std::iota(places.begin(), places.end(), 0);
         }
-        for (std::size_t h = 0; h < ratings.size(); ++h)
-            heads.push_back({0, static_cast<Index>(h), positions[h], ratings[h]});
+        for (std::size_t h = 0; h < ratings.size(); ++h) {
+            heads.push_back({{}, ratings[h]});
+            heads.back().slots.positions = positions[h];
+        }
     }
 
     std::vector<Index> shared(Index each, double floor) const {
@@ -136,8 +138,7 @@ TEST_CASE("allotment: heads with more high ratings get more of what all have tog
     const RatedLayer sinks({{kProtected, 1, 1, 1, 1}, {kProtected, 9, 9, 9, 9}});
     CHECK(sinks.shared(3, 0) == std::vector<Index>{1, 5});
     CHECK(sinks.shared(3, 0.5) == std::vector<Index>{2, 4});
-    budgets = {6, 6};
-    CHECK_THROWS_WITH_AS(allot_jointly(sinks.heads, 0, budgets), "allot: 6 of 5 slots", Error);
+    CHECK(sinks.shared(6, 0.5) == std::vector<Index>{5, 5});
     CHECK_THROWS_WITH_AS(sinks.shared(3, 1.5), "allot: a floor of 1.5", Error);
 }
 

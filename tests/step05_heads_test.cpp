@@ -31,9 +31,9 @@ public:
     void allot(std::span<const RatedHead> heads, std::span<Index> budgets) const override {
         CHECK(heads.size() == budgets_.size());
         for (std::size_t i = 0; i < heads.size(); ++i) {
-            CHECK(heads[i].layer * kHeadsShape.kv_heads + heads[i].kv_head ==
+            CHECK(heads[i].slots.layer * kHeadsShape.kv_heads + heads[i].slots.kv_head ==
                   static_cast<Index>(i));
-            CHECK(heads[i].ratings.size() == heads[i].positions.size());
+            CHECK(heads[i].ratings.size() == heads[i].slots.positions.size());
             budgets[i] = budgets_[i];
         }
     }

@@ -2,7 +2,6 @@
 #include <kvlab/policies/allotment.hpp>
 
 #include <algorithm>
-#include <numeric>
 
 namespace kvlab {
 
@@ -23,7 +22,7 @@ struct Candidate {
 std::vector<Candidate> ranked(const RatedHead& head, Index number) {
     std::vector<Candidate> all;
     for (std::size_t s = 0; s < head.ratings.size(); ++s)
-        all.push_back({head.ratings[s], head.positions[s], number});
+        all.push_back({head.ratings[s], head.slots.positions[s], number});
     std::sort(all.begin(), all.end(),
               [](const Candidate& a, const Candidate& b) { return a.stays_before(b); });
     return all;
@@ -43,14 +42,13 @@ Index safe_slots(const std::vector<Candidate>& slots, double floor, Index budget
 // ANCHOR: allot_jointly
 void allot_jointly(std::span<const RatedHead> heads, double floor, std::span<Index> budgets) {
     check(floor >= 0 && floor <= 1, "allot: a floor of ", floor);
-    Index left = std::accumulate(budgets.begin(), budgets.end(), Index{0});
+    Index left = 0;
     std::vector<Candidate> rivals;
     for (std::size_t h = 0; h < heads.size(); ++h) {
         const auto slots = ranked(heads[h], static_cast<Index>(h));
-        check(budgets[h] <= std::ssize(slots), "allot: ", budgets[h], " of ", slots.size(),
-              " slots");
-        budgets[h] = safe_slots(slots, floor, budgets[h]);
-        left -= budgets[h];
+        const Index own = std::min(budgets[h], std::ssize(slots));
+        budgets[h] = safe_slots(slots, floor, own);
+        left += own - budgets[h];
         rivals.insert(rivals.end(), slots.begin() + budgets[h], slots.end());
     }
     std::nth_element(rivals.begin(), rivals.begin() + left, rivals.end(),

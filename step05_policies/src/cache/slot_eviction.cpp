@@ -69,8 +69,8 @@ void SlotCache::allot(Index seen) {
     for (Part& part : parts_) {
         const HeadSlots head = head_slots(part, 0, part.held, part.state);
         policy_->rate(head, ratings.emplace_back(usize(part.held)));
-        heads.push_back({head.layer, head.kv_head, head.positions, {}});
-        budgets.push_back(std::min(part.held, policy_->keep(part.layer, seen)));
+        heads.push_back({head, {}});
+        budgets.push_back(policy_->keep(part.layer, seen));
     }
     for (std::size_t i = 0; i < heads.size(); ++i) heads[i].ratings = ratings[i];
     policy_->allot(heads, budgets);

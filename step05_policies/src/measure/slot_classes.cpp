@@ -36,7 +36,7 @@ std::vector<float> ratings_now(const SlotCache& store, Index layer, Index kv_hea
     const Policy& policy = store.policy();
     const Index held = store.held(layer, kv_head);
     std::vector<float> state;  // a copy, since rate() gets state that can be written to
-    for (Index row = 0; row < policy.state_rows(); ++row) {
+    for (Index row = 0; row < store.state_rows(); ++row) {
         const auto numbers = store.state(layer, kv_head, row);
         state.insert(state.end(), numbers.begin(), numbers.end());
     }

@@ -22,7 +22,7 @@ namespace kvlab {
 
 namespace {
 
-constexpr OwnOption kOptions[] = {
+constexpr OwnOption kExpectedOptions[] = {
     {"future", "positions over which RoPE is averaged", 512, 1, 1 << 20}};
 
 // The average of RoPE over positions [first, first + count): pairs (2i, 2i + 1) are rotated,
@@ -232,10 +232,6 @@ private:
     Index group_;
 };
 
-Index budget_above_sinks(const PolicyOptions& options) {
-    return std::max<Index>(0, options.sinks - 1);
-}
-
 template <bool kUniform>
 PolicyPointer make(const PolicyOptions& options, const PolicyContext& context) {
     return expected_attention_policy(options, context.shape, context.rope, kUniform);
@@ -259,7 +255,7 @@ std::span<const PolicyEntry> policies_of_expected_attention() {
          .policy = make<false>,
          .streams = false,
          .budget_above = budget_above_sinks,
-         .own_options = kOptions},
+         .own_options = kExpectedOptions},
         {.place = 116,
          .name = "expected-attention-uniform",
          .idea = "the same, with one budget for all heads",

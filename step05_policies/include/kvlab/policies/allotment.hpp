@@ -11,9 +11,9 @@
 
 namespace kvlab {
 
-// Shares the sum of `budgets` out again among these heads. Of equal ratings, the earlier tokens
-// stay; of the same token's, the first head's. Throws Error unless 0 <= floor <= 1, and for
-// budgets that are more than the slots.
+// Shares the sum of `budgets`, of each at most the slots of its head, out again among these
+// heads. Of equal ratings, the earlier tokens stay; of the same token's, the first head's.
+// Throws Error unless 0 <= floor <= 1.
 void allot_jointly(std::span<const RatedHead> heads,
                    double floor,
                    std::span<Index> budgets);  // [heads], at first what each would have had

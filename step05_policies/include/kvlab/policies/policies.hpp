@@ -68,6 +68,9 @@ Index tokens_to_keep(const PolicyOptions& options, Index seen);
 // Above which budget there are the last tokens that are to stay: what check_recent() allows.
 Index budget_above_recent(const PolicyOptions& options);
 
+// Above which budget there are the first tokens that are to stay.
+Index budget_above_sinks(const PolicyOptions& options);
+
 // Above which budget there is more than the window that decides.
 Index budget_above_window(const PolicyOptions& options);
 
@@ -88,6 +91,7 @@ PolicyPointer expected_attention_policy(const PolicyOptions& options,
                                         const KvShape& shape,
                                         const RopeTable* rope,
                                         bool uniform);
+PolicyPointer duo_policy(const PolicyOptions& options);
 PolicyPointer pyramidkv_policy(const PolicyOptions& options, Index layers);
 PolicyPointer key_norm_policy(const PolicyOptions& options);
 PolicyPointer scissorhands_policy(const PolicyOptions& options);

@@ -54,9 +54,8 @@ inline void protect_last(const HeadSlots& head, Index count, std::span<float> ra
 
 // One KV head, rated, while budgets are shared out.
 struct RatedHead {
-    Index layer = 0, kv_head = 0;
-    std::span<const std::int32_t> positions;  // [slots]
-    std::span<const float> ratings;           // [slots]
+    HeadSlots slots;
+    std::span<const float> ratings;  // [slots]
 };
 
 class Policy {
@@ -75,7 +74,8 @@ public:
     virtual bool allots() const { return false; }
 
     // How many slots each head keeps from then on, [L * Hkv] by layers. At first `budgets` are
-    // what keep() says, or what is held if that is less. kAll: whatever comes.
+    // what keep() says. kAll: whatever comes. Of a policy that goes on evicting, which numbers
+    // there are, if not whose, must not depend on the ratings.
     virtual void allot(std::span<const RatedHead> /*heads*/,
                        std::span<Index> /*budgets*/) const {}
 

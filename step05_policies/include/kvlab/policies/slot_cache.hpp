@@ -80,6 +80,9 @@ public:
     // Tokens of the prompt: as the cache was told, else of the first step.
     Index prompt() const { return options_.prompt > 0 ? options_.prompt : prompt_; }
 
+    // Of the policy's state, unless it has dropped it.
+    Index state_rows() const { return dropped_ ? 0 : policy_->state_rows(); }
+
     // The same in slot order, and the policy's state of these slots.
     std::span<const std::int32_t> slot_positions(Index layer, Index kv_head) const;
     std::span<const float> state(Index layer, Index kv_head, Index row) const;
@@ -132,9 +135,6 @@ private:
     bool waits() const { return policy_->once() || policy_->allots(); }
 
     Index most_held() const;
-
-    Index state_rows() const { return dropped_ ? 0 : policy_->state_rows(); }
-
     // `head` is the part's, `state` the part's as well, or that of the open step.
     HeadSlots head_slots(const Part& part,
                          Index head,
