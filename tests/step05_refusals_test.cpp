@@ -66,12 +66,12 @@ TEST_CASE("slots: what cannot be is refused and changes nothing") {
     SlotCache snap(kPairShape, 16, snapkv_policy(options), {Reduce::mean, {}, 8});
     CHECK_THROWS_AS(snap.begin(9), Error);  // the prompt was said to have 8 tokens
     step_all({&snap}, 1, 5);
-    CHECK(snap.held(0) == 5);
+    CHECK(snap.held(0, 0) == 5);
     step_all({&snap}, 1, 3);
-    CHECK(snap.held(0) == 4);
+    CHECK(snap.held(0, 0) == 4);
     step_all({&snap}, 1, 8);
-    CHECK(snap.held(0) == 12);  // never again
-    CHECK(snap.room() == 0);    // a text of 16 tokens
+    CHECK(snap.held(0, 0) == 12);  // never again
+    CHECK(snap.room() == 0);       // a text of 16 tokens
 
     CHECK_THROWS_AS(SlotCache(kPairShape, 0, full_policy()), Error);
     CHECK_THROWS_AS(SlotCache(kPairShape, 4, nullptr), Error);

@@ -46,6 +46,8 @@ void add_policy_flags(CLI::App& app, PolicyOptions& options) {
             ->check(cli::number_between(0, 1))
             ->capture_default_str();
     };
+    share("--floor", options.floor,
+          "adakv-snapkv, expected-attention: of its mean budget, what each head keeps");
     share("--direction", options.direction,
           "minicache: from the lower layer's direction, 0, to the upper's, 1");
     share("--retained", options.retained, "minicache: share of the tokens that are not merged");

@@ -24,6 +24,10 @@ Index budget_above_window(const PolicyOptions& options) {
     return options.window;
 }
 
+Index budget_above_sinks(const PolicyOptions& options) {
+    return std::max<Index>(0, options.sinks - 1);
+}
+
 void check_recent(const PolicyOptions& options, const char* policy) {
     check(options.ratio > 0 || options.recent <= options.budget, policy, ": ", options.recent,
           " recent tokens in a budget of ", options.budget);

@@ -10,12 +10,35 @@ namespace {
 
 constexpr Index kNumber = 4;  // bytes of a float, a position or a rank
 
-// Of one layer and KV head.
+// Of one layer and KV head, where all keep the same or share a sum.
 Index tokens_held(
     const PolicyEntry& entry, const Policy& policy, Index layer, Index prompt, Index length) {
     if (entry.streams) return std::min(length, policy.keep(layer, length));
     if (length < prompt) return length;
     return std::min(prompt, policy.keep(layer, prompt)) + length - prompt;
+}
+
+// Of all layers and KV heads. A policy that allots and goes on evicting is asked for its
+// budgets as if nothing were held: only whose they are depends on that.
+Index all_tokens_held(const PolicyEntry& entry,
+                      const Policy& policy,
+                      const KvShape& shape,
+                      Index prompt,
+                      Index length) {
+    Index tokens = 0;
+    if (!policy.allots() || policy.once()) {
+        for (Index layer = 0; layer < shape.layers; ++layer)
+            tokens += shape.kv_heads * tokens_held(entry, policy, layer, prompt, length);
+        return tokens;
+    }
+    std::vector<RatedHead> heads(usize(shape.layers * shape.kv_heads));
+    std::vector<Index> budgets;
+    for (Index layer = 0; layer < shape.layers; ++layer)
+        budgets.resize(budgets.size() + usize(shape.kv_heads), policy.keep(layer, prompt));
+    policy.allot(heads, budgets);
+    for (const Index budget : budgets)
+        tokens += length < prompt ? length : std::min(length, budget);
+    return tokens;
 }
 
 }  // namespace
@@ -43,11 +66,10 @@ Index policy_bytes(const std::string& name,
     // Beside the key and the value of a slot: its position, its rank where positions are
     // counted in the cache, and what the policy remembers of it.
     const Index ranks = entry.scheme == PositionScheme::relative ? 1 : 0;
-    const Index slot = kNumber * (2 * shape.head_dim + 1 + ranks + policy->state_rows());
-    Index bytes = 0;
-    for (Index layer = 0; layer < shape.layers; ++layer)
-        bytes += shape.kv_heads * slot * tokens_held(entry, *policy, layer, prompt, length);
-    return bytes;
+    const bool dropped = policy->drops_state() && length >= prompt;
+    const Index state = dropped ? 0 : policy->state_rows();
+    const Index slot = kNumber * (2 * shape.head_dim + 1 + ranks + state);
+    return slot * all_tokens_held(entry, *policy, shape, prompt, length);
 }
 
 Index budget_for_bytes(const std::string& name,

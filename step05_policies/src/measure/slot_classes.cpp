@@ -34,9 +34,9 @@ void mark_chosen_once(const SlotCache& store, std::span<const Index> held, Class
 // How the policy rates the slots held, [held], now.
 std::vector<float> ratings_now(const SlotCache& store, Index layer, Index kv_head) {
     const Policy& policy = store.policy();
-    const Index held = store.held(layer);
+    const Index held = store.held(layer, kv_head);
     std::vector<float> state;  // a copy, since rate() gets state that can be written to
-    for (Index row = 0; row < policy.state_rows(); ++row) {
+    for (Index row = 0; row < store.state_rows(); ++row) {
         const auto numbers = store.state(layer, kv_head, row);
         state.insert(state.end(), numbers.begin(), numbers.end());
     }

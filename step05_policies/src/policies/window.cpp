@@ -62,14 +62,6 @@ PolicyPointer sinks_policy(const PolicyOptions& options) {
     return std::make_shared<Sinks>(options, options.sinks);
 }
 
-namespace {
-
-Index budget_above_sinks(const PolicyOptions& options) {
-    return std::max<Index>(0, options.sinks - 1);
-}
-
-}  // namespace
-
 std::span<const PolicyEntry> policies_of_window() {
     static constexpr PolicyEntry kEntries[] = {
         {.place = 10,

@@ -11,6 +11,7 @@
 
 #include <kvlab/policies/future_shares.hpp>
 #include <kvlab/policies/policy.hpp>
+#include <kvlab/tensor/rope.hpp>
 
 namespace kvlab {
 
@@ -35,6 +36,9 @@ struct PolicyOptions {
         ratios;  // PyramidKV, instead: shares of the prompt, lowest layers first
 
     Index votes = 400;  // Scissorhands: queries that are remembered; 0: all, counted
+
+    // AdaKV's floor: the share of its mean budget that a head keeps in any case.
+    double floor = 0.2;
 
     bool noise = true;  // Keyformer
 
@@ -72,6 +76,9 @@ Index tokens_to_keep(const PolicyOptions& options, Index seen);
 // Above which budget there are the last tokens that are to stay: what check_recent() allows.
 Index budget_above_recent(const PolicyOptions& options);
 
+// Above which budget there are the first tokens that are to stay.
+Index budget_above_sinks(const PolicyOptions& options);
+
 // Above which budget there is more than the window that decides.
 Index budget_above_window(const PolicyOptions& options);
 
@@ -87,6 +94,12 @@ PolicyPointer sinks_policy(const PolicyOptions& options);
 PolicyPointer h2o_policy(const PolicyOptions& options);
 PolicyPointer tova_policy(const PolicyOptions& options);
 PolicyPointer snapkv_policy(const PolicyOptions& options);
+PolicyPointer adakv_policy(const PolicyOptions& options, Index kv_heads);
+PolicyPointer expected_attention_policy(const PolicyOptions& options,
+                                        const KvShape& shape,
+                                        const RopeTable* rope,
+                                        bool uniform);
+PolicyPointer duo_policy(const PolicyOptions& options);
 PolicyPointer pyramidkv_policy(const PolicyOptions& options, Index layers);
 PolicyPointer key_norm_policy(const PolicyOptions& options);
 PolicyPointer scissorhands_policy(const PolicyOptions& options);

@@ -11,6 +11,7 @@
 #include <limits>
 #include <span>
 
+#include <kvlab/attention/layer_rows.hpp>
 #include <kvlab/tensor/tensor.hpp>
 
 namespace kvlab {
@@ -27,12 +28,20 @@ struct HeadSlots {
     std::span<const std::int32_t> positions;  // [slots] in slot order, which is any order
     float* state = nullptr;                   // [state_rows, stride]
     Index stride = 0;
+    // Where the keys and values of the slots lie, and as which KV head there.
+    const LayerRows* rows = nullptr;
+    Index head_of_rows = 0;
 
     Index slots() const { return std::ssize(positions); }
 
     Index position(Index slot) const { return at(positions, slot); }
 
     float* row(Index r) const { return state + r * stride; }
+
+    // As they are kept: a key after RoPE, unless the rows say otherwise.
+    float key(Index slot, Index i) const { return rows->key(head_of_rows, slot, i); }
+
+    float value(Index slot, Index i) const { return rows->value(head_of_rows, slot, i); }
 };
 
 // ANCHOR_END: head_slots
@@ -42,6 +51,12 @@ inline void protect_last(const HeadSlots& head, Index count, std::span<float> ra
     for (std::size_t s = 0; s < ratings.size(); ++s)
         if (head.positions[s] >= head.next - count) ratings[s] = kProtected;
 }
+
+// One KV head, rated, while budgets are shared out.
+struct RatedHead {
+    HeadSlots slots;
+    std::span<const float> ratings;  // [slots]
+};
 
 class Policy {
 public:
@@ -53,6 +68,19 @@ public:
 
     // False: tokens go after every step. True: once, after the prompt, and never again.
     virtual bool once() const { return false; }
+
+    // True: the KV heads have budgets of their own, and allot() says which, once, after the
+    // prompt. Until then nothing goes, and from then on no shares are computed.
+    virtual bool allots() const { return false; }
+
+    // How many slots each head keeps from then on, [L * Hkv] by layers. At first `budgets` are
+    // what keep() says. kAll: whatever comes. Of a policy that goes on evicting, which numbers
+    // there are, if not whose, must not depend on the ratings.
+    virtual void allot(std::span<const RatedHead> /*heads*/,
+                       std::span<Index> /*budgets*/) const {}
+
+    // True: what is kept beside the slots goes when the policy has evicted, once, or allotted.
+    virtual bool drops_state() const { return false; }
 
     // Of how many last tokens of a step it wants to see the shares; 0: none, and then nobody
     // computes them.
@@ -80,7 +108,17 @@ public:
 
     // The rating of each slot: the lowest go; of equal ones, those of later tokens. Not NaN.
     virtual void rate(const HeadSlots&, std::span<float> ratings) const = 0;
+
     // ANCHOR_END: questions
+
+    // Whether it wants to see queries, as well as shares.
+    virtual bool asks_queries() const { return false; }
+
+    // The token in `slot` asks so, in the heads that share this KV head, in the form that
+    // attend() gets. Until the prompt ends.
+    virtual void ask(const HeadSlots&,
+                     Index /*slot*/,
+                     const View<const float>& /*queries*/) const {}  // [Hq / Hkv, D]
 };
 
 }  // namespace kvlab

@@ -11,6 +11,10 @@
 //   The slots held are always [0, held), without gaps: the last slots move into the holes.
 // ANCHOR_END: layout
 //
+// All heads of a layer hold equally many slots, or, where the policy allots budgets to heads
+// (policy.hpp), each its own number: then each has memory of its own, and what is evicted is
+// free, to the tile.
+//
 // So a token that goes costs one copy of one slot, and attention runs on chapter 2's tiles as
 // they are. The price: slots are not in the order of the text. Sums run in slot order; nothing
 // else looks at it.
@@ -38,7 +42,8 @@ enum class PositionScheme { absolute, relative };
 struct SlotCacheOptions {
     Reduce reduce = Reduce::mean;
     PositionScheme scheme = PositionScheme::absolute;
-    // Tokens of the prompt, behind which a policy that evicts once does so; 0: the first step.
+    // Tokens of the prompt, behind which a policy that evicts once, or allots, does so; 0: the
+    // first step.
     Index prompt = 0;
     MakeRows make_rows = float_rows();
 };
@@ -68,12 +73,15 @@ public:
 
     std::vector<Index> kept(Index layer, Index kv_head) const override;
 
-    Index held(Index layer) const { return layers_.at(usize(layer)).held; }
+    Index held(Index layer, Index kv_head) const;
 
     const Policy& policy() const { return *policy_; }
 
     // Tokens of the prompt: as the cache was told, else of the first step.
     Index prompt() const { return options_.prompt > 0 ? options_.prompt : prompt_; }
+
+    // Of the policy's state, unless it has dropped it.
+    Index state_rows() const { return dropped_ ? 0 : policy_->state_rows(); }
 
     // The same in slot order, and the policy's state of these slots.
     std::span<const std::int32_t> slot_positions(Index layer, Index kv_head) const;
@@ -82,14 +90,19 @@ public:
 private:
     class JoinedShares;
 
-    SlotCache(const SlotCache& other, Index layers);  // a copy
+    SlotCache(const SlotCache& other, Index parts);  // a copy
 
-    struct Layer {
+    // The KV heads of a layer that hold equally many slots: all, or a single one.
+    struct Part {
+        Index layer = 0, first_head = 0;
+        Index budget = Policy::kAll;  // as it was allotted
         std::unique_ptr<LayerRows> rows;
         Index held = 0;                       // committed slots
-        std::vector<std::int32_t> positions;  // [Hkv, slots]
-        std::vector<std::int32_t> ranks;      // [Hkv, slots], relative scheme only
-        std::vector<float> state, next;       // [Hkv, state_rows, slots]; of the open step
+        std::vector<std::int32_t> positions;  // [heads, slots]
+        std::vector<std::int32_t> ranks;      // [heads, slots], relative scheme only
+        std::vector<float> state, next;       // [heads, state_rows, slots]; of the open step
+
+        Index heads() const { return rows->kv_heads(); }
 
         Index slots() const { return rows == nullptr ? 0 : rows->slots(); }
     };
@@ -111,21 +124,39 @@ private:
     void dropped(Index to) noexcept override;
     std::unique_ptr<SteppedStore> copied() const override;
 
+    Index heads_of_part() const { return policy_->allots() ? 1 : shape().kv_heads; }
+
+    Index parts_in_layer() const { return shape().kv_heads / heads_of_part(); }
+
+    std::span<Part> parts_of(Index layer);
+    const Part& part_of(Index layer, Index kv_head) const;
+
+    // Whether nothing goes before the prompt has ended.
+    bool waits() const { return policy_->once() || policy_->allots(); }
+
     Index most_held() const;
-    // `state` is the layer's, or that of the open step.
-    HeadSlots head_slots(const Layer& layer,
-                         Index index,
-                         Index kv_head,
+    // `head` is the part's, `state` the part's as well, or that of the open step.
+    HeadSlots head_slots(const Part& part,
+                         Index head,
                          Index slots,
                          std::vector<float>& state) const;
-    Index steady_slots(const Layer& layer, Index index) const;
-    void resize(Layer& layer, Index slots);
-    void prepare_state(Layer& layer, Index index);
-    SlotPlaces places(const Layer& layer) const;
+    Index budget(const Part& part, Index seen) const;
+    Index steady_slots(const Part& part) const;
+    void resize(Part& part, Index slots);
+    void prepare_state(Part& part);
+    SlotPlaces places(const Part& part) const;
+    AttentionWork attend_part(Part& part,
+                              const View<const float>& q,
+                              const View<float>& out,
+                              ThreadPool& pool,
+                              Index first_observed);
+    void ask(Part& part, const View<const float>& q);
     bool ends_prompt() const;
-    void evict(Layer& layer, Index index, Index keep);
-    void update_ranks(Layer& layer, Index kv_head);
-    void move_slot(Layer& layer, Index kv_head, Index from, Index to);
+    void allot(Index seen);
+    void evict(Part& part, Index keep);
+    void forget(Part& part, Index head, std::span<const float> ratings, Index keep);
+    void update_ranks(Part& part, Index head);
+    void move_slot(Part& part, Index head, Index from, Index to);
 
     // Fixed at construction.
     std::shared_ptr<const Policy> policy_;
@@ -133,8 +164,9 @@ private:
     RowAttention attention_;
     // Changed when a step ends.
     Index prompt_ = 0;
-    bool evicted_ = false, done_ = false;  // anything, ever; a policy that evicts once has
-    std::vector<Layer> layers_;            // [L]
+    bool evicted_ = false, done_ = false;  // anything, ever; the policy that waits has
+    bool dropped_ = false;                 // the state, which is of no use any more
+    std::vector<Part> parts_;              // [L], or [L, Hkv] of a policy that allots
     // The layers of the open step whose shares were observed.
     Index observed_ = 0;
     // Scratch memory, kept so that tokens allocate nothing.
