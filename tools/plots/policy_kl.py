@@ -7,7 +7,7 @@ NEEDS = ("step05_policies quality",)
 SHOWS = ["mean KL, bits a token", "exactly 0 at the largest budget: snapkv", "h2o", "tiny: 3 x 512"]
 # What reads everything, or is the full cache itself, has no place on a budget's axis.
 LEFT_OUT = ("full", "h2o-mean", "h2o-forgetting", "sinks-relative", "pyramidkv-ratios", "keyformer",
-            "random-fixed", "quest-every-layer", "quest-by-bound", "key-norm-every-layer")
+            "random-fixed", "expected-attention-uniform", "quest-every-layer", "quest-by-bound", "key-norm-every-layer")
 
 
 def lines(report: dict) -> dict[str, list[tuple[int, dict]]]:
@@ -25,7 +25,7 @@ def lines(report: dict) -> dict[str, list[tuple[int, dict]]]:
 def draw_lines(figure, reports: dict[str, list[dict]], value: str, what: str) -> list[tuple]:
     """A panel for each report, labelled; returns (axes, report) for what a picture adds before ends are named."""
     found = reports[NEEDS[0]]
-    panels = style.stacked(figure, len(found), 330)
+    panels = style.stacked(figure, len(found), 430)
     style.machine(figure, reports, "snapkv, pyramidkv also keep all that comes after the prompt; quest and minicache keep everything")
     for axes, report in zip(panels, found):
         for policy, rows in lines(report).items():
@@ -55,7 +55,7 @@ def draw(reports: dict[str, list[dict]], figure) -> None:
             for budget, row in line:
                 style.deviation(axes, budget, row, style.POLICIES[policy][0])
         style.end_labels(axes, [(max(line[0][1]["mean_kl"], min(positive)), policy, style.POLICIES[policy][0]) for policy, line in rows.items()],
-                         gap=0.072)
+                         gap=0.056)
         none = [policy for policy, line in rows.items() if line[-1][1]["mean_kl"] == 0]
         if none:
             axes.text(0.995, 0.03, "exactly 0 at the largest budget: " + ", ".join(none), transform=axes.transAxes, ha="right", fontsize=8, color=style.GREY)

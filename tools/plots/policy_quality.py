@@ -30,4 +30,4 @@ def draw(reports: dict[str, list[dict]], figure) -> None:
             axes.text(0.005, 0.97, "above: " + ", ".join(beyond), transform=axes.transAxes, ha="left", va="top", fontsize=8, color=style.GREY,
                       bbox={"facecolor": "white", "edgecolor": "none", "pad": 1})
         style.end_labels(axes, [(line[0][1]["bits_per_byte"], policy, style.POLICIES[policy][0]) for policy, line in near.items()]
-                         + [(full, "everything kept", style.INK)], gap=0.072)
+                         + [(full, "everything kept", style.INK)], gap=0.056)

@@ -23,6 +23,7 @@ SWITCHES = {"none": "the contract kept", "order": "sums in another order", "cont
 POLICIES = defaultdict(lambda: (INK, "-."), {
     "window": (BLUE, "-"), "sinks": (SKY, "-"), "sinks-relative": (SKY, "--"), "h2o": (VERMILION, "-"), "tova": (ORANGE, "-"),
     "snapkv": (GREEN, "-"), "pyramidkv": (GREEN, "--"), "scissorhands": (PURPLE, "-"), "quest": (PURPLE, "--"),
+    "expected-attention": (VERMILION, "--"), "adakv-snapkv": (GREEN, ":"), "duo": (BLUE, "--"), "indexer": (PURPLE, ":"), "kvzip": (VERMILION, ":"),
     "minicache": (ORANGE, "--"), "key-norm": (GREY, "--"), "random": (GREY, "-"), "oracle": (INK, "-"), "full": (INK, ":")})
 
 # Chapter 6: a format of the cache has its colour and line in every picture; all others look alike.
