@@ -67,10 +67,13 @@ PolicyReport measure_policies(const std::shared_ptr<const Model>& model,
             report.full_bits += expected[i].bits(targets[i]);
         if (asks_future || retention)
             context.future = std::make_shared<FutureShares>(pieces, input);
-        for (PolicyQuality& quality : report.policies)
+        for (PolicyQuality& quality : report.policies) {
+            if (find_policy(quality.policy).reconstructs)
+                look_ahead(context, find_policy(quality.policy), options, pieces, input);
             run_window(pieces, *find_policy(quality.policy).make(context, options), input,
                        targets, expected, prompt, retention ? context.future.get() : nullptr,
                        quality);
+        }
     }
     report.positions = text.count() * (window - prompt);
     return report;
