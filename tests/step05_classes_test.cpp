@@ -26,7 +26,7 @@ struct ClassRig : PolicyRig {
 
     // A prompt of 30 tokens, then 25 one by one.
     std::unique_ptr<PolicyStore> filled(const std::string& name, const PolicyOptions& options) {
-        if (find_policy(name).needs_future)
+        if (find_policy(name).looks_ahead())
             future = std::make_shared<FutureShares>(decoder, text());
         auto made = store(name, options, 64, 30);
         logits(*made, text(), one_by_one(30, 25));

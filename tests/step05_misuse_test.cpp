@@ -19,7 +19,7 @@ template <class Work>
 void for_policies(Work&& work) {
     const RopeTable rope(400, 32, 10000.0);
     for (const PolicyEntry& entry : all_policies()) {
-        if (entry.needs_future) continue;
+        if (entry.looks_ahead()) continue;
         CAPTURE(std::string(entry.name));
         work(entry, [&](const KvShape& shape, Index capacity) -> std::unique_ptr<KvStore> {
             PolicyContext context;

@@ -19,8 +19,7 @@ MakePolicy maker_of(OpenedModel& opened,
         PolicyContext context = policy_context(opened.decoder, std::ssize(text));
         context.level = opened.level;
         context.prompt = prompt;
-        if (find_policy(name).needs_future)
-            context.future = std::make_shared<FutureShares>(opened.decoder, text);
+        look_ahead(context, find_policy(name), options, opened.decoder, text);
         return find_policy(name).make(context, options);
     };
 }

@@ -46,6 +46,7 @@ int run_generate(const GenerateFlags& flags) {
         policy_context(opened.decoder, std::min(opened.model->config.context, P + flags.steps));
     context.level = opened.level;
     context.prompt = P;
+    look_ahead(context, entry, flags.policy, opened.decoder, prompt);
     const std::unique_ptr<PolicyStore> store = entry.make(context, flags.policy);
     std::printf("%s, %s, %s: %s\n\n%s", opened.model->config.name.c_str(),
                 opened.engine->name().c_str(), entry.name, entry.idea, flags.prompt.c_str());
@@ -71,6 +72,11 @@ int run_generate(const GenerateFlags& flags) {
         "allocated\n  checksum of all logits %s\n",
         store->mean_kept(), store->next_position(), bytes.logical, bytes.allocated,
         generator.checksum().hex().c_str());
+    if (context.reconstruction != nullptr)
+        std::printf(
+            "  repeated before: %td tokens in %td passes, %.2f times the prompt\n",
+            context.reconstruction->tokens(), context.reconstruction->passes(),
+            static_cast<double>(context.reconstruction->tokens()) / static_cast<double>(P));
     Json json = new_report("step05_policies generate", flags.sampling.seed);
     json["model"] = opened.model->config.name;
     json["policy"] = flags.name;

@@ -22,11 +22,25 @@ std::unique_ptr<PolicyStore> PolicyEntry::make(const PolicyContext& context,
     }
     check(!needs_future || context.future != nullptr, name,
           ": the future of the text is not given");
+    check(!reconstructs || context.reconstruction != nullptr, name,
+          ": nobody has repeated the prompt");
     SlotCacheOptions slots{context.reduce, scheme, context.prompt};
     if (context.make_rows) slots.make_rows = context.make_rows;
     return std::make_unique<SlotCache>(context.shape, context.capacity,
                                        policy(options, context), slots, context.rope,
                                        context.level);
+}
+
+void look_ahead(PolicyContext& context,
+                const PolicyEntry& entry,
+                const PolicyOptions& options,
+                Decoder& decoder,
+                std::span<const Token> text) {
+    if (entry.needs_future) context.future = std::make_shared<FutureShares>(decoder, text);
+    if (!entry.reconstructs) return;
+    const auto prompt = context.prompt > 0 ? text.first(usize(context.prompt)) : text;
+    context.reconstruction = std::make_shared<Reconstruction>(
+        decoder, prompt, static_cast<Index>(options.own_or("chunk", Reconstruction::kChunk)));
 }
 
 std::span<const PolicyEntry> all_policies() {

@@ -45,6 +45,7 @@ struct PolicyRig {
         PolicyContext context = policy_context(decoder, capacity);
         context.level = level;
         context.future = future;
+        context.reconstruction = reconstructed();
         return context;
     }
 
@@ -57,10 +58,20 @@ struct PolicyRig {
         return find_policy(name).make(c, options);
     }
 
+    // Of the whole text that the future is of.
+    std::shared_ptr<const Reconstruction> reconstructed() {
+        if (future != repeated_of) {
+            repeated_of = future;
+            repeated = std::make_shared<Reconstruction>(decoder, future->text());
+        }
+        return repeated;
+    }
+
     std::unique_ptr<Engine> engine;
     Decoder decoder;
     SimdLevel level;
-    std::shared_ptr<const FutureShares> future;
+    std::shared_ptr<const FutureShares> future, repeated_of;
+    std::shared_ptr<const Reconstruction> repeated;
 };
 
 // A budget that a window of 16 tokens leaves room in.

@@ -41,7 +41,7 @@ std::vector<Contender> clocked(const ClockFlags& flags, const Config& config) {
     std::vector<std::string> wanted = flags.names;
     if (wanted.empty())
         for (const PolicyEntry& entry : all_policies())
-            if (!entry.needs_future && entry.runs(config)) wanted.push_back(entry.name);
+            if (!entry.looks_ahead() && entry.runs(config)) wanted.push_back(entry.name);
     std::ranges::copy_if(wanted, std::back_inserter(names),
                          [](const std::string& name) { return name != kWindow; });
     if (flags.set.empty()) return contenders("", names, flags.policy);

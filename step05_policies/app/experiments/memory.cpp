@@ -29,7 +29,7 @@ std::vector<Contender> weighed(const MemoryFlags& flags, const Config& config) {
     std::vector<std::string> names = flags.names;
     if (names.empty()) names = names_of_policies();
     std::erase_if(names,
-                  [](const std::string& name) { return find_policy(name).needs_future; });
+                  [](const std::string& name) { return find_policy(name).looks_ahead(); });
     std::vector<Contender> all = contenders(flags.set, names, flags.policy);
     std::erase_if(all,
                   [&](const Contender& one) { return !find_policy(one.policy).runs(config); });

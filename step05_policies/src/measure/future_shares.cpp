@@ -31,7 +31,9 @@ private:
 };
 
 FutureShares::FutureShares(Decoder& decoder, std::span<const Token> text)
-    : length_(std::ssize(text)), kv_heads_(decoder.config().kv_heads) {
+    : length_(std::ssize(text)),
+      kv_heads_(decoder.config().kv_heads),
+      text_(text.begin(), text.end()) {
     check(length_ >= 1, "future: no tokens");
     given_.resize(usize(decoder.config().layers * kv_heads_));
     for (auto& given : given_) given.resize(usize(length_ * length_));

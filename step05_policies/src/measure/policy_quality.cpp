@@ -1,6 +1,7 @@
 #include <kvlab/policies/policy_quality.hpp>
 
 #include <algorithm>
+#include <map>
 
 #include <kvlab/attention/whole_sequence.hpp>
 #include <kvlab/kvcache/compare_window.hpp>
@@ -20,12 +21,32 @@ struct Asked {
     std::span<const Token> targets;              // [window]
     std::vector<NextToken> expected;             // [window]
     std::shared_ptr<const FutureShares> future;  // to be judged by, or null
+    // The prompt as it was repeated for those who ask for it, by the tokens of a chunk.
+    std::map<double, std::shared_ptr<const Reconstruction>> repeated;
 };
+
+double chunk_of(const Contender& contender) {
+    return contender.options.own_or("chunk", Reconstruction::kChunk);
+}
+
+// Once for all contenders that want it in the same chunks.
+void repeat_prompt(const std::vector<PolicyQuality>& run,
+                   PolicyContext context,
+                   Decoder& decoder,
+                   Asked& asked) {
+    for (const PolicyQuality& quality : run) {
+        const PolicyEntry& entry = find_policy(quality.contender.policy);
+        auto& repeated = asked.repeated[chunk_of(quality.contender)];
+        if (!entry.reconstructs || repeated) continue;
+        look_ahead(context, entry, quality.contender.options, decoder, asked.input);
+        repeated = context.reconstruction;
+    }
+}
 
 // One window through some policies side by side, from nothing: the prompt of each, then token
 // by token all of them.
 void run_window(Decoder& decoder,
-                const PolicyContext& context,
+                PolicyContext context,
                 const Asked& asked,
                 Index prompt,
                 std::span<PolicyQuality> run) {
@@ -33,6 +54,7 @@ void run_window(Decoder& decoder,
     std::vector<SequenceStep> batch;
     for (PolicyQuality& quality : run) {
         const Contender& contender = quality.contender;
+        context.reconstruction = asked.repeated.at(chunk_of(contender));
         stores.push_back(find_policy(contender.policy).make(context, contender.options));
         decoder.forward(*stores.back(), std::span(asked.input).first(usize(prompt)));
         quality.kept_behind_prompt = stores.back()->mean_kept();
@@ -86,13 +108,14 @@ PolicyReport measure_policies(const std::shared_ptr<const Model>& model,
         asks_future = asks_future || find_policy(contender.policy).needs_future;
     }
     for (Index w = 0; w < text.count(); ++w) {
-        Asked asked{text.input(w), text.targets(w), {}, nullptr};
+        Asked asked{text.input(w), text.targets(w), {}, nullptr, {}};
         asked.expected = read_window(whole, everything, asked.input);
         for (auto i = usize(prompt); i < asked.input.size(); ++i)
             report.full_bits += asked.expected[i].bits(asked.targets[i]);
         if (asks_future || retention)
             context.future = std::make_shared<FutureShares>(pieces, asked.input);
         if (retention) asked.future = context.future;
+        repeat_prompt(report.policies, context, pieces, asked);
         for (std::size_t first = 0; first < report.policies.size(); first += kTogether) {
             const auto count = std::min(usize(kTogether), report.policies.size() - first);
             run_window(pieces, context, asked, prompt,

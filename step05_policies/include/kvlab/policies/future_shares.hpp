@@ -23,10 +23,13 @@ public:
     // What the query at `query` alone gives to the positions [0, query].
     std::span<const float> given(Index layer, Index kv_head, Index query) const;
 
+    std::span<const Token> text() const { return text_; }
+
 private:
     class Recorder;
 
     Index length_, kv_heads_;
+    std::vector<Token> text_;
     std::vector<std::vector<float>> given_;  // [L * Hkv] of [n, n]: by query, then by position
     std::vector<std::vector<float>> sums_;   // the same, from a query to the end
 };

@@ -11,6 +11,7 @@
 
 #include <kvlab/policies/future_shares.hpp>
 #include <kvlab/policies/policy.hpp>
+#include <kvlab/policies/reconstruction.hpp>
 #include <kvlab/tensor/rope.hpp>
 
 namespace kvlab {
@@ -99,6 +100,8 @@ PolicyPointer expected_attention_policy(const PolicyOptions& options,
                                         const KvShape& shape,
                                         const RopeTable* rope,
                                         bool uniform);
+PolicyPointer kvzip_policy(const PolicyOptions& options,
+                           std::shared_ptr<const Reconstruction> reconstruction);
 PolicyPointer duo_policy(const PolicyOptions& options);
 PolicyPointer pyramidkv_policy(const PolicyOptions& options, Index layers);
 PolicyPointer key_norm_policy(const PolicyOptions& options);

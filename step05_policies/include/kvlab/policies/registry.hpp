@@ -20,7 +20,8 @@ struct PolicyContext {
     Index capacity = 0;               // slots, or tokens of the text; see slot_cache.hpp
     const RopeTable* rope = nullptr;  // for angles that a store gives; must outlive it
     SimdLevel level = default_simd_level();
-    std::shared_ptr<const FutureShares> future;  // for those that need it
+    std::shared_ptr<const FutureShares> future;            // for those that need it
+    std::shared_ptr<const Reconstruction> reconstruction;  // of the prompt; the same
     Reduce reduce = Reduce::mean;
     Index prompt = 0;  // SlotCacheOptions::prompt
     // How a policy's slots are kept. Stores that are no SlotCache keep floats
@@ -52,6 +53,7 @@ struct PolicyEntry {
 
     PositionScheme scheme = PositionScheme::absolute;  // relative: a model with RoPE is needed
     bool needs_future = false;                         // PolicyContext::future
+    bool reconstructs = false;                         // PolicyContext::reconstruction
     bool draws = false;                                // results depend on PolicyOptions::seed
     // Forgets, if anything, after every step; false: once, after the prompt.
     bool streams = true;
@@ -65,11 +67,22 @@ struct PolicyEntry {
     std::unique_ptr<PolicyStore> make(const PolicyContext& context,
                                       const PolicyOptions& options) const;
 
+    // Whether the text, or its prompt, has to be run before its store is made.
+    bool looks_ahead() const { return needs_future || reconstructs; }
+
     // Whether a model can run it.
     bool runs(const Config& config) const {
         return scheme == PositionScheme::absolute || config.rope_dim > 0;
     }
 };
+
+// Runs what this policy has to know: the whole text for a future, or its prompt, the first
+// context.prompt tokens or else all, for a reconstruction.
+void look_ahead(PolicyContext& context,
+                const PolicyEntry& entry,
+                const PolicyOptions& options,
+                Decoder& decoder,
+                std::span<const Token> text);
 
 // The policy that keeps everything: what all others are judged against.
 inline constexpr const char* kFull = "full";
