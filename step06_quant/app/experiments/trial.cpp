@@ -102,8 +102,8 @@ void Trial::print_head(const Json& labels) {
             static_cast<int>(std::max<std::size_t>(10, label_text(label.value()).size())));
         std::printf(" %-*s", widths_.back(), label.key().c_str());
     }
-    std::printf(" %10s %9s %9s %9s %8s%s\n", "bits/byte", "mean KL", "KL 99 %", "max KL",
-                "same", cases_.empty() ? "" : "   recall");
+    std::printf(" %10s %9s %9s %9s %8s%s%s\n", "bits/byte", "mean KL", "KL 99 %", "max KL",
+                "same", score_from > 0 ? "  KL after" : "", cases_.empty() ? "" : "   recall");
 }
 
 void Trial::print(const TrialRow& row) const {
@@ -115,6 +115,10 @@ void Trial::print(const TrialRow& row) const {
                 format_number(row.shift.mean_kl()).c_str(),
                 format_number(row.shift.kl_quantile(0.99)).c_str(),
                 format_number(row.shift.max_kl()).c_str(), 100 * row.shift.agreement());
+    if (score_from > 0) {
+        const Json after = mean_kl_after(row.shift);
+        std::printf(" %9s", after.is_null() ? "-" : format_number(after.get<double>()).c_str());
+    }
     if (row.asked > 0)
         std::printf("  %6.2f%%",
                     100 * static_cast<double>(row.right) / static_cast<double>(row.asked));
@@ -129,6 +133,16 @@ void Trial::print_source() const {
                     type_name(type), type_name(type));
 }
 
+// Windows come one after the other, and so do their positions. Null without any.
+Json Trial::mean_kl_after(const Shift& shift) const {
+    const Index window = text.window();
+    if (score_from >= window) return nullptr;
+    double sum = 0;
+    for (Index i = 0; i < std::ssize(shift.kl); ++i)
+        if (i % window >= score_from) sum += at(shift.kl, i);
+    return sum / static_cast<double>(text.count() * (window - score_from));
+}
+
 Json Trial::row_json(const TrialRow& row) const {
     Json json = row.labels;
     json["bits_per_byte"] = row.shift.bits / static_cast<double>(bytes);
@@ -136,6 +150,7 @@ Json Trial::row_json(const TrialRow& row) const {
     json["kl_99"] = row.shift.kl_quantile(0.99);
     json["max_kl"] = row.shift.max_kl();
     json["agreement"] = row.shift.agreement();
+    if (score_from > 0) json["mean_kl_after"] = mean_kl_after(row.shift);
     if (row.asked > 0) {
         json["recall_right"] = row.right;
         json["recall_asked"] = row.asked;
@@ -151,6 +166,7 @@ Json Trial::report(const std::string& experiment) const {
     json["windows"] = text.count();
     if (calibration) json["calibration_windows"] = calibration->count();
     json["bytes"] = bytes;
+    if (score_from > 0) json["score_from"] = score_from;
     json["plain_bits_per_byte"] = plain_bits_per_byte();
     for (const TrialRow& row : rows_) json["rows"].push_back(row_json(row));
     return json;

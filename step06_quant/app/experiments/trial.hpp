@@ -38,6 +38,7 @@ public:
     TextWindows text;                        // to be judged by: from the file's beginning
     std::optional<TextWindows> calibration;  // to calibrate on, if asked for: behind it
     Index bytes;                             // of `text`
+    Index score_from = 0;  // positions of a window from here on are judged by themselves, too
 
     // Judges the variants, asks each the recall cases, and prints and keeps their rows.
     void run(std::span<const Variant> variants, std::span<const Json> labels);
@@ -58,6 +59,7 @@ public:
 private:
     void print(const TrialRow& row) const;
     Json row_json(const TrialRow& row) const;
+    Json mean_kl_after(const Shift& shift) const;
 
     std::vector<RecallCase> cases_;
     std::vector<TrialRow> rows_;

@@ -46,11 +46,18 @@ def label(value):
     return value if isinstance(value, str) else str(value) if isinstance(value, int) else number(value, 4)
 
 
-def quality(run, path, shift, tokens_bytes, nothing=False, tolerance=5e-3):
+def quality(run, path, shift, tokens_bytes, nothing=False, tolerance=5e-3, after=None):
     """The figures of one variant against a model in Python, which is in doubles: a number near the middle of two codes
-    may get the other one, the likelier the finer the codes are. nothing: in exact arithmetic it changes nothing."""
+    may get the other one, the likelier the finer the codes are. nothing: in exact arithmetic it changes nothing.
+    after: (window, from): the positions from there on of each window are judged by themselves, too."""
     run.second_route(f"{path}.bits_per_byte", shift.bits / tokens_bytes, 1e-5)
-    for name, value in (("mean_kl", shift.mean()), ("kl_99", shift.quantile(0.99)), ("max_kl", shift.quantile(1))):
+    figures = [("mean_kl", shift.mean()), ("kl_99", shift.quantile(0.99)), ("max_kl", shift.quantile(1))]
+    if after and after[1] < after[0]:
+        some = [kl for i, kl in enumerate(shift.kl) if i % after[0] >= after[1]]
+        figures.append(("mean_kl_after", sum(some) / len(some)))
+    elif after:
+        run.by_hand(f"{path}.mean_kl_after", None)
+    for name, value in figures:
         if nothing:  # what rounding to floats leaves
             run.between(f"{path}.{name}", 0, 1e-10)
         else:
@@ -58,24 +65,29 @@ def quality(run, path, shift, tokens_bytes, nothing=False, tolerance=5e-3):
     run.second_route(f"{path}.agreement", shift.agree / len(shift.kl))
 
 
-def exactly_plain(run, path, plain_bits_per_byte):
+def exactly_plain(run, path, plain_bits_per_byte, after=None):
     """A variant with the bits of the model itself."""
     run.same_report(f"{path}.bits_per_byte", plain_bits_per_byte)
     for name in ("mean_kl", "kl_99", "max_kl"):
         run.by_hand(f"{path}.{name}", 0)
     run.by_hand(f"{path}.agreement", 1)
+    if after:
+        run.by_hand(f"{path}.mean_kl_after", 0 if after[1] < after[0] else None)
 
 
 def says_header(run, *labels):
     """Over the columns, in the order in which says_row() gives them."""
     asked = any("recall_asked" in row for row in run.json["rows"])
-    run.says(" ".join([*labels, "bits/byte mean KL KL 99 % max KL same", *["recall"] * asked]))
+    after = any("mean_kl_after" in row for row in run.json["rows"])
+    run.says(" ".join([*labels, "bits/byte mean KL KL 99 % max KL same", *["KL after"] * after, *["recall"] * asked]))
 
 
 def says_row(run, labels, row):
     """The printed line of a row, from its figures, which have checks of their own."""
     line = [*map(label, labels), f"{row['bits_per_byte']:.4f}", number(row["mean_kl"]), number(row["kl_99"]),
             number(row["max_kl"]), f"{100 * row['agreement']:.2f}%"]
+    if "mean_kl_after" in row:
+        line.append("-" if row["mean_kl_after"] is None else number(row["mean_kl_after"]))
     if "recall_asked" in row:
         line.append(f"{100 * row['recall_right'] / row['recall_asked']:.2f}%")
     run.says(" ".join(line))
