@@ -59,6 +59,7 @@ int run_kv(const KvFlags& flags) {
     report["before_rope"] = flags.options.before_rope;
     report["sinks"] = flags.options.sinks;
     report["residual"] = flags.options.residual;
+    report["seed"] = flags.options.seed;
     report["inject"] = flags.inject;
     report["refused"] = table.refused;
     write_json(flags.trial.json, report);
@@ -90,6 +91,8 @@ void add_kv_flags(CLI::App& app, KvFlags& flags) {
     cli::add_count(app, "--score-from", flags.score_from, {0, 1 << 20},
                    "positions of a window from here on are judged by themselves, too; 0: from "
                    "--residual on");
+    app.add_option("--seed", flags.options.seed, "TurboQuant: of its turn and its sketch")
+        ->capture_default_str();
     app.add_flag("--inject", flags.inject, "two channels of each key 20 times as large");
 }
 

@@ -30,7 +30,9 @@ KvRows kv_rows(const KvShape& shape,
             try {
                 for (const bool keys : {true, false})
                     if (side == "both" || side == (keys ? "keys" : "values"))
-                        check_row_format(code, shape.head_dim, keys);
+                        check_row_format(code->of(keys), shape.head_dim, keys);
+                check(!options.before_rope || !code->turned, code->name,
+                      ": turned keys cannot be kept before RoPE");
             } catch (const Error& error) {
                 table.refused.push_back(concat(side, ": ", error.what()));
                 continue;

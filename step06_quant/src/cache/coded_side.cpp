@@ -19,7 +19,7 @@ CodedSide::CodedSide(const Options& options,
       head_dim_(head_dim),
       padded_dim_((head_dim + 15) / 16 * 16),
       float_slots_(std::clamp<Index>(options.sinks, 0, blocks_for(slots, kTile) * kTile)),
-      tiles_(options.format, side, slots, kv_heads, head_dim, level) {
+      tiles_(options.format, side, slots, kv_heads, head_dim, level, options.seed) {
     check(options.sinks >= 0, "coded rows: ", options.sinks, " sinks");
     if (float_slots_ > 0) {
         floats_ = Tensor({kv_heads, float_slots_, head_dim});

@@ -1,5 +1,5 @@
 """Chapter 6: the cache in every format: its bytes in closed form, and what it changes, computed again in Python."""
-from reports import formats, plain_model as plain, step06_trial as trial
+from reports import formats, plain_model as plain, step06_trial as trial, turbo
 from reports.checked import case
 from reports.step06_trial import FILES, HELDOUT, NARROW, NARROW_FILES, SMALL, WORDS, WORDS_FILES
 
@@ -7,6 +7,7 @@ BLOCKS_OF_32 = ("q8_0", "q4_0", "q4_1", "kivi4", "kivi2")
 # Of 6000 numbers about 12 lie so near the middle of two f16 that a float and a double sum round apart.
 TOLERANCES = {"f16": 0.15, "bf16": 0.03, "int8": 0.01}
 REFUSAL = "{}: {}: a head_dim of 16 is no multiple of 32"
+TURNED = "{}: {}: turned keys cannot be kept before RoPE"
 
 
 def side_bytes(code, D, n, side, sinks, residual):
@@ -22,7 +23,7 @@ def seen_bits(model, keys, values, first, window, sinks=0, residual=128):
     """Of a number that the positions from `first` on see: each sees the residual as it was when it came, and itself."""
     size = numbers = 0
     for p in range(first, window):
-        for code, side in ((keys, "keys"), (values, "values")):
+        for code, side in ((keys, "keys"), (turbo.of_values(values), "values")):
             whole, waiting = min(sinks, p + 1), 0
             if code.startswith("kivi"):
                 waiting = min(p + 1 - whole, p + 1 - (p - p % residual if side == "keys" else max(0, p - residual)))
@@ -43,7 +44,7 @@ def check_sizes(run, path, model, keys, values, window, first, sinks, residual):
 
 def cache_bytes(model, keys, values, n, sinks=0, residual=128):
     return model.layers * model.kv_heads * (side_bytes(keys, model.head_dim, n, "keys", sinks, residual)
-                                            + side_bytes(values, model.head_dim, n, "values", sinks, residual))
+                                            + side_bytes(turbo.of_values(values), model.head_dim, n, "values", sinks, residual))
 
 
 def bits(model, size, n):
@@ -54,12 +55,12 @@ def codes_of(code, side):
     return ("f32" if side == "values" else code, "f32" if side == "keys" else code)
 
 
-def refused_of(model, codes, sides):
+def refused_of(model, codes, sides, before_rope=False):
     """Blocks of 32 do not fit into 16 numbers, but for KIVI's keys: their groups are 32 tokens of a channel."""
-    if model.head_dim % 32 == 0:
-        return []
-    return [REFUSAL.format(side, code) for code in formats.KV_CODES if code in codes and code in BLOCKS_OF_32 for side in sides
-            if not (code.startswith("kivi") and side == "keys")]
+    blocks = BLOCKS_OF_32 if model.head_dim % 32 else ()
+    return [TURNED.format(side, code) if turbo.is_turbo(code) else REFUSAL.format(side, code)
+            for code in formats.KV_CODES if code in codes for side in sides
+            if code in blocks and not (code.startswith("kivi") and side == "keys") or before_rope and turbo.is_turbo(code)]
 
 
 def says_refused(run, refused):
@@ -139,16 +140,17 @@ def check_kv(run, model, text, codes=formats.KV_CODES, sides=("both", "keys", "v
     if inject:
         model = with_outliers(model)
     size = size or text.window * text.count
-    plain_bits = trial.trial_head(run, "step06_quant kv", model, text, size)
-    refused = refused_of(model, codes, sides)
+    plain_bits = trial.trial_head(run, "step06_quant kv", model, text, size, seed=options.get("seed", 1))
+    refused = refused_of(model, codes, sides, options.get("before_rope"))
     rows = [("f32", "both")] + [(code, side) for code in formats.KV_CODES[1:] if code in codes for side in sides
-                                if REFUSAL.format(side, code) not in refused]
+                                if not {REFUSAL.format(side, code), TURNED.format(side, code)} & set(refused)]
     for (_, side), (path, row) in zip(rows, check_rows(run, model, text, size, plain_bits, rows, cases, residual, first, **options)):
         side = "-" if row["format"] == "f32" else side
         run.given(f"{path}.of", side)
         trial.says_row(run, [row["format"], side, row["bits"], row["bits after"], row["bytes"]], row)
     for field, value in {"inject": inject, "residual": residual, "sinks": 0, "rotate": False, "before_rope": False, **options}.items():
-        run.given(field, value)
+        if field != "seed":  # in the head
+            run.given(field, value)
     trial.says_header(run, "format", "of", "bits", "bits after", "bytes")
     says_refused(run, refused)
     says_after(run, first or residual)
@@ -202,7 +204,7 @@ def kv_sinks(run):
 def kv_all_sinks(run):
     """More sinks than tokens: nothing is rounded."""
     text = one_window(30)
-    plain_bits = trial.trial_head(run, "step06_quant kv", SMALL, text, 30)
+    plain_bits = trial.trial_head(run, "step06_quant kv", SMALL, text, 30, seed=1)
     run.by_hand("score_from", 128)
     for i, (code, side) in enumerate((("f32", "-"), ("kivi4", "values"))):
         run.given(f"rows[{i}].format", code)
@@ -225,6 +227,19 @@ def kv_all_sinks(run):
 def kv_rotated(run):
     """Rotated, floats are no longer those of the model: f32_is_plain=no, and still no failure."""
     check_kv(run, SMALL, one_window(24), ("kivi4", "lloyd4"), ("both", "keys"), rotate=True)
+
+
+@case("step06_quant", "kv -m SCRATCH/many.gguf --window 20 --tokens 20 --recall 0 --seed 9 --rotate --codes turbo3,turbo2,turbo4-mse",
+      files=FILES)
+def kv_turbo(run):
+    """Turned at random, whatever --rotate says of the others; S and the signs are drawn again in Python."""
+    check_kv(run, SMALL, one_window(20), ("turbo3", "turbo2", "turbo4-mse"), rotate=True, seed=9)
+
+
+@case("step06_quant", "kv -m SCRATCH/many.gguf --window 20 --tokens 20 --recall 0 --pre-rope --codes turbo4,q8_0 --of both,values",
+      files=FILES)
+def kv_turbo_before_rope(run):
+    check_kv(run, SMALL, one_window(20), ("q8_0", "turbo4"), ("both", "values"), before_rope=True)
 
 
 @case("step06_quant", "kv -m SCRATCH/many.gguf --window 40 --tokens 40 --pre-rope --recall 0 --residual 32 --codes int8,kivi4 --of keys",
@@ -253,10 +268,10 @@ def kv_of_words(run):
 def taken(model, code, n, residual):
     """(what a cache of n tokens has in memory, the same in whole lines of 64 bytes): tiles of 64 tokens, and in KIVI's
     rings the residual's rows and one that comes."""
-    blocks = [-(-n // 64) * 64 * model.kv_heads * formats.kv_row_bytes(code, model.head_dim)]
+    blocks = [-(-n // 64) * 64 * model.kv_heads * formats.kv_row_bytes(one, model.head_dim) for one in (code, turbo.of_values(code))]
     if code.startswith("kivi"):
-        blocks.append((residual + 1) * model.kv_heads * model.head_dim * 2)
-    every = blocks * 2 * model.layers
+        blocks += [(residual + 1) * model.kv_heads * model.head_dim * 2] * 2
+    every = blocks * model.layers
     return sum(every), sum(-(-one // 64) * 64 for one in every)
 
 

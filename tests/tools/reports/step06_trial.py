@@ -98,9 +98,9 @@ def recall(run, path, right, asked):
     run.second_route(f"{path}.recall_asked", asked)
 
 
-def trial_head(run, experiment, model, text, tokens_bytes, source="F32", calibration=None):
+def trial_head(run, experiment, model, text, tokens_bytes, source="F32", calibration=None, seed=0):
     """What each of these reports begins with; returns the plain model's bits per byte as reported."""
-    run.head(seed=0, experiment=experiment)
+    run.head(seed=seed, experiment=experiment)
     run.given("model", model.name)
     run.by_hand("source_type", source)
     run.given("window", text.window)

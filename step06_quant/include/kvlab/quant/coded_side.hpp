@@ -39,6 +39,7 @@ public:
         Format format = &formats::f32;
         Index sinks = 0;       // first tokens that stay floats
         Index residual = 128;  // KIVI: R, a multiple of 32
+        std::uint64_t seed = kTurboSeed;
     };
 
     // Throws Error for a negative number of sinks, a residual that is no positive multiple of
