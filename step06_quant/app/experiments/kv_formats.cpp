@@ -26,13 +26,16 @@ KvRows kv_rows(const KvShape& shape,
         const bool wanted = codes.empty() || code == &formats::f32 ||
                             std::find(codes.begin(), codes.end(), code->name) != codes.end();
         if (!wanted) continue;
+        if (options.before_rope && code->turned) {
+            table.refused.push_back(
+                concat(code->name, ": turned keys cannot be kept before RoPE"));
+            continue;
+        }
         for (const std::string& side : sides) {
             try {
                 for (const bool keys : {true, false})
                     if (side == "both" || side == (keys ? "keys" : "values"))
                         check_row_format(code->of(keys), shape.head_dim, keys);
-                check(!options.before_rope || !code->turned, code->name,
-                      ": turned keys cannot be kept before RoPE");
             } catch (const Error& error) {
                 table.refused.push_back(concat(side, ": ", error.what()));
                 continue;

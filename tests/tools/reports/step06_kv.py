@@ -7,7 +7,7 @@ BLOCKS_OF_32 = ("q8_0", "q4_0", "q4_1", "kivi4", "kivi2")
 # Of 6000 numbers about 12 lie so near the middle of two f16 that a float and a double sum round apart.
 TOLERANCES = {"f16": 0.15, "bf16": 0.03, "int8": 0.01}
 REFUSAL = "{}: {}: a head_dim of 16 is no multiple of 32"
-TURNED = "{}: {}: turned keys cannot be kept before RoPE"
+TURNED = "{}: turned keys cannot be kept before RoPE"
 
 
 def side_bytes(code, D, n, side, sinks, residual):
@@ -58,9 +58,13 @@ def codes_of(code, side):
 def refused_of(model, codes, sides, before_rope=False):
     """Blocks of 32 do not fit into 16 numbers, but for KIVI's keys: their groups are 32 tokens of a channel."""
     blocks = BLOCKS_OF_32 if model.head_dim % 32 else ()
-    return [TURNED.format(side, code) if turbo.is_turbo(code) else REFUSAL.format(side, code)
-            for code in formats.KV_CODES if code in codes for side in sides
-            if code in blocks and not (code.startswith("kivi") and side == "keys") or before_rope and turbo.is_turbo(code)]
+    refused = []
+    for code in formats.KV_CODES:
+        if code in codes and before_rope and turbo.is_turbo(code):
+            refused.append(TURNED.format(code))
+        elif code in codes and code in blocks:
+            refused += [REFUSAL.format(side, code) for side in sides if not (code.startswith("kivi") and side == "keys")]
+    return refused
 
 
 def says_refused(run, refused):
@@ -143,7 +147,7 @@ def check_kv(run, model, text, codes=formats.KV_CODES, sides=("both", "keys", "v
     plain_bits = trial.trial_head(run, "step06_quant kv", model, text, size, seed=options.get("seed", 1))
     refused = refused_of(model, codes, sides, options.get("before_rope"))
     rows = [("f32", "both")] + [(code, side) for code in formats.KV_CODES[1:] if code in codes for side in sides
-                                if not {REFUSAL.format(side, code), TURNED.format(side, code)} & set(refused)]
+                                if not {REFUSAL.format(side, code), TURNED.format(code)} & set(refused)]
     for (_, side), (path, row) in zip(rows, check_rows(run, model, text, size, plain_bits, rows, cases, residual, first, **options)):
         side = "-" if row["format"] == "f32" else side
         run.given(f"{path}.of", side)

@@ -18,7 +18,8 @@
 // need not know of it. Values have no such product: they get all w bits in the first stage.
 //
 // S is drawn once for all rows of a cache and belongs to no token, so no token's bytes hold it.
-// Two things are not the paper's: levels are those of N(0, 1) and not of the exact law of a
+// Three things are not the paper's: all channels have the same bits, while its 2.5 and 3.5 bits
+// give some channels one more; levels are those of N(0, 1) and not of the exact law of a
 // coordinate of D, which is near; and S's numbers are near normal (random.hpp), so that the
 // mean is off by up to 0.4 % of r where all of r is in one channel.
 #pragma once
