@@ -47,6 +47,43 @@ TEST_CASE("bytes: sinks beside what waits") {
     CHECK(held(0, 31) == 2 * 31 * 64);
 }
 
+TEST_CASE("bytes: a position sees as f16 what is f16 when it comes") {
+    // Each row is looked at, whether it is the one that waits in f16 or went through codes.
+    const Index D = 32, R = 32, n = 100, sinks = 3;
+    QuantOptions options{&formats::kivi2, &formats::kivi4, false, false, sinks, R};
+    CodedRows rows(options, n, 1, D);
+    const Tensor k = normal_matrix(n, D, 89), v = normal_matrix(n, D, 90);
+    const auto is_half = [&](const Tensor& from, Index s, auto number) {
+        std::vector<float> half(&from(s, 0), &from(s, 0) + D);
+        round_trip(&formats::f16, half);
+        for (Index i = 0; i < D; ++i)
+            if (number(i) != at(half, i)) return false;
+        return true;
+    };
+    for (Index p = 0; p < n; ++p) {
+        const View<const float> key(&k(p, 0), {1, 1, D}), value(&v(p, 0), {1, 1, D});
+        rows.open(p, 1);
+        rows.write(p, key, value);
+        rows.close(p, 1);
+        rows.see_from(p);
+        Index bytes = 2 * std::min(p + 1, sinks) * D * 4;
+        for (Index s = sinks; s <= p; ++s) {
+            const bool key_waits = is_half(k, s, [&](Index i) { return rows.key(0, s, i); });
+            const bool value_waits =
+                is_half(v, s, [&](Index i) { return rows.value(0, s, i); });
+            bytes += key_waits ? D * 2 : formats::kivi2.row_bytes(D);
+            bytes += value_waits ? D * 2 : formats::kivi4.row_bytes(D);
+        }
+        CHECK(rows.seen_bytes(p) == bytes);
+    }
+    // Whatever codes every row when it comes is seen as it is held.
+    for (const Format code : {&formats::f32, &formats::q4_0, &formats::int8}) {
+        CodedRows plain(both(code), n, 1, D);
+        for (const Index p : {0, 1, 31, 99})
+            CHECK(plain.seen_bytes(p) == plain.held_bytes(p + 1));
+    }
+}
+
 TEST_CASE("kv law: a sink at either side of a group and of the residual") {
     QuantRig rig;
     const auto text = random_tokens(68, 96, 15);

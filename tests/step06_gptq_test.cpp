@@ -213,7 +213,7 @@ TEST_CASE("gptq and awq: whole models keep their shapes and bytes and move only 
         tokens.push_back(
             static_cast<Token>(rng.below(static_cast<std::uint64_t>(config.vocab))));
     const TextWindows text(tokens, kNoToken, 50);
-    const CalibratedOptions options{4, 16, 0.01, false};
+    const CalibratedOptions options{4, 16, 0.01, false, Rounded::all};
     const auto codec = make_rtn_codec(4, 16);
     const QuantizedWeights rtn = quantize_weights(*weights, *codec);
     const QuantizedWeights gptq = gptq_weights(*weights, text, options);

@@ -56,8 +56,9 @@ TEST_CASE("slots: a policy with quantised rows is the policy fed with rounded ro
              {options_of(&formats::q4_0, &formats::q8_0, false, 0),
               options_of(&formats::lloyd3, &formats::e4m3, true, 0),
               options_of(&formats::f32, &formats::q4_1, false, 3),
+              options_of(&formats::turbo4, &formats::turbo3, false, 2),
               options_of(&formats::lloyd2, &formats::q4_0, true, 45)}) {
-            if (is_relative(entry) && options.turn) continue;
+            if (is_relative(entry) && options.turns()) continue;
             CAPTURE(std::string(entry.name));
             CAPTURE(quant_name(options));
             PolicyContext context = rig.context(200);
@@ -102,7 +103,7 @@ TEST_CASE("slots: a policy that forgets nothing is the quantised cache") {
                 PolicyContext context = rig.context(200);
                 context.make_rows = coded_rows(options);
                 options.before_rope = is_relative(entry);
-                if (rotate && options.before_rope) continue;
+                if (options.turns() && options.before_rope) continue;
                 const auto store = entry.make(context, all);
                 KvCache cache(rig.decoder.kv_shape(), 200, coded_rows(options), &rope);
                 CHECK(compare_bits(rig.logits(*store, text, {64, 1, 1, 40, 24}),

@@ -156,6 +156,9 @@ TEST_CASE("bytes: what 1024 tokens take is the closed form and scales are counte
                               {&formats::q4_0, 128, 294912},
                               {&formats::lloyd4, 128, 327680},
                               {&formats::lloyd2, 128, 196608},
+                              {&formats::turbo4, 128, 360448},
+                              {&formats::turbo2, 128, 229376},
+                              {&formats::turbo4_mse, 128, 327680},
                               {&formats::kivi4, 128, 372736},
                               {&formats::kivi2, 128, 249856},
                               {&formats::kivi2, 32, 209920}}) {

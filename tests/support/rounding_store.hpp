@@ -16,7 +16,9 @@ namespace kvlab::test {
 class RoundingStore final : public KvStore {
 public:
     RoundingStore(std::unique_ptr<KvStore> inner, const QuantOptions& options)
-        : inner_(std::move(inner)), options_(options) {}
+        : inner_(std::move(inner)),
+          options_(options),
+          turn_(turn_of(options, inner_->shape().head_dim)) {}
 
     const KvShape& shape() const override { return inner_->shape(); }
 
@@ -29,7 +31,7 @@ public:
     void begin(Index T) override { inner_->begin(T); }
 
     void append(Index layer, const View<const float>& k, const View<const float>& v) override {
-        const Tensor a = rounded(k, options_.keys), b = rounded(v, options_.values);
+        const Tensor a = rounded(k, options_.keys), b = rounded(v, options_.values->of(false));
         inner_->append(layer, a.view(), b.view());
     }
 
@@ -57,9 +59,7 @@ public:
     KvBytes bytes() const override { return inner_->bytes(); }
 
 private:
-    void turn(std::span<float> head) const {
-        if (options_.turn) hadamard(head);
-    }
+    void turn(std::span<float> head) const { turn_.apply(head); }
 
     template <class Change>  // change(t, head)
     static Tensor changed(const View<const float>& rows, Change change) {
@@ -81,6 +81,7 @@ private:
 
     std::unique_ptr<KvStore> inner_;
     QuantOptions options_;
+    RowTurn turn_;
 };
 
 }  // namespace kvlab::test

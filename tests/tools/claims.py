@@ -9,6 +9,7 @@ its part ("1/4", or "1/4 bytes" for the table at equal bytes). Statements follow
 label, or in brackets by what its first columns say; NAME:ROW is a row of another file.
 
     A < B in K of N       in so many of the N windows the mean KL of A is below that of B. A < B < C: of each pair, and in each of them
+    A < B after in K of N the same of the positions after the residual, where a report has them; A after = X, A after / B after = X, too
     A = X                 the mean KL of the windows, rounded to the digits of X;  A = X ± Y: with the standard deviation
     A FIELD = X           another figure of the row: agreement (a share; "94.1 %" in percent), bits_per_byte, recall.320, outside.320 ...
     A / B = X             the ratio of two means of KL;  A FIELD / B FIELD = X: of two other figures
@@ -93,9 +94,18 @@ def is_called(row, wanted):
     return False
 
 
+def windows_of(row, name=""):
+    """The figures of single windows: the mean KL of all positions, or of those after the residual."""
+    key = {"": "window_kl", "after": "window_kl_after"}.get(name, f"window_{name}")
+    if not row.get(key):
+        raise Wrong(f"a row has no {key}")
+    return row[key]
+
+
 def field(row, name):
-    if not name:
-        return sum(row["window_kl"]) / len(row["window_kl"]) if "window_kl" in row else row["mean_kl"]
+    if name in ("", "after"):
+        samples = windows_of(row, name)
+        return sum(samples) / len(samples)
     value = row
     for part in name.split("."):
         if not isinstance(value, dict) or part not in value:
@@ -129,10 +139,10 @@ def check_numbers(text, *numbers):
             raise Wrong(f"the text before it does not say {number}")
 
 
-def check_order(results, name, table, chain, lower, windows, text):
+def check_order(results, name, table, chain, after, lower, windows, text):
     rows = [results.row(one.strip(), name, table) for one in chain.split("<")]
     for a, b in zip(rows, rows[1:]):
-        pairs = list(zip(a["window_kl"], b["window_kl"], strict=True))
+        pairs = list(zip(windows_of(a, after), windows_of(b, after), strict=True))
         found = sum(x < y for x, y in pairs)
         if (found, len(pairs)) != (lower, windows):
             raise Wrong(f"'{chain.strip()}': in {found} of {len(pairs)}")
@@ -141,9 +151,9 @@ def check_order(results, name, table, chain, lower, windows, text):
 
 
 def check_statement(results, name, table, statement, text):
-    order = re.fullmatch(rf"({ROW}(?: < {ROW})+) in (\d+) of (\d+)", statement)
+    order = re.fullmatch(rf"({ROW}(?: < {ROW})+)( after)? in (\d+) of (\d+)", statement)
     if order:
-        return check_order(results, name, table, order[1], int(order[2]), int(order[3]), text)
+        return check_order(results, name, table, order[1], (order[2] or "").strip(), int(order[3]), int(order[4]), text)
     count = re.fullmatch(r"windows = (\d+)", statement)
     if count:
         if results.file(name)["windows"] != int(count[1]):
@@ -163,7 +173,7 @@ def check_statement(results, name, table, statement, text):
     if not rounds_to(found, value[3]):
         raise Wrong(f"'{statement}': it is {found:.4g}")
     if value[5]:
-        samples = row["window_kl"] if not of else row[f"window_{of}"]
+        samples = windows_of(row, of)
         if not rounds_to(deviation(samples) * (100 if percent else 1), value[5]):
             raise Wrong(f"'{statement}': the deviation is {deviation(samples):.4g}")
         check_numbers(text, value[5])
@@ -253,8 +263,8 @@ def check(path, say=print):
 # --- the tool on itself ------------------------------------------------------------------------------------------------------------------
 
 SAMPLE = {"windows": 4, "policies": [
-    {"policy": "a", "window_kl": [1, 2, 3, 4], "agreement": 0.941, "recall": {"16": 0.5}},
-    {"policy": "b c", "window_kl": [2, 3, 4, 3.5], "agreement": 0.9, "recall": {"16": 1}}]}
+    {"policy": "a", "window_kl": [1, 2, 3, 4], "window_kl_after": [5, 5, 5, 5], "agreement": 0.941, "recall": {"16": 0.5}},
+    {"policy": "b c", "window_kl": [2, 3, 4, 3.5], "window_kl_after": [1, 2, 3, 6], "agreement": 0.9, "recall": {"16": 1}}]}
 GOOD = [
     ("In 3 of 4 windows it is lower.", "a < [b c] in 3 of 4"),
     ("In 1 of the 4.", "[b c] < a in 1 of 4"),
@@ -263,6 +273,7 @@ GOOD = [
     ("It is 0.8 times as much.", "a / [b c] = 0.8"),
     ("Half: 0.5.", "a recall.16 / [b c] recall.16 = 0.5; a recall.16 = 0.5"),
     ("There are 4 windows.", "windows = 4"),
+    ("Later in 1 of 4, and 3.0 ± 2.", "a < [b c] after in 1 of 4; [b c] after = 3.0 ± 2"),
 ]
 BAD = [
     ("In 3 of 4.", "a < [b c] in 4 of 4", "in 3 of 4"),
@@ -278,6 +289,7 @@ BAD = [
     ("2.5", "a heat = 2.5", "no field heat"),
     ("2.5", "a is 2.5", "is no statement"),
     ("5", "windows = 5", "there are 4 windows"),
+    ("Later in 3 of 4.", "a < [b c] after in 3 of 4", "in 1 of 4"),
 ]
 
 

@@ -171,8 +171,10 @@ def quant_clock(threads: int) -> dict:
 
 def quant_weights(model: str, source: str, factor: float) -> dict:
     rows = {"f32": (32.0, 0.0), "q8_0": (8.5, 4e-4), "q4_0": (4.5, 0.05), "nf4-twice": (4.1, 0.04), "rtn4-g32": (5.0, 0.04), "gptq4-g32": (5.0, 0.02),
-            "awq4-g32": (5.0, 0.03), "rtn4-g64": (4.5, 0.06)}
-    return of_text(model, source, factor=factor, rows=[{"format": name, "bits": bits, "mean_kl": kl * factor} for name, (bits, kl) in rows.items()])
+            "awq4-g32": (5.0, 0.03), "rtn4-g64": (4.5, 0.06), "gptq4-g32-head": (4.8, 0.03), "rtn4-g32-head": (4.8, 0.05), "nf4-head": (4.4, 0.05)}
+    return of_text(model, source, factor=factor, rows=[
+        {"format": name, "of": "layers" if name in ("rtn4-g32", "gptq4-g32", "awq4-g32", "rtn4-g64", "nf4-twice") else "all", "bits": bits, "mean_kl": kl * factor}
+        for name, (bits, kl) in rows.items()])
 
 
 def quant_smooth() -> dict:

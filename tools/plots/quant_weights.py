@@ -7,7 +7,8 @@ from . import style
 
 NEEDS = ("step06_quant weights",)
 SHOWS = ["bits of a weight", "one channel of each norm x20", "4-g64", "nf4-twice", "GPTQ"]
-# What rounds to a grid, with and without calibration; all else is a type with codes of its own.
+# What rounds to a grid, with and without calibration; all else is a type with codes of its own. Filled markers are
+# the methods as published, which leave the head; hollow ones have it rounded, too, as types do.
 METHODS = {"rtn": (style.GREY, "s", "round to nearest"), "gptq": (style.VERMILION, "o", "GPTQ"), "awq": (style.BLUE, "^", "AWQ")}
 WIDE = 13  # bits: from here on a format is named in the corner
 # Where a type's name stands beside its point: points to the right and up; more to the left than to the right.
@@ -15,8 +16,8 @@ PLACES = {"nf4-twice": (-6, 6), "q4_0": (-6, -8), "nf4": (8, 15), "q4_1": (6, -7
 
 
 def method_of(name: str) -> tuple[str, str]:
-    """gptq4-g32: gptq and 4-g32; a type has no method."""
-    match = re.fullmatch(r"(rtn|gptq|awq)([0-9]-g[0-9]+)", name)
+    """gptq4-g32 and gptq4-g32-head: gptq and 4-g32; a type has no method."""
+    match = re.fullmatch(r"(rtn|gptq|awq)([0-9]-g[0-9]+)(?:-head)?", name)
     return (match[1], match[2]) if match else ("", name)
 
 
@@ -28,13 +29,16 @@ def draw_panel(axes, report: dict) -> None:
     for row in rows:
         points.setdefault(method_of(row["format"])[0], []).append(row)
     for method, (color, marker, _) in METHODS.items():
-        line = sorted(points.get(method, []), key=lambda row: row["bits"])
-        axes.plot([row["bits"] for row in line], [row["mean_kl"] for row in line], marker + ":", color=color, markersize=5, linewidth=1)
-        if method == "rtn":
+        for of, fill in (("layers", color), ("all", "none")):
+            line = sorted((row for row in points.get(method, []) if row["of"] == of), key=lambda row: row["bits"])
+            axes.plot([row["bits"] for row in line], [row["mean_kl"] for row in line], marker + ":", color=color, markerfacecolor=fill,
+                      markersize=5, linewidth=1)
+            if method != "rtn":
+                continue
             for place, row in enumerate(line):
                 style.label(axes, row["bits"], row["mean_kl"], method_of(row["format"])[1], style.GREY, dx=0, dy=8 + 10 * (place % 2), fontsize=8, ha="center")
     for row in points.get("", []):
-        axes.plot([row["bits"]], [row["mean_kl"]], "D", color=style.GREEN, markersize=5)
+        axes.plot([row["bits"]], [row["mean_kl"]], "D", color=style.GREEN, markerfacecolor=style.GREEN if row["of"] == "layers" else "none", markersize=5)
         dx, dy = PLACES.get(row["format"], (6, 0))
         style.label(axes, row["bits"], row["mean_kl"], row["format"], style.GREEN, dx=dx, dy=dy, fontsize=8)
     if wide:
@@ -58,5 +62,6 @@ def draw(reports: dict[str, list[dict]], figure) -> None:
     panels[-1].set_xlabel("bits of a weight, scales and what stays F32 counted")
     for color, marker, name in METHODS.values():
         panels[0].plot([], [], marker + ":", color=color, label=name)
-    panels[0].plot([], [], "D", color=style.GREEN, label="types")
+    panels[0].plot([], [], "D", color=style.GREEN, label="types, NF4")
+    panels[0].plot([], [], "o", color=style.GREY, markerfacecolor="none", label="hollow: the head, too")
     panels[0].legend(loc="upper right", fontsize=8, frameon=False)

@@ -30,6 +30,8 @@ POLICIES = defaultdict(lambda: (INK, "-."), {
 CODES = defaultdict(lambda: (INK, "-."), {
     "f32": (BLUE, "-"), "f16": (GREEN, "-"), "bf16": (GREEN, "--"), "e4m3": (PURPLE, "-"), "e5m2": (PURPLE, "--"), "int8": (ORANGE, "-"),
     "q8_0": (ORANGE, "--"), "q4_0": (SKY, "-"), "q4_1": (SKY, "--"), "lloyd4": (GREY, "-"), "lloyd3": (GREY, "--"), "lloyd2": (GREY, ":"),
+    "turbo4": (INK, "-"), "turbo3": (INK, "--"), "turbo2": (INK, ":"), "turbo4-mse": (PURPLE, "-."), "turbo3-mse": (PURPLE, ":"),
+    "turbo2-mse": (GREEN, ":"),
     "kivi4": (VERMILION, "-"), "kivi2": (VERMILION, "--")})
 
 WIDTH = 800 / 96  # inches: an SVG that browsers show 800 pixels wide, and a PNG of as many at 96 dpi

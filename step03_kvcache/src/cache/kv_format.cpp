@@ -18,13 +18,14 @@ MakeRows rows_of() {
 Index KvFormat::row_bytes(Index head_dim) const {
     const Index numbers = head_dim * bits / 8;
     if (scales == Scales::none) return numbers;
-    if (scales == Scales::of_row) return numbers + Index{sizeof(float)};
+    if (scales == Scales::of_row) return numbers + Index{sizeof(float)} * (sketch ? 2 : 1);
     return numbers + head_dim / kScaleBlock * (offset ? 4 : 2);
 }
 
 Index KvFormat::token_bytes(const KvShape& shape) const {
     check_kv_shape("kv bytes", shape);
-    return 2 * shape.layers * shape.kv_heads * row_bytes(shape.head_dim);
+    return shape.layers * shape.kv_heads *
+           (of(true)->row_bytes(shape.head_dim) + of(false)->row_bytes(shape.head_dim));
 }
 
 std::span<const Format> kv_formats() {

@@ -25,7 +25,7 @@ struct BytesFlags {
 // multiple of R, of the values the newest R.
 Index bytes_by_form(Format code, const KvShape& s, Index R, Index n) {
     const Index row = code->row_bytes(s.head_dim), f16 = 2 * s.head_dim;
-    Index keys = n * row, values = n * row;
+    Index keys = n * row, values = n * code->of(false)->row_bytes(s.head_dim);
     if (code->waits) {
         keys = n / R * R * row + n % R * f16;
         values = std::max<Index>(0, n - R) * row + std::min(n, R) * f16;

@@ -16,19 +16,12 @@ struct KvFlags {
     std::vector<std::string> codes;  // empty: all that fit
     std::vector<std::string> sides = {"both", "keys", "values"};
     bool inject = false;
+    Index score_from = 0;
 };
-
-// What a window takes, as the store itself says when it holds one.
-Json kv_label(const KvRow& row, const KvShape& shape, const RopeTable* rope, Index window) {
-    const Index bytes = filled_cache(shape, row.options, rope, window)->bytes().logical;
-    return {{"format", row.code->name},
-            {"of", row.code == &formats::f32 ? "-" : row.side},
-            {"bits", bits_per_number(bytes, shape, window)},
-            {"bytes", bytes}};
-}
 
 int run_kv(const KvFlags& flags) {
     Trial trial(flags.trial);
+    trial.score_from = flags.score_from > 0 ? flags.score_from : flags.options.residual;
     OpenedModel& opened = trial.opened;
     if (flags.inject)
         opened.model = with_outliers(opened.file, opened.model->config, *opened.engine);
@@ -39,7 +32,10 @@ int run_kv(const KvFlags& flags) {
     std::vector<Json> labels;
     for (const KvRow& row : table.rows) {
         variants.push_back(kv_variant(opened, row, rope));
-        labels.push_back(kv_label(row, shape, rope, trial.text.window()));
+        Json label{{"format", row.code->name},
+                   {"of", row.code == &formats::f32 ? "-" : row.side}};
+        label.update(kv_sizes(shape, row.options, rope, trial.score_from, trial.text.window()));
+        labels.push_back(std::move(label));
     }
     std::printf("%s, %s: %td windows of %td tokens%s%s%s", opened.model->config.name.c_str(),
                 opened.engine->name().c_str(), trial.text.count(), trial.text.window(),
@@ -52,11 +48,7 @@ int run_kv(const KvFlags& flags) {
     trial.run(variants, labels);
     for (const std::string& reason : table.refused)
         std::printf("  refused: %s\n", reason.c_str());
-    std::printf(
-        "  bits, bytes: of a number, and of all keys and values, behind a window, scales and "
-        "residual counted.\n  KL in bits, against the model without a cache: %.4f bits per "
-        "byte.\n",
-        trial.plain_bits_per_byte());
+    print_kv_footer(trial);
     trial.print_notes();
     // The float cache has to say what the model without a cache says, whatever stands beside
     // it; rotated it may not. A divergence that rounding made may also be below 0.
@@ -67,6 +59,7 @@ int run_kv(const KvFlags& flags) {
     report["before_rope"] = flags.options.before_rope;
     report["sinks"] = flags.options.sinks;
     report["residual"] = flags.options.residual;
+    report["seed"] = flags.options.seed;
     report["inject"] = flags.inject;
     report["refused"] = table.refused;
     write_json(flags.trial.json, report);
@@ -95,6 +88,11 @@ void add_kv_flags(CLI::App& app, KvFlags& flags) {
     app.add_option("--residual", flags.options.residual, "KIVI: tokens that stay f16")
         ->check(CLI::Range(32, 512))  // IsMember takes "" for a number
         ->check(CLI::IsMember(kResiduals))
+        ->capture_default_str();
+    cli::add_count(app, "--score-from", flags.score_from, {0, 1 << 20},
+                   "positions of a window from here on are judged by themselves, too; 0: from "
+                   "--residual on");
+    app.add_option("--seed", flags.options.seed, "TurboQuant: of its turn and its sketch")
         ->capture_default_str();
     app.add_flag("--inject", flags.inject, "two channels of each key 20 times as large");
 }

@@ -1,6 +1,7 @@
 #include "kv_formats.hpp"
 
 #include <algorithm>
+#include <cstdio>
 
 #include <kvlab/quant/edited_weights.hpp>
 
@@ -25,11 +26,16 @@ KvRows kv_rows(const KvShape& shape,
         const bool wanted = codes.empty() || code == &formats::f32 ||
                             std::find(codes.begin(), codes.end(), code->name) != codes.end();
         if (!wanted) continue;
+        if (options.before_rope && code->turned) {
+            table.refused.push_back(
+                concat(code->name, ": turned keys cannot be kept before RoPE"));
+            continue;
+        }
         for (const std::string& side : sides) {
             try {
                 for (const bool keys : {true, false})
                     if (side == "both" || side == (keys ? "keys" : "values"))
-                        check_row_format(code, shape.head_dim, keys);
+                        check_row_format(code->of(keys), shape.head_dim, keys);
             } catch (const Error& error) {
                 table.refused.push_back(concat(side, ": ", error.what()));
                 continue;
@@ -61,6 +67,43 @@ std::unique_ptr<KvCache> filled_cache(const KvShape& shape,
 double bits_per_number(Index bytes, const KvShape& shape, Index length) {
     const Index numbers = 2 * shape.layers * shape.kv_heads * shape.head_dim * length;
     return static_cast<double>(8 * bytes) / static_cast<double>(numbers);
+}
+
+double bits_seen(const KvShape& shape, const QuantOptions& options, Index from, Index window) {
+    CodedRows rows(options, window, shape.kv_heads, shape.head_dim);
+    const Tensor zeros({window, shape.kv_heads, shape.head_dim});
+    rows.open(0, window);
+    rows.write(0, 0, zeros.view(), zeros.view());
+    rows.close(0, window);
+    Index bytes = 0, numbers = 0;
+    for (Index p = from; p < window; ++p) {
+        bytes += rows.seen_bytes(p);
+        numbers += 2 * (p + 1) * shape.kv_heads * shape.head_dim;
+    }
+    return static_cast<double>(8 * bytes) / static_cast<double>(numbers);
+}
+
+Json kv_sizes(const KvShape& shape,
+              const QuantOptions& options,
+              const RopeTable* rope,
+              Index from,
+              Index window) {
+    Json sizes{{"bits", bits_seen(shape, options, 0, window)}, {"bits after", nullptr}};
+    if (from < window) sizes["bits after"] = bits_seen(shape, options, from, window);
+    sizes["bytes"] = filled_cache(shape, options, rope, window)->bytes().logical;
+    return sizes;
+}
+
+void print_kv_footer(const Trial& trial) {
+    std::printf(
+        "  bits: of a number that a scored position sees, the mean over all of them, scales "
+        "and "
+        "residual counted.\n"
+        "  bits after, KL after: of the positions from %td on alone; a residual before them is "
+        "f16 for all.\n"
+        "  bytes: of all keys and values at a window's end.\n"
+        "  KL in bits, against the model without a cache: %.4f bits per byte.\n",
+        trial.score_from, trial.plain_bits_per_byte());
 }
 
 Variant kv_variant(const OpenedModel& opened, const KvRow& row, const RopeTable* rope) {

@@ -42,6 +42,22 @@ std::unique_ptr<KvCache> filled_cache(const KvShape& shape,
 // Of each number of the keys and values of `length` tokens.
 double bits_per_number(Index bytes, const KvShape& shape, Index length);
 
+// Of each number that the positions [from, window) of a text see: the bytes of all of them over
+// the numbers of all of them. The bits at a window's end are not those that its positions were
+// judged with: to the first R of them all of KIVI is f16.
+double bits_seen(const KvShape& shape, const QuantOptions& options, Index from, Index window);
+
+// A row of a table: bits of all positions of a window, of those from `from` on (or nothing, if
+// there are none), and bytes at its end.
+Json kv_sizes(const KvShape& shape,
+              const QuantOptions& options,
+              const RopeTable* rope,
+              Index from,
+              Index window);
+
+// What the columns of these tables mean.
+void print_kv_footer(const Trial& trial);
+
 // The opened model's model on its engine, with this cache. `rope` must outlive it.
 Variant kv_variant(const OpenedModel& opened, const KvRow& row, const RopeTable* rope);
 

@@ -94,17 +94,17 @@ Json table_label(const KvRow& row,
                  Index logits,
                  const KvShape& shape,
                  const RopeTable* rope,
-                 Index window) {
-    const Index bytes = filled_cache(shape, row.options, rope, window)->bytes().logical;
-    return {{"format", row.code->name},
-            {"bits", bits_per_number(bytes, shape, window)},
-            {"bytes", bytes},
-            {"law", concat(law.whole + law.one_by_one, " of ", 2 * logits)},
-            {"from f32", law.from_f32}};
+                 const Trial& trial) {
+    Json label{{"format", row.code->name}};
+    label.update(kv_sizes(shape, row.options, rope, trial.score_from, trial.text.window()));
+    label["law"] = concat(law.whole + law.one_by_one, " of ", 2 * logits);
+    label["from f32"] = law.from_f32;
+    return label;
 }
 
 int run_table(const TableFlags& flags) {
     Trial trial(flags.trial);
+    trial.score_from = QuantOptions{}.residual;
     OpenedModel& opened = trial.opened;
     const KvShape shape = opened.decoder.kv_shape();
     const RopeTable* const rope = rope_of(*opened.model);
@@ -126,23 +126,21 @@ int run_table(const TableFlags& flags) {
         laws = laws && law.holds(row.code == &formats::f32);
         verdicts.push_back(law);
         variants.push_back(kv_variant(opened, row, rope));
-        labels.push_back(table_label(row, law, court.logits(), shape, rope, window));
+        labels.push_back(table_label(row, law, court.logits(), shape, rope, trial));
     }
     trial.print_head(labels.front());
     trial.run(variants, labels);
     for (const std::string& reason : table.refused)
         std::printf("  refused: %s\n", reason.c_str());
     std::printf(
-        "  bits, bytes: of a number, and of all keys and values, behind a window, scales and "
-        "residual counted.\n"
         "  law: floats of all logits that differ between this cache, token by token and whole, "
         "and a run\n"
         "  without a cache that rounds keys and values the same way. from f32: floats of that "
         "run, of %td,\n"
         "  that differ from the float run; a rounded cache without any would be no rounded "
-        "cache.\n"
-        "  KL in bits, against the model without a cache: %.4f bits per byte.\n",
-        court.logits(), trial.plain_bits_per_byte());
+        "cache.\n",
+        court.logits());
+    print_kv_footer(trial);
     trial.print_notes();
     if (flags.trial.json) {
         Json report = trial.report("step06_quant");

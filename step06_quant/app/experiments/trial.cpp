@@ -117,10 +117,10 @@ void Trial::print_head(const Json& labels) {
             static_cast<int>(std::max<std::size_t>(10, label_text(label.value()).size())));
         std::printf(" %-*s", widths_.back(), label.key().c_str());
     }
-    std::printf(" %10s %s%s %9s %9s %8s%s\n", "bits/byte",
+    std::printf(" %10s %s%s %9s %9s %8s%s%s\n", "bits/byte",
                 right_aligned("mean KL", kSpreadWidth).c_str(),
                 flags_.baseline.empty() ? "" : "    below", "KL 99 %", "max KL", "same",
-                cases_.empty() ? "" : "   recall");
+                score_from > 0 ? "          KL after" : "", cases_.empty() ? "" : "   recall");
 }
 
 const TrialRow* Trial::baseline() const {
@@ -153,6 +153,13 @@ void Trial::print(const TrialRow& row) const {
                 right_aligned(format_spread(kl), kSpreadWidth).c_str(), below.c_str(),
                 format_number(row.shift.kl_quantile(0.99)).c_str(),
                 format_number(row.shift.max_kl()).c_str(), 100 * row.shift.agreement());
+    if (score_from > 0) {
+        const std::vector<double> after = window_kl_after(row.shift);
+        std::printf(" %s",
+                    right_aligned(after.empty() ? "-" : format_spread(spread_of(after)),
+                                  kSpreadWidth)
+                        .c_str());
+    }
     if (row.asked > 0)
         std::printf("  %6.2f%%",
                     100 * static_cast<double>(row.right) / static_cast<double>(row.asked));
@@ -169,6 +176,18 @@ void Trial::print_notes() const {
     if (is_quantized(type))
         std::printf("  The file is in %s: everything here is relative to its %s values.\n",
                     type_name(type), type_name(type));
+}
+
+// The mean KL of each window's positions from score_from on; none if no position is so late.
+std::vector<double> Trial::window_kl_after(const Shift& shift) const {
+    const Index window = text.window();
+    std::vector<double> means;
+    for (Index w = 0; score_from < window && w < text.count(); ++w) {
+        double sum = 0;
+        for (Index i = score_from; i < window; ++i) sum += at(shift.kl, w * window + i);
+        means.push_back(sum / static_cast<double>(window - score_from));
+    }
+    return means;
 }
 
 Json Trial::row_json(const TrialRow& row) const {
@@ -189,6 +208,11 @@ Json Trial::row_json(const TrialRow& row) const {
         json["kl_against_baseline_deviation"] = pairs.difference.deviation;
         json["windows_below_baseline"] = pairs.lower;
     }
+    if (score_from > 0) {
+        const std::vector<double> after = window_kl_after(row.shift);
+        json["mean_kl_after"] = after.empty() ? Json(nullptr) : Json(spread_of(after).mean);
+        json["window_kl_after"] = after;
+    }
     if (row.asked > 0) {
         json["recall_right"] = row.right;
         json["recall_asked"] = row.asked;
@@ -206,6 +230,7 @@ Json Trial::report(const std::string& experiment) const {
     if (calibration) json["calibration_windows"] = calibration->count();
     json["baseline"] = flags_.baseline;
     json["bytes"] = bytes;
+    if (score_from > 0) json["score_from"] = score_from;
     json["plain_bits_per_byte"] = plain_bits_per_byte();
     for (const TrialRow& row : rows_) json["rows"].push_back(row_json(row));
     return json;

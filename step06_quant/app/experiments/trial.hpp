@@ -40,6 +40,7 @@ public:
     TextWindows text;                        // to be judged by: the beginnings of the files
     std::optional<TextWindows> calibration;  // to calibrate on: of the first file, after those
     Index bytes;                             // of `text`
+    Index score_from = 0;  // positions of a window from here on are judged by themselves, too
 
     // Judges the variants, asks each the recall cases, and prints and keeps their rows. Those
     // after the baseline's row are compared with it, window by window.
@@ -64,6 +65,7 @@ private:
     const TrialRow* baseline() const;
     void print(const TrialRow& row) const;
     Json row_json(const TrialRow& row) const;
+    std::vector<double> window_kl_after(const Shift& shift) const;
 
     TrialFlags flags_;
 

@@ -50,6 +50,7 @@ void run_format(const WeightsFlags& flags,
     Engine& engine = *trial.opened.engine;
     const std::shared_ptr<const Model> model = load_model(*quantized.weights, engine);
     Json label{{"format", name},
+               {"of", format.which == Rounded::all ? "all" : "layers"},
                {"bits", quantized.bits_per_weight()},
                {"bytes", quantized.bytes},
                {"in F32", quantized.kept.size()},
@@ -100,10 +101,14 @@ int run_weights(const WeightsFlags& flags) {
     print_kept(kept, opened.file);
     trial.print_notes();
     std::printf(
-        "  The model itself: %.4f bits per byte. bits: per number of a matrix, scales and "
+        "  The model itself: %.4f bits per byte. of: all matrices are in the format, or those "
+        "of\n"
+        "  the layers, while the token table and the head stay as they are in the file; rows\n"
+        "  that differ here are no comparison. bits: per number of any matrix, scales and "
         "what\n"
-        "  stays F32 included. bytes: of all matrices. ms/token: one token at a time, where a\n"
-        "  kernel multiplies with the codes. KL in bits, from the model itself.\n",
+        "  stays as it is included. bytes: of all matrices. ms/token: one token at a time, "
+        "where\n"
+        "  a kernel multiplies with the codes. KL in bits, from the model itself.\n",
         trial.plain_bits_per_byte());
     if (flags.trial.json) {
         Json report = trial.report("step06_quant weights");
@@ -118,9 +123,10 @@ int run_weights(const WeightsFlags& flags) {
 void add_weights_flags(CLI::App& app, WeightsFlags& flags) {
     flags.trial.baseline = "rtn4-g32";
     add_trial_flags(app, flags.trial);
-    app.add_option("--formats", flags.formats,
-                   "a list such as q4_0,nf4,rtn4-g32,gptq4-g32,awq4-g32; default: all, but "
-                   "those that calibrate only for models below 16 MiB")
+    app.add_option(
+           "--formats", flags.formats,
+           "a list such as q4_0,nf4,rtn4-g32,gptq4-g32,awq4-g32-head; default: all, but "
+           "those that calibrate only for models below 16 MiB")
         ->delimiter(',')
         ->check(CLI::Validator(
             [](const std::string& name) {

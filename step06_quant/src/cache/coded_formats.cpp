@@ -1,6 +1,7 @@
 #include <kvlab/quant/coded_formats.hpp>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstring>
 
@@ -37,9 +38,10 @@ float largest_of(std::span<const float> row) {
 
 std::span<const Format> coded_formats() {
     using namespace formats;
-    static constexpr Format kFormats[] = {&f32,    &f16,    &bf16,  &e4m3, &e5m2,
-                                          &int8,   &q8_0,   &q4_0,  &q4_1, &lloyd4,
-                                          &lloyd3, &lloyd2, &kivi4, &kivi2};
+    static constexpr Format kFormats[] = {
+        &f32,    &f16,        &bf16,       &e4m3,       &e5m2,   &int8,   &q8_0,
+        &q4_0,   &q4_1,       &lloyd4,     &lloyd3,     &lloyd2, &turbo4, &turbo3,
+        &turbo2, &turbo4_mse, &turbo3_mse, &turbo2_mse, &kivi4,  &kivi2};
     return kFormats;
 }
 
@@ -53,6 +55,8 @@ void check_row_format(Format format, Index head_dim, bool keys) {
                                                           : 8;
     check(head_dim % unit == 0, format->name, ": a head_dim of ", head_dim,
           " is no multiple of ", unit);
+    check(!format->turned || std::has_single_bit(usize(head_dim)), format->name,
+          ": a head_dim of ", head_dim, " is no power of two");
 }
 
 void store_plain(Format format, float value, std::byte* to) {
@@ -95,7 +99,7 @@ void encode_int8(std::span<const float> row, CodedRow& coded) {
 
 // Between two, the lower one.
 std::uint8_t nearest_level(Format format, float x) {
-    const int count = 1 << format->bits;
+    const int count = 1 << format->level_bits();
     std::uint8_t q = 0;
     while (q + 1 < count && x > (format->levels[q] + format->levels[q + 1]) / 2) ++q;
     return q;
@@ -105,7 +109,7 @@ std::uint8_t nearest_level(Format format, float x) {
 // d is the row's root mean square. It is taken of x / max|x|, so that neither tiny nor huge
 // numbers leave the range of a float when they are squared.
 void encode_lloyd(Format format, std::span<const float> row, CodedRow& coded) {
-    const Index count = Index{1} << format->bits;
+    const Index count = Index{1} << format->level_bits();
     const float largest = largest_of(row);
     float shrunk[CodedRow::kMost];
     for (std::size_t i = 0; i < row.size(); ++i)
@@ -167,7 +171,10 @@ void encode_group(
 
 // ANCHOR_END: kivi_group
 
-void encode_row(Format format, std::span<const float> row, CodedRow& coded) {
+void encode_row(Format format,
+                std::span<const float> row,
+                CodedRow& coded,
+                const SignSketch* sketch) {
     check_row_format(format, std::ssize(row), false);
     check_finite(format, row);
 
@@ -179,6 +186,9 @@ void encode_row(Format format, std::span<const float> row, CodedRow& coded) {
         encode_int8(row, coded);
     } else if (format->scales == Scales::of_row) {
         encode_lloyd(format, row, coded);
+        if (format->sketch && sketch != nullptr) sketch->encode(format, row, coded);
+        if (format->sketch && sketch == nullptr)
+            SignSketch(std::ssize(row), kTurboSeed).encode(format, row, coded);
     } else {
         encode_blocks(format, row, coded);
     }
@@ -191,7 +201,7 @@ float decode_number(Format format, std::uint8_t q, float d, float m) {
     return format->offset ? d * level + m : d * level;
 }
 
-void round_trip(Format format, std::span<float> row) {
+void round_trip(Format format, std::span<float> row, const SignSketch* sketch) {
     if (format->scales == Scales::none) {
         std::byte bytes[sizeof(float)];
         for (float& x : row) {
@@ -200,12 +210,17 @@ void round_trip(Format format, std::span<float> row) {
         }
         return;
     }
+    if (format->sketch && sketch == nullptr) {
+        const SignSketch usual(std::ssize(row), kTurboSeed);
+        return round_trip(format, row, &usual);
+    }
     CodedRow coded;
-    encode_row(format, row, coded);
+    encode_row(format, row, coded, sketch);
     for (std::size_t i = 0; i < row.size(); ++i) {
         const std::size_t block = format->scales == Scales::of_row ? 0 : i / kScaleBlock;
         row[i] = decode_number(format, coded.codes[i], coded.d[block], coded.m[block]);
     }
+    if (format->sketch) sketch->add(format, coded.codes.data(), coded.m[0], row.data(), 1);
 }
 
 }  // namespace kvlab

@@ -2,9 +2,12 @@
 
 #include <algorithm>
 
-#include <kvlab/quant/hadamard.hpp>
-
 namespace kvlab {
+
+RowTurn turn_of(const QuantOptions& options, Index head_dim) {
+    if (options.turns_at_random()) return RowTurn::at_random(head_dim, options.seed);
+    return options.turn ? RowTurn::by_hadamard(head_dim) : RowTurn();
+}
 
 std::string quant_name(const QuantOptions& options) {
     std::string name = options.keys->name;
@@ -20,20 +23,20 @@ CodedRows::CodedRows(
     : LayerRows(slots, kv_heads, head_dim),
       options_(options),
       level_(level),
-      keys_({options.keys, options.sinks, options.residual},
+      turn_(turn_of(options, head_dim)),
+      keys_({options.keys, options.sinks, options.residual, options.seed},
             CodedTiles::Side::keys,
             slots,
             kv_heads,
             head_dim,
             level),
-      values_({options.values, options.sinks, options.residual},
+      values_({options.values->of(false), options.sinks, options.residual, options.seed},
               CodedTiles::Side::values,
               slots,
               kv_heads,
               head_dim,
               level) {
-    if (options.turn) check_hadamard(head_dim);
-    check(!options.before_rope || !options.turn,
+    check(!options.before_rope || !options.turns(),
           "coded rows: keys before RoPE cannot be turned behind it");
 }
 
@@ -61,10 +64,6 @@ void CodedRows::check_truncate(Index length, Index to) const {
     check(keys_.can_truncate(length, to) && values_.can_truncate(length, to),
           "coded rows: cannot truncate ", length, " tokens to ", to,
           ": what waited in f16 then is codes now");
-}
-
-void CodedRows::turn(std::span<float> row) const {
-    if (options_.turn) hadamard(row);
 }
 
 // ANCHOR: write

@@ -19,7 +19,7 @@ CodedSide::CodedSide(const Options& options,
       head_dim_(head_dim),
       padded_dim_((head_dim + 15) / 16 * 16),
       float_slots_(std::clamp<Index>(options.sinks, 0, blocks_for(slots, kTile) * kTile)),
-      tiles_(options.format, side, slots, kv_heads, head_dim, level) {
+      tiles_(options.format, side, slots, kv_heads, head_dim, level, options.seed) {
     check(options.sinks >= 0, "coded rows: ", options.sinks, " sinks");
     if (float_slots_ > 0) {
         floats_ = Tensor({kv_heads, float_slots_, head_dim});
@@ -135,13 +135,20 @@ float CodedSide::number(Index kv_head, Index slot, Index seen, Index i) const {
 
 // ANCHOR: bytes
 Index CodedSide::held_bytes(Index count) const {
+    return bytes_of(count, coded_until(count));
+}
+
+Index CodedSide::seen_bytes(Index position) const {
+    return bytes_of(position + 1, coded_until(position));
+}
+
+Index CodedSide::bytes_of(Index count, Index until) const {
     Index sinks = 0;
     for (Index h = 0; h < kv_heads_; ++h)
         for (Index slot = 0; slot < std::min(count, float_slots_); ++slot)
             sinks += is_sink(h, slot) ? 1 : 0;
     // Sinks are the first tokens, so none of KIVI's waits.
-    const Index coded =
-        waits() ? std::max(coded_until(count), std::min(count, options_.sinks)) : count;
+    const Index coded = waits() ? std::max(until, std::min(count, options_.sinks)) : count;
     return sinks * head_dim_ * Index{sizeof(float)} +
            (kv_heads_ * coded - sinks) * tiles_.row_bytes() +
            kv_heads_ * (count - coded) * head_dim_ * 2;

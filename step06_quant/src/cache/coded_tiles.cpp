@@ -20,8 +20,13 @@ Index whole_lines(Index bytes) {
 
 }  // namespace
 
-CodedTiles::CodedTiles(
-    Format format, Side side, Index slots, Index kv_heads, Index head_dim, SimdLevel level)
+CodedTiles::CodedTiles(Format format,
+                       Side side,
+                       Index slots,
+                       Index kv_heads,
+                       Index head_dim,
+                       SimdLevel level,
+                       std::uint64_t seed)
     : format_(format),
       side_(side),
       tiles_(tiles_for("coded tiles", slots, kv_heads, head_dim)),
@@ -35,9 +40,11 @@ CodedTiles::CodedTiles(
               : traits.scales == Scales::of_row ? kTile
                                                 : kTile * padded_dim_ / kScaleBlock;
     scale_bytes_ = traits.scales == Scales::of_row ? 4 : 2;
-    codes_at_ = whole_lines(scales_ * scale_bytes_) * (traits.offset ? 2 : 1);
+    has_second_ = traits.offset || traits.sketch;
+    codes_at_ = whole_lines(scales_ * scale_bytes_) * (has_second_ ? 2 : 1);
     tile_bytes_ = codes_at_ + whole_lines(kTile * padded_dim_ * traits.bits / 8);
     memory_ = Memory(allocated_bytes(), Memory::Fill::zeros);
+    if (traits.sketch) sketch_ = SignSketch(head_dim, seed);
 }
 
 const std::byte* CodedTiles::tile(Index kv_head, Index tile) const {
@@ -80,15 +87,15 @@ Index CodedTiles::scale_index(Index slot, Index i) const {
 
 // ANCHOR_END: scale_index
 
-float CodedTiles::scale(const std::byte* tile, Index index, bool offset) const {
-    const std::byte* const at = tile + (offset ? codes_at_ / 2 : 0) + index * scale_bytes_;
+float CodedTiles::scale(const std::byte* tile, Index index, bool second) const {
+    const std::byte* const at = tile + (second ? codes_at_ / 2 : 0) + index * scale_bytes_;
     return load_plain(scale_bytes_ == 2 ? &formats::f16 : &formats::f32, at);
 }
 
 void CodedTiles::set_scale(std::byte* tile, Index index, float d, float m) {
     const Format kept = scale_bytes_ == 2 ? &formats::f16 : &formats::f32;
     store_plain(kept, d, tile + index * scale_bytes_);
-    if (format_->offset) store_plain(kept, m, tile + codes_at_ / 2 + index * scale_bytes_);
+    if (has_second_) store_plain(kept, m, tile + codes_at_ / 2 + index * scale_bytes_);
 }
 
 std::uint8_t CodedTiles::code_at(const std::byte* tile, Index flat) const {
@@ -112,7 +119,7 @@ void CodedTiles::write(Index kv_head, Index slot, std::span<const float> row) {
         return;
     }
     CodedRow coded;
-    encode_row(format_, row, coded);
+    encode_row(format_, row, coded, sketch());
     const Index block = traits.scales == Scales::of_row ? head_dim_ : kScaleBlock;
     for (Index i = 0; i < head_dim_; ++i) {
         const auto b = usize(i / block);
@@ -160,7 +167,7 @@ void CodedTiles::copy_slot(const CodedTiles& other, Index kv_head, Index from, I
         }
         if (i % block == 0)
             set_scale(target, scale_index(to, i), scale(source, scale_index(from, i), false),
-                      traits.offset ? scale(source, scale_index(from, i), true) : 0.0f);
+                      has_second_ ? scale(source, scale_index(from, i), true) : 0.0f);
         set_code(target, flat(to, i), code_at(source, flat(from, i)));
     }
 }
@@ -182,8 +189,31 @@ float CodedTiles::number(Index kv_head, Index slot, Index i) const {
     if (traits.scales == Scales::none)
         return load_plain(format_, from + flat(slot, i) * traits.bits / 8);
     const Index index = scale_index(slot, i);
-    return decode_number(format_, code_at(from, flat(slot, i)), scale(from, index, false),
-                         traits.offset ? scale(from, index, true) : 0.0f);
+    const float first =
+        decode_number(format_, code_at(from, flat(slot, i)), scale(from, index, false),
+                      traits.offset ? scale(from, index, true) : 0.0f);
+    const float e = traits.sketch ? scale(from, index, true) : 0.0f;
+    if (e == 0.0f) return first;
+    std::uint8_t codes[CodedRow::kMost];
+    codes_of(from, slot, codes);
+    return first + sketch_.part(format_, codes, e, i);
+}
+
+void CodedTiles::codes_of(const std::byte* tile, Index slot, std::uint8_t* codes) const {
+    for (Index i = 0; i < head_dim_; ++i) codes[i] = code_at(tile, flat(slot, i));
+}
+
+// To what is expanded already. Slots without a row have an e of 0.
+void CodedTiles::add_sketch(const std::byte* tile, float* scratch) const {
+    const bool keys = side_ == Side::keys;
+    std::uint8_t codes[CodedRow::kMost];
+    for (Index slot = 0; slot < kTile; ++slot) {
+        const float e = scale(tile, slot, true);
+        if (e == 0.0f) continue;
+        codes_of(tile, slot, codes);
+        sketch_.add(format_, codes, e, scratch + slot * (keys ? 1 : padded_dim_),
+                    keys ? kTile : 1);
+    }
 }
 
 const float* CodedTiles::read(Index kv_head, Index index, float* scratch) const {
@@ -202,6 +232,7 @@ const float* CodedTiles::read(Index kv_head, Index index, float* scratch) const 
         kernels_->e5m2(chunks, from, ahead, scratch);
     else
         expand(from, ahead, scratch);
+    if (format_->sketch) add_sketch(from, scratch);
     return scratch;
 }
 

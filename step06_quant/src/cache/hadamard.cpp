@@ -3,6 +3,8 @@
 #include <bit>
 #include <cmath>
 
+#include <kvlab/tensor/random.hpp>
+
 namespace kvlab {
 
 void check_hadamard(Index head_dim) {
@@ -27,5 +29,31 @@ void hadamard(std::span<float> x) {
 }
 
 // ANCHOR_END: hadamard
+
+RowTurn RowTurn::by_hadamard(Index head_dim) {
+    check_hadamard(head_dim);
+    RowTurn turn;
+    turn.turns_ = true;
+    return turn;
+}
+
+RowTurn RowTurn::at_random(Index head_dim, std::uint64_t seed) {
+    RowTurn turn = by_hadamard(head_dim);
+    constexpr std::uint64_t kStream = 3;  // of the generator
+    Rng rng(seed, kStream);
+    for (Index i = 0; i < head_dim; ++i)
+        turn.signs_.push_back((rng.next() >> 31) != 0 ? -1.0f : 1.0f);
+    return turn;
+}
+
+void RowTurn::apply(std::span<float> row) const {
+    if (!turns_) return;
+    const auto sign = [&] {
+        for (std::size_t i = 0; i < signs_.size(); ++i) row[i] *= signs_[i];
+    };
+    sign();
+    hadamard(row);
+    sign();
+}
 
 }  // namespace kvlab

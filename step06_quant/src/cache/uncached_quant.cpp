@@ -5,7 +5,6 @@
 
 #include <kvlab/attention/attention.hpp>
 #include <kvlab/kvcache/kv_cache.hpp>
-#include <kvlab/quant/hadamard.hpp>
 #include <kvlab/tensor/numerics.hpp>
 
 namespace kvlab {
@@ -39,7 +38,13 @@ Tensor rows_of(const Tensor& all, Index t, Index kv_head) {
 }  // namespace
 
 // ANCHOR: seen_rows
-Tensor seen_rows(const Tensor& rows, Format format, bool keys, Index sinks, Index residual) {
+Tensor seen_rows(const Tensor& rows,
+                 Format format,
+                 bool keys,
+                 Index sinks,
+                 Index residual,
+                 const SignSketch* sketch) {
+    format = format->of(keys);
     const Index S = rows.dim(0), D = rows.dim(1), p = S - 1;
     Tensor seen = rows.clone();
     const auto row = [&](Index s) { return std::span<float>(&seen(s, 0), usize(D)); };
@@ -53,7 +58,7 @@ Tensor seen_rows(const Tensor& rows, Format format, bool keys, Index sinks, Inde
     if (kivi && keys)
         round_trip_channels(seen, format, sinks, coded);
     else
-        for (Index s = sinks; s < coded; ++s) round_trip(format, row(s));
+        for (Index s = sinks; s < coded; ++s) round_trip(format, row(s), sketch);
     return seen;
 }
 
@@ -63,7 +68,11 @@ UncachedQuant::UncachedQuant(const KvShape& shape,
                              Index context,
                              const QuantOptions& options,
                              const RopeTable* rope)
-    : SteppedStore("uncached quant", shape, context), options_(options), rope_(rope) {
+    : SteppedStore("uncached quant", shape, context),
+      options_(options),
+      rope_(rope),
+      turn_(turn_of(options, shape.head_dim)),
+      sketch_(options.keys->sketch ? SignSketch(shape.head_dim, options.seed) : SignSketch()) {
     const KvCache refuses(shape, context, coded_rows(options), rope);
 }
 
@@ -91,7 +100,7 @@ Tensor UncachedQuant::copy(const View<const float>& rows) const {
     for (Index t = 0; t < rows.dim(0); ++t)
         for (Index h = 0; h < rows.dim(1); ++h) {
             for (Index i = 0; i < rows.dim(2); ++i) all(t, h, i) = rows(t, h, i);
-            if (options_.turn) hadamard({&all(t, h, 0), usize(rows.dim(2))});
+            turn_.apply({&all(t, h, 0), usize(rows.dim(2))});
         }
     return all;
 }
@@ -102,9 +111,9 @@ void UncachedQuant::attend_one(Index t,
                                const View<float>& out) const {
     const Index D = shape().head_dim, group = shape().heads / shape().kv_heads;
     Tensor k = seen_rows(rows_of(keys_, t, kv_head), options_.keys, true, options_.sinks,
-                         options_.residual);
+                         options_.residual, &sketch_);
     const Tensor v = seen_rows(rows_of(values_, t, kv_head), options_.values, false,
-                               options_.sinks, options_.residual);
+                               options_.sinks, options_.residual, &sketch_);
     if (options_.before_rope)
         for (Index s = 0; s <= t; ++s) rope_->rotate(&k(s, 0), s);
     for (Index head = kv_head * group; head < (kv_head + 1) * group; ++head) {
@@ -115,9 +124,9 @@ void UncachedQuant::attend_one(Index t,
             const float scale = log2e_over(std::sqrt(static_cast<double>(D)));
             for (float& x : query.flat()) x *= scale;
         }
-        if (options_.turn) hadamard(query.flat());
+        turn_.apply(query.flat());
         attention_plain(query.view(), k.view(), v.view(), result.view());
-        if (options_.turn) hadamard(result.flat());
+        turn_.apply(result.flat());
         for (Index i = 0; i < D; ++i) out(t, head, i) = result(i);
     }
 }

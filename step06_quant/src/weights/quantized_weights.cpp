@@ -15,13 +15,26 @@ bool is_matrix(const TensorInfo& info) {
     return info.shape.rank() >= 2;
 }
 
-// Numbers and bytes of all matrices, if each that is not listed as kept is in `codec`.
-void count_bytes(const WeightCodec& codec, QuantizedWeights& result) {
+// "blk.3." of "blk.3.attn_q.weight"; "" outside of the layers.
+std::string layer_of(const std::string& tensor) {
+    if (tensor.rfind("blk.", 0) != 0) return "";
+    return tensor.substr(0, tensor.find('.', 4) + 1);
+}
+
+bool is_rounded(const TensorInfo& info, Rounded which) {
+    return is_matrix(info) && (which == Rounded::all || !layer_of(info.name).empty());
+}
+
+// Numbers and bytes of all matrices: those that are rounded in `codec`, or in F32 and listed as
+// kept, the others as the base stores them.
+void count_bytes(const WeightCodec& codec, Rounded which, QuantizedWeights& result) {
     for (const TensorInfo& info : result.weights->tensors()) {
         if (!is_matrix(info)) continue;
         const Index K = info.shape[info.shape.rank() - 1], N = info.shape.size() / K;
         result.numbers += N * K;
-        if (codec.takes(K)) {
+        if (!is_rounded(info, which)) {
+            result.bytes += std::ssize(info.bytes);
+        } else if (codec.takes(K)) {
             result.bytes += codec.bytes(N, K);
         } else {
             result.bytes += bytes_for(TensorType::f32, N * K);
@@ -43,12 +56,6 @@ void encode_tensor(const WeightCodec& codec, const TensorInfo& info, EditedWeigh
     }
     codec.decode(bytes, numbers.view());
     weights.replace(info.name, std::move(numbers));
-}
-
-// "blk.3." of "blk.3.attn_q.weight"; "" outside of the layers.
-std::string layer_of(const std::string& tensor) {
-    if (tensor.rfind("blk.", 0) != 0) return "";
-    return tensor.substr(0, tensor.find('.', 4) + 1);
 }
 
 // What the layer's products see, or, without a layer, those of all layers.
@@ -79,7 +86,7 @@ QuantizedWeights calibrated(const WeightSource& base,
     std::vector<std::string> done;
     for (const auto& input : plain.all()) {
         const std::string& first = input->tensors.front();
-        if (layer_of(first).empty()) continue;  // the head: below
+        if (layer_of(first).empty()) continue;  // the head
         if (by_layer && layer_of(first) != layer) {
             layer = layer_of(first);
             seen = products_of(*result.weights, text, layer);
@@ -88,9 +95,10 @@ QuantizedWeights calibrated(const WeightSource& base,
         done.insert(done.end(), input->tensors.begin(), input->tensors.end());
     }
     for (const TensorInfo& info : base.tensors())
-        if (is_matrix(info) && std::find(done.begin(), done.end(), info.name) == done.end())
+        if (is_rounded(info, options.which) &&
+            std::find(done.begin(), done.end(), info.name) == done.end())
             encode_tensor(*codec, info, *result.weights);
-    count_bytes(*codec, result);
+    count_bytes(*codec, options.which, result);
     return result;
 }
 
@@ -132,14 +140,16 @@ bool makes_scores(const std::string& tensor) {
 
 }  // namespace
 
-QuantizedWeights quantize_weights(const WeightSource& base, const WeightCodec& codec) {
+QuantizedWeights quantize_weights(const WeightSource& base,
+                                  const WeightCodec& codec,
+                                  Rounded which) {
     QuantizedWeights result;
     result.weights = std::make_unique<EditedWeights>(base);
     for (const TensorInfo& info : base.tensors()) {
-        if (is_matrix(info)) encode_tensor(codec, info, *result.weights);
+        if (is_rounded(info, which)) encode_tensor(codec, info, *result.weights);
         base.release(info);
     }
-    count_bytes(codec, result);
+    count_bytes(codec, which, result);
     return result;
 }
 

@@ -85,7 +85,7 @@ def others_by_rtn(model, done, bits, group):
                        if name not in done}}
 
 
-def gptq_model(model, text, bits, group):
+def gptq_model(model, text, bits, group, head):
     """Each layer sees its inputs with all layers before it already rounded."""
     done, layer, seen = {}, None, None
     for l, names in groups_of(model):
@@ -93,7 +93,7 @@ def gptq_model(model, text, bits, group):
             layer, seen = l, inputs_of(model.edited(done), text)
         gram = gram_of(seen[names[0]])
         done = {**done, **{name: gptq(model.tensors[name], gram, bits, group) for name in names}}
-    return model.edited(others_by_rtn(model, done, bits, group))
+    return model.edited(others_by_rtn(model, done, bits, group) if head else done)
 
 
 # --- AWQ ----------------------------------------------------------------------------------------
@@ -144,7 +144,7 @@ def best_scales(model, names, rows, gram, bits, group):
     return best[1]
 
 
-def awq_model(model, text, bits, group, clip):
+def awq_model(model, text, bits, group, clip, head):
     seen, done = inputs_of(model, text), {}
     for _, names in groups_of(model):
         rows = seen[names[0]]
@@ -156,7 +156,7 @@ def awq_model(model, text, bits, group, clip):
             scores = name.endswith(("attn_q.weight", "attn_k.weight"))
             done[name] = (clipped(model.tensors[name], scales, gram, bits, group) if clip and not scores
                           else scaled(model.tensors[name], scales, bits, group))
-    return model.edited(others_by_rtn(model, done, bits, group))
+    return model.edited(others_by_rtn(model, done, bits, group) if head else done)
 
 
 # --- SmoothQuant, products of bytes ---------------------------------------------------------------

@@ -93,11 +93,13 @@ def lloyd(bits, x):
 
 
 # Bits of a number of a cache's code, and what is beside them: bytes of a row of D numbers.
-KV_CODES = ("f32", "f16", "bf16", "e4m3", "e5m2", "int8", "q8_0", "q4_0", "q4_1", "lloyd4", "lloyd3", "lloyd2", "kivi4",
-            "kivi2")
+KV_CODES = ("f32", "f16", "bf16", "e4m3", "e5m2", "int8", "q8_0", "q4_0", "q4_1", "lloyd4", "lloyd3", "lloyd2", "turbo4",
+            "turbo3", "turbo2", "turbo4-mse", "turbo3-mse", "turbo2-mse", "kivi4", "kivi2")
 KV_BITS = {"f32": 32, "f16": 16, "bf16": 16, "e4m3": 8, "e5m2": 8, "int8": 8, "q8_0": 8, "q4_0": 4, "q4_1": 4, "lloyd4": 4,
-           "lloyd3": 3, "lloyd2": 2, "kivi4": 4, "kivi2": 2}
+           "lloyd3": 3, "lloyd2": 2, "turbo4": 4, "turbo3": 3, "turbo2": 2, "turbo4-mse": 4, "turbo3-mse": 3, "turbo2-mse": 2, "kivi4": 4, "kivi2": 2}
 KV_BESIDE = {"int8": lambda D: 4, "lloyd4": lambda D: 4, "lloyd3": lambda D: 4, "lloyd2": lambda D: 4,  # a float
+             "turbo4-mse": lambda D: 4, "turbo3-mse": lambda D: 4, "turbo2-mse": lambda D: 4,
+             "turbo4": lambda D: 8, "turbo3": lambda D: 8, "turbo2": lambda D: 8,  # and one more for what is left
              "q8_0": lambda D: D // 32 * 2, "q4_0": lambda D: D // 32 * 2,  # f16 d
              "q4_1": lambda D: D // 32 * 4, "kivi4": lambda D: D // 32 * 4, "kivi2": lambda D: D // 32 * 4}  # d and m
 

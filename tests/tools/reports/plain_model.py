@@ -8,7 +8,7 @@ import random
 from operator import mul
 from pathlib import Path
 
-from reports import formats
+from reports import formats, turbo
 from reports.formats import Gguf, f32
 
 WEIGHTS = Path(__file__).resolve().parents[3] / "weights"
@@ -80,6 +80,10 @@ class Plain:
 
     rotate = before_rope = False
 
+    def turn(self, row):
+        """A row before it is kept, a query, and what comes out."""
+        return row
+
     def seen(self, layer, head, side, rows):
         """rows [T, D] of one KV head; returns what the token at t sees, as a function of t."""
         return lambda t: rows[:t + 1]
@@ -92,14 +96,20 @@ class Plain:
 class Coded(Plain):
     """Chapter 6's cache: formats of keys and values, sinks in floats, KIVI's residual in f16."""
 
-    def __init__(self, keys="f32", values="f32", rotate=False, before_rope=False, sinks=0, residual=128):
-        self.codes = {"keys": keys, "values": values}
+    def __init__(self, keys="f32", values="f32", rotate=False, before_rope=False, sinks=0, residual=128, seed=1):
+        self.codes, self.seed = {"keys": keys, "values": turbo.of_values(values)}, seed
         self.rotate, self.before_rope, self.sinks, self.residual = rotate, before_rope, sinks, residual
+
+    def turn(self, row):
+        if any(map(turbo.is_turbo, self.codes.values())):
+            return turbo.signed(hadamard(turbo.signed(row, self.seed)), self.seed)
+        return hadamard(row) if self.rotate else row
 
     def seen(self, layer, head, side, rows):
         code, sinks = self.codes[side], self.sinks
         if not code.startswith("kivi"):
-            kept = [row if s < sinks else formats.kv_round(code, row) for s, row in enumerate(rows)]
+            keep = (lambda row: turbo.rounded(code, row, self.seed)) if turbo.is_turbo(code) else (lambda row: formats.kv_round(code, row))
+            kept = [row if s < sinks else keep(row) for s, row in enumerate(rows)]
             return lambda t: kept[:t + 1]
         waiting = [row if s < sinks else [formats.f16(x) for x in row] for s, row in enumerate(rows)]
         if side == "values":
@@ -144,8 +154,7 @@ def forward(model, tokens, cache=Plain(), linear=None, watch=None):
             keys, values = part(k, h), part(v, h)
             if not cache.before_rope:
                 keys = [turn(row, s) for s, row in enumerate(keys)]
-            if cache.rotate:
-                keys, values = [hadamard(row) for row in keys], [hadamard(row) for row in values]
+            keys, values = [cache.turn(row) for row in keys], [cache.turn(row) for row in values]
             seen_keys, seen_values = cache.seen(layer, h, "keys", keys), cache.seen(layer, h, "values", values)
             turned = {}
             for t in range(len(tokens)):
@@ -158,14 +167,13 @@ def forward(model, tokens, cache=Plain(), linear=None, watch=None):
                 columns = list(zip(*seen_values(t)))
                 for head in range(h * group, (h + 1) * group):
                     query = turn(q[t][head * D:(head + 1) * D], t)
-                    if cache.rotate:
-                        query = hadamard(query)
+                    query = cache.turn(query)
                     scores = [dot(query, key) / math.sqrt(D) for key in now]
                     most = max(scores)
                     weights = [math.exp(s - most) for s in scores]
                     total = sum(weights)
                     out = [dot(weights, column) / total for column in columns]
-                    mixed[t] += hadamard(out) if cache.rotate else out
+                    mixed[t] += cache.turn(out)
         for row, add in zip(x, products(blk + "attn_output.weight", mixed)):
             row[:] = map(sum, zip(row, add))
         normed = [rms_norm(row, t_[blk + "ffn_norm.weight"], model.eps) for row in x]

@@ -1,5 +1,5 @@
 """Chapter 6: the cache in every format: its bytes in closed form, and what it changes, computed again in Python."""
-from reports import formats, plain_model as plain, step06_trial as trial
+from reports import formats, plain_model as plain, step06_trial as trial, turbo
 from reports.checked import case
 from reports.step06_trial import FILES, HELDOUT, NARROW, NARROW_FILES, SMALL, WORDS, WORDS_FILES
 
@@ -7,6 +7,7 @@ BLOCKS_OF_32 = ("q8_0", "q4_0", "q4_1", "kivi4", "kivi2")
 # Of 6000 numbers about 12 lie so near the middle of two f16 that a float and a double sum round apart.
 TOLERANCES = {"f16": 0.15, "bf16": 0.03, "int8": 0.01}
 REFUSAL = "{}: {}: a head_dim of 16 is no multiple of 32"
+TURNED = "{}: turned keys cannot be kept before RoPE"
 
 
 def side_bytes(code, D, n, side, sinks, residual):
@@ -18,9 +19,32 @@ def side_bytes(code, D, n, side, sinks, residual):
     return 4 * D * sinks + formats.kv_row_bytes(code, D) * (n - sinks - waiting) + 2 * D * waiting
 
 
+def seen_bits(model, keys, values, first, window, sinks=0, residual=128):
+    """Of a number that the positions from `first` on see: each sees the residual as it was when it came, and itself."""
+    size = numbers = 0
+    for p in range(first, window):
+        for code, side in ((keys, "keys"), (turbo.of_values(values), "values")):
+            whole, waiting = min(sinks, p + 1), 0
+            if code.startswith("kivi"):
+                waiting = min(p + 1 - whole, p + 1 - (p - p % residual if side == "keys" else max(0, p - residual)))
+            D = model.head_dim
+            size += 4 * D * whole + 2 * D * waiting + formats.kv_row_bytes(code, D) * (p + 1 - whole - waiting)
+            numbers += (p + 1) * D
+    return 8 * size / numbers
+
+
+def check_sizes(run, path, model, keys, values, window, first, sinks, residual):
+    run.closed_form(f"{path}.bytes", cache_bytes(model, keys, values, window, sinks, residual))
+    run.closed_form(f"{path}.bits", seen_bits(model, keys, values, 0, window, sinks, residual), 1e-15)
+    if first < window:
+        run.closed_form(f'{path}."bits after"', seen_bits(model, keys, values, first, window, sinks, residual), 1e-15)
+    else:
+        run.by_hand(f'{path}."bits after"', None)
+
+
 def cache_bytes(model, keys, values, n, sinks=0, residual=128):
     return model.layers * model.kv_heads * (side_bytes(keys, model.head_dim, n, "keys", sinks, residual)
-                                            + side_bytes(values, model.head_dim, n, "values", sinks, residual))
+                                            + side_bytes(turbo.of_values(values), model.head_dim, n, "values", sinks, residual))
 
 
 def bits(model, size, n):
@@ -31,12 +55,16 @@ def codes_of(code, side):
     return ("f32" if side == "values" else code, "f32" if side == "keys" else code)
 
 
-def refused_of(model, codes, sides):
+def refused_of(model, codes, sides, before_rope=False):
     """Blocks of 32 do not fit into 16 numbers, but for KIVI's keys: their groups are 32 tokens of a channel."""
-    if model.head_dim % 32 == 0:
-        return []
-    return [REFUSAL.format(side, code) for code in formats.KV_CODES if code in codes and code in BLOCKS_OF_32 for side in sides
-            if not (code.startswith("kivi") and side == "keys")]
+    blocks = BLOCKS_OF_32 if model.head_dim % 32 else ()
+    refused = []
+    for code in formats.KV_CODES:
+        if code in codes and before_rope and turbo.is_turbo(code):
+            refused.append(TURNED.format(code))
+        elif code in codes and code in blocks:
+            refused += [REFUSAL.format(side, code) for side in sides if not (code.startswith("kivi") and side == "keys")]
+    return refused
 
 
 def says_refused(run, refused):
@@ -47,27 +75,30 @@ def says_refused(run, refused):
 # --- the table and kv ---------------------------------------------------------------------------
 
 
-def check_rows(run, model, text, size_of_text, plain_bits, rows, cases, residual=128, **options):
+def check_rows(run, model, text, size_of_text, plain_bits, rows, cases, residual=128, first=None, **options):
     """rows: (code, side). Every variant is run again in Python."""
-    n = text.window
+    n, first = text.window, first or residual
+    run.by_hand("score_from", first)
     run.holds(len(run.json["rows"]) == len(rows), f"{len(run.json['rows'])} rows, expected {len(rows)}")
     for i, (code, side) in enumerate(rows):
         path, row = f"rows[{i}]", run.json["rows"][i]
         keys, values = codes_of(code, side)
-        size = cache_bytes(model, keys, values, n, options.get("sinks", 0), residual)
         run.given(f"{path}.format", code)
-        run.closed_form(f"{path}.bytes", size)
-        run.closed_form(f"{path}.bits", bits(model, size, n), 1e-15)
+        check_sizes(run, path, model, keys, values, n, first, options.get("sinks", 0), residual)
         cache = plain.Coded(keys, values, residual=residual, **options)
         if code == "f32" and not options.get("rotate"):
-            trial.exactly_plain(run, path, plain_bits)
+            trial.exactly_plain(run, path, plain_bits, (n, first))
         else:
             waits = code.startswith("kivi") and n <= residual
             trial.quality(run, path, plain.judged(model, text, cache=cache), size_of_text, nothing=code == "f32",
-                          tolerance=TOLERANCES.get("f16" if waits else code, 5e-3))
+                          tolerance=TOLERANCES.get("f16" if waits else code, 5e-3), after=(n, first))
         if cases:
             trial.recall(run, path, *plain.right_answers(model, 0, cases, cache))
         yield path, row
+
+
+def says_after(run, first):
+    run.words(f"bits after, KL after: of the positions from {first} on alone; a residual before them is f16 for all.")
 
 
 def check_table(run, model, window, tokens, law, cases=()):
@@ -83,8 +114,9 @@ def check_table(run, model, window, tokens, law, cases=()):
             run.by_hand(f'{path}."from f32"', 0)
         else:  # a rounded key changes every sum behind it: that a logit keeps its bits is chance
             run.between(f'{path}."from f32"', 0.9 * law * model.vocab, law * model.vocab)
-        trial.says_row(run, [row["format"], row["bits"], row["bytes"], f"0 of {2 * law * model.vocab}", row["from f32"]], row)
-    trial.says_header(run, "format", "bits", "bytes", "law", "from f32")
+        trial.says_row(run, [row["format"], row["bits"], row["bits after"], row["bytes"], f"0 of {2 * law * model.vocab}", row["from f32"]], row)
+    trial.says_header(run, "format", "bits", "bits after", "bytes", "law", "from f32")
+    says_after(run, 128)
     run.by_hand("laws", True)
     refused = refused_of(model, formats.KV_CODES, ("both",))
     says_refused(run, refused)
@@ -107,23 +139,25 @@ def table_of_narrow_heads(run):
 
 
 def check_kv(run, model, text, codes=formats.KV_CODES, sides=("both", "keys", "values"), cases=(), inject=False, residual=128,
-             size=None, **options):
+             size=None, first=None, **options):
     name = model.name
     if inject:
         model = with_outliers(model)
     size = size or text.window * text.count
-    plain_bits = trial.trial_head(run, "step06_quant kv", model, text, size, baseline="q4_0")
-    refused = refused_of(model, codes, sides)
+    plain_bits = trial.trial_head(run, "step06_quant kv", model, text, size, seed=options.get("seed", 1), baseline="q4_0")
+    refused = refused_of(model, codes, sides, options.get("before_rope"))
     rows = [("f32", "both")] + [(code, side) for code in formats.KV_CODES[1:] if code in codes for side in sides
-                                if REFUSAL.format(side, code) not in refused]
-    for (_, side), (path, row) in zip(rows, check_rows(run, model, text, size, plain_bits, rows, cases, residual, **options)):
+                                if not {REFUSAL.format(side, code), TURNED.format(code)} & set(refused)]
+    for (_, side), (path, row) in zip(rows, check_rows(run, model, text, size, plain_bits, rows, cases, residual, first, **options)):
         side = "-" if row["format"] == "f32" else side
         run.given(f"{path}.of", side)
-        trial.says_row(run, [row["format"], side, row["bits"], row["bytes"]], row)
+        trial.says_row(run, [row["format"], side, row["bits"], row["bits after"], row["bytes"]], row)
     for field, value in {"inject": inject, "residual": residual, "sinks": 0, "rotate": False, "before_rope": False, **options}.items():
-        run.given(field, value)
-    trial.says_header(run, "format", "of", "bits", "bytes")
+        if field != "seed":  # in the head
+            run.given(field, value)
+    trial.says_header(run, "format", "of", "bits", "bits after", "bytes")
     says_refused(run, refused)
+    says_after(run, first or residual)
     what = (", rotated" if options.get("rotate") else "") + (", keys before RoPE" if options.get("before_rope") else "")
     what += ", two channels of each key 20 times as large" if inject else ""
     what += f", {options['sinks']} sinks in f32" if options.get("sinks") else ""
@@ -152,32 +186,42 @@ def kv_residual(run):
     check_kv(run, SMALL, one_window(70), ("kivi4", "kivi2", "q4_1"), residual=32)
 
 
+@case("step06_quant", "kv -m SCRATCH/many.gguf --window 40 --tokens 80 --residual 32 --recall 0 --codes kivi2 --of both --score-from 35",
+      files=FILES)
+def kv_two_windows(run):
+    """Positions are counted from the beginning of each window."""
+    check_kv(run, SMALL, plain.Text(HELDOUT, 0, 40, 2), ("kivi2",), ("both",), residual=32, first=35)
+
+
 @case("step06_quant", "kv -m SCRATCH/narrow.gguf --window 20 --tokens 39 --recall 0", files=NARROW_FILES)
 def kv_all(run):
     check_kv(run, NARROW, one_window(20))
 
 
-@case("step06_quant", "kv -m SCRATCH/many.gguf --window 70 --tokens 70 --residual 32 --sinks 5 --recall 0 --codes kivi2,q4_0 --of both",
-      files=FILES)
+@case("step06_quant", "kv -m SCRATCH/many.gguf --window 70 --tokens 70 --residual 32 --sinks 5 --recall 0 --codes kivi2,q4_0 --of both "
+      "--score-from 33", files=FILES)
 def kv_sinks(run):
-    check_kv(run, SMALL, one_window(70), ("kivi2", "q4_0"), ("both",), sinks=5, residual=32)
+    check_kv(run, SMALL, one_window(70), ("kivi2", "q4_0"), ("both",), sinks=5, residual=32, first=33)
 
 
 @case("step06_quant", "kv -m SCRATCH/many.gguf --window 30 --tokens 30 --sinks 40 --recall 0 --codes kivi4 --of values", files=FILES)
 def kv_all_sinks(run):
     """More sinks than tokens: nothing is rounded."""
     text = one_window(30)
-    plain_bits = trial.trial_head(run, "step06_quant kv", SMALL, text, 30, baseline="q4_0")
+    plain_bits = trial.trial_head(run, "step06_quant kv", SMALL, text, 30, seed=1, baseline="q4_0")
+    run.by_hand("score_from", 128)
     for i, (code, side) in enumerate((("f32", "-"), ("kivi4", "values"))):
         run.given(f"rows[{i}].format", code)
         run.given(f"rows[{i}].of", side)
         run.closed_form(f"rows[{i}].bytes", 2 * 2 * 2 * 30 * 32 * 4)  # sides, layers, heads, tokens, numbers
         run.by_hand(f"rows[{i}].bits", 32)
-        trial.exactly_plain(run, f"rows[{i}]", plain_bits)
-        trial.says_row(run, [code, side, 32, 30720], run.json["rows"][i])
+        run.by_hand(f'rows[{i}]."bits after"', None)
+        trial.exactly_plain(run, f"rows[{i}]", plain_bits, (30, 128))
+        trial.says_row(run, [code, side, 32, None, 30720], run.json["rows"][i])
     for name, value in {"inject": False, "residual": 128, "sinks": 40, "rotate": False, "before_rope": False, "refused": []}.items():
         run.given(name, value)
-    trial.says_header(run, "format", "of", "bits", "bytes")
+    trial.says_header(run, "format", "of", "bits", "bits after", "bytes")
+    says_after(run, 128)
     run.says(f"many, {trial.engine(run)}: 1 windows of 30 tokens, 40 sinks in f32",
              f"KL in bits, against the model without a cache: {plain_bits:.4f} bits per byte.",
              "RESULT rows=2 refused=0 f32_is_plain=yes")
@@ -187,6 +231,19 @@ def kv_all_sinks(run):
 def kv_rotated(run):
     """Rotated, floats are no longer those of the model: f32_is_plain=no, and still no failure."""
     check_kv(run, SMALL, one_window(24), ("kivi4", "lloyd4"), ("both", "keys"), rotate=True)
+
+
+@case("step06_quant", "kv -m SCRATCH/many.gguf --window 20 --tokens 20 --recall 0 --seed 9 --rotate --codes turbo3,turbo2,turbo4-mse",
+      files=FILES)
+def kv_turbo(run):
+    """Turned at random, whatever --rotate says of the others; S and the signs are drawn again in Python."""
+    check_kv(run, SMALL, one_window(20), ("turbo3", "turbo2", "turbo4-mse"), rotate=True, seed=9)
+
+
+@case("step06_quant", "kv -m SCRATCH/many.gguf --window 20 --tokens 20 --recall 0 --pre-rope --codes turbo4,q8_0 --of both,values",
+      files=FILES)
+def kv_turbo_before_rope(run):
+    check_kv(run, SMALL, one_window(20), ("q8_0", "turbo4"), ("both", "values"), before_rope=True)
 
 
 @case("step06_quant", "kv -m SCRATCH/many.gguf --window 40 --tokens 40 --pre-rope --recall 0 --residual 32 --codes int8,kivi4 --of keys",
@@ -215,10 +272,10 @@ def kv_of_words(run):
 def taken(model, code, n, residual):
     """(what a cache of n tokens has in memory, the same in whole lines of 64 bytes): tiles of 64 tokens, and in KIVI's
     rings the residual's rows and one that comes."""
-    blocks = [-(-n // 64) * 64 * model.kv_heads * formats.kv_row_bytes(code, model.head_dim)]
+    blocks = [-(-n // 64) * 64 * model.kv_heads * formats.kv_row_bytes(one, model.head_dim) for one in (code, turbo.of_values(code))]
     if code.startswith("kivi"):
-        blocks.append((residual + 1) * model.kv_heads * model.head_dim * 2)
-    every = blocks * 2 * model.layers
+        blocks += [(residual + 1) * model.kv_heads * model.head_dim * 2] * 2
+    every = blocks * model.layers
     return sum(every), sum(-(-one // 64) * 64 for one in every)
 
 

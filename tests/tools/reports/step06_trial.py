@@ -47,17 +47,28 @@ def label(value):
     return value if isinstance(value, str) else str(value) if isinstance(value, int) else number(value, 4)
 
 
-def quality(run, path, shift, tokens_bytes, nothing=False, tolerance=5e-3):
+def quality(run, path, shift, tokens_bytes, nothing=False, tolerance=5e-3, after=None):
     """The figures of one variant against a model in Python, which is in doubles: a number near the middle of two codes
-    may get the other one, the likelier the finer the codes are. nothing: in exact arithmetic it changes nothing."""
+    may get the other one, the likelier the finer the codes are. nothing: in exact arithmetic it changes nothing.
+    after: (window, from): the positions from there on of each window are judged by themselves, too."""
+    def claim(run, path, value):
+        if nothing:  # what rounding to floats leaves
+            run.between(path, 0, 1e-10)
+        else:
+            run.second_route(path, value, tolerance)
     run.second_route(f"{path}.bits_per_byte", shift.bits / tokens_bytes, 1e-5)
     for name, value in (("mean_kl", shift.mean()), ("kl_99", shift.quantile(0.99)), ("max_kl", shift.quantile(1))):
-        if nothing:  # what rounding to floats leaves
-            run.between(f"{path}.{name}", 0, 1e-10)
-        else:
-            run.second_route(f"{path}.{name}", value, tolerance)
+        claim(run, f"{path}.{name}", value)
+    if after and after[1] < after[0]:
+        late = [sum(shift.kl[w + after[1]:w + after[0]]) / (after[0] - after[1]) for w in range(0, len(shift.kl), after[0])]
+        claim(run, f"{path}.mean_kl_after", sum(late) / len(late))
+        for w, value in enumerate(late):
+            claim(run, f"{path}.window_kl_after[{w}]", value)
+    elif after:
+        run.by_hand(f"{path}.mean_kl_after", None)
+        run.by_hand(f"{path}.window_kl_after", [])
     run.second_route(f"{path}.agreement", shift.agree / len(shift.kl))
-    by_window(run, path, shift.kl, shift.same, lambda run, path, value: run.between(path, 0, 1e-10) if nothing else run.second_route(path, value, tolerance))
+    by_window(run, path, shift.kl, shift.same, claim)
 
 
 def compared_with(run, path):
@@ -74,19 +85,23 @@ def by_window(run, path, kl, same, claim):
     claim_windows(run, f"{path}.", *means, compared_with(run, path), claim)
 
 
-def exactly_plain(run, path, plain_bits_per_byte):
+def exactly_plain(run, path, plain_bits_per_byte, after=None):
     """A variant with the bits of the model itself."""
     run.same_report(f"{path}.bits_per_byte", plain_bits_per_byte)
     for name in ("mean_kl", "kl_99", "max_kl"):
         run.by_hand(f"{path}.{name}", 0)
     run.by_hand(f"{path}.agreement", 1)
     by_window(run, path, [0] * run.json["windows"], [1] * run.json["windows"], lambda run, path, value: run.by_hand(path, value))
+    if after:
+        run.by_hand(f"{path}.mean_kl_after", 0 if after[1] < after[0] else None)
+        run.by_hand(f"{path}.window_kl_after", [0] * run.json["windows"] if after[1] < after[0] else [])
 
 
 def says_header(run, *labels):
     """Over the columns, in the order in which says_row() gives them."""
     asked = any("recall_asked" in row for row in run.json["rows"])
-    run.says(" ".join([*labels, f"bits/byte mean KL {'below ' if run.json['baseline'] else ''}KL 99 % max KL same", *["recall"] * asked]))
+    after = any("mean_kl_after" in row for row in run.json["rows"])
+    run.says(" ".join([*labels, f"bits/byte mean KL {'below ' if run.json['baseline'] else ''}KL 99 % max KL same", *["KL after"] * after, *["recall"] * asked]))
 
 
 def says_notes(run):
@@ -101,6 +116,8 @@ def says_row(run, labels, row):
     below = [f"{row['windows_below_baseline']} of {len(row['window_kl'])}"] if "windows_below_baseline" in row else []
     line = [*map(label, labels), f"{row['bits_per_byte']:.4f}", shown(row["window_kl"]), *below, number(row["kl_99"]),
             number(row["max_kl"]), f"{100 * row['agreement']:.2f}%"]
+    if "mean_kl_after" in row:
+        line.append("-" if row["mean_kl_after"] is None else shown(row["window_kl_after"]))
     if "recall_asked" in row:
         line.append(f"{100 * row['recall_right'] / row['recall_asked']:.2f}%")
     run.says(" ".join(line))
@@ -117,9 +134,9 @@ def names_of_texts(run):
     return ", ".join(file.rpartition("/")[2] for file in asked.split(","))
 
 
-def trial_head(run, experiment, model, text, tokens_bytes, source="F32", calibration=None, baseline=""):
+def trial_head(run, experiment, model, text, tokens_bytes, source="F32", calibration=None, baseline="", seed=0):
     """What each of these reports begins with; returns the plain model's bits per byte as reported."""
-    run.head(seed=0, experiment=experiment)
+    run.head(seed=seed, experiment=experiment)
     run.given("model", model.name)
     run.by_hand("source_type", source)
     run.given("window", text.window)

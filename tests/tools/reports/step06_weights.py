@@ -15,13 +15,23 @@ BLOCKS, ROUNDED = plain.Model(formats.Gguf(BLOCKS_FILE)), plain.Model(formats.Gg
 BLOCK_CODES = {"q8_0": formats.q8_0, "q4_0": formats.q4_0, "q4_1": formats.q4_1}
 PLAIN_CODES = {"f16": formats.f16, "bf16": formats.bf16}
 TYPES = ("f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "q4_k")
-DEFAULTS = [*TYPES, "int8-row", "nf4", "nf4-twice", *(f"{method}{grid}" for grid in ("4-g32", "4-g64", "4-g128", "3-g32")
-                                                      for method in ("rtn", "gptq", "awq"))]
+DEFAULTS = [*TYPES, "int8-row", "nf4", "nf4-head", "nf4-twice",
+            *(f"{method}{grid}" for grid in ("4-g32", "4-g32-head", "4-g64", "4-g128", "3-g32", "3-g32-head")
+              for method in ("rtn", "gptq", "awq"))]
+
+
+def layers_only(name):
+    """A type is that of a whole file; all else leaves the token table and the head, but where the name says so."""
+    return name not in TYPES and not name.endswith("-head")
+
+
+def is_rounded(name, tensor):
+    return tensor.startswith("blk.") or not layers_only(name)
 
 
 def grouped(name):
     """(method, bits, group, clip) of rtn4-g32 and its kind."""
-    found = re.fullmatch(r"(rtn|gptq|awq)(\d)-g(\d+)(-noclip)?", name)
+    found = re.fullmatch(r"(rtn|gptq|awq)(\d)-g(\d+)(-noclip)?(-head)?", name)
     return found and (found[1], int(found[2]), int(found[3]), not found[4])
 
 
@@ -34,10 +44,10 @@ def matrix_bytes(name, N, K):
         return 4 * N * K
     if name in TYPES:
         return N * formats.bytes_of(name.upper(), K)
-    if name == "int8-row":
+    if name.startswith("int8-row"):
         return N * (K + 4)
     if name.startswith("nf4"):
-        return formats.nf4_bytes(N * K, name == "nf4-twice")
+        return formats.nf4_bytes(N * K, name.startswith("nf4-twice"))
     return N * formats.rtn_row_bytes(K, *grouped(name)[1:3])
 
 
@@ -48,11 +58,11 @@ def rounded_matrix(name, rows):
         return [[PLAIN_CODES[name](x) for x in row] for row in rows]
     if name in BLOCK_CODES:
         return [formats.in_blocks(BLOCK_CODES[name], row) for row in rows]
-    if name == "int8-row":
+    if name.startswith("int8-row"):
         return [formats.by_row(row) for row in rows]
     if name.startswith("nf4"):
         K = len(rows[0])
-        flat = formats.nf4([x for row in rows for x in row], name == "nf4-twice")
+        flat = formats.nf4([x for row in rows for x in row], name.startswith("nf4-twice"))
         return [flat[at:at + K] for at in range(0, len(flat), K)]
     _, bits, group, _ = grouped(name)
     return [formats.rtn(row, bits, group) for row in rows]
@@ -66,24 +76,27 @@ def model_in(run, name, model, file, text):
         other = plain.Model(formats.Gguf((run.scratch / "q4_k.gguf").read_bytes()))
         return model.edited({n: other.tensors[n] for n, rows in model.matrices().items() if takes(name, len(rows[0]))})
     if method and method[0] == "gptq":
-        return calibrated.gptq_model(model, text, *method[1:3])
+        return calibrated.gptq_model(model, text, *method[1:3], not layers_only(name))
     if method and method[0] == "awq":
-        return calibrated.awq_model(model, text, *method[1:])
-    return model.edited({n: rounded_matrix(name, rows) for n, rows in model.matrices().items()})
+        return calibrated.awq_model(model, text, *method[1:], not layers_only(name))
+    return model.edited({n: rounded_matrix(name, rows) for n, rows in model.matrices().items() if is_rounded(name, n)})
 
 
 def check_weights(run, model, names, text, other, size, steps, rounds, file=None, channel=7, factor=1, source="F32", tolerances={}):
     plain_bits = trial.trial_head(run, "step06_quant weights", model, text, size, source, other.count, "rtn4-g32")
     base = calibrated.with_channel(model, channel, factor) if factor != 1 else model
     sizes = {tensor: (len(rows), len(rows[0])) for tensor, rows in model.matrices().items()}
+    stored = {tensor: len(model.file.tensors[tensor][2]) for tensor in sizes}
     kept, clock = {}, Counting()
     run.holds(len(run.json["rows"]) == len(names), f"{len(run.json['rows'])} rows, expected {len(names)}")
     for i, name in enumerate(names):
         path, row = f"rows[{i}]", run.json["rows"][i]
-        total = sum(matrix_bytes(name, N, K) for N, K in sizes.values())
+        total = sum(matrix_bytes(name, N, K) if is_rounded(name, tensor) else stored[tensor] for tensor, (N, K) in sizes.items())
         left = [tensor for tensor, (_, K) in sizes.items() if not takes(name, K)]
+        of = "layers" if layers_only(name) else "all"
         kept |= {name: left} if left else {}
         run.given(f"{path}.format", name)
+        run.given(f"{path}.of", of)
         run.closed_form(f"{path}.bytes", total)
         run.closed_form(f"{path}.bits", 8 * total / sum(N * K for N, K in sizes.values()), 1e-15)
         run.closed_form(f'{path}."in F32"', len(left))
@@ -97,7 +110,7 @@ def check_weights(run, model, names, text, other, size, steps, rounds, file=None
         else:
             shift = plain.judged(model, text, model_in(run, name, base, file, other))
             trial.quality(run, path, shift, size, name == "f32", tolerances.get(name, 5e-3))
-        trial.says_row(run, [name, row["bits"], row["bytes"], row["in F32"], row["ms/token"]], row)
+        trial.says_row(run, [name, of, row["bits"], row["bytes"], row["in F32"], row["ms/token"]], row)
     run.by_hand("kept_f32", kept)
     run.given("factor", factor)
     for left in {tuple(one) for one in kept.values()}:
@@ -105,11 +118,11 @@ def check_weights(run, model, names, text, other, size, steps, rounds, file=None
         shapes = [f"{tensor} [{sizes[tensor][0]}, {sizes[tensor][1]}]" for tensor in left[:4]]
         run.says(f"in F32, not in {which}: {len(left)} matrices whose rows are no whole blocks: {' '.join(shapes)}"
                  + (" ..." if len(left) > 4 else ""))
-    trial.says_header(run, "format", "bits", "bytes", "in F32", "ms/token")
+    trial.says_header(run, "format", "of", "bits", "bytes", "in F32", "ms/token")
     run.says(f"{model.name}, {trial.engine(run)}: {text.count} windows of {text.window} tokens, calibrated on {other.count} others",
-             f"The model itself: {plain_bits:.4f} bits per byte. bits: per number of a matrix, scales and what",
+             f"The model itself: {plain_bits:.4f} bits per byte. of: all matrices are in the format, or those of",
              f"RESULT rows={len(names)}")
-    run.words("stays F32 included. bytes: of all matrices. ms/token: one token at a time, where a")
+    run.words("that differ here are no comparison. bits: per number of any matrix, scales and what")
     if source != "F32":
         run.says(f"The file is in {source}: everything here is relative to its {source} values.")
 
@@ -121,8 +134,8 @@ def texts(window, tokens, calibration):
     return text, other, text.count * window
 
 
-CODED = "f32,f16,bf16,q8_0,q4_0,q4_1,q4_k,int8-row,nf4,nf4-twice,rtn4-g32,rtn3-g100,rtn2-g128"
-CALIBRATED = "gptq3-g8,awq3-g8,awq3-g8-noclip,rtn3-g8"
+CODED = "f32,f16,bf16,q8_0,q4_0,q4_1,q4_k,int8-row,int8-row-head,nf4,nf4-twice,nf4-twice-head,rtn4-g32,rtn3-g100,rtn2-g128-head"
+CALIBRATED = "gptq3-g8,awq3-g8-head,awq3-g8-noclip,awq3-g8-noclip-head,rtn3-g8"
 
 
 @case("step06_quant", f"weights -m SCRATCH/blocks.gguf --window 20 --tokens 45 --calibration 1 --recall 0 --steps 3 --rounds 4 --formats {CODED}",
@@ -144,11 +157,11 @@ def weights_of_large_channel(run):
     check_weights(run, NARROW, ["f32", "q8_0", *CALIBRATED.split(",")], *texts(16, 32, 32), 2, 2, channel=3, factor=9)
 
 
-@case("step06_quant", "weights -m SCRATCH/rounded.gguf --window 16 --tokens 16 --calibration 16 --recall 0 --formats f32,q4_0 --steps 1 --rounds 2",
+@case("step06_quant", "weights -m SCRATCH/rounded.gguf --window 16 --tokens 16 --calibration 16 --recall 0 --formats f32,q4_0,rtn4-g8 --steps 1 --rounds 2",
       files={"rounded.gguf": ROUNDED_FILE})
 def weights_of_rounded_file(run):
-    """Relative to what the file says, which is rounded already."""
-    check_weights(run, ROUNDED, ["f32", "q4_0"], *texts(16, 16, 16), 1, 2, source="Q8_0")
+    """Relative to what the file says, which is rounded already; a head that is left takes what it takes there."""
+    check_weights(run, ROUNDED, ["f32", "q4_0", "rtn4-g8"], *texts(16, 16, 16), 1, 2, source="Q8_0")
 
 
 @case("step06_quant", "weights -m SCRATCH/words.gguf --text SCRATCH/low.txt --window 10 --tokens 10 --calibration 10 --formats gptq4-g16 --steps 1",

@@ -33,6 +33,15 @@ struct KvFormat {
     // [16] what a code is multiplied with, repeated if there are fewer; null if a code is a
     // whole number of 8 bits, or the number itself.
     const float* levels = nullptr;
+    bool turned = false;  // rows are turned at random before they are kept
+    // The highest bit of a code is no part of the level but a sign of what the level leaves,
+    // and a second float beside the row says how long that is.
+    bool sketch = false;
+    const KvFormat* values = nullptr;  // what values are kept in, if not in this
+
+    Index level_bits() const { return sketch ? bits - 1 : bits; }
+
+    const KvFormat* of(bool keys) const { return keys || values == nullptr ? this : values; }
 
     // Of head_dim numbers and what stands beside them.
     Index row_bytes(Index head_dim) const;

@@ -10,8 +10,15 @@
 //   q4_0          4                  f16 d for each 32                 d * (q - 8)
 //   q4_1          4                  f16 d, m for each 32              d * q + m
 //   lloyd4 3 2    4 3 2              a float for the row               d * level[q]
+//   turbo4 3 2    4 3 2              keys two floats, values one       sign_sketch.hpp
+//   turbo4-mse .. 4 3 2              a float for the row               d * level[q]
 //   kivi4 2       4 2                f16 d, m for each 32              d * q + m
 // ANCHOR_END: codes
+//
+// TurboQuant (Zandieh et al. 2025): turbo rows are turned at random first. Keys have one bit
+// less for the level and one for the sign sketch, as published; values, and keys of turbo-mse,
+// have all bits for the level, which is how it is mostly run. lloyd is the codes alone: nothing
+// is turned unless a cache is asked to.
 //
 // int8 has d = max|x| / 127, lloyd the row's root mean square. KIVI has the least number as m,
 // and d = (largest - least) / (2^bits - 1). Of the codes the nearest is kept: of two whole
@@ -29,6 +36,7 @@
 
 #include <kvlab/kvcache/kv_format.hpp>
 #include <kvlab/quant/lloyd_max.hpp>
+#include <kvlab/quant/sign_sketch.hpp>
 
 namespace kvlab {
 
@@ -53,6 +61,42 @@ inline constexpr KvFormat lloyd3{
     .name = "lloyd3", .bits = 3, .scales = Scales::of_row, .levels = kLloyd3};
 inline constexpr KvFormat lloyd2{
     .name = "lloyd2", .bits = 2, .scales = Scales::of_row, .levels = kLloyd2};
+inline constexpr KvFormat turbo4_mse{.name = "turbo4-mse",
+                                     .bits = 4,
+                                     .scales = Scales::of_row,
+                                     .levels = kLloyd4,
+                                     .turned = true};
+inline constexpr KvFormat turbo3_mse{.name = "turbo3-mse",
+                                     .bits = 3,
+                                     .scales = Scales::of_row,
+                                     .levels = kLloyd3,
+                                     .turned = true};
+inline constexpr KvFormat turbo2_mse{.name = "turbo2-mse",
+                                     .bits = 2,
+                                     .scales = Scales::of_row,
+                                     .levels = kLloyd2,
+                                     .turned = true};
+inline constexpr KvFormat turbo4{.name = "turbo4",
+                                 .bits = 4,
+                                 .scales = Scales::of_row,
+                                 .levels = kLloyd3,
+                                 .turned = true,
+                                 .sketch = true,
+                                 .values = &turbo4_mse};
+inline constexpr KvFormat turbo3{.name = "turbo3",
+                                 .bits = 3,
+                                 .scales = Scales::of_row,
+                                 .levels = kLloyd2,
+                                 .turned = true,
+                                 .sketch = true,
+                                 .values = &turbo3_mse};
+inline constexpr KvFormat turbo2{.name = "turbo2",
+                                 .bits = 2,
+                                 .scales = Scales::of_row,
+                                 .levels = kLloyd1,
+                                 .turned = true,
+                                 .sketch = true,
+                                 .values = &turbo2_mse};
 inline constexpr KvFormat kivi4{.name = "kivi4",
                                 .bits = 4,
                                 .scales = Scales::of_block,
@@ -67,6 +111,9 @@ inline constexpr KvFormat kivi2{.name = "kivi2",
                                 .levels = kDigits2};
 
 }  // namespace formats
+
+// Of TurboQuant's random matrices, unless another one is asked for.
+inline constexpr std::uint64_t kTurboSeed = 1;
 
 // Chapter 3's three and these, in the order of the table above.
 std::span<const Format> coded_formats();
@@ -83,13 +130,18 @@ float load_plain(Format format, const std::byte* from);
 // A row of the other formats, taken apart.
 struct CodedRow {
     static constexpr std::size_t kMost = 256;
-    std::array<std::uint8_t, kMost> codes;        // int8, q8_0: two's complement
-    std::array<float, kMost / kScaleBlock> d, m;  // of each block, or d[0] of the row, as kept
+    std::array<std::uint8_t, kMost> codes;  // int8, q8_0: two's complement
+    // Of each block, or d[0] of the row, as kept; m[0]: turbo's length of what is left.
+    std::array<float, kMost / kScaleBlock> d, m;
 };
 
 // row [D], of a length that check_row_format() allows for values. Throws Error for another, a
-// number that is not finite, or a scale too large for its type.
-void encode_row(Format format, std::span<const float> row, CodedRow& coded);
+// number that is not finite, or a scale too large for its type. `sketch` is for formats that
+// have one; null: that of kTurboSeed.
+void encode_row(Format format,
+                std::span<const float> row,
+                CodedRow& coded,
+                const SignSketch* sketch = nullptr);
 
 // KIVI: 32 numbers, `stride` apart, of f16's range; d and m as kept (f16). d is the range over
 // 2^bits - 1. Codes are taken from the rounded d, so a range too small for an f16 has only
@@ -97,11 +149,11 @@ void encode_row(Format format, std::span<const float> row, CodedRow& coded);
 void encode_group(
     Index bits, const float* x, Index stride, std::uint8_t* codes, float& d, float& m);
 
-// The one defined value of a code.
+// The one defined value of a code; turbo's without what its sketch adds.
 float decode_number(Format format, std::uint8_t q, float d, float m);
 
 // What is left of a row once it was kept: the plain meaning of every format, for tests and for
-// experiments. Of KIVI: as its values are kept.
-void round_trip(Format format, std::span<float> row);
+// experiments. Of KIVI: as its values are kept; of turbo: as its keys are, turned already.
+void round_trip(Format format, std::span<float> row, const SignSketch* sketch = nullptr);
 
 }  // namespace kvlab

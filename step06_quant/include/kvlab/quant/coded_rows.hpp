@@ -10,22 +10,32 @@
 
 #include <kvlab/attention/layer_rows.hpp>
 #include <kvlab/quant/coded_side.hpp>
+#include <kvlab/quant/hadamard.hpp>
 
 namespace kvlab {
 
 struct QuantOptions {
     Format keys = &formats::f32, values = &formats::f32;
     // Keys and queries are turned by a Hadamard matrix after RoPE, values before they are
-    // kept and the output back. Refused for a head_dim that is no power of two.
+    // kept and the output back. Refused for a head_dim that is no power of two. A format that
+    // is turned at random is, whatever is said here, and both sides are.
     bool turn = false;
-    // Keys are kept before RoPE, and rotated by it when they are read. Excludes `turn`: RoPE
-    // does not commute with it.
+    // Keys are kept before RoPE, and rotated by it when they are read. Excludes all turns: RoPE
+    // does not commute with them.
     bool before_rope = false;
-    Index sinks = 0;       // first tokens, whose rows stay floats
-    Index residual = 128;  // KIVI: tokens that stay f16; a multiple of 32
+    Index sinks = 0;                  // first tokens, whose rows stay floats
+    Index residual = 128;             // KIVI: tokens that stay f16; a multiple of 32
+    std::uint64_t seed = kTurboSeed;  // TurboQuant: of its turn and its sketch
+
+    bool turns_at_random() const { return keys->turned || values->turned; }
+
+    bool turns() const { return turn || turns_at_random(); }
 
     bool operator==(const QuantOptions&) const = default;
 };
+
+// Throws Error for a head_dim that is no power of two.
+RowTurn turn_of(const QuantOptions& options, Index head_dim);
 
 // "kivi4/q8_0 rotated sinks 4": keys, values and what is not usual.
 std::string quant_name(const QuantOptions& options);
@@ -62,9 +72,9 @@ public:
         return options_.before_rope ? KeyForm::unrotated : KeyForm::rotated;
     }
 
-    bool turns() const override { return options_.turn; }
+    bool turns() const override { return turn_.turns(); }
 
-    void turn(std::span<float> row) const override;
+    void turn(std::span<float> row) const override { turn_.apply(row); }
 
     Index slot_bytes() const override {
         return keys_.tiles().row_bytes() + values_.tiles().row_bytes();
@@ -80,6 +90,12 @@ public:
 
     Index held_bytes(Index count) const override {
         return keys_.held_bytes(count) + values_.held_bytes(count);
+    }
+
+    // Of the rows that the token at this position sees: how KIVI is compared with formats that
+    // code every row at once, since its newest tokens are f16.
+    Index seen_bytes(Index position) const {
+        return keys_.seen_bytes(position) + values_.seen_bytes(position);
     }
 
     Index allocated_bytes() const override {
@@ -108,6 +124,7 @@ private:
 
     QuantOptions options_;
     SimdLevel level_;
+    RowTurn turn_;
     CodedSide keys_, values_;
     Index seen_ = 0;
 };

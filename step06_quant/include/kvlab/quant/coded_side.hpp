@@ -39,6 +39,7 @@ public:
         Format format = &formats::f32;
         Index sinks = 0;       // first tokens that stay floats
         Index residual = 128;  // KIVI: R, a multiple of 32
+        std::uint64_t seed = kTurboSeed;
     };
 
     // Throws Error for a negative number of sinks, a residual that is no positive multiple of
@@ -72,6 +73,9 @@ public:
 
     // Of all KV heads in slots [0, count).
     Index held_bytes(Index count) const;
+    // Of the rows that the token at this position sees, its own with them: what waited in f16
+    // when it came counts as f16.
+    Index seen_bytes(Index position) const;
     Index allocated_bytes() const;
 
     // Whether the first `to` of `length` tokens are still what they were when they were all.
@@ -91,6 +95,7 @@ private:
         return slot < float_slots_ && at(is_sink_, kv_head * float_slots_ + slot) != 0;
     }
 
+    Index bytes_of(Index count, Index until) const;
     void mark(Index kv_head, Index slot, bool sink);
     void copy_sink(const CodedSide& other, Index kv_head, Index from, Index to);
     void encode_groups(Index past, Index T);

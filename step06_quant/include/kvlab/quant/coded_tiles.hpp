@@ -4,7 +4,8 @@
 // They lie in tiles of 64 slots as chapter 2's KvTiles draws them, keys [D][64] and values
 // [64][Dp], each tile as
 //
-//   [ d | m | codes ]      d, m: f16 of each block of 32, or one float for each row
+//   [ d | m | codes ]      d, m: f16 of each block of 32, or one float for each row (turbo: e
+//                          for m)
 //
 // and one call of a kernel (expand_kernels.hpp) makes it floats. A row's block of 32 runs down
 // a tile of keys and along a tile of values; a group of KIVI's keys, one channel of 32 tokens,
@@ -31,7 +32,8 @@ public:
                Index slots,
                Index kv_heads,
                Index head_dim,
-               SimdLevel level = default_simd_level());
+               SimdLevel level = default_simd_level(),
+               std::uint64_t seed = kTurboSeed);
 
     Format format() const { return format_; }
 
@@ -72,11 +74,16 @@ private:
     bool is_across() const;
     Index flat(Index slot, Index i) const;
     Index scale_index(Index slot, Index i) const;
-    float scale(const std::byte* tile, Index index, bool offset) const;
+    float scale(const std::byte* tile, Index index, bool second) const;
     void set_scale(std::byte* tile, Index index, float d, float m);
     std::uint8_t code_at(const std::byte* tile, Index flat) const;
     void set_code(std::byte* tile, Index flat, std::uint8_t code);
     void expand(const std::byte* tile, Index ahead, float* scratch) const;
+
+    const SignSketch* sketch() const { return format_->sketch ? &sketch_ : nullptr; }
+
+    void codes_of(const std::byte* tile, Index slot, std::uint8_t* codes) const;
+    void add_sketch(const std::byte* tile, float* scratch) const;
 
     // Fixed at construction.
     Format format_;
@@ -84,9 +91,11 @@ private:
     Index tiles_, kv_heads_, head_dim_, padded_dim_;
     Index scales_;       // d of a tile
     Index scale_bytes_;  // of one
+    bool has_second_;    // a second number beside each d
     Index codes_at_;     // where a tile's codes begin
     Index tile_bytes_;
     const ExpandKernels* kernels_;
+    SignSketch sketch_;
     Memory memory_;  // [Hkv][tiles] of a tile's bytes
 };
 

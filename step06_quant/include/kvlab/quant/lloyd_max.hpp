@@ -5,7 +5,8 @@
 // and those of most rows look drawn from N(0, |x|^2 / D); so one table serves all rows, and
 // only the row's size is kept beside the codes. (A row with one or two large numbers becomes a
 // few heaps instead.) That is the idea behind TurboQuant (Zandieh et al. 2025), which takes a
-// random rotation, so that it holds for any row, and the exact law of a coordinate.
+// random rotation, so that it holds for any row (turbo4 of coded_formats.hpp), and the exact
+// law of a coordinate.
 #pragma once
 
 #include <vector>
@@ -23,6 +24,6 @@ std::vector<double> lloyd_max_levels(Index bits);
 std::vector<double> lloyd_max_step(const std::vector<double>& levels);
 
 // The table, [16]; of fewer bits it is repeated (simd_codes.hpp).
-extern const float kLloyd2[16], kLloyd3[16], kLloyd4[16];
+extern const float kLloyd1[16], kLloyd2[16], kLloyd3[16], kLloyd4[16];
 
 }  // namespace kvlab

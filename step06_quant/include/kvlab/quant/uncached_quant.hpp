@@ -11,7 +11,13 @@ namespace kvlab {
 
 // Rows [S, D] of one KV head as the token at position S - 1 sees them: the drawing in
 // coded_side.hpp, row by row.
-Tensor seen_rows(const Tensor& rows, Format format, bool keys, Index sinks, Index residual);
+// `sketch`: as in round_trip().
+Tensor seen_rows(const Tensor& rows,
+                 Format format,
+                 bool keys,
+                 Index sinks,
+                 Index residual,
+                 const SignSketch* sketch = nullptr);
 
 // Remembers nothing between steps: every step brings the whole text.
 class UncachedQuant final : public SteppedStore {
@@ -52,6 +58,8 @@ private:
 
     QuantOptions options_;
     const RopeTable* rope_;
+    RowTurn turn_;
+    SignSketch sketch_;
     Index first_ = 0;
     Tensor keys_, values_;  // [T, Hkv, D] of the last layer that was appended
 };
