@@ -80,9 +80,10 @@ TEST_CASE(
 
 TEST_CASE("turbo: levels alone shrink a row by what the theory says and the sketch mends it") {
     Rng rng(92);
-    for (const auto& [format, share] : {std::pair{&formats::turbo2, 0.6366},
-                                        {&formats::turbo3, 0.8825},
-                                        {&formats::turbo4, 0.9655}}) {
+    for (const auto& [which, share] : {std::pair{&formats::turbo2, 0.6366},
+                                       {&formats::turbo3, 0.8825},
+                                       {&formats::turbo4, 0.9655}}) {
+        const Format format = which;  // clang 14 captures no binding
         CAPTURE(std::string(format->name));
         double levels = 0, both = 0, all = 0;
         for (int r = 0; r < 1500; ++r) {
@@ -205,7 +206,7 @@ TEST_CASE("turbo: cached equals uncached for every seed and a seed changes what 
     QuantRig rig;
     const auto text = random_tokens(70, 96, 95);
     Tensor first;
-    for (const std::uint64_t seed : {1, 2, 77}) {
+    for (const std::uint64_t seed : {1u, 2u, 77u}) {
         QuantOptions options{&formats::turbo3, &formats::turbo4};
         options.seed = seed;
         const Tensor expected = rig.uncached(options, text);

@@ -46,7 +46,7 @@ bool weigh_cache(const KvRow& row, const KvShape& shape, Index length, Json& row
     const Index form = bytes_by_form(row.code, shape, row.options.residual, length);
     const bool equal =
         bytes.logical == form && bytes.allocated <= taken && taken <= bytes.allocated + lines;
-    std::printf("  %-7s %6td %10td %10td %6s %10td %8.2f %8.2f\n", row.code->name, length,
+    std::printf("  %-10s %6td %10td %10td %6s %10td %8.2f %8.2f\n", row.code->name, length,
                 bytes.logical, form, equal ? "yes" : "NO", taken,
                 bits_per_number(bytes.logical, shape, length),
                 bits_per_number(taken, shape, length));
@@ -69,7 +69,7 @@ int run_bytes(const BytesFlags& flags) {
     std::printf("%s: %td layers, %td KV heads of %td numbers, keys and values\n",
                 opened.model->config.name.c_str(), shape.layers, shape.kv_heads,
                 shape.head_dim);
-    std::printf("  %-7s %6s %10s %10s %6s %10s %8s %8s\n", "format", "tokens", "bytes",
+    std::printf("  %-10s %6s %10s %10s %6s %10s %8s %8s\n", "format", "tokens", "bytes",
                 "by form", "equal", "taken", "bits", "of taken");
     Json report = new_report("step06_quant bytes", 0);
     report["model"] = opened.model->config.name;

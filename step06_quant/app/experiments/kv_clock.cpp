@@ -96,7 +96,7 @@ std::vector<KvClockRow> clock_kv_length(OpenedModel& opened,
         row.behind.reset();
         const Quartiles ms = quartiles(row.seconds);
         std::printf(
-            "  %-7s %6td %9.3f %17s %8.3f %14td\n", row.code->name, length, ms.median * 1e3,
+            "  %-10s %6td %9.3f %17s %8.3f %14td\n", row.code->name, length, ms.median * 1e3,
             concat(format_number(ms.low * 1e3), " - ", format_number(ms.high * 1e3)).c_str(),
             row.to_first, row.bytes);
     }
@@ -117,7 +117,7 @@ int run_kv_clock(const KvClockFlags& flags) {
         "bytes\n",
         config.name.c_str(), opened.engine->name().c_str(), kind, flags.rounds,
         opened.model->weight_bytes());
-    std::printf("  %-7s %6s %9s %17s %8s %14s\n", "cache", "behind", "ms/token", "quartiles",
+    std::printf("  %-10s %6s %9s %17s %8s %14s\n", "cache", "behind", "ms/token", "quartiles",
                 "to first", "bytes read");
     Json report = new_report("step06_quant kv-clock", 42);
     report["model"] = config.name;
