@@ -128,9 +128,7 @@ public:
           rope_(rope),
           uniform_(uniform),
           group_(group_of(shape)) {
-        const Index kept = tokens_to_keep(options, 1);
-        check(options.sinks >= 0 && (options.ratio > 0 || options.sinks <= kept),
-              "expected attention: ", options.sinks, " sinks in a budget of ", options.budget);
+        check_sinks(options, "expected attention");
         check(options.floor >= 0 && options.floor <= 1, "expected attention: a floor of ",
               options.floor);
     }
