@@ -28,6 +28,8 @@ public:
 
     bool allots() const override { return true; }
 
+    bool per_layer() const override { return of_->per_layer(); }
+
     void allot(std::span<const RatedHead> heads, std::span<Index> budgets) const override {
         CHECK(heads.size() == budgets_.size());
         for (std::size_t i = 0; i < heads.size(); ++i) {
@@ -218,6 +220,32 @@ TEST_CASE("heads: a fork has the budgets, a reset asks again, an abandoned step 
         CHECK(early->bytes().allocated == fresh->bytes().allocated);
     }
     CHECK(static_cast<SlotCache&>(*late).kept(0, 0) == fresh->kept(0, 0));
+}
+
+TEST_CASE("heads: what cannot be kept apart is refused") {
+    const auto make = [](PolicyPointer policy, MakeRows rows, std::vector<Index> budgets) {
+        SlotCacheOptions options;
+        options.make_rows = std::move(rows);
+        SlotCache cache(kHeadsShape, 60,
+                        std::make_shared<Allotted>(std::move(policy), std::move(budgets)),
+                        options);
+        step_of(cache, 0, 40);
+    };
+    CHECK_NOTHROW(make(sinks_policy(small_window(24)), float_rows(), kBudgets));
+    CHECK_THROWS_WITH_AS(make(tova_policy(small_window(24)), float_rows(), kBudgets),
+                         "slot cache: one set for all heads of a layer, and budgets for each",
+                         Error);
+    CHECK_THROWS_WITH_AS(make(
+                             sinks_policy(small_window(24)),
+                             [](const RowsShape& of) {
+                                 return std::make_unique<KvTiles>(of.slots, 3, of.head_dim);
+                             },
+                             kBudgets),
+                         "slot cache: rows of 3 KV heads, which cannot be kept apart", Error);
+    CHECK_THROWS_WITH_AS(
+        make(sinks_policy(small_window(24)), float_rows(), {1, 1, 1, 1, 1, -1}),
+        "slot cache: a budget of -1 slots", Error);
+    CHECK_NOTHROW(make(sinks_policy(small_window(24)), float_rows(), {0, 0, 0, 1, 1, 1}));
 }
 
 TEST_SUITE_END();

@@ -58,10 +58,11 @@ TEST_CASE("slots: a policy with quantised rows is the policy fed with rounded ro
               options_of(&formats::f32, &formats::q4_1, false, 3),
               options_of(&formats::turbo4, &formats::turbo3, false, 2),
               options_of(&formats::lloyd2, &formats::q4_0, true, 45)}) {
-            if (is_relative(entry) && options.turns()) continue;
+            PolicyContext context = rig.context(200);
+            // Turned queries go to no policy: pairs, in another file.
+            if (options.turns() && (is_relative(entry) || asks_queries(entry, context))) continue;
             CAPTURE(std::string(entry.name));
             CAPTURE(quant_name(options));
-            PolicyContext context = rig.context(200);
             context.make_rows = coded_rows(options);
             const auto store = entry.make(context, small_budget());
             RoundingStore expected(rig.store(entry.name, small_budget(), 200), options);

@@ -33,4 +33,10 @@ void check_recent(const PolicyOptions& options, const char* policy) {
           " recent tokens in a budget of ", options.budget);
 }
 
+void check_sinks(const PolicyOptions& options, const char* policy) {
+    const Index kept = tokens_to_keep(options, 1);  // refuses what is no budget or ratio
+    check(options.sinks >= 0 && (options.ratio > 0 || options.sinks <= kept), policy, ": ",
+          options.sinks, " sinks in a budget of ", options.budget);
+}
+
 }  // namespace kvlab

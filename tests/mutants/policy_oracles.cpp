@@ -41,6 +41,7 @@ void write_text(const std::string& policy) {
         prompt.push_back(static_cast<std::uint8_t>(c));
     PolicyContext context = policy_context(decoder, std::ssize(prompt) + kGenerated);
     context.prompt = std::ssize(prompt);
+    look_ahead(context, find_policy(policy), short_text_options(), decoder, prompt);
     const auto store = find_policy(policy).make(context, short_text_options());
     Generator generator(decoder);
     generator.add(*store, prompt, kGenerated);

@@ -83,6 +83,11 @@ inline PolicyOptions small_budget(Index budget = 24) {
     return options;
 }
 
+// Whether the policy of a SlotCache sees queries as well as shares.
+inline bool asks_queries(const PolicyEntry& entry, const PolicyContext& context) {
+    return entry.policy(small_budget(), context)->asks_queries();
+}
+
 inline std::vector<Index> one_by_one(Index first, Index rest) {
     std::vector<Index> pieces = {first};
     pieces.resize(usize(1 + rest), 1);

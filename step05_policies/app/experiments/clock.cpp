@@ -177,9 +177,12 @@ void check_lengths(const ClockFlags& flags, const Config& config) {
 }
 
 int run_policy_clock(const ClockFlags& flags) {
-    for (const std::string& name : flags.names)
+    for (const std::string& name : flags.names) {
         check(!find_policy(name).needs_future, "clock: the ", name,
               " looks its answers up; its time says nothing");
+        check(!find_policy(name).reconstructs, "clock: ", name,
+              " has to repeat its prompt before; a token's time does not show that");
+    }
     Subject model(flags.opened);
     check_lengths(flags, model.config());
     std::printf(

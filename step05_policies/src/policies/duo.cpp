@@ -28,9 +28,7 @@ class Duo final : public Policy {
 public:
     explicit Duo(const PolicyOptions& options)
         : options_(options), share_(options.own_or("retrieval", kHalf)) {
-        const Index kept = tokens_to_keep(options, 1);
-        check(options.sinks >= 0 && (options.ratio > 0 || options.sinks <= kept),
-              "duo: ", options.sinks, " sinks in a budget of ", options.budget);
+        check_sinks(options, "duo");
         check(share_ >= 0 && share_ <= 1, "duo: a share of ", share_, " of the heads");
     }
 

@@ -128,9 +128,7 @@ public:
           rope_(rope),
           uniform_(uniform),
           group_(group_of(shape)) {
-        const Index kept = tokens_to_keep(options, 1);
-        check(options.sinks >= 0 && (options.ratio > 0 || options.sinks <= kept),
-              "expected attention: ", options.sinks, " sinks in a budget of ", options.budget);
+        check_sinks(options, "expected attention");
         check(options.floor >= 0 && options.floor <= 1, "expected attention: a floor of ",
               options.floor);
     }
@@ -209,19 +207,21 @@ private:
     // After RoPE, from this slot on: [n, D].
     std::vector<float> keys_of(const HeadSlots& head, Index first) const {
         const Index D = shape_.head_dim;
-        std::vector<float> keys;
+        std::vector<float> keys(usize((head.slots() - first) * D));
         for (Index s = first; s < head.slots(); ++s) {
-            for (Index i = 0; i < D; ++i) keys.push_back(head.key(s, i));
+            const auto key = std::span(keys).subspan(usize((s - first) * D), usize(D));
+            head.read_key(s, key);
             if (head.rows->key_form() == KeyForm::unrotated)
-                rope_->rotate(keys.data() + (s - first) * D, head.position(s));
+                rope_->rotate(key.data(), head.position(s));
         }
         return keys;
     }
 
     float value_length(const HeadSlots& head, Index slot) const {
+        std::vector<float> value(usize(shape_.head_dim));
+        head.read_value(slot, value);
         float squares = 0;
-        for (Index i = 0; i < shape_.head_dim; ++i)
-            squares += head.value(slot, i) * head.value(slot, i);
+        for (const float number : value) squares += number * number;
         return std::sqrt(squares);
     }
 

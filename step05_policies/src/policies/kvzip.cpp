@@ -22,9 +22,7 @@ class KvZip final : public Policy {
 public:
     KvZip(const PolicyOptions& options, std::shared_ptr<const Reconstruction> reconstruction)
         : options_(options), reconstruction_(std::move(reconstruction)) {
-        const Index kept = tokens_to_keep(options, 1);
-        check(options.sinks >= 0 && (options.ratio > 0 || options.sinks <= kept),
-              "kvzip: ", options.sinks, " sinks in a budget of ", options.budget);
+        check_sinks(options, "kvzip");
     }
 
     Index keep(Index, Index seen) const override {

@@ -4,9 +4,10 @@ Slots, their order, what each policy remembers and what goes are written down he
 the logits have the same bits as the program's, and whatever is made of them can be recomputed."""
 import math
 
+from reports import newer_policies as newer
 from reports.book_model import Text, book, product, rotate, single, softmax, tiny, exp2
 
-ONCE = ("snapkv", "pyramidkv", "pyramidkv-ratios")
+ONCE = ("snapkv", "pyramidkv", "pyramidkv-ratios", "adakv-snapkv", *newer.EXPECTED, "kvzip")
 QUESTS = ("quest", "quest-every-layer", "quest-by-bound")
 PROTECTED = math.inf
 
@@ -25,12 +26,15 @@ def whole_layers(policy, options):
 def kept_of(policy, options, layer, layers, seen, prompt):
     """Tokens of a layer behind `seen` ones."""
     o = options
-    if policy in ("full", "minicache", *QUESTS):
+    if policy in ("full", "minicache", "indexer", *QUESTS):
         return seen
+    if policy == "duo":  # the mean of heads that keep everything and others
+        keep = seen if seen < prompt else min(seen, max(o["sinks"], tokens_to_keep(o, prompt)))
+        return newer.RETRIEVAL * seen + (1 - newer.RETRIEVAL) * keep
     if policy in ONCE:
         if seen < prompt:
             return seen
-        keep = max(o["window"], tokens_to_keep(o, prompt))
+        keep = max(o["sinks" if policy in newer.KEEPS_SINKS else "window"], tokens_to_keep(o, prompt))
         if policy == "pyramidkv-ratios":
             ratios = o["ratios"] or [1, 1, 0.5, 0.25]
             keep = max(o["window"], math.ceil(ratios[layer * len(ratios) // layers] * prompt))
@@ -113,6 +117,9 @@ class PolicyText(Text):
         self.slots = [[[] for _ in range(model.kv_heads)] for _ in range(model.layers)]
         self.whole = True  # nothing was forgotten yet
         self.given = [[[] for _ in range(model.kv_heads)] for _ in range(model.layers)]  # shares, by query
+        self.asked, self.by_head = ([[] for _ in range(model.layers)] for _ in range(2))  # queries before RoPE, shares
+        self.repeated = None  # KVzip: what was looked at while the prompt was repeated
+        self.budgets = None  # {(layer, KV head): slots}, when the prompt has ended
         self.merged, self.retained = 0, {}  # MiniCache: tokens that went through it; {layer: positions, by head}
         self.known = model.__dict__.setdefault("whole_texts", {})
 
@@ -122,13 +129,16 @@ class PolicyText(Text):
         self.several = len(tokens) > 1
         for token in tokens:
             logits = self.feed(token)
+        if self.budgets is None and self.length >= self.prompt and self.policy in (*newer.SHARED, "duo"):
+            least = self.options["sinks" if self.policy in newer.KEEPS_SINKS else "window"]
+            self.budgets = newer.budgets(self, max(least, tokens_to_keep(self.options, self.prompt)))
         for layer in range(self.model.layers):
             if self.policy == "minicache":
                 self.merge(layer)
             for kv, slots in enumerate(self.slots[layer]):
                 self.evict(layer, kv, slots)
         self.merged, self.last = self.length, logits
-        self.whole = self.whole and self.policy not in ("minicache", *QUESTS)
+        self.whole = self.whole and self.policy not in ("minicache", "indexer", *QUESTS)
         return logits
 
     def feed(self, token, how=None):
@@ -153,6 +163,10 @@ class PolicyText(Text):
         place = len(of_layer[0]) if self.relative else self.length
         queries = [rotate(h, m.turns(place), m.query_scale) for h in q]
         group, mixed_heads, shares = m.heads // m.kv_heads, [], []
+        self.choice = None
+        if self.policy == "indexer" and not self.several:
+            new = [[*of_layer[kv], Slot(self.length, k[kv], keys[kv], v[kv])] for kv in range(m.kv_heads)]
+            self.choice = sorted(newer.index_choice(self, new, queries)[:tokens_to_keep(self.options, len(new[0]))])
         for kv in range(m.kv_heads):
             slots = of_layer[kv] + [Slot(self.length, k[kv], keys[kv], v[kv])]
             used = [s.key for s in slots]
@@ -164,7 +178,7 @@ class PolicyText(Text):
                 weights, total = softmax(product(list(zip(*(used[i] for i in read))), queries[h]))
                 mixed_heads += [single(a / total) for a in product([slots[i].value for i in read], weights)]
                 shares.append([single(w / total) for w in weights])
-        record = (k, keys, v, shares)
+        record = (k, keys, v, shares, q)
         self.arrive(layer, *record)
         self.seen_now.append(record)
         return queries, keys, mixed_heads
@@ -172,6 +186,8 @@ class PolicyText(Text):
     def pages(self, layer, slots, query):
         """The slots that a query reads: all, but for Quest, and there as well in steps of several tokens."""
         o, size, every = self.options, self.options["page"], range(len(slots))
+        if self.choice is not None:
+            return self.choice
         if self.policy not in QUESTS or self.several or layer < whole_layers(self.policy, o):
             return every
         bounds = []
@@ -203,9 +219,11 @@ class PolicyText(Text):
                     lower.key, upper.key = shared(lower.key, upper.key, o["direction"])
                     lower.value, upper.value = shared(lower.value, upper.value, o["direction"])
 
-    def arrive(self, layer, raw, keys, values, shares):
-        """A token and what its query gave to whom."""
+    def arrive(self, layer, raw, keys, values, shares, asked):
+        """A token, what its query gave to whom, and its queries before RoPE."""
         m, group = self.model, self.model.heads // self.model.kv_heads
+        self.asked[layer].append(asked)
+        self.by_head[layer].append(shares)
         for kv, slots in enumerate(self.slots[layer]):
             slots.append(Slot(self.length, raw[kv], keys[kv], values[kv]))
         rows = [means(shares[kv * group:kv * group + group], group) for kv in range(m.kv_heads)]
@@ -225,6 +243,8 @@ class PolicyText(Text):
         elif p == "tova":
             for slot, share in zip(slots, shares):
                 slot.state = share
+        elif p == "duo":
+            newer.duo_observe(self, slots, shares)
         elif p in ("h2o", "h2o-mean", "h2o-forgetting"):
             forget = o["forget"] if p == "h2o-forgetting" else 1.0
             for slot, share in zip(slots, shares):
@@ -260,8 +280,15 @@ class PolicyText(Text):
         ages = [self.length - s.position for s in slots]  # 1 for the newest
         if p == "full":
             return [PROTECTED] * len(slots)
-        if p in ("window", "sinks"):
-            first = o["sinks"] if p == "sinks" else 0
+        if p in newer.EXPECTED:
+            return newer.expected_attention(self, layer, kv, slots)
+        if p == "kvzip":
+            if self.repeated is None:
+                self.repeated = newer.reconstruction(lambda: PolicyText(self.model, "full"), self.tokens[:self.prompt],
+                                                     self.model.context)
+            return [PROTECTED if s.position < o["sinks"] else self.repeated[layer, kv][s.position] for s in slots]
+        if p in ("window", "sinks", "duo"):
+            first = 0 if p == "window" else o["sinks"]
             return [PROTECTED if s.position < first else s.position for s in slots]
         if p == "oracle":
             return [self.future(layer, kv, s.position, self.length) for s in slots]
@@ -295,6 +322,9 @@ class PolicyText(Text):
     def evict(self, layer, kv, slots):
         keep = kept_of("full" if self.policy in ONCE and self.length != self.prompt else self.policy, self.options, layer,
                        self.model.layers, self.length, self.prompt)
+        if self.policy in (*newer.SHARED, "duo"):
+            ends = self.length == self.prompt or (self.policy == "duo" and self.length > self.prompt)
+            keep = self.budgets[layer, kv] if ends else len(slots)
         if len(slots) <= keep:
             return
         self.whole = False

@@ -20,7 +20,7 @@ def fitted(options, budget):
 
 def budget_for_bytes(policy, options, window, prompt, room):
     """The largest budget whose bytes fit; 0 if none does, or if it decides nothing."""
-    if policy in ("full", "minicache", "pyramidkv-ratios", *QUESTS):
+    if policy in ("full", "minicache", "indexer", "pyramidkv-ratios", *QUESTS):
         return 0
     least = options["window"] + 1 if policy in ONCE else 1
     return max((b for b in range(least, window + 1)

@@ -1,6 +1,7 @@
 """Chapter 5: one text with every policy, step by step, as the page for it reads it."""
 import json
 
+from reports import newer_policies as newer
 from reports.book_model import Sampler, bytes_of, tiny
 from reports.checked import case
 from reports.policy_model import DEFAULTS, ONCE, PROTECTED, PolicyText, future_of
@@ -23,7 +24,8 @@ def classes(store, layer, kv):
     found = [EVICTED] * seen
     if store.policy in ONCE:
         for slot in slots:
-            found[slot.position] = RECENT if slot.position >= store.prompt - store.options["window"] else HEAVY
+            window = 0 if store.policy in newer.KEEPS_SINKS else store.options["window"]
+            found[slot.position] = RECENT if slot.position >= store.prompt - window else HEAVY
         return found
     ratings = store.ratings(layer, kv, slots)
     by_position = all(r in (PROTECTED, s.position) for r, s in zip(ratings, slots))

@@ -86,6 +86,9 @@ Index budget_above_window(const PolicyOptions& options);
 // Throws Error, in the policy's name, if more last tokens are to stay than stay at all.
 void check_recent(const PolicyOptions& options, const char* policy);
 
+// The same of first tokens.
+void check_sinks(const PolicyOptions& options, const char* policy);
+
 using PolicyPointer = std::shared_ptr<const Policy>;
 
 // Each throws Error for options that contradict each other.

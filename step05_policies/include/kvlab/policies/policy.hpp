@@ -38,10 +38,18 @@ struct HeadSlots {
 
     float* row(Index r) const { return state + r * stride; }
 
-    // As they are kept: a key after RoPE, unless the rows say otherwise.
-    float key(Index slot, Index i) const { return rows->key(head_of_rows, slot, i); }
+    // The key and the value of a slot [D], turned back if the rows turn them. A key is in the
+    // form that the rows say: after RoPE, or before it.
+    void read_key(Index slot, std::span<float> to) const {
+        for (Index i = 0; i < std::ssize(to); ++i) at(to, i) = rows->key(head_of_rows, slot, i);
+        if (rows->turns()) rows->turn(to);
+    }
 
-    float value(Index slot, Index i) const { return rows->value(head_of_rows, slot, i); }
+    void read_value(Index slot, std::span<float> to) const {
+        for (Index i = 0; i < std::ssize(to); ++i)
+            at(to, i) = rows->value(head_of_rows, slot, i);
+        if (rows->turns()) rows->turn(to);
+    }
 };
 
 // ANCHOR_END: head_slots
