@@ -81,6 +81,7 @@ IndexerCache::IndexerCache(const KvShape& shape,
     for (Index layer = 0; layer < shape.layers; ++layer)
         layers_.push_back({KvTiles(capacity, shape.kv_heads, shape.head_dim),
                            IndexKeys(capacity, shape.kv_heads, shape.head_dim)});
+    chosen_.reserve(usize(capacity));
 }
 
 void IndexerCache::write_rows(Index layer,
