@@ -35,7 +35,8 @@ CHECKS = {  # of tests/mutants/oracles.cpp, as the sums describe them
 
 def read(folder, kind):
     """All mutants of this kind, each with everything that a table needs."""
-    mutants = [m for m in map(Mutant, sorted(folder.glob("*.mutant"))) if m.kind == kind]
+    files = sorted(folder.glob("*.mutant"), key=lambda path: (len(path.name.partition("_")[0]), path.name))  # by number
+    mutants = [m for m in map(Mutant, files) if m.kind == kind]
     if not mutants:
         raise Failure(f"no such mutants in {folder}")
     for m in mutants:
