@@ -24,9 +24,15 @@ PolicyOptions duo_options(Index budget, double retrieval) {
     return options;
 }
 
-// A step in which the query heads [L, Hq] look at one token each, and at the first one until
-// theirs has come.
-void look(KvStore& store, Index T, const std::vector<Index>& at_token) {
+// The queries [from, until) look at this token; all others, and those before it, at the first.
+struct Look {
+    Look(Index at, Index first = 0, Index end = 1000) : token(at), from(first), until(end) {}
+
+    Index token, from, until;
+};
+
+// A step of T tokens in which each query head [L, Hq] looks at one token.
+void look(KvStore& store, Index T, const std::vector<Look>& heads) {
     ThreadPool pool(1);
     store.begin(T);
     const Index first = store.next_position();
@@ -34,10 +40,11 @@ void look(KvStore& store, Index T, const std::vector<Index>& at_token) {
         Tensor k({T, 2, 4}), v({T, 2, 4}), q({T, 2, 4}), out({T, 2, 4});
         for (Index t = 0; t < T; ++t)
             for (Index h = 0; h < 2; ++h) {
-                const Index wanted = at(at_token, layer * 2 + h);
-                k(t, h, 0) = first + t == wanted ? 1.0f : 0.0f;
-                k(t, h, 1) = first + t == 0 ? 1.0f : 0.0f;
-                q(t, h, first + t < wanted ? 1 : 0) = 40.0f;
+                const Look& wanted = at(heads, layer * 2 + h);
+                const Index now = first + t, begin = std::max(wanted.from, wanted.token);
+                k(t, h, 0) = now == wanted.token ? 1.0f : 0.0f;
+                k(t, h, 1) = now == 0 ? 1.0f : 0.0f;
+                q(t, h, now < begin || now >= wanted.until ? 1 : 0) = 40.0f;
             }
         store.append(layer, k.view(), v.view());
         store.attend(layer, q.view(), out.view(), pool);
@@ -57,9 +64,9 @@ TEST_SUITE_BEGIN("step05");
 
 TEST_CASE("duo: heads that look where a streaming head has nothing are the retrieval heads") {
     // 40 tokens, of which streaming heads see the first 2 and the last 6, and the query.
-    const auto split = [](const std::vector<Index>& at_token, double retrieval) {
+    const auto split = [](const std::vector<Look>& heads, double retrieval) {
         SlotCache cache(kDuoShape, 100, duo_policy(duo_options(8, retrieval)));
-        look(cache, 40, at_token);
+        look(cache, 40, heads);
         return all_held(cache);
     };
     CHECK(split({20, 0, 1, 39}, 0.25) == std::vector<Index>{40, 8, 8, 8});
@@ -70,6 +77,9 @@ TEST_CASE("duo: heads that look where a streaming head has nothing are the retri
     // The last query sees its 6 neighbours before it: 33 is in reach, 32 is not.
     CHECK(split({0, 33, 0, 0}, 0.25) == std::vector<Index>{40, 8, 8, 8});
     CHECK(split({0, 32, 0, 0}, 0.25) == std::vector<Index>{8, 40, 8, 8});
+    // What was in reach when it was looked at does not count, however old it is in the end.
+    CHECK(split({Look(20, 20, 27), Look(10, 17, 19), 0, 0}, 0.25) ==
+          std::vector<Index>{8, 40, 8, 8});
     CHECK(split({0, 0, 0, 0}, 0.375) == std::vector<Index>{40, 40, 8, 8});  // 1.5 heads
     CHECK(split({20, 20, 20, 20}, 0) == std::vector<Index>{8, 8, 8, 8});
     CHECK(split({20, 20, 20, 20}, 1) == std::vector<Index>{40, 40, 40, 40});

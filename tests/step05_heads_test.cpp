@@ -123,6 +123,8 @@ TEST_CASE("heads: each with a budget of its own is as in a cache where all have 
                 for (std::size_t n = 0; n < pieces.size(); ++n) {
                     const auto number = static_cast<Index>(n);
                     const auto outs = step_of(ragged, number, pieces[n]);
+                    if (ragged.next_position() < 70)  // nothing goes before the prompt ends
+                        CHECK(ragged.held(1, 1) == ragged.next_position());
                     for (std::size_t i = 0; i < even.size(); ++i) {
                         const auto same = step_of(*even[i], number, pieces[n]);
                         const auto layer = static_cast<Index>(i) / 3,

@@ -32,6 +32,14 @@ void feed_in_pieces(OpenedModel& opened, PolicyStore& store, std::span<const Tok
     }
 }
 
+// Of what was run before the first token, if anything was.
+void print_cost(const Reconstruction* before) {
+    if (before == nullptr) return;
+    std::printf("  repeated before: %td tokens in %td passes, %.2f times the prompt\n",
+                before->tokens(), before->passes(),
+                static_cast<double>(before->tokens()) / static_cast<double>(before->prompt()));
+}
+
 int run_generate(const GenerateFlags& flags) {
     OpenedModel opened(flags.opened);
     const PolicyEntry& entry = find_policy(flags.name);
@@ -72,11 +80,7 @@ int run_generate(const GenerateFlags& flags) {
         "allocated\n  checksum of all logits %s\n",
         store->mean_kept(), store->next_position(), bytes.logical, bytes.allocated,
         generator.checksum().hex().c_str());
-    if (context.reconstruction != nullptr)
-        std::printf(
-            "  repeated before: %td tokens in %td passes, %.2f times the prompt\n",
-            context.reconstruction->tokens(), context.reconstruction->passes(),
-            static_cast<double>(context.reconstruction->tokens()) / static_cast<double>(P));
+    print_cost(context.reconstruction.get());
     Json json = new_report("step05_policies generate", flags.sampling.seed);
     json["model"] = opened.model->config.name;
     json["policy"] = flags.name;

@@ -36,7 +36,7 @@ void IndexKeys::write(Index kv_head, Index slot, std::span<const float> key) {
     const float scale = most / kMostCode;
     scales_(kv_head, slot / kTile, slot % kTile) = scale;
     auto* const codes = const_cast<std::int8_t*>(codes_of(kv_head, slot));
-    for (Index i = 0; i < head_dim_; ++i) {
+    for (Index i = 0; i < std::ssize(key); ++i) {
         const float code = scale > 0 ? std::nearbyint(at(key, i) / scale) : 0.0f;
         codes[i * kTile] = static_cast<std::int8_t>(std::clamp(code, -kMostCode, kMostCode));
     }
@@ -55,7 +55,7 @@ void IndexKeys::score(Index kv_head,
     const std::int8_t* const codes = codes_of(kv_head, tile * kTile);
     const float* const scales = &scales_(kv_head, tile, 0);
     float products[kTile] = {};
-    for (Index i = 0; i < head_dim_; ++i)
+    for (Index i = 0; i < std::ssize(q); ++i)
         for (Index s = 0; s < kTile; ++s)
             products[s] += at(q, i) * static_cast<float>(codes[i * kTile + s]);
     for (Index s = 0; s < kTile; ++s) scores[s] += std::max(0.0f, products[s] * scales[s]);
@@ -81,6 +81,7 @@ IndexerCache::IndexerCache(const KvShape& shape,
     for (Index layer = 0; layer < shape.layers; ++layer)
         layers_.push_back({KvTiles(capacity, shape.kv_heads, shape.head_dim),
                            IndexKeys(capacity, shape.kv_heads, shape.head_dim)});
+    chosen_.reserve(usize(capacity));
 }
 
 void IndexerCache::write_rows(Index layer,
@@ -88,9 +89,9 @@ void IndexerCache::write_rows(Index layer,
                               const View<const float>& v) {
     Layer& l = at(layers_, layer);
     l.tiles.write(length(), k, v);
-    for (Index t = 0; t < pending(); ++t)
-        for (Index h = 0; h < shape().kv_heads; ++h)
-            l.index.write(h, length() + t, span_of(&k(t, h, 0), shape().head_dim));
+    for (Index h = 0; h < shape().kv_heads; ++h)
+        for (Index slot = length(); slot < length() + pending(); ++slot)
+            l.index.write(h, slot, span_of(&k(slot - length(), h, 0), shape().head_dim));
 }
 
 void IndexerCache::score_tile(const Layer& layer,

@@ -6,7 +6,7 @@
 
 namespace kvlab {
 
-// A policy that keeps everything, and writes down what tokens behind the prompt look at in it.
+// A policy that keeps everything, and writes down what is looked at in the chunk.
 class Reconstruction::Recorder final : public Policy {
 public:
     explicit Recorder(Reconstruction& to) : to_(to) {}
@@ -15,10 +15,8 @@ public:
 
     Index observed() const override { return kAll; }
 
-    void observe(const HeadSlots& head,
-                 Index query,
-                 std::span<const float> shares) const override {
-        if (query < to_.length_) return;
+    // While the prompt itself is run there is no chunk.
+    void observe(const HeadSlots& head, Index, std::span<const float> shares) const override {
         auto& most = at(to_.shares_, head.layer * to_.kv_heads_ + head.kv_head);
         for (Index p = to_.begin_; p < to_.end_; ++p)
             at(most, p) = std::max(at(most, p), at(shares, p));

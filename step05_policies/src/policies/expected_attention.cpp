@@ -23,7 +23,7 @@ namespace kvlab {
 namespace {
 
 constexpr OwnOption kExpectedOptions[] = {
-    {"future", "positions over which RoPE is averaged", 512, 1, 1 << 20}};
+    {"future", "positions over which RoPE is averaged", 512, 1, 1 << 16}};
 
 // The average of RoPE over positions [first, first + count): pairs (2i, 2i + 1) are rotated,
 // and become shorter.

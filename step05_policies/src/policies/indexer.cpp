@@ -1,6 +1,5 @@
 // The indexer of DeepSeek's sparse attention: everything is kept, and of it the k tokens that
-// score best are read (indexer_cache.hpp). It is untrained here: the model's own keys in 8
-// bits.
+// score best are read (indexer_cache.hpp). It is untrained here, and has the model's own keys.
 #include <kvlab/policies/indexer_cache.hpp>
 #include <kvlab/policies/policy_bytes.hpp>
 #include <kvlab/policies/registry.hpp>

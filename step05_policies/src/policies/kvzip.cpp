@@ -16,7 +16,7 @@ namespace kvlab {
 namespace {
 
 constexpr OwnOption kZipOptions[] = {
-    {"chunk", "tokens that are repeated in one pass", Reconstruction::kChunk, 1, 1 << 20}};
+    {"chunk", "tokens that are repeated in one pass", Reconstruction::kChunk, 1, 1 << 16}};
 
 class KvZip final : public Policy {
 public:

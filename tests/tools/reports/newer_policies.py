@@ -2,7 +2,7 @@
 heads keep how much. Their numbers decide an order alone, so they are plain Python ones."""
 import math
 
-from reports.book_model import rotate, single
+from reports.book_model import single
 
 SHARED = ("adakv-snapkv", "expected-attention", "kvzip")  # heads share a budget
 EXPECTED = ("expected-attention", "expected-attention-uniform")
@@ -37,8 +37,10 @@ def budgets(text, keep):
         return {place: math.inf if place in whole else keep for place in places}
     if text.policy not in SHARED:
         return {place: keep for place in places}
-    rated = {(layer, kv): [(rating, s.position) for rating, s in zip(text.ratings(layer, kv, text.slots[layer][kv]), text.slots[layer][kv])]
-             for layer, kv in places}
+    rated = {}
+    for layer, kv in places:
+        slots = text.slots[layer][kv]
+        rated[layer, kv] = [(rating, s.position) for rating, s in zip(text.ratings(layer, kv, slots), slots)]
     groups = [places] if text.policy == "kvzip" else [[(layer, kv) for kv in range(m.kv_heads)] for layer in range(m.layers)]
     found = {}
     for group in groups:
