@@ -88,7 +88,7 @@ TEST_CASE("pairs: each policy with each kind of rows is the policy fed with such
             ++pairs;
             const auto store = make();
             // Nobody gives such a policy turned queries: the next test has them.
-            if (kind.options.turn && asks_queries(entry, context)) continue;
+            if (kind.options.turns() && asks_queries(entry, context)) continue;
             if (kind.options.before_rope) {
                 QuantOptions as_floats;
                 as_floats.before_rope = true;
