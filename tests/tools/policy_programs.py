@@ -9,6 +9,7 @@ with times, and those that take minutes, are not made again. Exit code 0: all ho
 import json
 import pathlib
 import re
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -46,7 +47,7 @@ def check_published() -> None:
     """The first line is the command, the last one the machine."""
     for name in PUBLISHED:
         lines = (ROOT / f"step05_policies/results/{name}.txt").read_text().splitlines()
-        command = lines[0].split()
+        command = shlex.split(lines[0])
         assert command[:2] == ["$", "step05_policies"], lines[0]
         now = machine_masked(run(*command[2:]))
         assert now == machine_masked("\n".join(lines[1:-1])), (

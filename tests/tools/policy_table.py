@@ -1,28 +1,31 @@
 #!/usr/bin/env python3
-"""The README's comparison of policies: the rows of step05_policies/results/policy_quality_smollm2.txt at a quarter of
+"""The README's comparison of policies: the rows of step05_policies/results/policy_quality_smollm2.json at a quarter of
 the text, as a Markdown table. Standard library only."""
+import json
 import pathlib
-import re
 
-RESULT = pathlib.Path(__file__).resolve().parents[2] / "step05_policies/results/policy_quality_smollm2.txt"
-BUDGET = "budget: 1/4 of the text, "
+from reports.spreads import shown
+
+RESULT = pathlib.Path(__file__).resolve().parents[2] / "step05_policies/results/policy_quality_smollm2.json"
+PART = 4
 
 
-def rows(text: str) -> list[list[str]]:
-    """[policy, tokens at the end, bytes, bits per byte, mean KL, same token] of the block with this budget."""
-    block = text.split("\n" + BUDGET, 1)[1].split("\n\n", 1)[0]
+def rows(report: dict) -> list[list[str]]:
+    """[policy, tokens at the end, bytes, bits per byte, mean KL, windows below the baseline, same token] of the budget's block."""
+    block = next(block for block in report["budgets"] if block["part"] == PART)
     found = []
-    for line in block.splitlines()[2:]:
-        # Beside a mean over seeds stands how far they are apart.
-        policy, _, held, held_bytes, bits, kl, _, _, same = re.sub(r" \+[0-9.e-]+", "", line).split()[:9]
-        found.append([policy, held, f"{int(held_bytes):,}".replace(",", " "), bits, kl, same])
+    for row in block["equal_tokens"]:
+        below = f"{row['windows_below_baseline']} of {report['windows']}" if "windows_below_baseline" in row else ""
+        found.append([row["policy"], f"{row['kept_at_end']:.1f}", f"{row['bytes_held']:,}".replace(",", " "), f"{row['bits_per_byte']:.4g}",
+                      shown(row["window_kl"]), below, f"{100 * row['agreement']:.2f}%"])
     return found
 
 
 def main() -> None:
-    print("| policy | tokens held at the end | bytes | bits per byte | KL to the full cache, bits | same next token |")
-    print("|---|---|---|---|---|---|")
-    for row in rows(RESULT.read_text()):
+    report = json.loads(RESULT.read_text(encoding="utf-8"))
+    print(f"| policy | tokens held at the end | bytes | bits per byte | KL to the full cache, bits | below {report['baseline']} | same next token |")
+    print("|---|---|---|---|---|---|---|")
+    for row in rows(report):
         print("| " + " | ".join(row) + " |")
 
 
