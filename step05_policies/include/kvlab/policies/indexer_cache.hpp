@@ -19,8 +19,8 @@
 #include <kvlab/attention/kv_tiles.hpp>
 #include <kvlab/policies/policies.hpp>
 #include <kvlab/policies/policy_store.hpp>
-#include <kvlab/tensor/simd_level.hpp>
 #include <kvlab/tensor/memory.hpp>
+#include <kvlab/tensor/simd_level.hpp>
 
 namespace kvlab {
 
