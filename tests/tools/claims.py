@@ -11,7 +11,8 @@ label, or in brackets by what its first columns say; NAME:ROW is a row of anothe
     A < B in K of N       in so many of the N windows the mean KL of A is below that of B. A < B < C: of each pair, and in each of them
     A < B after in K of N the same of the positions after the residual, where a report has them; A after = X, A after / B after = X, too
     A = X                 the mean KL of the windows, rounded to the digits of X;  A = X ± Y: with the standard deviation
-    A FIELD = X           another figure of the row: agreement (a share; "94.1 %" in percent), bits_per_byte, recall.320, outside.320 ...
+    A FIELD = X           another figure of the row: agreement (a share; "94.1 %" in percent), bits_per_byte, recall.320, outside.320; outside alone: the
+                          mean of all distances ...
     A / B = X             the ratio of two means of KL;  A FIELD / B FIELD = X: of two other figures
     windows = N           how many there are
 
@@ -111,7 +112,7 @@ def field(row, name):
         if not isinstance(value, dict) or part not in value:
             raise Wrong(f"a row has no field {name}")
         value = value[part]
-    return value
+    return sum(value.values()) / len(value) if isinstance(value, dict) else value
 
 
 def deviation(samples):
@@ -208,7 +209,7 @@ def paragraphs(text):
 
 
 COMPARES = re.compile(r"\b(better|worse|best|worst|beats?|less than|more than|lower than|higher than|fewer than|ahead of|behind|halves?|doubles?|"
-                      r"loses? (?:\w+ ){0,3}(?:less|more)|times (?:less|more|better|worse)|instead of|leads?|wins?|between)\b", re.I)
+                      r"least|ranking|order|loses? (?:\w+ ){0,3}(?:less|more)|times (?:less|more|better|worse)|instead of|leads?|wins?|between)\b", re.I)
 FIGURE = re.compile(r"(?<![\w.])\d+\.\d+(?![\w.])|\bKL\b")
 
 
@@ -263,14 +264,15 @@ def check(path, say=print):
 # --- the tool on itself ------------------------------------------------------------------------------------------------------------------
 
 SAMPLE = {"windows": 4, "policies": [
-    {"policy": "a", "window_kl": [1, 2, 3, 4], "window_kl_after": [5, 5, 5, 5], "agreement": 0.941, "recall": {"16": 0.5}},
-    {"policy": "b c", "window_kl": [2, 3, 4, 3.5], "window_kl_after": [1, 2, 3, 6], "agreement": 0.9, "recall": {"16": 1}}]}
+    {"policy": "a", "window_kl": [1, 2, 3, 4], "window_kl_after": [5, 5, 5, 5], "agreement": 0.941, "recall": {"16": 0.5, "32": 1}},
+    {"policy": "b c", "window_kl": [2, 3, 4, 3.5], "window_kl_after": [1, 2, 3, 6], "agreement": 0.9, "recall": {"16": 1, "32": 1}}]}
 GOOD = [
     ("In 3 of 4 windows it is lower.", "a < [b c] in 3 of 4"),
     ("In 1 of the 4.", "[b c] < a in 1 of 4"),
     ("All 4 say 2.5 ± 1.3.", "a = 2.5 ± 1.3"),
     ("It agrees in 94.1 %.", "a agreement = 94.1 %"),
     ("It is 0.8 times as much.", "a / [b c] = 0.8"),
+    ("Of all: 0.75.", "a recall = 0.75"),
     ("Half: 0.5.", "a recall.16 / [b c] recall.16 = 0.5; a recall.16 = 0.5"),
     ("There are 4 windows.", "windows = 4"),
     ("Later in 1 of 4, and 3.0 ± 2.", "a < [b c] after in 1 of 4; [b c] after = 3.0 ± 2"),
