@@ -177,10 +177,10 @@ TEST_CASE("allotment: a floor of everything is one budget for all heads in every
     const auto pieces = one_by_one(50, 40);
     PolicyOptions options = small_budget();
     options.floor = 1;
-    for (const auto& [shared, uniform] :
-         {std::pair{"adakv-snapkv", "snapkv"},
-          std::pair{"expected-attention", "expected-attention-uniform"}}) {
-        CAPTURE(std::string(shared));
+    for (const auto& names : {std::pair{"adakv-snapkv", "snapkv"},
+                              std::pair{"expected-attention", "expected-attention-uniform"}}) {
+        const std::string shared = names.first, uniform = names.second;
+        CAPTURE(shared);
         options.floor = 1;
         const auto a = rig.store(shared, options), b = rig.store(uniform, options);
         CHECK(rig.logits(*a, text, pieces) == rig.logits(*b, text, pieces));

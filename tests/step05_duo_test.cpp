@@ -116,7 +116,9 @@ TEST_CASE("duo: with no retrieval heads it is sinks, and with all of them full")
     const auto text = random_tokens(90, 96, 5);
     const auto pieces = one_by_one(50, 40);
     PolicyOptions options = small_budget();
-    for (const auto& [share, same] : {std::pair{0.0, "sinks"}, std::pair{1.0, "full"}}) {
+    for (const auto& pair : {std::pair{0.0, "sinks"}, std::pair{1.0, "full"}}) {
+        const double share = pair.first;
+        const std::string same = pair.second;
         CAPTURE(share);
         options.own["retrieval"] = share;
         const auto a = rig.store("duo", options), b = rig.store(same, options);
