@@ -60,7 +60,8 @@ TEST_CASE("slots: a policy with quantised rows is the policy fed with rounded ro
               options_of(&formats::lloyd2, &formats::q4_0, true, 45)}) {
             PolicyContext context = rig.context(200);
             // Turned queries go to no policy: pairs, in another file.
-            if (options.turns() && (is_relative(entry) || asks_queries(entry, context))) continue;
+            if (options.turns() && (is_relative(entry) || asks_queries(entry, context)))
+                continue;
             CAPTURE(std::string(entry.name));
             CAPTURE(quant_name(options));
             context.make_rows = coded_rows(options);

@@ -155,10 +155,9 @@ void Trial::print(const TrialRow& row) const {
                 format_number(row.shift.max_kl()).c_str(), 100 * row.shift.agreement());
     if (score_from > 0) {
         const std::vector<double> after = window_kl_after(row.shift);
-        std::printf(" %s",
-                    right_aligned(after.empty() ? "-" : format_spread(spread_of(after)),
-                                  kSpreadWidth)
-                        .c_str());
+        std::printf(" %s", right_aligned(after.empty() ? "-" : format_spread(spread_of(after)),
+                                         kSpreadWidth)
+                               .c_str());
     }
     if (row.asked > 0)
         std::printf("  %6.2f%%",
