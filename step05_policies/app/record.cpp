@@ -163,6 +163,7 @@ int run_record(const RecordFlags& flags) {
     std::printf("%s, %s: %td tokens, of which %td go in whole, then %td steps\n",
                 opened.model->config.name.c_str(), opened.engine->name().c_str(), fed,
                 text.whole, steps - 1);
+    const int width = label_width(contenders("", names, flags.policy));
     Index answered = 0;
     for (const std::string& name : names) {
         writer.start(name);
@@ -170,8 +171,8 @@ int run_record(const RecordFlags& flags) {
         const Index right =
             record_policy(opened, maker_of(opened, name, flags.policy), text, writer, &answers);
         answered += answers ? 1 : 0;
-        std::printf("  %-17s %td of %td next tokens right, the last one: %s\n", name.c_str(),
-                    right, steps, answers ? "yes" : "no");
+        std::printf("  %-*s %td of %td next tokens right, the last one: %s\n", width,
+                    name.c_str(), right, steps, answers ? "yes" : "no");
         std::fflush(stdout);
     }
     writer.finish();

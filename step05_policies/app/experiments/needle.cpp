@@ -125,12 +125,12 @@ void print_shares(const char* where, const std::map<Index, Tally>& tallies) {
     for (const auto& one : tallies) std::printf(" %4.2f", one.second.share());
 }
 
-void print_needle(const std::string& name, const NeedleRow& row) {
-    std::printf("  %-17s", name.c_str());
+void print_needle(const std::string& name, int width, const NeedleRow& row) {
+    std::printf("  %-*s", width, name.c_str());
     print_shares("outside", row.outside);
     if (row.first.asked > 0)
         std::printf("   %5.2f %6.2f", row.first.share(), row.second.share());
-    std::printf("\n  %-17s", "");
+    std::printf("\n  %-*s", width, "");
     print_shares("inside", row.inside);
     std::printf("\n");
     std::fflush(stdout);
@@ -160,7 +160,8 @@ int run_needle(const NeedleFlags& flags) {
     std::printf("%s, %s: %zu cases, budget %td; share of right answers by distance\n",
                 opened.model->config.name.c_str(), opened.engine->name().c_str(), cases.size(),
                 flags.policy.budget);
-    std::printf("  %-17s %-8s", "policy", "question");
+    const int width = label_width(contenders("", names, flags.policy));
+    std::printf("  %-*s %-8s", width, "policy", "question");
     for (const auto& one : distances) std::printf(" %4td", one.first);
     std::printf("   first second\n");
     Index fewest = std::ssize(cases);
@@ -172,7 +173,7 @@ int run_needle(const NeedleFlags& flags) {
     json["largest_standard_error"] = largest_standard_error(fewest);
     for (const std::string& name : names) {
         const NeedleRow row = needle_row(opened, flags, name, cases);
-        print_needle(name, row);
+        print_needle(name, width, row);
         json["policies"].push_back(needle_json(name, row));
     }
     std::printf(

@@ -52,11 +52,14 @@ Json quality_json(const MeasuredRow& row, const MeasuredRow* baseline, Index byt
     return json;
 }
 
-void print_quality(const MeasuredRow& row, const MeasuredRow* baseline, const Json& json) {
+void print_quality(const MeasuredRow& row,
+                   const MeasuredRow* baseline,
+                   int width,
+                   const Json& json) {
     const auto number = [&](const char* key) { return json[key].get<double>(); };
     const auto text = [&](const char* key) { return format_number(number(key)); };
     const Spread kl = spread_of(row.of_windows(&WindowShift::mean_kl));
-    std::printf("  %-17s %6td %7.1f %9td %9s %s %8s %8s %8s %7.2f%% %6.3f %8.3f\n",
+    std::printf("  %-*s %6td %7.1f %9td %9s %s %8s %8s %8s %7.2f%% %6.3f %8.3f\n", width,
                 row.contender.label.c_str(), row.contender.options.budget,
                 number("kept_at_end"), row.seeds.front().bytes.logical,
                 format_number(number("bits_per_byte"), 4).c_str(),
@@ -65,10 +68,11 @@ void print_quality(const MeasuredRow& row, const MeasuredRow* baseline, const Js
                 100 * number("agreement"), number("retained_mass"), number("oracle_overlap"));
 }
 
-void print_quality_head() {
-    std::printf("  %-17s %6s %7s %9s %9s %s %8s %8s %8s %8s %6s %8s\n", "policy", "budget",
-                "at end", "bytes", "bits/byte", right_aligned("mean KL", kSpreadWidth).c_str(),
-                "below", "KL 99 %", "max KL", "same", "mass", "overlap");
+void print_quality_head(int width) {
+    std::printf("  %-*s %6s %7s %9s %9s %s %8s %8s %8s %8s %6s %8s\n", width, "policy",
+                "budget", "at end", "bytes", "bits/byte",
+                right_aligned("mean KL", kSpreadWidth).c_str(), "below", "KL 99 %", "max KL",
+                "same", "mass", "overlap");
 }
 
 // Before anything is said about sinks: what the first token gets.
@@ -115,12 +119,13 @@ Json print_block(const Block& block,
     std::printf("\nbudget: 1/%td of the text, %td %s\n", block.part,
                 block.equal_bytes ? block.room : block.budget,
                 block.equal_bytes ? "bytes at the end, as a window of it holds" : "tokens");
-    print_quality_head();
+    const int width = label_width(block.rows);
+    print_quality_head(width);
     const MeasuredRow* const baseline = find_row(rows, baseline_label);
     Json json;
     for (const MeasuredRow& row : rows) {
         json.push_back(quality_json(row, baseline, bytes));
-        print_quality(row, baseline, json.back());
+        print_quality(row, baseline, width, json.back());
     }
     std::fflush(stdout);
     return json;
