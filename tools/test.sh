@@ -161,8 +161,8 @@ stage_prefixes() { # steps 1, 1 to 2 ... 1 to 5 build and test without what come
 }
 
 stage_mutants() { # each wrong cache and kernel is caught by the test that its file names; so are a few made by rule
-    # The mutants of figures take longest, and chapter 4's are the most: a fourth and half of them here, all in stage weaker.
-    graded tests/tools/mutants.py --named-alone --figures 4 --kernels 2
+    # The mutants of figures take longest, and those of chapters 4 and 5 are the most: a part of them here, all in stage weaker.
+    graded tests/tools/mutants.py --named-alone --figures 5 --kernels 3 --policies 2
     graded tests/tools/mutate.py --check 6
 }
 

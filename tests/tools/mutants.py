@@ -218,6 +218,7 @@ def main():
                         help="of the mutants that a check of figures has to catch every N-th, since these take longest")
     parser.add_argument("--kernels", type=int, default=1, metavar="N",
                         help="of the mutants of chapter 4's kernels and executor every N-th")
+    parser.add_argument("--policies", type=int, default=1, metavar="N", help="of the mutants of chapter 5 every N-th")
     parser.add_argument("--verify", action="store_true", help="run `step03_kvcache verify` and `diverge` as well")
     parser.add_argument("-j", "--jobs", type=int, default=os.cpu_count() or 1, help="so many at a time")
     parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build" / "mutants", help="folder to work in")
@@ -228,11 +229,12 @@ def main():
         mutants = [Mutant(path) for path in sorted(FOLDER.glob("*.mutant"))]
     except Failure as failure:
         sys.exit(f"mutants: {failure}")
-    if options.figures < 1 or options.kernels < 1:
-        parser.error("--figures and --kernels: at least 1")
+    if min(options.figures, options.kernels, options.policies) < 1:
+        parser.error("--figures, --kernels and --policies: at least 1")
     for_later = [m for i, m in enumerate(m for m in mutants if m.by_report) if i % options.figures]
-    of_kernels = [m for m in mutants if m.edits[0][0].startswith("step04_cuda/") and not m.by_report]
-    for_later += [m for i, m in enumerate(of_kernels) if i % options.kernels]
+    for folder, every in (("step04_cuda/", options.kernels), ("step05_policies/", options.policies)):
+        of_chapter = [m for m in mutants if m.edits[0][0].startswith(folder) and not m.by_report]
+        for_later += [m for i, m in enumerate(of_chapter) if i % every]
     mutants = [m for m in mutants if m not in for_later]
     if options.only:
         mutants = [m for m in mutants if any(only in m.name for only in options.only)]
