@@ -14,7 +14,7 @@ import unittest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "tests" / "tools"), str(ROOT / "tests" / "course")]
 
-from course import expect, judge, leaks, markers, mistakes  # noqa: E402
+from course import expect, judge, leaks, markers, mistakes, signatures  # noqa: E402
 from course.export import unquoted  # noqa: E402
 from course.tasks import ROOT as PROJECT, STEPS, Failure, tasks_of  # noqa: E402
 from course.values import Floats, Integers, bits_of, place  # noqa: E402
@@ -171,6 +171,33 @@ class Questions(unittest.TestCase):
         for other in (("case", "n=1", 0, 2), ("case", "n=2", 0, 1), ("case", "n=1", 1, 1)):
             self.assertNotEqual(first, judge.Random(*other).floats(4).values)
         self.assertEqual([bits_of(v) for v in judge.Random("case").floats(2).values], [bits_of(v) for v in judge.Random("case").floats(2).values])
+
+
+class Signatures(unittest.TestCase):
+    RIGHT = {line: {"call": {"kind": "text", "value": "refused; room 5"}} for line in "ab"}
+
+    def most_like(self, recorded, **replies):
+        def answers(texts):
+            return {line: {"answer": {"call": text}} for line, text in texts.items()}
+        return signatures.most_like([([[line, reply] for line, reply in answers(texts).items()], says) for says, texts in recorded.items()],
+                                    answers(replies), self.RIGHT)
+
+    def test_the_same_answers_count_more_than_near_ones(self):
+        """Two lines that differ in a number alone, as reports of places do, are near; one line that is the same wins."""
+        recorded = {"near in both": {"a": "done; room 4", "b": "done; room 3"}, "the same": {"a": "done; room 5"}}
+        self.assertEqual(self.most_like(recorded, a="done; room 5", b="done; room 1"), ["the same"])
+        self.assertEqual(self.most_like({"near in both": recorded["near in both"]}, a="done; room 5", b="done; room 1"), ["near in both"])
+
+    def test_more_lines_count_more_than_fewer(self):
+        recorded = {"one": {"a": "done; room 5"}, "two": {"a": "done; room 5", "b": "done; room 4"}}
+        self.assertEqual(self.most_like(recorded, a="done; room 5", b="done; room 4"), ["two"])
+        self.assertEqual(self.most_like(recorded, a="done; room 5", b="refused; room 5"), ["one"])
+
+    def test_those_that_cannot_be_told_apart_are_all_said(self):
+        recorded = {"one": {"a": "done; room 5"}, "other": {"a": "done; room 5"}, "third": {"a": "gone"}}
+        self.assertEqual(self.most_like(recorded, a="done; room 5"), ["one", "other"])
+        self.assertEqual(self.most_like(recorded, a="refused; room 5"), [])
+        self.assertEqual(self.most_like(recorded), [])
 
 
 class Tables(unittest.TestCase):

@@ -114,15 +114,21 @@ class Known:
                 return []
             if ended and "timed out" in replies[line]["ended"]:
                 break
-        best, sentences = 0, []
-        for entry, says in entries:
-            likeness = [like(reply, replies.get(line), questions[line][1] if line in questions else {}) for line, reply in entry["lines"]]
-            # Bits count more than nearness, and more lines more than fewer.
-            if not likeness or min(likeness) == 0 or sum(likeness) < best:
-                continue
-            sentences = [*(sentences if sum(likeness) == best else []), says]
-            best = sum(likeness)
-        return list(dict.fromkeys(sentences))
+        return most_like([(entry["lines"], says) for entry, says in entries], replies, {line: expected for line, (_, expected) in questions.items()})
+
+
+def most_like(recorded_of_sentences, replies, expected):
+    """Of [([[line, reply]], sentence)], the sentences whose recorded replies are most like these {line: reply}, all of them. The same answers
+    throughout count more than some that are only near, and then more lines more than fewer."""
+    best, sentences = (0, 0), []
+    for lines, says in recorded_of_sentences:
+        likeness = [like(reply, replies.get(line), expected.get(line, {})) for line, reply in lines]
+        found = (min(likeness, default=0), sum(likeness))
+        if found[0] == 0 or found < best:
+            continue
+        sentences = [*(sentences if found == best else []), says]
+        best = found
+    return list(dict.fromkeys(sentences))
 
 
 def loaded(path, step):
