@@ -111,7 +111,7 @@ std::uint8_t nearest_level(Format format, float x) {
 void encode_lloyd(Format format, std::span<const float> row, CodedRow& coded) {
     const Index count = Index{1} << format->level_bits();
     const float largest = largest_of(row);
-    float shrunk[CodedRow::kMost];
+    float shrunk[CodedRow::kMost] = {};
     for (std::size_t i = 0; i < row.size(); ++i)
         shrunk[i] = largest == 0.0f ? 0.0f : row[i] / largest;
     const auto n = std::ssize(row);

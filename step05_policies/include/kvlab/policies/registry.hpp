@@ -40,7 +40,7 @@ struct OwnOption {
 };
 
 struct PolicyEntry {
-    int place;  // in tables and lists, which are sorted by it
+    Index place;  // in tables and lists, which are sorted by it
     const char* name;
     const char* idea;   // in a few words
     const char* paper;  // authors, year, arXiv
