@@ -7,6 +7,8 @@
 #include <kvlab/kvcache/compare_window.hpp>
 #include <kvlab/tensor/numerics.hpp>
 
+#include "shared_prompt.hpp"
+
 namespace kvlab {
 
 namespace {
@@ -50,16 +52,29 @@ void run_window(Decoder& decoder,
                 const Asked& asked,
                 Index prompt,
                 std::span<PolicyQuality> run) {
+    const std::span<const Token> whole = std::span(asked.input).first(usize(prompt));
     std::vector<std::unique_ptr<PolicyStore>> stores;
-    std::vector<SequenceStep> batch;
+    std::vector<KvStore*> alike;
     for (PolicyQuality& quality : run) {
         const Contender& contender = quality.contender;
+        const PolicyEntry& entry = find_policy(contender.policy);
         context.reconstruction = asked.repeated.at(chunk_of(contender));
-        stores.push_back(find_policy(contender.policy).make(context, contender.options));
-        decoder.forward(*stores.back(), std::span(asked.input).first(usize(prompt)));
-        quality.kept_behind_prompt = stores.back()->mean_kept();
-        quality.begin_window();
-        batch.push_back({stores.back().get(), {}});
+        stores.push_back(entry.make(context, contender.options));
+        // Slots with the angles of the text are the same for every policy until it forgets.
+        if (entry.policy != nullptr && entry.scheme == PositionScheme::absolute)
+            alike.push_back(stores.back().get());
+        else
+            decoder.forward(*stores.back(), whole);
+    }
+    if (!alike.empty()) {
+        SharedPrompt shared(alike);
+        decoder.forward(shared, whole);
+    }
+    std::vector<SequenceStep> batch;
+    for (std::size_t r = 0; r < run.size(); ++r) {
+        run[r].kept_behind_prompt = stores[r]->mean_kept();
+        run[r].begin_window();
+        batch.push_back({stores[r].get(), {}});
     }
     ThreadPool& pool = decoder.engine().pool();
     for (auto i = usize(prompt); i < asked.input.size(); ++i) {
