@@ -11,7 +11,7 @@ label, or in brackets by what its first columns say; NAME:ROW is a row of anothe
     A < B in K of N       in so many of the N windows the mean KL of A is below that of B. A < B < C: of each pair, and in each of them
     A < B after in K of N the same of the positions after the residual, where a report has them; A after = X, A after / B after = X, too
     A = X                 the mean KL of the windows, rounded to the digits of X;  A = X ± Y: with the standard deviation
-    A FIELD = X           another figure of the row: agreement (a share; "94.1 %" in percent), bits_per_byte, recall.320, outside.320; outside alone: the
+    A FIELD = X           another figure of the row, in quotes if its name has a space: agreement (a share; "94.1 %" in percent), bits_per_byte, recall.320, outside.320; outside alone: the
                           mean of all distances ...
     A / B = X             the ratio of two means of KL;  A FIELD / B FIELD = X: of two other figures
     windows = N           how many there are
@@ -33,7 +33,7 @@ CHAPTERS = ["README.md", *(f"{folder}/README.md" for folder in ("step03_kvcache"
 CLAIM = re.compile(r"<!-- claim: (\w+)((?: [^:>]*)?): (.+?) -->", re.S)
 NUMBER = r"-?\d+(?:\.\d+)?(?:e-?\d+)?"
 ROW = r"(?:\w+:)?(?:\[[^\]]+\]|[\w.+-]+)"
-FIELD = r"(?: [a-z_]+(?:\.\d+)?)?"
+FIELD = r"(?: [a-z_]+(?:\.\d+)?| \"[^\"]+\")?"
 
 
 class Wrong(Exception):
@@ -108,7 +108,7 @@ def field(row, name):
         samples = windows_of(row, name)
         return sum(samples) / len(samples)
     value = row
-    for part in name.split("."):
+    for part in [name.strip('"')] if name.startswith('"') else name.split("."):
         if not isinstance(value, dict) or part not in value:
             raise Wrong(f"a row has no field {name}")
         value = value[part]
@@ -264,14 +264,15 @@ def check(path, say=print):
 # --- the tool on itself ------------------------------------------------------------------------------------------------------------------
 
 SAMPLE = {"windows": 4, "policies": [
-    {"policy": "a", "window_kl": [1, 2, 3, 4], "window_kl_after": [5, 5, 5, 5], "agreement": 0.941, "recall": {"16": 0.5, "32": 1}},
-    {"policy": "b c", "window_kl": [2, 3, 4, 3.5], "window_kl_after": [1, 2, 3, 6], "agreement": 0.9, "recall": {"16": 1, "32": 1}}]}
+    {"policy": "a", "window_kl": [1, 2, 3, 4], "window_kl_after": [5, 5, 5, 5], "agreement": 0.941, "bits after": 7.46, "recall": {"16": 0.5, "32": 1}},
+    {"policy": "b c", "window_kl": [2, 3, 4, 3.5], "window_kl_after": [1, 2, 3, 6], "agreement": 0.9, "bits after": 4, "recall": {"16": 1, "32": 1}}]}
 GOOD = [
     ("In 3 of 4 windows it is lower.", "a < [b c] in 3 of 4"),
     ("In 1 of the 4.", "[b c] < a in 1 of 4"),
     ("All 4 say 2.5 ± 1.3.", "a = 2.5 ± 1.3"),
     ("It agrees in 94.1 %.", "a agreement = 94.1 %"),
     ("It is 0.8 times as much.", "a / [b c] = 0.8"),
+    ("It takes 7.5 bits.", 'a "bits after" = 7.5'),
     ("Of all: 0.75.", "a recall = 0.75"),
     ("Half: 0.5.", "a recall.16 / [b c] recall.16 = 0.5; a recall.16 = 0.5"),
     ("There are 4 windows.", "windows = 4"),
