@@ -13,6 +13,7 @@ label, or in brackets by what its first columns say; NAME:ROW is a row of anothe
     A = X                 the mean KL of the windows, rounded to the digits of X;  A = X ± Y: with the standard deviation
     A FIELD = X           another figure of the row, in quotes if its name has a space: agreement (a share; "94.1 %" in percent), bits_per_byte, recall.320, outside.320; outside alone: the
                           mean of all distances ...
+    A windows 1-3 = X     the mean KL of the first to the third window alone, counted from 1
     A / B = X             the ratio of two means of KL;  A FIELD / B FIELD = X: of two other figures
     windows = N           how many there are
 
@@ -33,7 +34,7 @@ CHAPTERS = ["README.md", *(f"{folder}/README.md" for folder in ("step03_kvcache"
 CLAIM = re.compile(r"<!-- claim: (\w+)((?: [^:>]*)?): (.+?) -->", re.S)
 NUMBER = r"-?\d+(?:\.\d+)?(?:e-?\d+)?"
 ROW = r"(?:\w+:)?(?:\[[^\]]+\]|[\w.+-]+)"
-FIELD = r"(?: [a-z_]+(?:\.\d+)?| \"[^\"]+\")?"
+FIELD = r"(?: windows \d+-\d+| [a-z_]+(?:\.\d+)?| \"[^\"]+\")?"
 
 
 class Wrong(Exception):
@@ -106,6 +107,12 @@ def windows_of(row, name=""):
 def field(row, name):
     if name in ("", "after"):
         samples = windows_of(row, name)
+        return sum(samples) / len(samples)
+    some = re.fullmatch(r"windows (\d+)-(\d+)", name)
+    if some:
+        samples = windows_of(row)[int(some[1]) - 1 : int(some[2])]
+        if len(samples) != int(some[2]) - int(some[1]) + 1:
+            raise Wrong(f"a row has no {name}")
         return sum(samples) / len(samples)
     value = row
     for part in [name.strip('"')] if name.startswith('"') else name.split("."):
@@ -276,6 +283,7 @@ GOOD = [
     ("Of all: 0.75.", "a recall = 0.75"),
     ("Half: 0.5.", "a recall.16 / [b c] recall.16 = 0.5; a recall.16 = 0.5"),
     ("There are 4 windows.", "windows = 4"),
+    ("The last two: 3.5, 2 times as much as 1.50.", "a windows 3-4 = 3.5; a windows 1-2 = 1.50"),
     ("Later in 1 of 4, and 3.0 ± 2.", "a < [b c] after in 1 of 4; [b c] after = 3.0 ± 2"),
 ]
 BAD = [
@@ -292,6 +300,8 @@ BAD = [
     ("2.5", "a heat = 2.5", "no field heat"),
     ("2.5", "a is 2.5", "is no statement"),
     ("5", "windows = 5", "there are 4 windows"),
+    ("The last two: 2.5.", "a windows 3-4 = 2.5", "it is 3.5"),
+    ("3.5", "a windows 3-5 = 3.5", "a row has no windows 3-5"),
     ("Later in 3 of 4.", "a < [b c] after in 3 of 4", "in 1 of 4"),
 ]
 

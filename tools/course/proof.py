@@ -6,6 +6,7 @@
 4. Every known mistake costs its own task points, and no other task any. There are three or more for each task.
 5. So does a body that was emptied, or that returns zero.
 6. The grader names each mistake: its recorded answers (signatures.py) are still those that it gives. With `record` they are written anew.
+   They do not depend on memory that nobody wrote, which would differ on another machine.
 """
 import concurrent.futures
 import os
@@ -25,6 +26,7 @@ from course.variants import Built, NoBuild, removed
 
 FEWEST_MISTAKES = 3
 SEED = 1
+FILLS = [["env", f"MALLOC_PERTURB_={byte}"] for byte in (85, 170)]  # what glibc fills new memory with
 
 
 @dataclass
@@ -124,8 +126,11 @@ class Proof:
 
     def named(self, wrong, command, verdict):
         """Records the mistake's answers, or asks whether they are recognised."""
-        if self.record:
-            wrong.entries = signatures.recorded_of(self.step, wrong.mistake, self.cases, command)
+        entries = [signatures.recorded_of(self.step, wrong.mistake, self.cases, [*fill, *command]) for fill in FILLS]
+        if entries[0] != entries[1]:
+            wrong.problem = "answers with what lies in memory that nobody wrote: a mistake has to be the same everywhere"
+        elif self.record:
+            wrong.entries = entries[0]
         elif verdict and wrong.says not in self.known.matches(verdict.case, command):
             wrong.problem = "is not recognised by its recorded answers (tools/course.py prove --record)"
 
