@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Every table and picture of chapters 3 to 6, measured on this machine; what chapter 4 counts is the same on each.
 #
-#   tools/experiments.sh                 all of them: HOW LONG
+#   tools/experiments.sh                 all of them: two to three hours on two cores
 #   tools/experiments.sh --only NAME     those whose name contains NAME
 #   tools/experiments.sh --background    the same, and the shell is free: the log is build/logs/experiments.log
 #   tools/experiments.sh --again         also those that are there already, of the same command and program;
