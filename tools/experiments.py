@@ -23,6 +23,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import book
 import plot
 
 try:
@@ -193,8 +194,8 @@ def lines_of(value) -> str:
 def publish(out: Path) -> None:
     """Into each chapter what it shows, or has shown before, and the figures of single windows; then its text follows."""
     for chapter in (ROOT / program for program in programs()):
-        text = (chapter / "README.md").read_text(encoding="utf-8") if (chapter / "README.md").exists() else ""
-        for folder, ending, shown in (("results", ".txt", r"^<!-- measured: (.*) -->$"), ("pictures", ".svg", r"^!\[.*\(pictures/(.*)\.svg\)$")):
+        text = "\n".join(path.read_text(encoding="utf-8") for path in book.texts_of(chapter))
+        for folder, ending, shown in (("results", ".txt", r"^<!-- measured: (.*) -->$"), ("pictures", ".svg", r"^!\[.*\((?:\.\./)?pictures/(.*)\.svg\)$")):
             (chapter / folder).mkdir(exist_ok=True)
             for name in {*re.findall(shown, text, re.M), *(path.stem for path in (chapter / folder).glob(f"*{ending}"))}:
                 if (out / f"{name}{ending}").exists():

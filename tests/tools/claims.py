@@ -30,7 +30,10 @@ import sys
 import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-CHAPTERS = ["README.md", *(f"{folder}/README.md" for folder in ("step03_kvcache", "step05_policies", "step06_quant"))]
+sys.path.append(str(ROOT / "tools"))
+
+import book  # noqa: E402
+
 CLAIM = re.compile(r"<!-- claim: (\w+)((?: [^:>]*)?): (.+?) -->", re.S)
 NUMBER = r"-?\d+(?:\.\d+)?(?:e-?\d+)?"
 ROW = r"(?:\w+:)?(?:\[[^\]]+\]|[\w.+-]+)"
@@ -248,7 +251,8 @@ def names_of(results):
 
 def check(path, say=print):
     """How many claims a chapter has, and what is wrong with them, in words."""
-    results, problems, count = Results(path.parent), [], 0
+    results, problems, count = Results(book.folder_of(path)), [], 0
+    place = f"{path.parent.name}/{path.name}"
     text = path.read_text(encoding="utf-8")
     for number, part in paragraphs(without_blocks(text)):
         before = 0
@@ -259,12 +263,12 @@ def check(path, say=print):
                 try:
                     check_statement(results, claim[1], claim[2].strip(), " ".join(statement.split()), body)
                 except Wrong as error:
-                    problems.append(f"{path.parent.name}/{path.name}:{number}: {claim[1]}: {error}")
+                    problems.append(f"{place}:{number}: {claim[1]}: {error}")
             before = claim.end()
         if "<!-- claim:" in CLAIM.sub("", part):
-            problems.append(f"{path.parent.name}/{path.name}:{number}: a claim that is not understood: {part[before:][:80]!r}")
+            problems.append(f"{place}:{number}: a claim that is not understood: {part[before:][:80]!r}")
     for number, part in unclaimed(text, names_of(results)):
-        problems.append(f"{path.parent.name}/{path.name}:{number}: compares without a claim: {' '.join(part.split())[:120]}")
+        problems.append(f"{place}:{number}: compares without a claim: {' '.join(part.split())[:120]}")
     return count, problems
 
 
@@ -346,11 +350,11 @@ def main():
     if "--self-test" in sys.argv:
         return self_test()
     failed = total = 0
-    for name in CHAPTERS:
-        count, problems = check(ROOT / name)
+    for path in book.texts(ROOT):
+        count, problems = check(path)
         if "--list" in sys.argv:
-            for claim in CLAIM.finditer((ROOT / name).read_text(encoding="utf-8")):
-                print(f"{name}: {claim[1]}{claim[2]}: {claim[3]}")
+            for claim in CLAIM.finditer(path.read_text(encoding="utf-8")):
+                print(f"{path.relative_to(ROOT)}: {claim[1]}{claim[2]}: {claim[3]}")
         for problem in problems:
             print(f"FAILED: {problem}")
         total, failed = total + count, failed + len(problems)

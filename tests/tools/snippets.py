@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Keeps the chapters true: quoted code is the code, quoted output is the output.
 
-In a chapter (README.md, stepNN_*/README.md, weights/README.md):
+In every text of the book (tools/book.py):
 
     <!-- snippet: src/numerics.cpp#softmax -->      the next fenced block is what stands between
     ```cpp                                           "// ANCHOR: softmax" and "// ANCHOR_END: softmax"
@@ -26,12 +26,15 @@ In a chapter (README.md, stepNN_*/README.md, weights/README.md):
 Options: --root DIR (default: the project's root).
 """
 import argparse
-import glob
 import os
 import re
 import subprocess
 import sys
 import tempfile
+
+sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "tools"))
+
+import book  # noqa: E402
 
 MARKER = re.compile(r"^<!-- (snippet|output|measured): (.+?) -->\s*$|^<!-- (sketch) -->\s*$")
 TABLE = re.compile(r"^<!-- table: (\S+\.py(?: \S+)*) -->\s*$")
@@ -134,7 +137,7 @@ def same(found, expected):
 
 def process(path, root, binaries, write):
     """Checks one chapter, returns its problems; repairs it if `write`."""
-    folder, problems, result = os.path.dirname(path), [], []
+    folder, problems, result = str(book.folder_of(path)), [], []
     with open(path, encoding="utf-8") as file:
         lines = file.read().split("\n")
     marker, marker_line, i = None, 0, 0
@@ -230,12 +233,11 @@ def judge(folder, root, binaries, language, marker, body, write):
 
 
 def run(root, binaries, write):
-    chapters = [path for pattern in ("README.md", "step*/README.md", "weights/README.md")
-                for path in sorted(glob.glob(os.path.join(glob.escape(root), pattern)))]
-    problems = [p for path in chapters for p in process(path, root, binaries, write)]
+    chapters = book.texts(root)
+    problems = [p for path in map(str, chapters) for p in process(path, root, binaries, write)]
     for problem in problems:
         print("FAILED", problem)
-    print(f"{len(chapters)} chapters, {len(problems)} problems")
+    print(f"{len(chapters)} texts, {len(problems)} problems")
     return 1 if problems else 0
 
 
@@ -349,6 +351,14 @@ def self_test():
         if run(root, step, False) != 1:
             print("SELF-TEST FAILED: the root's page")
             return 1
+        os.remove(os.path.join(root, "README.md"))
+        os.mkdir(os.path.join(step, book.PAGES))
+        for text, expected in (("1", 0), ("2", 1)):  # a page's sources are its chapter's, and its pictures' places its own
+            with open(os.path.join(step, book.PAGES, "more.md"), "w") as file:
+                file.write("![it](../results/fast.txt)\n\n<!-- snippet: a.cpp#one -->\n" + GOOD_BLOCK.replace("1", text))
+            if run(root, step, False) != expected:
+                print("SELF-TEST FAILED: a chapter's page")
+                return 1
     print(f"self-test passed: {len(cases)} cases")
     return 0
 

@@ -3,6 +3,7 @@ import json
 import re
 import shutil
 
+import book
 import snippets
 from course import files
 from course.leaks import common_lines, fingerprints, leaks_in, leaks_of
@@ -52,20 +53,25 @@ def holed(region, tasks):
 
 
 def chapter(out, number, prints):
-    """The chapter with its open tasks in the place of solved code; a line of it that a table quotes is named by its task."""
-    page = out / STEPS[number] / "README.md"
-    lines, result, i = of_the_starter(page.read_text()).split("\n"), [], 0
+    """The chapter and its pages with open tasks in the place of solved code; a line of it that a table quotes is named by its task."""
+    for page in book.texts_of(out / STEPS[number]):
+        text = page.read_text()
+        page.write_text(with_tasks(of_the_starter(text) if page.name == "README.md" else text, page, prints))
+
+
+def with_tasks(text, page, prints):
+    lines, result, i = text.split("\n"), [], 0
     while i < len(lines):
         result.append(lines[i])
         marker = snippets.MARKER.match(lines[i])
         i += 1
         if not (marker and marker[1] == "snippet"):
             continue
-        body = snippets.snippet(str(page.parent), marker[2])
+        body = snippets.snippet(str(book.folder_of(page)), marker[2])
         end = next(n for n in range(i + 1, len(lines)) if lines[n] == "```")
         result += [lines[i], *body, "```"]
         i = end + 1
-    page.write_text("\n".join(unquoted(line, prints) if line.startswith("|") else line for line in result))
+    return "\n".join(unquoted(line, prints) if line.startswith("|") else line for line in result)
 
 
 def of_the_starter(text):

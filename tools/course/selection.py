@@ -50,7 +50,7 @@ def belongs(path, last):
         return top in [STEPS[n] for n in STEPS if n <= last]
     if top == "tests":
         return belongs_of_the_tests(path, last)
-    return top in ("CMakePresets.json", "CMakeLists.txt", "cmake", "weights", "LICENSE", "vcpkg.json", ".clang-format", ".gitignore")
+    return top in ("CMakePresets.json", "CMakeLists.txt", "cmake", "weights", "book", "LICENSE", "vcpkg.json", ".clang-format", ".gitignore")
 
 
 def belongs_of_the_tests(path, last):
