@@ -18,7 +18,7 @@ def spaced(number: int) -> str:
 
 
 SHOWS = [f"{spaced(per_token(*shape))} bytes" for _, *shape in SHAPES]
-BY_HAND = ["512             512        512"]
+BY_HAND = [f"       1   {per_token(*SHAPES[0][1:]):13}   {per_token(*SHAPES[0][1:]):8}"]
 
 
 def draw_page() -> scheme.Scheme:
