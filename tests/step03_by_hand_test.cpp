@@ -2,9 +2,11 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
-#include <vector>
+#include <utility>
 
 #include <kvlab/attention/attention.hpp>
+#include <kvlab/attention/config.hpp>
+#include <kvlab/attention/cost.hpp>
 #include <kvlab/attention/whole_sequence.hpp>
 #include <kvlab/kvcache/closed_forms.hpp>
 #include <kvlab/kvcache/kv_cache.hpp>
@@ -89,6 +91,17 @@ TEST_SUITE("step03") {
         for (Index T = 1; T <= 3; ++T) {
             CHECK(feed(none, 0, T, pool).pairs == uncached[T - 1]);
             CHECK(feed(cache, T - 1, T, pool).pairs == cached[T - 1]);
+        }
+    }
+
+    TEST_CASE("by hand: where attention of one token costs as much as the layers' matrices") {
+        Config smollm2;
+        smollm2.dim = 576, smollm2.layers = 30, smollm2.heads = 9, smollm2.kv_heads = 3;
+        smollm2.head_dim = 64, smollm2.ffn = 1536;
+        for (const auto& [config, slots] :
+             {std::pair(Config(), Index{354}), std::pair(smollm2, Index{3072})}) {
+            const Flops flops = step_flops(config, slots - 1, 1);
+            CHECK(flops.attention == flops.projections + flops.ffn);
         }
     }
 
