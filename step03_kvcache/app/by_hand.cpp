@@ -6,6 +6,8 @@
 
 #include <kvlab/attention/attention.hpp>
 #include <kvlab/attention/command_line.hpp>
+#include <kvlab/attention/config.hpp>
+#include <kvlab/attention/cost.hpp>
 #include <kvlab/attention/whole_sequence.hpp>
 #include <kvlab/kvcache/closed_forms.hpp>
 #include <kvlab/kvcache/kv_cache.hpp>
@@ -181,6 +183,25 @@ void show_step() {
     say("truncate(5)");
 }
 
+// At how many slots attention of one token costs as much as the layers' matrices.
+void show_cost() {
+    Config smollm2;
+    smollm2.dim = 576, smollm2.layers = 30, smollm2.heads = 9, smollm2.kv_heads = 3;
+    smollm2.head_dim = 64, smollm2.ffn = 1536;
+    std::printf("  operations of one token    tiny    SmolLM2\n");
+    Index matrices[2], slot[2];
+    Index i = 0;
+    for (const Config& config : {Config(), smollm2}) {
+        const Flops flops = step_flops(config, 0, 1);  // of a token that sees one slot
+        matrices[i] = flops.projections + flops.ffn;
+        slot[i++] = flops.attention;
+    }
+    std::printf("  matrices of the layers   %6td  %9td\n", matrices[0], matrices[1]);
+    std::printf("  attention to a slot      %6td  %9td\n", slot[0], slot[1]);
+    std::printf("  as much at               %6td  %9td slots\n", matrices[0] / slot[0],
+                matrices[1] / slot[1]);
+}
+
 // Bytes of the tiny model's cache.
 void show_bytes() {
     const CacheShape shape{.layers = 2, .kv_heads = 2, .head_dim = 16, .bytes = 4};
@@ -217,9 +238,9 @@ struct Example {
 
 constexpr Example kExamples[] = {
     {.name = "work", .show = show_work},     {.name = "attention", .show = show_attention},
-    {.name = "causal", .show = show_causal}, {.name = "step", .show = show_step},
-    {.name = "pieces", .show = show_pieces}, {.name = "bytes", .show = show_bytes},
-    {.name = "int8", .show = show_int8}};
+    {.name = "causal", .show = show_causal}, {.name = "cost", .show = show_cost},
+    {.name = "step", .show = show_step},     {.name = "pieces", .show = show_pieces},
+    {.name = "bytes", .show = show_bytes},   {.name = "int8", .show = show_int8}};
 
 struct ByHandFlags {
     std::string example;

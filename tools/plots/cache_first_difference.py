@@ -56,5 +56,5 @@ def draw_page() -> scheme.Scheme:
     names = "   ".join(f"{place + 1} {name}" for place, name in enumerate(OPERATORS[:6])), "   ".join(f"{place + 7} {name}" for place, name in enumerate(OPERATORS[6:]))
     page.text(16, 364, names[0], size=11)
     page.text(16, 382, names[1], size=11)
-    page.text(16, 412, "Green: every bit equal. Dark: the first difference. White: comes later, and is not asked.", size=11)
+    page.text(16, 412, "Green: every bit equal. Orange: the first difference. Empty: comes later, and is not asked.", size=11)
     return page

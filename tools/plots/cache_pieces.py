@@ -40,5 +40,5 @@ def draw_page() -> scheme.Scheme:
         page.text(410, top + 37, words, size=11)
         if begin and count == 3:
             page.text(410, top + 53, "a rectangle of kept slots, then a triangle", size=11)
-    page.text(16, 412, "Green: kept from earlier pieces. Blue: of this piece. White: not visited, because it lies to the right of the token.", size=11)
+    page.text(16, 412, "Green: kept from earlier pieces. Blue: of this piece. Empty: not visited, because it lies to the right of the token.", size=11)
     return page

@@ -34,7 +34,7 @@ def draw_page() -> scheme.Scheme:
     page.boxes([(70 + place(69)[1] * 11, 158)], 10, 28, scheme.THREADS, scheme.THREADS)
     page.text(150, 153, "position 69 = slot 69:", scheme.THREADS, size=11)
     page.text(300, 153, SHOWS[0], scheme.THREADS, size=11, bold=True)
-    page.text(70, 210, "green: held; white: free; grey: beyond the capacity, there because a tile is whole", size=11)
+    page.text(70, 210, "green: held; empty: free; grey: beyond the capacity, there because a tile is whole", size=11)
     # What a tile is inside: keys by component, values by slot.
     page.text(70, 246, "keys of a tile: a row for each component", bold=True, size=12)
     page.boxes([(70 + c * 18, 258 + r * 18) for r in range(6) for c in range(14)], 16, 16, "white", scheme.FAINT)

@@ -51,5 +51,5 @@ def draw_page() -> scheme.Scheme:
     page = scheme.Scheme(440, "A text of four tokens, one token more in each round")
     half(page, 24, False)
     half(page, 424, True)
-    page.text(16, 430, "Dark: the newest token's. Pale: made again, with the same result. Green: kept, not computed.")
+    page.text(16, 430, "Full colour: the newest token's. Tinted: made again, with the same result. Green: kept, not computed.")
     return page
