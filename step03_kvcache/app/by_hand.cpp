@@ -189,7 +189,7 @@ void show_cost() {
     smollm2.dim = 576, smollm2.layers = 30, smollm2.heads = 9, smollm2.kv_heads = 3;
     smollm2.head_dim = 64, smollm2.ffn = 1536;
     std::printf("  operations of one token    tiny    SmolLM2\n");
-    Index matrices[2], slot[2];
+    Index matrices[2] = {}, slot[2] = {};
     Index i = 0;
     for (const Config& config : {Config(), smollm2}) {
         const Flops flops = step_flops(config, 0, 1);  // of a token that sees one slot
