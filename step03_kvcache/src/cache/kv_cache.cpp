@@ -57,6 +57,9 @@ AttentionWork KvCache::attend_rows(Index layer,
     return attention_.attend(pool, q, *at(layers_, layer), places, out);
 }
 
+// ANCHOR_END: append
+
+// ANCHOR: closed
 void KvCache::closed() {
     for (const auto& rows : layers_) {
         rows->close(length(), pending());
@@ -64,18 +67,21 @@ void KvCache::closed() {
     }
 }
 
-// ANCHOR_END: append
+// ANCHOR_END: closed
 
-// ANCHOR: fork
+// ANCHOR: truncate
 void KvCache::check_truncate(Index to) const {
     for (const auto& rows : layers_) rows->check_truncate(length(), to);
 }
 
 void KvCache::dropped(Index to) noexcept {
-    // What lies behind is not read again before it has been written again.
+    // What lies after it is not read again before it has been written again.
     for (const auto& rows : layers_) rows->see_from(to);
 }
 
+// ANCHOR_END: truncate
+
+// ANCHOR: fork
 std::unique_ptr<SteppedStore> KvCache::copied() const {
     return std::unique_ptr<KvCache>(new KvCache(*this, length()));
 }

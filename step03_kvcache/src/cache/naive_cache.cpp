@@ -7,7 +7,7 @@ namespace kvlab {
 NaiveCache::NaiveCache(const char* name, const KvShape& shape, Index capacity)
     : SteppedStore(name, shape, capacity), keys_(usize(shape.layers)), values_(keys_.size()) {}
 
-// ANCHOR: naive
+// ANCHOR: write_rows
 void NaiveCache::write_rows(Index layer,
                             const View<const float>& k,
                             const View<const float>& v) {
@@ -22,6 +22,9 @@ void NaiveCache::write_rows(Index layer,
     // SOLUTION-END 3.1
 }
 
+// ANCHOR_END: write_rows
+
+// ANCHOR: attend_rows
 AttentionWork NaiveCache::attend_rows(Index layer,
                                       const View<const float>& q,
                                       const View<float>& out,
@@ -46,7 +49,7 @@ AttentionWork NaiveCache::attend_rows(Index layer,
     return work;
 }
 
-// ANCHOR_END: naive
+// ANCHOR_END: attend_rows
 
 void NaiveCache::attend_one(Index,
                             const View<const float>& q,

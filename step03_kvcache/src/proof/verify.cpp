@@ -148,7 +148,6 @@ void compare_runs(Generator& cached, Generator& uncached, VerifyReport& report) 
 
 }  // namespace
 
-// ANCHOR: verify
 VerifyReport verify(Decoder& decoder,
                     std::span<const std::vector<Token>> prompts,
                     const VerifyOptions& options) {
@@ -169,6 +168,7 @@ VerifyReport verify(Decoder& decoder,
         // The last token is generated and never fed: it needs no place.
         check(length <= context + 1, "verify: prompt ", i, " and ", options.steps,
               " steps do not fit the context of ", context);
+        // ANCHOR: texts
         compare_prompt(decoder, prompts[i], static_cast<Index>(i), options, report);
         caches.push_back(std::make_unique<KvCache>(decoder.kv_shape(),
                                                    std::min(length, context), options.level));
@@ -176,15 +176,16 @@ VerifyReport verify(Decoder& decoder,
             decoder.kv_shape(), std::min(length, context), options.level));
         cached.add(*caches[i], prompts[i], options.steps, options.sampling);
         uncached.add(*none[i], prompts[i], options.steps, options.sampling);
+        // ANCHOR_END: texts
     }
+    // ANCHOR: runs
     compare_runs(cached, uncached, report);
     report.run_sum = cached.checksum();
     for (std::size_t i = 0; i < caches.size(); ++i)
         compare_cache(decoder, *caches[i], cached.tokens(static_cast<Index>(i)),
                       static_cast<Index>(i), options, report);
+    // ANCHOR_END: runs
     return report;
 }
-
-// ANCHOR_END: verify
 
 }  // namespace kvlab

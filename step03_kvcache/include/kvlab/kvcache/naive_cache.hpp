@@ -26,12 +26,14 @@ protected:
     // What copied() copies, from a cache of the same shape and capacity.
     void take_rows(const NaiveCache& other);
 
+    // ANCHOR: attend_one
     // One query of a step of T tokens over the S slots that it sees.
     virtual void attend_one(Index T,
                             const View<const float>& q,     // [D], scaled
                             const View<const float>& k,     // [S, D]
                             const View<const float>& v,     // [S, D]
                             const View<float>& out) const;  // [D]
+    // ANCHOR_END: attend_one
 
 private:
     void write_rows(Index layer,
