@@ -95,11 +95,24 @@ def check_schemes(folder: Path) -> list[str]:
         run(name, "-o", str(out))
         if out.read_bytes() != text:
             wrong.append(f"{name}: not the same file again")
-        published = ROOT / "step04_cuda" / "pictures" / f"{name}.svg"
+        published = ROOT / getattr(picture, "CHAPTER", "step04_cuda") / "pictures" / f"{name}.svg"
         if not published.is_file() or published.read_bytes() != text:
             wrong.append(f"{name}: {published.relative_to(ROOT)} is not what tools/plot.py draws")
     if "matplotlib" in sys.modules:
         wrong.append("a scheme needed matplotlib")
+    return wrong
+
+
+def check_by_hand() -> list[str]:
+    """What a picture shows of an example for paper stands in its chapter, in what the program prints of it (snippets.py compares that)."""
+    wrong = []
+    for name in plot.PICTURES:
+        picture = importlib.import_module(f"plots.{name}")
+        if not hasattr(picture, "BY_HAND"):
+            continue
+        chapter = (ROOT / picture.CHAPTER / "README.md").read_text(encoding="utf-8")
+        printed = "\n".join(re.findall(r"^<!-- output: \w+ by-hand .*?-->\n```\n(.*?)^```", chapter, re.M | re.S))
+        wrong += [f"{name}: {figure} does not stand in what the chapter's example prints" for figure in picture.BY_HAND if figure not in printed]
     return wrong
 
 
@@ -161,7 +174,7 @@ def self_check() -> list[str]:
 
 def main() -> int:
     with tempfile.TemporaryDirectory() as temporary:
-        wrong = self_check() + check_schemes(Path(temporary)) + check_refusals(Path(temporary)) + check_truth()
+        wrong = self_check() + check_schemes(Path(temporary)) + check_by_hand() + check_refusals(Path(temporary)) + check_truth()
     print("\n".join(wrong) if wrong else "all schemes are drawn, whole and true")
     return 1 if wrong else 0
 
