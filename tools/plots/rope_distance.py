@@ -25,7 +25,7 @@ def written(pair: tuple) -> str:
     return "(" + ", ".join(f"{number:.3f}" for number in pair) + ")"
 
 
-BY_HAND = [f"{abs(number):.3f}" for q, k in PLACES for number in (*turned(QUERY, q), *turned(KEY, k))] + [f"{score(*places):.2f}" for places in PLACES]
+BY_HAND = [f"{abs(number):.3f}" for q, k in PLACES for number in (*turned(QUERY, q), *turned(KEY, k))] + [f"{abs(score(*places)):.6f}"[:6] for places in PLACES]
 SHOWS = [f"q · k = {score(*PLACES[0]):.2f}", f"q · k = {score(*PLACES[2]):.2f}"]
 
 
