@@ -1,7 +1,10 @@
 // Step 2: the numbers that the chapter works out on paper are those of its code.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <initializer_list>
+#include <utility>
 #include <vector>
 
 #include <kvlab/attention/attention.hpp>

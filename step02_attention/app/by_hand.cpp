@@ -1,7 +1,11 @@
 // by_hand.cpp - chapter 2: the examples that the chapter works out on paper, by the code that
 // it teaches. Numbers are small, so that a pencil can follow.
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <initializer_list>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include <kvlab/attention/attention.hpp>

@@ -23,6 +23,6 @@ def draw_page() -> scheme.Scheme:
         page.boxes([(left + s * CELL, y) for s in range(t + 1, len(TEXT))], CELL - 4, CELL - 4, "white", scheme.FAINT)
         page.text(left + len(TEXT) * CELL + 16, y + 28, f"sees {t + 1}", scheme.SHARED, bold=True)
     page.text(560, top + 28, "Green: a score, a weight,\nand a share of the value.")
-    page.text(560, top + 84, "White: never visited.")
+    page.text(560, top + 84, "Empty: never visited.")
     page.text(16, 334, "A token that is added later gets a row below and a column on the right. No square that is there changes.")
     return page

@@ -32,5 +32,5 @@ def draw_page() -> scheme.Scheme:
     page.text(86, 60, "the text so far", scheme.THREADS, size=11)
     for number in range(len(WRITTEN)):
         a_round(page, number, TOP + number * STEP)
-    page.text(16, 320, "White: went through the model in the round before, and goes through it again. The sign _ is a space.")
+    page.text(16, 320, "Grey frame: was in the model a round before, and goes through it again. The sign _ is a space.")
     return page
