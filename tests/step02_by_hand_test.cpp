@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cmath>
 #include <initializer_list>
-#include <utility>
 #include <vector>
 
 #include <kvlab/attention/attention.hpp>
@@ -30,8 +29,8 @@ double rounded(float x, int digits) {
     return rounded(static_cast<double>(x), digits);
 }
 
-Tensor matrix(Shape shape, std::initializer_list<float> numbers) {
-    Tensor t(std::move(shape));
+Tensor matrix(const Shape& shape, std::initializer_list<float> numbers) {
+    Tensor t(shape);
     std::copy(numbers.begin(), numbers.end(), t.flat().begin());
     return t;
 }

@@ -25,8 +25,8 @@ double wide(float x) {
     return static_cast<double>(x);
 }
 
-Tensor matrix(Shape shape, std::initializer_list<float> numbers) {
-    Tensor t(std::move(shape));
+Tensor matrix(const Shape& shape, std::initializer_list<float> numbers) {
+    Tensor t(shape);
     std::copy(numbers.begin(), numbers.end(), t.flat().begin());
     return t;
 }
