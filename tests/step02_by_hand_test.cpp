@@ -87,6 +87,30 @@ TEST_CASE("by hand: one head from x to what is added to x") {
     CHECK(rounded(1 + out[1] / 2, 3) == 2.609);
 }
 
+TEST_CASE("by hand: without positions two tokens may change places, with RoPE they may not") {
+    const auto taken = [](std::vector<float> k, const std::vector<float>& v, bool turned) {
+        float q[] = {2, 1};
+        if (turned) {
+            const RopeTable table(3, 2, 10000.0);
+            table.rotate(&k[0], 0);
+            table.rotate(&k[2], 1);
+            table.rotate(q, 2);
+        }
+        for (float& number : q) number = number * log2e_over(std::sqrt(2.0));
+        std::vector<float> out(2);
+        attention_plain(View<const float>(q, {2}), View<const float>(k.data(), {2, 2}),
+                        View<const float>(v.data(), {2, 2}), View<float>(out.data(), {2}));
+        return out;
+    };
+    CHECK(taken({0, 1, 1, 1}, {4, 0, 0, 4}, false) == taken({1, 1, 0, 1}, {0, 4, 4, 0}, false));
+    const std::vector<float> one = taken({0, 1, 1, 1}, {4, 0, 0, 4}, true),
+                             other = taken({1, 1, 0, 1}, {0, 4, 4, 0}, true);
+    CHECK(rounded(one[0], 3) == 1.284);
+    CHECK(rounded(one[1], 3) == 2.716);
+    CHECK(rounded(other[0], 3) == 3.438);
+    CHECK(rounded(other[1], 3) == 0.562);
+}
+
 TEST_CASE("by hand: a score depends on the distance, but for its last bit") {
     const RopeTable table(512, 2, 10000.0);
     const auto score = [&](Index at_q, Index at_k) {

@@ -97,6 +97,35 @@ void show_head() {
     std::printf("\n");
 }
 
+// What a third token, whose query is (2, 1), takes from the first two, in one order or the
+// other.
+Tensor taken(bool swapped, bool turned) {
+    Tensor k = swapped ? matrix({2, 2}, {1, 1, 0, 1}) : matrix({2, 2}, {0, 1, 1, 1});
+    const Tensor v = swapped ? matrix({2, 2}, {0, 4, 4, 0}) : matrix({2, 2}, {4, 0, 0, 4});
+    Tensor q = matrix({2}, {2, 1}), out({2});
+    if (turned) {
+        const RopeTable table(3, 2, 10000.0);
+        table.rotate(&k(0, 0), 0);
+        table.rotate(&k(1, 0), 1);
+        table.rotate(q.data(), 2);
+    }
+    for (float& number : q.flat()) number = number * log2e_over(std::sqrt(2.0));
+    attention_plain(std::as_const(q).view(), std::as_const(k).view(), v.view(), out.view());
+    return out;
+}
+
+// Two tokens change places, without positions and with them.
+void show_order() {
+    for (const bool turned : {false, true}) {
+        std::printf("  %s", turned ? "with RoPE:        " : "without positions:");
+        for (const bool swapped : {false, true}) {
+            const Tensor out = taken(swapped, turned);
+            print_pair(swapped ? " k1 first" : " k0 first", out.view());
+        }
+        std::printf("\n");
+    }
+}
+
 // The same query and key at other places.
 void show_rope() {
     const RopeTable table(512, 2, 10000.0);
@@ -166,8 +195,9 @@ struct Example {
 
 constexpr Example kExamples[] = {
     {.name = "tokens", .show = show_tokens}, {.name = "head", .show = show_head},
-    {.name = "rope", .show = show_rope},     {.name = "layer", .show = show_layer},
-    {.name = "choice", .show = show_choice}, {.name = "cost", .show = show_cost}};
+    {.name = "order", .show = show_order},   {.name = "rope", .show = show_rope},
+    {.name = "layer", .show = show_layer},   {.name = "choice", .show = show_choice},
+    {.name = "cost", .show = show_cost}};
 
 struct ByHandFlags {
     std::string example;
