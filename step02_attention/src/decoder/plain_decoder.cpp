@@ -87,13 +87,13 @@ PlainDecoder::PlainDecoder(const WeightSource& source) : config_(read_config(sou
         layers_.push_back(std::move(w));
     }
     final_weight_ = take("output_norm.weight"), final_bias_ = take("output_norm.bias", !gpt2);
-    head_ = c.tied_output ? embedding_.clone() : take("output.weight");
+    output_ = c.tied_output ? embedding_.clone() : take("output.weight");
     if (!gpt2) rope_ = RopeTable(c.context, c.rope_dim, c.rope_base);
     keys_.resize(usize(c.layers));
     values_.resize(usize(c.layers));
 }
 
-// ANCHOR: forward
+// ANCHOR: embedding
 Tensor PlainDecoder::forward(std::span<const Token> tokens) const {
     const Index T = std::ssize(tokens);
     check(T >= 1 && T <= config_.context, "plain decoder: 1 to ", config_.context,
@@ -107,17 +107,19 @@ Tensor PlainDecoder::forward(std::span<const Token> tokens) const {
             x(t, i) = positions_.size() > 0 ? embedding_(token, i) + positions_(t, i)
                                             : embedding_(token, i);
     }
+    // ANCHOR_END: embedding
+    // ANCHOR: layers
     for (Index l = 0; l < config_.layers; ++l) {
         const Layer& w = at(layers_, l);
         add_to(x, attention(l, norm(x.view(), w.attention_norm, w.attention_norm_bias).view()));
         add_to(x, feed_forward(w, norm(x.view(), w.ffn_norm, w.ffn_norm_bias).view()));
     }
-    return linear(norm(x.view(), final_weight_, final_bias_).view(), head_, {});
+    return linear(norm(x.view(), final_weight_, final_bias_).view(), output_, {});
 }
 
-// ANCHOR_END: forward
+// ANCHOR_END: layers
 
-// ANCHOR: attention
+// ANCHOR: project
 Tensor PlainDecoder::attention(Index layer, const View<const float>& normed) const {
     const Config& c = config_;
     const Layer& w = at(layers_, layer);
@@ -132,6 +134,8 @@ Tensor PlainDecoder::attention(Index layer, const View<const float>& normed) con
             rope_.rotate(&k(t, h * D), t);
         for (Index i = 0; i < c.heads * D; ++i) q(t, i) = q(t, i) * scale;
     }
+    // ANCHOR_END: project
+    // ANCHOR: heads
     Tensor mixed({T, c.heads * D});
     const View<const float> keys = std::as_const(k).view(), values = std::as_const(v).view();
     for (Index h = 0; h < c.heads; ++h)
@@ -145,7 +149,7 @@ Tensor PlainDecoder::attention(Index layer, const View<const float>& normed) con
     return linear(mixed.view(), w.wo, w.bo);
 }
 
-// ANCHOR_END: attention
+// ANCHOR_END: heads
 
 // ANCHOR: feed_forward
 Tensor PlainDecoder::feed_forward(const Layer& w, const View<const float>& normed) const {
@@ -156,6 +160,9 @@ Tensor PlainDecoder::feed_forward(const Layer& w, const View<const float>& norme
     return linear(hidden.view(), w.down, w.down_bias);
 }
 
+// ANCHOR_END: feed_forward
+
+// ANCHOR: swiglu
 Tensor swiglu_plain(const View<const float>& x,
                     const Tensor& gate,
                     const Tensor& up,
@@ -173,7 +180,7 @@ Tensor swiglu_plain(const View<const float>& x,
     // SOLUTION-END 2.3
 }
 
-// ANCHOR_END: feed_forward
+// ANCHOR_END: swiglu
 
 Tensor PlainDecoder::norm(const View<const float>& x,
                           const Tensor& weight,

@@ -71,7 +71,7 @@ std::string describe_model(const Model& model) {
          c.architecture == Architecture::gpt2
              ? std::string("learned")
              : concat("RoPE, base ", c.rope_base, ", ", c.rope_dim, " of each head"));
-    line("head", c.tied_output ? "the embedding (tied)" : "a matrix of its own");
+    line("output matrix", c.tied_output ? "the embedding (tied)" : "a matrix of its own");
     line("parameters", c.parameters());
     line("weights in memory", concat(model.weight_bytes(), " bytes"));
     line("cache per token",

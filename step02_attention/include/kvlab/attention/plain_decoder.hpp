@@ -47,7 +47,7 @@ private:
     Tensor norm(const View<const float>& x, const Tensor& weight, const Tensor& bias) const;
 
     Config config_;
-    Tensor embedding_, positions_, final_weight_, final_bias_, head_;
+    Tensor embedding_, positions_, final_weight_, final_bias_, output_;
     std::vector<Layer> layers_;
     RopeTable rope_;
     mutable std::vector<Tensor> keys_, values_;
