@@ -1,0 +1,53 @@
+// by_hand.cpp - chapter 1: the subcommand that prints the worked examples, one of them or all.
+#include "by_hand.hpp"
+
+#include <iostream>
+#include <vector>
+
+#include "app.hpp"
+
+namespace kvlab::app {
+
+namespace {
+
+struct Example {
+    std::string name;
+    void (*print)();
+};
+
+const std::vector<Example>& examples() {
+    static const std::vector<Example> all = {
+        {"order", by_hand_order},     {"float", by_hand_float}, {"fma", by_hand_fma},
+        {"zero", by_hand_zero},       {"libm", by_hand_libm},   {"view", by_hand_view},
+        {"product", by_hand_product}, {"norm", by_hand_norm},   {"softmax", by_hand_softmax},
+        {"turn", by_hand_turn},       {"draw", by_hand_draw}};
+    return all;
+}
+
+struct ByHandFlags {
+    std::string of = "all";
+};
+
+void add_by_hand_flags(CLI::App& app, ByHandFlags& flags) {
+    std::vector<std::string> names = {"all"};
+    for (const Example& example : examples()) names.push_back(example.name);
+    app.add_option("--of", flags.of, "which of them")
+        ->check(CLI::IsMember(names))
+        ->capture_default_str();
+    app.fallthrough(false);  // nothing here is timed, and no report is written
+}
+
+int run_by_hand(const ByHandFlags& flags) {
+    for (const Example& example : examples())
+        if (flags.of == "all" || flags.of == example.name) example.print();
+    return cli::kHolds;
+}
+
+const cli::Subcommand kByHand{
+    {.place = 50, .name = "by-hand", .text = "the chapter's worked examples, computed"},
+    add_by_hand_flags,
+    run_by_hand};
+
+}  // namespace
+
+}  // namespace kvlab::app
