@@ -97,11 +97,12 @@ void by_hand_softmax() {
     std::vector<float> weights(scores.size());
     const float sum = softmax_weights(scores, weights);
     std::cout << "     score         n         f   p = 2^f    weight     share\n";
-    for (std::size_t i = 0; i < scores.size(); ++i) {
-        const Exp2Parts parts = exp2_parts(scores[i]);
-        std::cout << cell("%.4g", scores[i]) << cell("%.0f", parts.n)
-                  << cell("%.4f", scores[i] - parts.n) << cell("%.4f", parts.p)
-                  << cell("%.5f", weights[i]) << cell("%.4f", weights[i] / sum) << "\n";
+    for (Index i = 0; const float score : scores) {
+        const auto [p, n] = exp2_parts(score);
+        const float weight = at(weights, i++);
+        std::cout << cell("%.4g", score) << cell("%.0f", n) << cell("%.4f", score - n)
+                  << cell("%.4f", p) << cell("%.5f", weight) << cell("%.4f", weight / sum)
+                  << "\n";
     }
     std::cout << "  sum of the weights: " << written("%.5f", sum) << "\n";
     // A maximum that is found late: first the last two alone, then all three.
