@@ -11,6 +11,7 @@
 #include <kvlab/tensor/random.hpp>
 #include <kvlab/tensor/rope.hpp>
 #include <kvlab/tensor/sampling.hpp>
+#include <kvlab/tensor/tensor_type.hpp>
 
 using namespace kvlab;
 
@@ -20,8 +21,7 @@ std::uint32_t bits(float value) {
     return std::bit_cast<std::uint32_t>(value);
 }
 
-// A sum as a compiler that may choose would do it, so that this one cannot work it out
-// beforehand.
+// A sum that the compiler cannot work out by itself.
 float added(float a, float b) {
     const volatile float left = a, right = b;
     return left + right;
@@ -148,6 +148,21 @@ TEST_CASE("by hand: a pair that turns") {
     table.rotate(pair.data(), 1);
     CHECK(within(pair[0], -2.5864, 5e-5));
     CHECK(within(pair[1], 5.2259, 5e-5));
+}
+
+TEST_CASE("by hand: a block of 32 numbers in 20 bytes") {
+    // d = 0.25 and m = -2 as half floats. The first byte of codes has 1 for number 0 and 15 for
+    // number 16, the second 8 for number 1 and 0 for number 17.
+    std::array<std::byte, 20> block = {};
+    block[1] = std::byte{0x34}, block[3] = std::byte{0xc0};
+    block[4] = std::byte{0xf1}, block[5] = std::byte{0x08};
+    std::array<float, 32> x = {};
+    dequantize(TensorType::q4_1, block, x);
+    CHECK(x[0] == -1.75f);
+    CHECK(x[16] == 1.75f);
+    CHECK(x[1] == 0);
+    CHECK(x[17] == -2);
+    CHECK(block_bytes(TensorType::q4_1) == 20);
 }
 
 TEST_CASE("by hand: draws from four weights") {
