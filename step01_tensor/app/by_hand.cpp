@@ -13,14 +13,18 @@ namespace {
 struct Example {
     std::string name;
     void (*print)();
+
+    Example(const char* of, void (*example)()) : name(of), print(example) {}
 };
 
 const std::vector<Example>& examples() {
     static const std::vector<Example> all = {
-        {"order", by_hand_order},     {"float", by_hand_float}, {"fma", by_hand_fma},
-        {"zero", by_hand_zero},       {"libm", by_hand_libm},   {"view", by_hand_view},
-        {"product", by_hand_product}, {"norm", by_hand_norm},   {"softmax", by_hand_softmax},
-        {"turn", by_hand_turn},       {"draw", by_hand_draw}};
+        Example("order", by_hand_order),     Example("float", by_hand_float),
+        Example("fma", by_hand_fma),         Example("zero", by_hand_zero),
+        Example("libm", by_hand_libm),       Example("view", by_hand_view),
+        Example("product", by_hand_product), Example("norm", by_hand_norm),
+        Example("softmax", by_hand_softmax), Example("turn", by_hand_turn),
+        Example("draw", by_hand_draw)};
     return all;
 }
 

@@ -72,7 +72,7 @@ void by_hand_product() {
     matmul_plain(x.view(), w.view(), y.view());
     for (Index t = 0; t < 2; ++t)
         for (Index n = 0; n < 2; ++n)
-            std::cout << "  y[" << t << "][" << n << "] = " << x(t, 0) << "*" << w(n, 0)
+            std::cout << "  y(" << t << ", " << n << ") = " << x(t, 0) << "*" << w(n, 0)
                       << " + " << x(t, 1) << "*" << w(n, 1) << " + " << x(t, 2) << "*"
                       << w(n, 2) << " = " << y(t, n) << "\n";
 }
