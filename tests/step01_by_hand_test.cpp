@@ -128,6 +128,16 @@ TEST_CASE("by hand: a variance in one pass, and a layer norm") {
     CHECK(within(y[2], 1.2247, 5e-5));
 }
 
+TEST_CASE("by hand: powers of two and where they end") {
+    CHECK(within(exp2(3.4f), 10.5561, 5e-5));
+    CHECK(within(exp2(1.5f), 2.82843, 5e-6));
+    CHECK(exp2(-2.0f) == 0.25f);
+    CHECK(exp2(-126.5f) > 0);
+    CHECK(exp2(-126.6f) == 0);
+    CHECK(is_finite(exp2(127.4f)));
+    CHECK_FALSE(is_finite(exp2(127.5f)));
+}
+
 TEST_CASE("by hand: softmax of three scores") {
     const std::array<float, 3> scores = {3.4f, 1.5f, -2.0f};
     std::array<float, 3> weights = {};
@@ -143,6 +153,8 @@ TEST_CASE("by hand: softmax of three scores") {
 }
 
 TEST_CASE("by hand: a pair that turns") {
+    CHECK(std::fabs(3 * 0.6 - 5 * 0.8 + 2.2) < 1e-15);  // cosine 0.6, sine 0.8
+    CHECK(std::fabs(3 * 0.8 + 5 * 0.6 - 5.4) < 1e-15);
     const RopeTable table(3, 2, 10000.0);
     std::array<float, 2> pair = {3, 5};
     table.rotate(pair.data(), 1);

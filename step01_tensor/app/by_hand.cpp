@@ -19,12 +19,12 @@ struct Example {
 
 const std::vector<Example>& examples() {
     static const std::vector<Example> all = {
-        Example("order", by_hand_order),     Example("float", by_hand_float),
-        Example("fma", by_hand_fma),         Example("zero", by_hand_zero),
-        Example("libm", by_hand_libm),       Example("view", by_hand_view),
-        Example("product", by_hand_product), Example("norm", by_hand_norm),
-        Example("softmax", by_hand_softmax), Example("turn", by_hand_turn),
-        Example("draw", by_hand_draw)};
+        Example("order", by_hand_order), Example("float", by_hand_float),
+        Example("fma", by_hand_fma),     Example("zero", by_hand_zero),
+        Example("exp2", by_hand_exp2),   Example("libm", by_hand_libm),
+        Example("view", by_hand_view),   Example("product", by_hand_product),
+        Example("norm", by_hand_norm),   Example("softmax", by_hand_softmax),
+        Example("turn", by_hand_turn),   Example("draw", by_hand_draw)};
     return all;
 }
 

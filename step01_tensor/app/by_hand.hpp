@@ -12,6 +12,7 @@ void by_hand_order();
 void by_hand_float();
 void by_hand_fma();
 void by_hand_zero();
+void by_hand_exp2();
 void by_hand_libm();
 
 // On rows of numbers (by_hand_rows.cpp).

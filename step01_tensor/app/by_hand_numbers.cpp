@@ -125,6 +125,16 @@ void by_hand_zero() {
     row("are their bits equal", ulp_distance(block, from_zero) == 0 ? "yes" : "no");
 }
 
+void by_hand_exp2() {
+    std::cout << "         t     n         f   p = 2^f   2^t = p * 2^n\n";
+    for (const float t : {3.4f, 1.5f, -2.0f, -126.5f, -126.6f, 127.4f, 127.5f}) {
+        const auto [p, n] = exp2_parts(t);
+        std::cout << pad(written("%.4g", t), 10, true) << pad(written("%.0f", n), 6, true)
+                  << pad(written("%.4f", t - n), 10, true) << pad(written("%.4f", p), 10, true)
+                  << pad(written("%.6g", exp2(t)), 16, true) << "\n";
+    }
+}
+
 // Machine dependent: it asks the C library that this program is linked with.
 void by_hand_libm() {
     Index differ = 0, count = 0;
