@@ -1,6 +1,7 @@
 // The worked examples of chapter 1: the numbers that stand in its text, to the bit.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cmath>
@@ -136,6 +137,22 @@ TEST_CASE("by hand: powers of two and where they end") {
     CHECK(exp2(-126.6f) == 0);
     CHECK(is_finite(exp2(127.4f)));
     CHECK_FALSE(is_finite(exp2(127.5f)));
+}
+
+TEST_CASE("by hand: the polynomial without its highest constant") {
+    std::uint64_t most = 0;
+    int count = 0, differ = 0;
+    for (float f = -0.5f; f <= 0.5f; f += 0x1p-14f, ++count) {
+        float p = kExp2Coefficients[5];
+        for (int i = 4; i >= 0; --i) p = std::fma(p, f, kExp2Coefficients[i]);
+        const std::uint64_t moved = ulp_distance(p, exp2_parts(f).p);
+        most = std::max(most, moved);
+        differ += moved > 0;
+        if (std::fabs(f) < 0.05f) CHECK(moved <= 1);
+    }
+    CHECK(most == 41);
+    CHECK(differ > 4 * count / 10);
+    CHECK(differ < 6 * count / 10);
 }
 
 TEST_CASE("by hand: softmax of three scores") {
