@@ -2,6 +2,8 @@
 // softmax, a turning pair, a draw.
 #include <array>
 #include <iostream>
+#include <span>
+#include <utility>
 #include <vector>
 
 #include "app.hpp"
