@@ -18,8 +18,8 @@ def row(text: str, begin: str) -> str:
 
 
 def check(root: Path) -> list[str]:
-    draws, rounding, views, softmax, sums = (importlib.import_module(f"plots.{name}") for name in
-                                             ("draw_from_weights", "float_rounding", "tensor_views", "softmax_weights", "sum_blocks"))
+    draws, rounding, views, softmax, sums, turned = (importlib.import_module(f"plots.{name}") for name in
+                                             ("draw_from_weights", "float_rounding", "tensor_views", "softmax_weights", "sum_blocks", "turned_pair"))
     cases = []
     for name, view in views.VIEWS.items():
         shape, strides, first, numbers = re.search(r" (\[[^]]*\]) +\{(.*)\} +(\d+) +(.*)", row(example(root, "view"), name + " ")).groups()
@@ -39,4 +39,7 @@ def check(root: Path) -> list[str]:
     for random in draws.RANDOM:
         found = [line.split()[-1] for line in example(root, "draw").splitlines() if line.split()[:2] == [f"{draws.TOP_P:g}", f"{random:g}"]]
         cases.append((f"draw of {random}", found, [str(draws.drawn(random))]))
+    text = (root / "step01_tensor" / "README.md").read_text(encoding="utf-8")
+    by_hand = text[text.index("    (3, 5) = 3 * (1, 0)"):].split("\n```")[0]
+    cases.append(("turned pair", by_hand.split(" = ")[-1], turned.label(turned.turned(*turned.PAIR))))
     return [f"{name}: the text has {found}, the picture {drawn}" for name, found, drawn in cases if found != drawn]
