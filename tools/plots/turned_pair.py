@@ -53,5 +53,5 @@ def draw_page() -> scheme.Scheme:
             mixed.arrow(begin, end, color)
     mixed.name(PAIR, label(PAIR), scheme.THREADS, 8, 4)
     mixed.name(after[2], label(after[2]), scheme.SHARED, -8, 4, "end")
-    page.text(16, 352, "Right: 3 steps along the one and 5 along the other, before and after. The whole path turns, and so does its end.")
+    page.text(16, 352, "Right: 3 steps along the one and 5 along the other. The whole path turns, and so does its end.")
     return page
