@@ -22,8 +22,8 @@ namespace {
 constexpr Index T = 48, K = 576, N = 200;
 
 // ANCHOR: reassociated
-// What engines and compilers do to a sum when nobody forbids it. All of these are as accurate
-// as the contract's sum, or more; they are only different.
+// What engines and compilers do to a sum when nobody forbids it. None of these is wrong, and
+// some are more accurate than the contract's sum; they are only different.
 float pairwise_tree(const float* a, const float* b, Index n) {
     if (n == 1) return a[0] * b[0];
     return pairwise_tree(a, b, n / 2) + pairwise_tree(a + n / 2, b + n / 2, n - n / 2);

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""The numeric contract a second time, in another language, from chapter 1's text alone.
+"""The numeric contract a second time, in another language, from chapter 1's page pages/contract.md alone.
 
 Every float operation is done in exact rational arithmetic and then rounded once, as rule 1 says; sines, cosines
 and powers in 40 decimal digits. Slow and simple on purpose: it shares no code and no compiler with the project.
-Prints the golden values of chapter 1, or compares them with the program's:
+Prints the golden values of that page, or compares them with the program's:
 
     contract_by_the_book.py                        prints them
     contract_by_the_book.py BIN/step01_tensor      compares with `step01_tensor goldens`; exit code 1 if they differ

@@ -14,8 +14,9 @@ import unittest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "tests" / "tools"), str(ROOT / "tests" / "course")]
 
+import book  # noqa: E402
 from course import expect, judge, leaks, markers, mistakes, signatures  # noqa: E402
-from course.export import unquoted  # noqa: E402
+from course.export import unquoted, without_dead_links  # noqa: E402
 from course.tasks import ROOT as PROJECT, STEPS, Failure, tasks_of  # noqa: E402
 from course.values import Floats, Integers, bits_of, place  # noqa: E402
 from mutant_file import Failure as MistakeFailure  # noqa: E402
@@ -102,6 +103,16 @@ class Leaks(unittest.TestCase):
     def test_a_table_of_mistakes_names_the_task_instead(self):
         row = "| 12 | wrong | `a.cu`: `const int doubled_number = x + x;` |"
         self.assertEqual(unquoted(row, self.prints), "| 12 | wrong | `a.cu`: (task 1.1) |")
+
+
+class Links(unittest.TestCase):
+    def test_a_link_to_what_is_not_there_is_its_words(self):
+        with tempfile.TemporaryDirectory() as name:
+            folder = pathlib.Path(name)
+            (folder / "there.md").write_text("")
+            for text, expected in (("see [chapter 3](../step03/README.md#a).", "see chapter 3."), ("[a `b`](there.md#c) [d](#e)",) * 2, ("[x](https://example.org/y)",) * 2,
+                                   ("![a picture](x.svg)",) * 2, ("```\nv[i](x)\n```\n[y](z.md)", "```\nv[i](x)\n```\ny")):
+                self.assertEqual(without_dead_links(text, folder), expected)
 
 
 class Expectations(unittest.TestCase):
@@ -300,6 +311,8 @@ class Starters(unittest.TestCase):
             self.assertIn(f"// TASK {task}: ", text)
         if step and step > 1:
             self.assertNotIn(f"// TASK {step - 1}.", text)
+        for text in book.texts(out):
+            self.assertEqual(without_dead_links(text.read_text(), text.parent), text.read_text())
         page = (out / STEPS[last] / "README.md").read_text()
         self.assertIn(f"TASK {last}.", page)
         code, said, _ = self.ran(sys.executable, out / "course", folder=out)

@@ -29,6 +29,8 @@ def export(step, out):
     for number in steps:
         chapter(out, number, prints)
     own_files(out, step, last, tasks)
+    for page in book.texts(out):
+        page.write_text(without_dead_links(page.read_text(), page.parent))
     questions(out, steps)
     searched(out, prints)
     return tasks
@@ -80,6 +82,15 @@ def of_the_starter(text):
     if not count or "<!-- project" in text or "<!-- starter" in text:
         raise Failure("a chapter's <!-- project --> has no <!-- starter: ... --> after it")
     return text
+
+
+def without_dead_links(text, folder):
+    """A link to what a starter does not hold, such as a later chapter, is only its words."""
+    def kept(link):
+        there = re.match(r"[a-z]+:|#", link[2]) or (folder / link[2].partition("#")[0]).exists()
+        return link[0] if there else link[1]
+    parts = re.split(r"^(```.*?^```$)", text, flags=re.M | re.S)  # code is left alone
+    return "".join(part if part.startswith("```") else re.sub(r"(?<!!)\[([^\[\]]+)\]\(([^()\s]+)\)", kept, part) for part in parts)
 
 
 def unquoted(row, prints):

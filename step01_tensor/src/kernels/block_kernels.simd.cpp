@@ -23,6 +23,7 @@ KVLAB_INLINE void block_tile(Index depth,
         for (int c = 0; c < Columns; ++c)
             acc[r][c] =
                 mode == BlockMode::resume ? load(y + r * y_stride + c * kLanes) : fill(0.0f);
+    // ANCHOR: block_tile
     for (Index k = 0; k < depth; ++k) {
         if (Asks)
             for (Index line = 0; line < ahead.lines; ++line, ahead.next += 64)
@@ -34,6 +35,7 @@ KVLAB_INLINE void block_tile(Index depth,
             for (int c = 0; c < Columns; ++c) acc[r][c] = fma(xk, column[c], acc[r][c]);
         }
     }
+    // ANCHOR_END: block_tile
     for (int r = 0; r < Rows; ++r)
         for (int c = 0; c < Columns; ++c) {
             float* out = y + r * y_stride + c * kLanes;
@@ -99,6 +101,10 @@ static constexpr decltype(&block_rows_ahead<1>) kBlockRowsAhead[] = {nullptr,
                                                                      block_rows_ahead<4>,
                                                                      block_rows_ahead<5>,
                                                                      block_rows_ahead<6>};
+
+// A row more needs a kernel of its own in both tables.
+static_assert(sizeof kBlockRows / sizeof *kBlockRows > kMaxKernelRows);
+static_assert(sizeof kBlockRowsAhead / sizeof *kBlockRowsAhead > kMaxKernelRows);
 
 void block(Index rows,
            Index depth,

@@ -38,7 +38,6 @@ void prefetch(const std::byte* next, Index lines) {
 
 constexpr Index kFew = 16;  // about as many lines as can be on their way at once
 
-// ANCHOR: panel_rows
 // Rows [first, last) of y for panel p, `width` columns wide. The panel goes through the cache
 // in pieces of one block (64 x 64 floats, 16 KB: half of L1), each used for all rows before the
 // next; a format other than f32 is expanded once per piece, not once per row.
@@ -54,12 +53,15 @@ void panel_rows(const TensorKernels& kernels,
     alignas(kAlignment) float expanded[kSumBlock * kPanel];
     const PanelKernels& format = kernels_of(kernels, w.type());
     const Index K = x.dim(1), rows = last - first;
+    // ANCHOR: panel_groups
     // Groups of nearly equal size: 64 rows are 9 x 6 + 2 x 5. Each asks the memory for its
     // share of the panel's next piece: a small one at once, a large one line by line.
     const Index groups = (rows + kMaxKernelRows - 1) / kMaxKernelRows;
     const Index shorter = rows / groups, longer_groups = rows % groups;
     const Index piece = (w.panel(p + 1) - w.panel(p)) * kSumBlock / K;  // bytes
     const Index share = piece / 64 / groups + 1;                        // in lines
+    // ANCHOR_END: panel_groups
+    // ANCHOR: panel_loop
     for (Index k = 0; k < K; k += kSumBlock) {
         const Index depth = std::min(kSumBlock, K - k);
         const BlockMode mode = k == 0 ? BlockMode::first : BlockMode::add;
@@ -84,9 +86,8 @@ void panel_rows(const TensorKernels& kernels,
             row += count;
         }
     }
+    // ANCHOR_END: panel_loop
 }
-
-// ANCHOR_END: panel_rows
 
 // How many nearly equal pieces the rows of x are cut into: each piece stays in the second-level
 // cache while all panels pass by.

@@ -24,11 +24,14 @@ float softmax_weights(std::span<const float> scores, std::span<float> weights) {
 
 // ANCHOR_END: softmax
 
+// ANCHOR: rms_norm
 void rms_norm(const float* x, const float* weight, float eps, Index n, float* y) {
     const float mean = dot(x, x, n) / static_cast<float>(n);
     const float r = 1.0f / std::sqrt(mean + eps);
     for (Index i = 0; i < n; ++i) y[i] = (x[i] * r) * weight[i];
 }
+
+// ANCHOR_END: rms_norm
 
 void layer_norm(
     const float* x, const float* weight, const float* bias, float eps, Index n, float* y) {
