@@ -9,7 +9,8 @@ What is checked, and what the message begins with:
     term       a term is not used before the paragraph that defines it, in reading order. After a defining paragraph stands, on a line of its own,
                    <!-- term: query, key -->
                An earlier use is a link to book/glossary.md or to the defining heading; then the rest of its section may use the word, too. In the front
-               texts (README.md, book/*.md) the first use of each text is such a link. Code, outputs, generated tables and headings are free.
+               texts (README.md, book/*.md) the first use of each text is such a link, or the page links the glossary in its first paragraph. Code, outputs,
+               generated tables, headings and the lists of a section 'Reading' are free.
     glossary   book/glossary.md has each term once, as '- **term**: one sentence. [where](link)', linked to the heading that its mark stands under
     short      an abbreviation is a term, or one that every C++ programmer knows (prose_words.py)
     forward    'chapter 4' before chapter 4 is a link, once in its section
@@ -52,6 +53,7 @@ HELD = (
 )
 FRONT = ("README.md", "book/")  # read before the chapters, or beside them
 GLOSSARY = "book/glossary.md"
+READING = "reading"  # how the anchor of a list of books and papers begins: their titles are their authors'
 ENTRY = re.compile(r"^- \*\*(.+?)\*\*: (.+) \[([^\]]+)\]\(([^)]+)\)$")
 MOST_IN_SENTENCE, MOST_IN_PARAGRAPH, FEWEST_IN_ALT = 45, 150, 3
 
@@ -143,13 +145,13 @@ class Book:
         order = {place: number for number, place in enumerate(self.texts)}
         patterns = {term: pattern for term in sorted(self.defined, key=len, reverse=True) if (pattern := prose_words.use_of(term))}
         for text in self.held():
-            if text.place == GLOSSARY:
+            if text.place == GLOSSARY or text.place.startswith(FRONT) and self.begins_with_glossary(text):
                 continue
             front, met = text.place.startswith(FRONT), set()
             for block in text.blocks:
                 if block.kind == "heading" and not front:
                     met = set()
-                if block.kind not in PROSE:
+                if block.kind not in PROSE or block.section.startswith(READING):
                     continue
                 line = code_away(prose_text.COMMENT.sub(lambda comment: " " * len(comment[0]), block.text))
                 line = re.sub(r"\]\([^)]*\)", lambda target: "]" + "\0" * (len(target[0]) - 1), line)  # the words of a link are prose, its target is not
@@ -165,6 +167,10 @@ class Book:
                     if not self.is_linked(text, block, term, uses[0]):
                         self.say(text, block.line, "term", f"'{uses[0][0]}' is used before it is defined ({home.place}:{first.line}): define it here, write it otherwise, or link this use "
                                  f"to the glossary or to #{first.section}, with a word of comfort", block, (term,))
+
+    def begins_with_glossary(self, text: Text) -> bool:
+        first = next((block for block in text.blocks if block.kind == "paragraph"), None)
+        return first is not None and any("glossary" in link[2].lower() and self.target(text, link[3])[0] == (self.root / GLOSSARY).resolve() for link in LINK.finditer(first.text))
 
     def check_glossary(self) -> None:
         glossary = self.texts.get(GLOSSARY)
@@ -200,7 +206,7 @@ class Book:
         known |= {word.upper() for other in self.texts.values() for block in other.blocks if block.kind in PROSE for word in re.findall(r"(?<![\w./])[a-z]{2,}(?![\w./])", block.prose())}
         seen = set()
         for block in text.blocks:
-            if block.kind not in PROSE or text.place == GLOSSARY:
+            if block.kind not in PROSE or text.place == GLOSSARY or block.section.startswith(READING):
                 continue
             for short in re.findall(r"(?<![\w.\-/])[A-Z][A-Z0-9]*[A-Z][A-Z0-9]*s?(?![\w-]|\.md)", block.prose()):
                 if short.upper() not in known and short not in seen:
@@ -255,7 +261,7 @@ class Book:
         for block in text.blocks:
             if block.kind not in PROSE:
                 continue
-            prose = block.prose()
+            prose = re.sub(r"[\"“][^\"“”]*[\"”]", "quoted", block.prose())
             for pattern, instead in prose_words.WORDS:
                 for found in re.finditer(pattern, prose, 0 if "Who" in pattern else re.I):
                     if "Who" in pattern and found[0].rstrip().endswith("?"):

@@ -39,6 +39,8 @@ CASES = [  # text, what is replaced, by what, the rules that are broken
     (ONE, "<!-- term: ulp, SIMD -->", "and <!-- term: ulp, SIMD -->", ["mark", "term", "term"]),
     (TWO, "## Keys\n\n", "## Keys\n\nA key row before.\n\n", ["term"]),
     ("README.md", "[SIMD](book/glossary.md)", "SIMD", ["term"]),
+    ("README.md", "It has", "Words are in the [glossary](book/glossary.md).\n\nA key row and", []),
+    (ONE, "First words.", "## Reading\n\nA memo of GGUF.", []),
     # (b) the glossary
     (GLOSSARY, "- **memo**", "- **memos**", ["glossary", "glossary"]),
     (GLOSSARY, "- **memo**: a note. [Chapter 1](../step01_tensor/pages/more.md#more)\n", "", ["glossary"]),
@@ -77,6 +79,7 @@ CASES = [  # text, what is replaced, by what, the rules that are broken
     (ONE, "First words.", "The LM head [V, C] is large. <!-- allowed LM: the word that others use -->", ["word"]),
     (ONE, "First words.", "Who waits must be met.", ["word"]),
     (ONE, "First words.", "The KV-cache, a KV cache WITH reason: the words with it.", ["word"]),
+    (ONE, "First words.", 'The word "his" is quoted.', []),
     (ONE, "First words.", "Who reads this?", []),
     (ONE, "First words.", "It is obviously right.", ["word"]),
     # (g) numbers

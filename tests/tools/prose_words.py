@@ -49,13 +49,14 @@ IN_COMPANY = {
     "rounding": None, "float": None, "product": None, "view": None, "slice": None, "tensor": None, "index": None, "pair": None, "angle": None, "mean": None,
     "scale": None, "norm": None, "residual": None, "memory": None, "bandwidth": None, "cache": None, "window": None, "sign": None, "significand": None,
     "channel": None, "group": None, "temperature": None, "sample": None, "sampling": None, "greedy": None, "stage": None, "decode": None, "feed": None,
+    "language model": None, "weights": None, "copy task": None, "induction": None, "needle": None, "recall": None,
 }
 
 # Abbreviations that a C++ programmer knows, names, units; every other one is a term, defined or linked.
 KNOWN = set("""CPU CPUS GPU GPUS RAM DRAM PC OS ID IDS OK API APIS URL HTML JSON JSONL SVG PNG CSV PDF UTF ASCII README LICENSE FAQ GNU GCC IEEE ISO ABI CI CD
 GB MB KB GIB MIB KIB TB HZ KHZ MHZ GHZ FLOP FLOPS GFLOP GFLOPS TFLOP TFLOPS MS US NS NAN INF TODO TASK ARM AMD AMX AVX AVX2 SSE SSE2 AVX512 NEON X86 FMA UB STL IO RNG
 CUDA C11 C17 C20 CMAKE XML HTTP HTTPS SDK IDE CLI DOI ACL ICLR ICML NIPS NEURIPS MLSYS MIT BSD II III IV VI L1 L2 L3 PCG PCG32 FNV FNV1 XSH RR NVIDIA IBM INTEL SM
-PASS FAIL PASSED FAILED NOT AND OR DDR4 DDR5 ASAN TSAN UBSAN AWK BASH WSL VS KV""".split())
+LLM LLMS LORD PASS FAIL PASSED FAILED NOT AND OR DDR4 DDR5 ASAN TSAN UBSAN AWK BASH WSL VS KV""".split())
 
 
 def use_of(term: str) -> re.Pattern | None:
