@@ -233,7 +233,7 @@ class Book:
     # --- pictures ----------------------------------------------------------------------------------------------------------------------
 
     def check_pictures(self) -> None:
-        counts: dict[int, int] = {}
+        counts: dict[str, int] = {}
         for text in self.held():
             blocks = [block for block in text.blocks if block.kind != "comment"]
             for place, block in enumerate(blocks):
@@ -248,7 +248,8 @@ class Book:
                 if not alt or prose_text.words(alt[2]) < FEWEST_IN_ALT:
                     self.say(text, block.line, "picture", "the alternative text says what is in the picture, in three words or more", block)
                 caption = blocks[place + 1] if place + 1 < len(blocks) else None
-                number = counts[text.chapter] = counts.get(text.chapter, 0) + 1
+                series = text.folder.name if text.chapter else text.place
+                number = counts[series] = counts.get(series, 0) + 1
                 expected = f"Figure {text.chapter}.{number}" if text.chapter else f"Figure {number}"
                 if not caption or caption.kind != "caption":
                     self.say(text, block.line, "picture", f"the next paragraph is its caption: *{expected}: what to see.*", block)
