@@ -9,7 +9,7 @@ What is checked, and what the message begins with:
     term       a term is not used before the paragraph that defines it, in reading order. After a defining paragraph stands, on a line of its own,
                    <!-- term: query, key -->
                An earlier use is a link to book/glossary.md or to the defining heading; then the rest of its section may use the word, too. In the front
-               texts (README.md, book/*.md) the first use of each text is such a link, or the page links the glossary in its first paragraph. Code, outputs,
+               texts (README.md, book/*.md) the first use of each text is such a link. A page that links the glossary in its first paragraph is free. Code, outputs,
                generated tables, headings and the lists of a section 'Reading' are free.
     glossary   book/glossary.md has each term once, as '- **term**: one sentence. [where](link)', linked to the heading that its mark stands under
     short      an abbreviation is a term, or one that every C++ programmer knows (prose_words.py)
@@ -145,7 +145,7 @@ class Book:
         order = {place: number for number, place in enumerate(self.texts)}
         patterns = {term: pattern for term in sorted(self.defined, key=len, reverse=True) if (pattern := prose_words.use_of(term))}
         for text in self.held():
-            if text.place == GLOSSARY or text.place.startswith(FRONT) and self.begins_with_glossary(text):
+            if text.place == GLOSSARY or not text.place.endswith("README.md") and self.begins_with_glossary(text):
                 continue
             front, met = text.place.startswith(FRONT), set()
             for block in text.blocks:
@@ -260,7 +260,7 @@ class Book:
 
     def check_words(self, text: Text) -> None:
         for block in text.blocks:
-            if block.kind not in PROSE:
+            if block.kind not in PROSE or block.section.startswith(READING):
                 continue
             prose = re.sub(r"[\"“][^\"“”]*[\"”]", "quoted", block.prose())
             for pattern, instead in prose_words.WORDS:
@@ -276,7 +276,7 @@ class Book:
             if block.kind not in ("paragraph", "bullet", "caption"):
                 continue
             prose = block.prose()
-            for sentence in prose_text.sentences(prose):
+            for sentence in prose_text.sentences(re.sub(r"`c+`", "`...`", prose)):
                 if prose_text.words(sentence) > MOST_IN_SENTENCE:
                     self.say(text, block.line, "long", f"a sentence of {prose_text.words(sentence)} words ('{' '.join(sentence.split()[:6])} ...'): make two of it", block)
             if prose_text.words(prose) > MOST_IN_PARAGRAPH:

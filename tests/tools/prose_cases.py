@@ -39,7 +39,9 @@ CASES = [  # text, what is replaced, by what, the rules that are broken
     (ONE, "<!-- term: ulp, SIMD -->", "and <!-- term: ulp, SIMD -->", ["mark", "term", "term"]),
     (TWO, "## Keys\n\n", "## Keys\n\nA key row before.\n\n", ["term"]),
     ("README.md", "[SIMD](book/glossary.md)", "SIMD", ["term"]),
-    ("README.md", "It has", "Words are in the [glossary](book/glossary.md).\n\nA key row and", []),
+    ("README.md", "[key row](book/glossary.md)", "[glossary](book/glossary.md) and key row", ["term"]),
+    (MORE, "A memo is", "Words are in the [glossary](../../book/glossary.md).\n\nA key row. A memo is", []),
+    (MORE, "A memo is", "A key row. A memo is", ["term"]),
     (ONE, "First words.", "## Reading\n\nA memo of GGUF.", []),
     # (b) the glossary
     (GLOSSARY, "- **memo**", "- **memos**", ["glossary", "glossary"]),

@@ -175,7 +175,7 @@ def sentences(text: str) -> list[str]:
 
 
 def words(text: str) -> int:
-    return len(WORD.findall(re.sub(r"`[^`]*`", "code", text)))
+    return len(WORD.findall(re.sub(r"`[^`]+`", "code", text)))
 
 
 def self_test() -> list[str]:

@@ -23,7 +23,7 @@ WORDS = [
      "a link to the place, with its name"),
     (r"\b(?:he|him|his)\b", "'they', 'the reader', 'you'"),
     (r"\bcures? the same disease\b|\bthe same disease\b", "what both do: 'both fight large channels'"),
-    (r"\band all that it loses\b|\band nothing else\b", "what is meant, said once, as a sentence of its own"),
+    (r"\band all that it loses\b", "what is meant, said once, as a sentence of its own"),
     (r"\butili[sz]e[sd]?\b|\bleverage[sd]?\b", "'use'"),
     (r"\bditto\b", "the thing itself"),
     (r"\b[Tt]he total \*is\*", "what to do: 'start the total with the first block'"),
