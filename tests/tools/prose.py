@@ -3,6 +3,7 @@
 
     prose.py [--root TREE] [--only PART]     checks the texts (tools/book.py); --only: prints what concerns paths that contain PART, such as step01
     prose.py --terms                         lists the terms, with the place that defines each
+    prose.py --relink                        leads the glossary's entries to the places that define them, and sorts them
     prose.py --self-test
 
 What is checked, and what the message begins with:
@@ -11,7 +12,7 @@ What is checked, and what the message begins with:
                An earlier use is a link to book/glossary.md or to the defining heading; then the rest of its section may use the word, too. In the front
                texts (README.md, book/*.md) the first use of each text is such a link. A page that links the glossary in its first paragraph is free. Code, outputs,
                generated tables, headings and the lists of a section 'Reading' are free.
-    glossary   book/glossary.md has each term once, as '- **term**: one sentence. [where](link)', linked to the heading that its mark stands under
+    glossary   book/glossary.md has each term once, as '- **term**: one sentence. [where](link)', linked to the heading that its mark stands under (--relink does that)
     short      an abbreviation is a term, or one that every C++ programmer knows (prose_words.py)
     forward    'chapter 4' before chapter 4 is a link, once in its section
     link       files and headings that a link names are there (GitHub's anchors)
@@ -122,13 +123,15 @@ class Book:
     # --- terms -------------------------------------------------------------------------------------------------------------------------
 
     def collect_terms(self) -> None:
+        alike: dict[str, str] = {}
         for text in self.texts.values():
             for term, block, line in text.terms:
-                key = term.lower()
-                if key in self.defined:
-                    other, first, _ = self.defined[key]
-                    self.say(text, line, "glossary", f"'{term}' is marked in {other.place}:{first.line} already; keep one mark")
+                key, letters = term.lower(), re.sub(r"[\W_]", "", term.lower()).removesuffix("s")
+                if letters in alike:
+                    other, first, _ = self.defined[alike[letters]]
+                    self.say(text, line, "glossary", f"'{term}' is marked in {other.place}:{first.line} already" + (f", as '{alike[letters]}'" if alike[letters] != key else "") + "; keep one mark")
                 else:
+                    alike[letters] = key
                     self.defined[key] = (text, block, line)
 
     def is_linked(self, text: Text, block: Block, term: str, use: re.Match) -> bool:
@@ -344,8 +347,23 @@ def list_terms(root: Path) -> int:
     return 0
 
 
+def relink(root: Path) -> int:
+    """Leads each entry of the glossary to where its term is defined now, and puts them in order."""
+    checked = Book(root)
+    checked.collect_terms()
+    lines, entries = [], []
+    for line in (root / GLOSSARY).read_text(encoding="utf-8").rstrip("\n").split("\n"):
+        entry = ENTRY.match(line)
+        if entry and entry[1].lower() in checked.defined:
+            home, block, _ = checked.defined[entry[1].lower()]
+            line = f"- **{entry[1]}**: {entry[2]} [{f'chapter {home.chapter}' if home.chapter else 'here'}](../{home.place}#{block.section})"
+        (entries if line.startswith("- ") else lines).append(line)
+    (root / GLOSSARY).write_text("\n".join([*lines, *sorted(entries, key=lambda line: re.sub(r"\W", "", line.partition(":")[0].lower()))]) + "\n", encoding="utf-8")
+    return 0
+
+
 def self_test() -> int:
-    wrong = prose_text.self_test() + prose_numbers.self_test() + prose_words.self_test() + prose_cases.wrong(lambda root: Book(root).check())
+    wrong = prose_text.self_test() + prose_numbers.self_test() + prose_words.self_test() + prose_cases.wrong(lambda root: Book(root).check(), relink)
     print("\n".join(wrong) if wrong else f"self-test passed: {len(prose_cases.CASES)} books")
     return 1 if wrong else 0
 
@@ -355,10 +373,13 @@ def main() -> int:
     parser.add_argument("--root", type=Path, default=Path(__file__).resolve().parents[2])
     parser.add_argument("--only", default="", metavar="PART", help="print what concerns paths that contain this")
     parser.add_argument("--terms", action="store_true")
+    parser.add_argument("--relink", action="store_true", help="lead the glossary's entries to the marks")
     parser.add_argument("--self-test", action="store_true")
     options = parser.parse_args()
     if options.self_test:
         return self_test()
+    if options.relink:
+        return relink(options.root.resolve())
     return list_terms(options.root.resolve()) if options.terms else run(options.root.resolve(), options.only)
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 SAMPLE = {
     "README.md": "# A book\n\nIt has a [cache](book/glossary.md), a [key row](book/glossary.md) and [SIMD](book/glossary.md). Begin with [chapter 1](step01_a/README.md).\n\n![A small picture here](step01_a/pictures/p.svg)\n\n*Figure 1: two boxes.*\n",
-    "book/glossary.md": "# Glossary\n\n- **key row**: what is looked up. [Chapter 2](../step02_attention/README.md#keys)\n- **ulp**: one of the floats. [Chapter 1](../step01_tensor/README.md#the-sum)\n"
-                        "- **memo**: a note. [Chapter 1](../step01_tensor/pages/more.md#more)\n- **SIMD**: many at once. [Chapter 1](../step01_tensor/README.md#the-sum)\n",
+    "book/glossary.md": "# Glossary\n\n- **key row**: what is looked up. [Chapter 2](../step02_attention/README.md#keys)\n"
+                        "- **memo**: a note. [Chapter 1](../step01_tensor/pages/more.md#more)\n- **SIMD**: many at once. [Chapter 1](../step01_tensor/README.md#the-sum)\n- **ulp**: one of the floats. [Chapter 1](../step01_tensor/README.md#the-sum)\n",
     "step01_tensor/README.md": "# One\n\nFirst words.\n\n## The sum\n\nA *ulp* is one float of a SIMD register. It takes 31 · 3 = 93 steps and 4 711 bytes.\n\n<!-- term: ulp, SIMD -->\n\n"
                                "![A picture with words](pictures/p.svg)\n\n*Figure 1.1: see 12.5.*\n\n```\n4711 x\n```\n\nLanes are used. See [the key rows of chapter 2](../step02_attention/README.md#keys): they wait. Then key rows are free.\n\nEnd. [More](pages/more.md).\n",
     "step01_tensor/pages/more.md": "# More\n\nA memo is a note.\n\n<!-- term: memo -->\n\n![Another picture with words](../pictures/p.svg)\n\n*Figure 1.2: it again.*\n",
@@ -50,6 +50,7 @@ CASES = [  # text, what is replaced, by what, the rules that are broken
     (GLOSSARY, "pages/more.md#more", "README.md#one", ["glossary"]),
     (GLOSSARY, "**memo**: a note.", "**memo** a note.", ["glossary", "glossary"]),
     (TWO, "key row -->", "key row, ulp -->", ["glossary"]),
+    (TWO, "key row -->", "key row, ulps -->", ["glossary"]),
     # abbreviations, chapters to come
     (ONE, "First words.", "The GGUF file of a CPU.", ["short"]),
     (ONE, "First words.", "The file of chapter 2.", ["forward"]),
@@ -100,7 +101,7 @@ CASES = [  # text, what is replaced, by what, the rules that are broken
 ]
 
 
-def wrong(check) -> list[str]:
+def wrong(check, relink) -> list[str]:
     """What `check` does not find in these books, or finds beside it."""
     found = []
     with tempfile.TemporaryDirectory() as name:
@@ -113,4 +114,10 @@ def wrong(check) -> list[str]:
             problems = check(root)
             if sorted(problem[2] for problem in problems) != rules:
                 found.append(f"case {number} ({re.sub(chr(10), ' ', new)[:50]!r}): expected {rules}, found {problems}")
+        for path, text in SAMPLE.items():  # links to elsewhere, and no order
+            lines = re.sub(r"\(\.\./[^)]*\)", "(x.md)", text).split("\n")
+            (root / path).write_text("\n".join([*lines[:2], *sorted(lines[2:-1], reverse=True), ""]) if path == "book/glossary.md" else text, encoding="utf-8")
+        relink(root)
+        if (root / "book/glossary.md").read_text(encoding="utf-8").lower() != SAMPLE["book/glossary.md"].lower():
+            found.append(f"relink: {(root / 'book/glossary.md').read_text(encoding='utf-8')}")
     return found
