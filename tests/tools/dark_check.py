@@ -10,6 +10,8 @@ from plots import dark
 
 SVG = "{http://www.w3.org/2000/svg}"
 LEAST = 3.0  # contrast of a text
+# What a colour is called on one kind of page alone. "Empty", "filled", and the names of colours hold on both.
+ONE_SIDED = re.compile(r"\b(?:white|black|dark|bright)\b", re.I)
 STYLE = re.compile(r"<style>@media .*?</style>\n")
 
 
@@ -47,7 +49,10 @@ def check(name: str, svg: str) -> list[str]:
     if svg != dark.with_dark(STYLE.sub("", svg, count=1)):
         return [f"{name}: draw it again, its style sheet for dark pages is not that of its colours (tools/plots/dark.py)"]
     by_hand = '<rect width="' in svg or "Floors and seams" in svg  # the others are matplotlib's
-    return [f"{name}: {problem}" for problem in unreadable(svg)] if by_hand and "<style>" in svg else []
+    if "<style>" not in svg:
+        return []
+    said = [f"{name}: '{text}' is not true on a dark page: write 'empty', 'filled' or the colour" for text in re.findall(r">([^<>]+)</text>", svg) if ONE_SIDED.search(text)]
+    return said + [f"{name}: {problem}" for problem in (unreadable(svg) if by_hand else [])]
 
 
 def check_pictures(root: Path) -> list[str]:
@@ -61,7 +66,8 @@ def self_check() -> list[str]:
     orange = '<path d="M10 10h80v80h-80z" fill="#e69f00"/>\n'
     cases = [(dark.with_dark(head + ink + "</svg>"), 0), (head + ink + "</svg>", 1), (dark.with_dark(head + orange + ink + "</svg>"), 1),
              (dark.with_dark(head + ink.replace("#222222", "#56b4e9") + "</svg>"), 1), (dark.with_dark(head + ink.replace("#222222", "#123456") + "</svg>"), 0),
-             (dark.with_dark(head + ink + "</svg>").replace("#e6e6e6", "#e6e6e7"), 1)]
+             (dark.with_dark(head + ink + "</svg>").replace("#e6e6e6", "#e6e6e7"), 1),
+             (dark.with_dark(head + ink.replace(">a<", ">White: free<") + "</svg>"), 1)]
     wrong = [f"dark_check: case {i} has {check('it', svg)}" for i, (svg, count) in enumerate(cases) if len(check("it", svg)) != count]
     styled = 'style="fill: #222222; stroke: #ffffff"'
     sheet = dark.with_dark(f'<svg a="b">\n<text {styled}/></svg>')

@@ -16,7 +16,8 @@ What is checked, and what the message begins with:
     short      an abbreviation is a term, or one that every C++ programmer knows (prose_words.py)
     forward    'chapter 4' before chapter 4 is a link, once in its section
     link       files and headings that a link names are there (GitHub's anchors)
-    picture    an alternative text of three words, and as the next paragraph a caption '*Figure N.k: what to see.*', numbered in order in its chapter
+    picture    an alternative text of three words, and as the next paragraph a caption '*Figure N.k: what to see.*', numbered in order in its chapter;
+               white, black, dark and pale are no words for what is on a picture, which is drawn on dark pages, too
     wrapped    a paragraph is one line
     word       words that this book does not use, with what to write instead (prose_words.py)
     number     a number with three significant digits or a point is in a table, an output, code, a picture, a claim or a result of the chapter, or part of
@@ -245,6 +246,8 @@ class Book:
                     self.say(text, block.line, "picture", "a picture is a paragraph of its own, with a caption after it", block)
                 if block.kind == "caption" and (place == 0 or blocks[place - 1].kind != "picture"):
                     self.say(text, block.line, "picture", "a caption without a picture before it", block)
+                if block.kind == "caption" and (found := re.search(r"\b(?:white|black|dark|bright|pale)\b", block.prose(), re.I)):
+                    self.say(text, block.line, "picture", f"'{found[0]}' is not true on a dark page: write 'empty', 'filled' or the colour", block, (found[0],))
                 if block.kind != "picture":
                     continue
                 alt = LINK.search(block.text)

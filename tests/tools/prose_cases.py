@@ -70,6 +70,7 @@ CASES = [  # text, what is replaced, by what, the rules that are broken
     (MORE, "*Figure 1.2:", "*Figure 1.1:", ["picture"]),
     (ONE, "First words.", "First ![a b c](pictures/p.svg) words.", ["picture"]),
     (ONE, "First words.", "*Figure 1.1: nothing.*", ["picture"]),
+    (ONE, "see 12.5", "white is free", ["picture"]),
     ("README.md", "*Figure 1: two", "*Figure 0.1: two", ["picture"]),
     # (e) one line
     (ONE, "First words.", "First\nwords.", ["wrapped"]),
