@@ -15,6 +15,9 @@ NAMED = re.compile(r"\b(?:[Tt]asks?|[Ff]igures?|[Cc]ases?|[Qq]uestions?|[Ss]ecti
 CALCULATION = re.compile(rf"(?:\d|\()[\d{SPACE},.()+\-−×·*/÷]*[\d)]\s*(=|≈)\s*([-−]?{DIGITS})(?![\w^]|\.\d|\s*[\^×·*/+÷(]|\s*[-−]\s*\d)")
 
 
+TRIANGLE = re.compile(rf"1 \+ 2 \+ (?:3 \+ )?(?:\.\.\.|…) \+ ({DIGITS}) = ({DIGITS})")
+
+
 def value(text: str) -> float:
     return float(re.sub(rf"[{SPACE},]", "", text).replace("−", "-"))
 
@@ -69,7 +72,7 @@ class Sources:
 
 def calculations(text: str) -> list[tuple[int, int, str, bool]]:
     """(begin, end, text, whether it is right) of each 'a · b = c' of plain numbers. One that goes on to the left, as in 'x + 2 · 3 = 8', is none."""
-    found = []
+    found = [(one.start(), one.end(), one[0], value(one[1]) * (value(one[1]) + 1) / 2 == value(one[2])) for one in TRIANGLE.finditer(text)]
     for one in CALCULATION.finditer(text):
         before = text[:one.start()].rstrip()
         left = one[0][:one.start(1) - one.start()].strip()
@@ -110,5 +113,5 @@ def self_test() -> list[str]:
     wrong += [f"source of {text}: {sources.know(text)}" for text, expected in
               [("46 976", True), ("0.12", True), ("9.7", True), ("0.0123", True), ("0.012", False), ("991", True), ("992", False), ("720", True), ("0.13", False), ("976", True)] if sources.know(text) != expected]
     sums = [("72 · 31 = 2232", [True]), ("so 72 × 31 = 2233.", [False]), ("x + 2 · 3 = 8", []), ("(1 + 3) / 8 = 0.5", [True]), ("2^24 + 1 = 16 777 217", []), ("0.1 + 0.2 = 0.3", [True]),
-            ("1 000 · 2 = 2 000 tokens", [True]), ("T = 3", []), ("1 + 2 + ... + 5 = 15", []), ("2 / 3 = 0.67", [True]), ("8 / 3 = 2", [True]), ("8 / 3 = 3", [True]), ("8 / 3 = 4", [False]), ("2 / 3 ≈ 0.7", [True]), ("2 · 3 = 2^3", []), ("first, 2 · 3 = 6", [True]), ("5 − 7 = −2", [True])]
+            ("1 000 · 2 = 2 000 tokens", [True]), ("T = 3", []), ("1 + 2 + ... + 1000 = 500 500", [True]), ("1 + 2 + ... + 5 = 16", [False]), ("2 / 3 = 0.67", [True]), ("8 / 3 = 2", [True]), ("8 / 3 = 3", [True]), ("8 / 3 = 4", [False]), ("2 / 3 ≈ 0.7", [True]), ("2 · 3 = 2^3", []), ("first, 2 · 3 = 6", [True]), ("5 − 7 = −2", [True])]
     return wrong + [f"calculations of {text!r}: {found}" for text, expected in sums if (found := [right for _, _, _, right in calculations(text)]) != expected]
