@@ -43,12 +43,12 @@ IN_COMPANY = {
     "page": r"\bpages? of (?:slots|the cache)\b|\bpaged\b",
     "fork": r"\bfork(?:s|ed|ing)? (?:a|the) (?:cache|sequence|store)\b",
     "contract": None, "position": None, "layer": None, "step": None, "order": None, "row": None, "shape": None, "model": None, "parameter": None, "width": None,
-    "lane": None, "chain": None, "panel": None, "tile": None, "rank": None, "prompt": None, "text": None, "token": None, "table": None, "sum": None,
+    "chain": None, "rank": None, "text": None, "token": None, "table": None, "sum": None,
     "answer": None, "error": None, "line": None, "store": None, "run": None, "work": None, "reading": None, "copy": None, "piece": None, "chunk": None,
-    "batch": None, "context": None, "sequence": None, "thread": None, "vector": None, "matrix": None, "column": None, "bit": None, "exponent": None,
-    "rounding": None, "float": None, "product": None, "view": None, "slice": None, "tensor": None, "index": None, "pair": None, "angle": None, "mean": None,
-    "scale": None, "norm": None, "residual": None, "memory": None, "bandwidth": None, "cache": None, "window": None, "sign": None, "significand": None,
-    "channel": None, "group": None, "temperature": None, "sample": None, "sampling": None, "greedy": None, "stage": None, "decode": None, "feed": None,
+    "context": None, "sequence": None, "thread": None, "vector": None, "matrix": None, "column": None, "bit": None, "exponent": None,
+    "rounding": None, "float": None, "product": None, "view": None, "slice": None, "index": None, "pair": None, "angle": None, "mean": None,
+    "scale": None, "residual": None, "memory": None, "window": None, "sign": None, "significand": None,
+    "group": None, "sample": None, "stage": None, "decode": None, "feed": None,
     "language model": None, "weights": None, "copy task": None, "induction": None, "needle": None, "recall": None,
 }
 
