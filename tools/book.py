@@ -5,8 +5,8 @@ sources and results as its chapter does, relative to the chapter's folder; its l
 """
 from pathlib import Path
 
-PAGES = "pages"
-PATTERNS = ("README.md", "book/*.md", "step*/README.md", f"step*/{PAGES}/*.md", "weights/README.md")
+PAGES, OWN = "pages", "book"
+PATTERNS = ("README.md", f"{OWN}/*.md", "step*/README.md", f"step*/{PAGES}/*.md", "weights/README.md")
 
 
 def texts(root) -> list[Path]:
@@ -16,8 +16,8 @@ def texts(root) -> list[Path]:
 
 
 def folder_of(text) -> Path:
-    """The folder that a text's sources, results and claims belong to."""
-    return Path(text).parent.parent if Path(text).parent.name == PAGES else Path(text).parent
+    """The folder that a text's sources, results and claims belong to: its chapter's, and of the book's own pages the root."""
+    return Path(text).parent.parent if Path(text).parent.name in (PAGES, OWN) else Path(text).parent
 
 
 def texts_of(chapter) -> list[Path]:

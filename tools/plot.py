@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-PICTURES = sorted(path.stem for path in (ROOT / "tools" / "plots").glob("*.py") if path.stem not in ("__init__", "style", "scheme"))
+PICTURES = sorted(path.stem for path in (ROOT / "tools" / "plots").glob("*.py") if path.stem not in ("__init__", "style", "scheme", "dark"))
 
 sys.dont_write_bytecode = True
 

@@ -4,7 +4,7 @@
 Runs `verify` on the two models of the repository and looks its figures up in the README's table; a copy under another
 name is known by its content, and one in which a byte differs, or another run, is not compared.
 
-SmolLM2's row is looked at where the model is there. Prints what the table should say if it does not.
+SmolLM2's row, and the checksum of the demo, are looked at with --all where the model is there. Prints what the table should say if it does not.
 """
 import json
 import pathlib
@@ -27,6 +27,14 @@ def row(program, model):
         sys.exit(f"verify -m {model}: exit code {done.returncode}\n{done.stdout}{done.stderr}")
     floats = f"{int(total.group(1)):,}".replace(",", " ")
     return f"| {floats} | 0 | " + " | ".join(f"`{s}`" for s in sums.groups()) + " |"
+
+
+def check_demo(program, readme):
+    """What the README shows of `tools/demo.sh`: the checksum of both its runs."""
+    done = subprocess.run([program, "generate", "-m", str(SMOLLM2), "-p", "The meaning of life is", "-n", "64"], capture_output=True, text=True, check=False)
+    found = re.search(r"checksum of all logits (\w{16})", done.stdout)
+    shown = re.findall(r"checksum of all logits (\w{16})", readme)
+    return [] if found and shown == [found[1]] * 2 else [f"README.md: the demo's checksum is {found and found[1]}, shown are {shown}"]
 
 
 def check_what_is_compared(program):
@@ -59,7 +67,7 @@ def main():
     wrong = [(m.stem, r) for m in models if (r := row(sys.argv[1], m)) not in readme]
     for name, expected in wrong:
         print(f"README.md: the row of {name} must end with: {expected}")
-    others = check_what_is_compared(sys.argv[1])
+    others = check_what_is_compared(sys.argv[1]) + (check_demo(sys.argv[1], readme) if SMOLLM2 in models else [])
     print("\n".join(others), end="")
     return 1 if wrong or others else 0
 

@@ -16,8 +16,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tools"))
+sys.path.insert(0, str(ROOT / "tests" / "tools"))
 sys.dont_write_bytecode = True
 
+import dark_check  # noqa: E402
 import plot  # noqa: E402
 import scheme_step01  # noqa: E402
 from plots import attention_2_staged, banks, linear_1_naive, linear_2_coalesced, linear_3_split, multiprocessors, scheme  # noqa: E402
@@ -170,7 +172,8 @@ def self_check() -> list[str]:
     crowded.text(16, 30, "on the title")
     good.box(20, 40, 200, 40, scheme.THREADS, "words")
     found = [len(check_page("", ElementTree.fromstring(page.svg()))) for page in (cut, crowded, good)]
-    return [] if found == [2, 1, 0] else [f"self-check: found {found} problems"]
+    wrong = [] if found == [2, 1, 0] else [f"self-check: found {found} problems"]
+    return wrong + dark_check.self_check() + dark_check.check_pictures(ROOT)
 
 
 def main() -> int:

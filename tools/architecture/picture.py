@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from xml.sax.saxutils import escape
 
+from plots.dark import with_dark
 from plots.style import BLUE, FAINT, GREEN, GREY, INK, ORANGE, PURPLE, SKY, VERMILION
 
 from .tree import Class, Floor
@@ -59,8 +60,8 @@ class Cell:
     def draw(self, x: float, y: float) -> list[str]:
         fill, ink, thick = {"seam": (self.color, "white", 1), "whole": (PALE[self.color], INK, 0), "both": ("white", INK, 2),
                             "below": ("none", DARK.get(self.color, self.color), 0)}[self.kind]
-        if self.kind == "seam" and self.color in DARK:
-            ink = INK  # white on these is hard to read
+        if self.kind == "seam":
+            fill = DARK.get(self.color, self.color)  # white on the others is hard to read
         stroke = self.color if thick else "none"
         frame = [] if self.kind == "below" else [box(x, y, self.width, CELL, fill, stroke, more=f' stroke-width="{thick}"' if thick > 1 else "")]
         return [*frame, text(x + self.width / 2, y + CELL / 2 + 4, self.name, ink, anchor="middle", bold=self.kind != "whole")]
@@ -222,4 +223,4 @@ def draw(floors: list[Floor]) -> str:
              *links(bands), *(part for band in reversed(bands) for part in band.draw()), text(MARGIN, height - 12, note, GREY, 10)]
     head = (f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height:g}" viewBox="0 0 {WIDTH} {height:g}" '
             'font-family="DejaVu Sans, sans-serif">')
-    return "\n".join([head, *parts, "</svg>\n"])
+    return with_dark("\n".join([head, *parts, "</svg>\n"]))

@@ -11,6 +11,6 @@ SHOWS are whole lines, and in place of draw() it has
 
 draw_page()    -> scheme.Scheme, an SVG that is written without matplotlib; always the same
 
-What every picture shares is in style.py, and what the schemes share in scheme.py. They import matplotlib inside of functions only, so that wrong
+What every picture shares is in style.py, what the schemes share in scheme.py, and what becomes of colours on a dark page in dark.py. They import matplotlib inside of functions only, so that wrong
 usage is found without it.
 """

@@ -25,6 +25,6 @@ def draw_page() -> scheme.Scheme:
     page.memory(left, top, (scheme.LANES, columns), (8, row), DEPTH, request(0), gap=2)
     page.text(left + columns * 8 + 8, top + 8, f"... {DEPTH} floats, {DEPTH * scheme.FLOAT} bytes")
     page.text(left + columns * 8 + 24, top + 100, f"One request, k = 0:\n{scheme.asked(request(0))}", scheme.GLOBAL, bold=True)
-    page.text(left + columns * 8 + 24, top + 164, "Dark: the number that a lane wants.\nPale: what comes with it. The next\nseven requests, k = 1 ... 7, ask for\nthe same sectors again.")
+    page.text(left + columns * 8 + 24, top + 164, "Filled: the number that a lane wants.\nPale: what comes with it. The next\nseven requests, k = 1 ... 7, ask for\nthe same sectors again.")
     page.text(16, 400, "And every row of x reads all of w again.")
     return page

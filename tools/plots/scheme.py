@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from xml.sax.saxutils import escape
 
+from .dark import with_dark
 from .style import BLUE, FAINT, GREEN, GREY, INK, VERMILION
 
 # Round a text that lines cross.
@@ -93,8 +94,7 @@ class Scheme:
     def svg(self) -> str:
         head = (f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{self.height}" viewBox="0 0 {WIDTH} {self.height}" '
                 'font-family="DejaVu Sans, sans-serif">\n')
-        # White, as the other pictures: a page with a dark background shows it as a card.
-        return head + f'<rect width="{WIDTH}" height="{self.height}" fill="white"/>\n' + "\n".join(self.parts) + "\n</svg>\n"
+        return with_dark(head + f'<rect width="{WIDTH}" height="{self.height}" fill="white"/>\n' + "\n".join(self.parts) + "\n</svg>\n")
 
 
 def asked(floats: list[int]) -> str:

@@ -6,6 +6,8 @@ import re
 from collections import defaultdict
 from pathlib import Path
 
+from .dark import with_dark
+
 # Okabe and Ito's palette, which most colour-blind readers can tell apart; the yellow is too faint on white.
 BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9"
 CYCLE = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
@@ -66,7 +68,7 @@ def save(figure, out: Path) -> None:
     if out.suffix == ".svg":
         text = io.StringIO()
         figure.savefig(text, format="svg", dpi=96, metadata={"Date": None})  # without a date, the same report gives the same file
-        out.write_text(numbered_clips(text.getvalue()), encoding="utf-8")
+        out.write_text(with_dark(numbered_clips(text.getvalue())), encoding="utf-8")
     else:
         figure.savefig(out, dpi=96)
 
