@@ -9,12 +9,12 @@
 #include <vector>
 
 #include <kvlab/attention/attention.hpp>
-#include <kvlab/attention/command_line.hpp>
 #include <kvlab/attention/cost.hpp>
 #include <kvlab/attention/score.hpp>
 #include <kvlab/tensor/numerics.hpp>
 #include <kvlab/tensor/rope.hpp>
 #include <kvlab/tensor/sampling.hpp>
+#include <kvlab/tensor/worked_examples.hpp>
 #include <kvlab/weights/bpe_tokenizer.hpp>
 
 namespace kvlab::app {
@@ -188,39 +188,14 @@ void show_cost() {
     }
 }
 
-struct Example {
-    const char* name;
-    void (*show)();
-};
-
-constexpr Example kExamples[] = {
-    {.name = "tokens", .show = show_tokens}, {.name = "head", .show = show_head},
-    {.name = "order", .show = show_order},   {.name = "rope", .show = show_rope},
-    {.name = "layer", .show = show_layer},   {.name = "choice", .show = show_choice},
-    {.name = "cost", .show = show_cost}};
-
-struct ByHandFlags {
-    std::string example;
-};
-
-int run_by_hand(const ByHandFlags& flags) {
-    for (const Example& example : kExamples)
-        if (flags.example == example.name) example.show();
-    return cli::kHolds;
-}
-
-void add_by_hand_flags(CLI::App& app, ByHandFlags& flags) {
-    std::vector<std::string> names;
-    for (const Example& example : kExamples) names.push_back(example.name);
-    app.add_option("example", flags.example, "which of them")
-        ->required()
-        ->check(CLI::IsMember(names));
-}
-
-const cli::Subcommand kByHand{
-    {.place = 5, .name = "by-hand", .text = "the chapter's examples for paper, computed"},
-    add_by_hand_flags,
-    run_by_hand};
+const cli::Subcommand kByHand = cli::worked_examples(5,
+                                                     {{"tokens", show_tokens},
+                                                      {"head", show_head},
+                                                      {"order", show_order},
+                                                      {"rope", show_rope},
+                                                      {"layer", show_layer},
+                                                      {"choice", show_choice},
+                                                      {"cost", show_cost}});
 
 }  // namespace
 

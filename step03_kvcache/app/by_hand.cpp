@@ -5,7 +5,6 @@
 #include <vector>
 
 #include <kvlab/attention/attention.hpp>
-#include <kvlab/attention/command_line.hpp>
 #include <kvlab/attention/config.hpp>
 #include <kvlab/attention/cost.hpp>
 #include <kvlab/attention/whole_sequence.hpp>
@@ -14,6 +13,7 @@
 #include <kvlab/kvcache/narrow_tiles.hpp>
 #include <kvlab/tensor/numerics.hpp>
 #include <kvlab/tensor/tensor_kernels.hpp>
+#include <kvlab/tensor/worked_examples.hpp>
 
 namespace kvlab::app {
 
@@ -231,39 +231,15 @@ void show_int8() {
                     codes[i], wide(static_cast<float>(codes[i]) * scale));
 }
 
-struct Example {
-    const char* name;
-    void (*show)();
-};
-
-constexpr Example kExamples[] = {
-    {.name = "work", .show = show_work},     {.name = "attention", .show = show_attention},
-    {.name = "causal", .show = show_causal}, {.name = "cost", .show = show_cost},
-    {.name = "step", .show = show_step},     {.name = "pieces", .show = show_pieces},
-    {.name = "bytes", .show = show_bytes},   {.name = "int8", .show = show_int8}};
-
-struct ByHandFlags {
-    std::string example;
-};
-
-int run_by_hand(const ByHandFlags& flags) {
-    for (const Example& example : kExamples)
-        if (flags.example == example.name) example.show();
-    return cli::kHolds;
-}
-
-void add_by_hand_flags(CLI::App& app, ByHandFlags& flags) {
-    std::vector<std::string> names;
-    for (const Example& example : kExamples) names.push_back(example.name);
-    app.add_option("example", flags.example, "which of them")
-        ->required()
-        ->check(CLI::IsMember(names));
-}
-
-const cli::Subcommand kByHand{
-    {.place = 35, .name = "by-hand", .text = "the chapter's examples for paper, computed"},
-    add_by_hand_flags,
-    run_by_hand};
+const cli::Subcommand kByHand = cli::worked_examples(35,
+                                                     {{"work", show_work},
+                                                      {"attention", show_attention},
+                                                      {"causal", show_causal},
+                                                      {"cost", show_cost},
+                                                      {"step", show_step},
+                                                      {"pieces", show_pieces},
+                                                      {"bytes", show_bytes},
+                                                      {"int8", show_int8}});
 
 }  // namespace
 

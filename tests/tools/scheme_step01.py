@@ -10,7 +10,7 @@ from pathlib import Path
 def example(root: Path, name: str) -> str:
     """What the program prints of one example, as the chapter quotes it."""
     text = (root / "step01_tensor" / "README.md").read_text(encoding="utf-8")
-    return text.split(f"<!-- output: step01_tensor by-hand --of {name} -->\n```\n")[1].split("\n```")[0]
+    return text.split(f"<!-- output: step01_tensor by-hand {name} -->\n```\n")[1].split("\n```")[0]
 
 
 def row(text: str, begin: str) -> str:
