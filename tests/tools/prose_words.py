@@ -41,6 +41,7 @@ IN_COMPANY = {
     "score": r"\battention scores?\b",
     "weight": r"\battention weights?\b",
     "page": r"\bpages? of (?:slots|the cache)\b|\bpaged\b",
+    "tile": r"\btiles? of (?:64|slots|keys|the cache)\b",
     "fork": r"\bfork(?:s|ed|ing)? (?:a|the) (?:cache|sequence|store)\b",
     "contract": None, "position": None, "layer": None, "step": None, "order": None, "row": None, "shape": None, "model": None, "parameter": None, "width": None,
     "chain": None, "rank": None, "text": None, "token": None, "table": None, "sum": None,
