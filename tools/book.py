@@ -17,7 +17,7 @@ def texts(root) -> list[Path]:
 
 def folder_of(text) -> Path:
     """The folder that a text's sources, results and claims belong to: its chapter's, and of the book's own pages the root."""
-    return Path(text).parent.parent if Path(text).parent.name in (PAGES, OWN) else Path(text).parent
+    return Path(text).parent if Path(text).name == "README.md" else Path(text).parent.parent
 
 
 def texts_of(chapter) -> list[Path]:
