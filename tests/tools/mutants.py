@@ -206,9 +206,14 @@ def plant(options, mutants):
     return free
 
 
+def is_meant(only, name):
+    """Whether --only names this mutant: 15 is 15_float_in_f16 and not 115 or 150."""
+    return name.startswith(f"{only}_") if only.isdigit() else only in name
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", metavar="NAME", action="append", help="mutants whose name contains it")
+    parser.add_argument("--only", metavar="NAME", action="append", help="mutants whose name contains it, or the one that has this number")
     parser.add_argument("--list", action="store_true", help="names and bugs, nothing is run")
     parser.add_argument("--diff", action="store_true", help="print the mutants as diffs, nothing is run")
     parser.add_argument("--measure", action="store_true", help="write what the weaker checks see into the files")
@@ -237,7 +242,7 @@ def main():
         for_later += [m for i, m in enumerate(of_chapter) if i % every]
     mutants = [m for m in mutants if m not in for_later]
     if options.only:
-        mutants = [m for m in mutants if any(only in m.name for only in options.only)]
+        mutants = [m for m in mutants if any(is_meant(only, m.name) for only in options.only)]
     if options.named_alone:
         for m in mutants:
             m.ask_nobody_else()
