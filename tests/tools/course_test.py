@@ -10,12 +10,13 @@ import subprocess
 import sys
 import tempfile
 import unittest
+from unittest import mock
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "tests" / "tools"), str(ROOT / "tests" / "course")]
 
 import book  # noqa: E402
-from course import expect, judge, leaks, markers, mistakes, signatures  # noqa: E402
+from course import expect, judge, leaks, markers, mistakes, proof, signatures  # noqa: E402
 from course.export import unquoted, without_dead_links  # noqa: E402
 from course.tasks import ROOT as PROJECT, STEPS, Failure, tasks_of  # noqa: E402
 from course.values import Floats, Integers, bits_of, place  # noqa: E402
@@ -209,6 +210,26 @@ class Signatures(unittest.TestCase):
         self.assertEqual(self.most_like(recorded, a="done; room 5"), ["one", "other"])
         self.assertEqual(self.most_like(recorded, a="refused; room 5"), [])
         self.assertEqual(self.most_like(recorded), [])
+
+
+class Memory(unittest.TestCase):
+    """A mistake that reads what nobody wrote answers otherwise on each machine; the proof fills memory in two ways to see it."""
+
+    def problem_of(self, answers):
+        one = proof.Proof.__new__(proof.Proof)
+        one.step, one.cases, one.record = 1, {}, True
+        wrong = proof.Wrong("1.1", "mistake", "name", "says", {})
+        with mock.patch.object(signatures, "recorded_of", lambda step, mistake, cases, command: answers(command)):
+            one.named(wrong, ["program"], None)
+        return wrong.problem, wrong.entries
+
+    def test_answers_that_depend_on_it(self):
+        problem, entries = self.problem_of(lambda command: [command])
+        self.assertIn("memory that nobody wrote", problem)
+        self.assertEqual(entries, [])
+
+    def test_answers_that_do_not(self):
+        self.assertEqual(self.problem_of(lambda command: [command[-1]]), ("", ["program"]))
 
 
 class Tables(unittest.TestCase):
