@@ -21,6 +21,13 @@ from course.loading import cases_of  # noqa: E402
 from course.tasks import STEPS, Failure, tasks_of  # noqa: E402
 from course.markers import MarkerError  # noqa: E402
 from course.proof import Proof  # noqa: E402
+from prose_text import slug  # noqa: E402
+
+
+def section(task):
+    """A link, from the chapter, to what the task needs."""
+    page = pathlib.PurePosixPath(task.text).relative_to(STEPS[int(task.id[0])])
+    return f"[{task.needs}]({page if page.name != 'README.md' else ''}#{slug(task.needs)})"
 
 
 def table(args):
@@ -28,7 +35,7 @@ def table(args):
     print("|---|---|---|---|---|---|---|")
     for task in tasks_of(args.step).values():
         files = ", ".join(f"`{pathlib.PurePosixPath(*pathlib.PurePosixPath(file).parts[1:])}`" for file in task.files)
-        print(f"| **{task.id}** {task.title} | {files} | {task.idea} | {task.lines} | {task.minutes} | {task.points} | {task.needs} |")
+        print(f"| **{task.id}** {task.title} | {files} | {task.idea} | {task.lines} | {task.minutes} | {task.points} | {section(task)} |")
     return 0
 
 

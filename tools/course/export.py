@@ -120,7 +120,7 @@ def own_files(out, step, last, tasks):
         shutil.copy(ROOT / "tools" / "course" / f"{name}.py", package / f"{name}.py")
     (package / "__init__.py").write_text('"""What ./course needs."""\n')
     rows = [{"id": t.id, "title": t.title, "idea": t.idea, "files": t.files, "lines": t.lines, "minutes": t.minutes,
-             "points": t.points, "needs": t.needs, "hints": [files.veiled(hint) for hint in t.hints]} for t in tasks.values()]
+             "points": t.points, "needs": t.needs, "text": t.text, "hints": [files.veiled(hint) for hint in t.hints]} for t in tasks.values()]
     (out / "tests" / "course" / "tasks.json").write_text(json.dumps(rows, indent=1) + "\n")
 
 

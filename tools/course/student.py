@@ -148,7 +148,7 @@ def tasks(starter, _):
         print(f"{id}  {task['title']}  [{state}]")
         print(textwrap.fill(task["idea"], 110, initial_indent="     ", subsequent_indent="     "))
         lines = f"about {task['lines']} lines" if task["lines"] > 1 else "one line"
-        print(f"     {', '.join(task['files'])}; {lines}, {task['minutes']} minutes, {task['points']} points; read: {task['needs']}")
+        print(f"     {', '.join(task['files'])}; {lines}, {task['minutes']} minutes, {task['points']} points; read: {task['needs']} ({task['text']})")
     print("\n./course check N.M checks a task, ./course hint N.M gives a hint")
     return 0
 

@@ -4,6 +4,7 @@ import re
 import tomllib
 from dataclasses import dataclass, field
 
+import book
 from course.markers import regions_of
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -21,11 +22,12 @@ class Task:
     id: str
     title: str
     idea: str  # one sentence
-    needs: str  # the section of the chapter that gives what it needs
+    needs: str  # the section, of the chapter or one of its pages, that gives what it needs
     minutes: int
     points: int
     hints: list  # from the first push to the last
     regions: list = field(default_factory=list)  # markers.Region
+    text: str = ""  # where that section stands, relative to the project
 
     @property
     def files(self):
@@ -38,6 +40,12 @@ class Task:
 
 def sources_of(step, root=ROOT):
     return [p for p in sorted((root / STEPS[step]).rglob("*")) if p.suffix in (".cpp", ".cu", ".hpp", ".cuh")]
+
+
+def headings_of(chapter):
+    """{heading: the text that has it} of a chapter and its pages; what stands in both is the chapter's."""
+    texts = reversed(book.texts_of(chapter))
+    return {heading: text for text in texts for heading in re.findall(r"^#+ (.*?)\s*$", text.read_text(), re.MULTILINE)}
 
 
 def tasks_of(step, root=ROOT):
@@ -65,10 +73,11 @@ def tasks_of(step, root=ROOT):
             if source.suffix not in (".cpp", ".cu"):
                 raise Failure(f"{region.file}:{region.first}: a task stands in a source, as a header builds the chapter anew")
             tasks[region.task].regions.append(region)
-    headings = re.findall(r"^#+ (.*?)\s*$", (root / STEPS[step] / "README.md").read_text(), re.MULTILINE)
+    text_of = headings_of(root / STEPS[step])
     for task in tasks.values():
-        if task.needs not in headings:
-            raise Failure(f"{path.name}: task {task.id} needs '{task.needs}', which is no heading of the chapter")
+        if task.needs not in text_of:
+            raise Failure(f"{path.name}: task {task.id} needs '{task.needs}', which is no heading of the chapter or its pages")
+        task.text = str(text_of[task.needs].relative_to(root))
         if not task.regions:
             raise Failure(f"{path.name}: no source has a SOLUTION-BEGIN {task.id}")
         if task.lines > MOST_LINES:
