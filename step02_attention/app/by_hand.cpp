@@ -126,8 +126,8 @@ void show_base2() {
     }
 }
 
-// What a third token, whose query is (2, 1), takes from the first two, in one order or the
-// other.
+// What a third token, whose query is (2, 1), takes from the first two: in one order, or the
+// other one.
 Tensor taken(bool swapped, bool turned) {
     Tensor k = swapped ? matrix({2, 2}, {1, 1, 0, 1}) : matrix({2, 2}, {0, 1, 1, 1});
     const Tensor v = swapped ? matrix({2, 2}, {0, 4, 4, 0}) : matrix({2, 2}, {4, 0, 0, 4});
