@@ -70,6 +70,8 @@ TEST_CASE("by hand: one head from x to what is added to x") {
     const float scores[] = {dot(query, &k[0], 2), dot(query, &k[2], 2)};
     CHECK(rounded(scores[0], 3) == 1.020);
     CHECK(rounded(scores[1], 3) == 3.060);
+    CHECK(rounded(std::exp(1 / std::sqrt(2.0)), 3) == 2.028);
+    CHECK(rounded(std::exp(3 / std::sqrt(2.0)), 3) == 8.342);
     float weights[2];
     const float total = softmax_weights(scores, weights);
     CHECK(rounded(weights[0], 3) == 0.254);
@@ -124,6 +126,10 @@ TEST_CASE("by hand: a score depends on the distance, but for its last bit") {
     CHECK(score(5, 4) == 2.462378025f);
     CHECK(score(500, 499) == 2.462378025f);
     CHECK(std::nextafter(score(1, 0), 3.0f) == score(5, 4));
+    CHECK(rounded(3 * std::cos(1.0) + std::sin(1.0), 6) ==
+          2.462378);  // exactly, without floats
+    CHECK(rounded(score(1, 0), 6) == 2.462378);
+    CHECK(rounded(score(5, 4), 6) == 2.462378);
     CHECK(score(3, 0) == -2.828857422f);
     CHECK(score(5, 2) == -2.828857422f);
     float q[] = {2, 1};
@@ -168,6 +174,9 @@ TEST_CASE("by hand: what a token costs tiny") {
     CHECK(step_flops(tiny, 0, 60).projections == 2'949'120);
     const Flops even = step_flops(tiny, 0, 707);
     CHECK(even.projections + even.ffn == even.attention);
+    // SmolLM2's layers: where attention takes as much, T + 1 = m / (Hq D).
+    CHECK((9 + 2 * 3) * 64 * 576 + 576 * 9 * 64 + 3 * 1536 * 576 == 3'538'944);
+    CHECK(3'538'944 / (9 * 64) == 6143 + 1);
     // What even attention puts on position 0, mean of the positions that `score` looks at.
     double sum = 0;
     for (int t = 64; t < 512; ++t) sum += 1.0 / (t + 1);

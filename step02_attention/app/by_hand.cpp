@@ -61,44 +61,73 @@ void show_tokens() {
     }
 }
 
-// One head of two numbers, two tokens: from x to what is added to x.
+// The two tokens of the chapter's drawing, as one head of two numbers sees them.
+struct TwoTokens {
+    Tensor x = matrix({2, 2}, {1, 0, 1, 1});
+    Tensor q = product(x, matrix({2, 2}, {1, 1, 0, 1})),
+           k = product(x, matrix({2, 2}, {0, 1, 1, 0})),
+           v = product(x, matrix({2, 2}, {4, -4, 0, 4})),
+           wo = matrix({2, 2}, {0.5f, 0, 0, 0.5f});
+};
+
+// Token 1's look at both: the products, what softmax_weights() makes of them, and the shares.
+struct Look {
+    explicit Look(TwoTokens& two) {
+        for (Index s = 0; s < 2; ++s) dots[s] = dot(&two.q(1, 0), &two.k(s, 0), 2);
+        const float scale = log2e_over(std::sqrt(2.0));
+        for (float& number : two.q.flat()) number = number * scale;
+        for (Index s = 0; s < 2; ++s) scores[s] = dot(&two.q(1, 0), &two.k(s, 0), 2);
+        total = softmax_weights(scores, weights);
+    }
+
+    double divided(Index s) const { return wide(dots[s]) / std::sqrt(2.0); }
+
+    float dots[2], scores[2], weights[2], total;
+};
+
+// From x to what is added to x.
 void show_head() {
-    const Tensor x = matrix({2, 2}, {1, 0, 1, 1}), wq = matrix({2, 2}, {1, 1, 0, 1}),
-                 wk = matrix({2, 2}, {0, 1, 1, 0}), wv = matrix({2, 2}, {4, -4, 0, 4}),
-                 wo = matrix({2, 2}, {0.5f, 0, 0, 0.5f});
-    Tensor q = product(x, wq);
-    const Tensor k = product(x, wk), v = product(x, wv);
+    TwoTokens two;
     for (Index t = 0; t < 2; ++t) {
         std::printf("  token %td:", t);
-        print_pair("x", x.view()[t]);
-        print_pair("q", std::as_const(q).view()[t]);
-        print_pair("k", k.view()[t]);
-        print_pair("v", v.view()[t]);
+        print_pair("x", std::as_const(two.x).view()[t]);
+        print_pair("q", std::as_const(two.q).view()[t]);
+        print_pair("k", std::as_const(two.k).view()[t]);
+        print_pair("v", std::as_const(two.v).view()[t]);
         std::printf("\n");
     }
-    std::printf("  token 1 looks back:\n    key    q.k  /sqrt(2)  base 2  weight  share\n");
-    const float dots[] = {dot(&q(1, 0), &k(0, 0), 2), dot(&q(1, 0), &k(1, 0), 2)};
-    const float scale = log2e_over(std::sqrt(2.0));
-    for (float& number : q.flat()) number = number * scale;
-    const float scores[] = {dot(&q(1, 0), &k(0, 0), 2), dot(&q(1, 0), &k(1, 0), 2)};
-    float weights[2];
-    const float total = softmax_weights(scores, weights);
-    for (std::size_t s = 0; s < 2; ++s)
-        std::printf("    k%zu  %6.3f  %8.3f  %6.3f  %6.3f  %5.3f\n", s, wide(dots[s]),
-                    wide(dots[s]) / std::sqrt(2.0), wide(scores[s]), wide(weights[s]),
-                    wide(weights[s] / total));
+    const Look look(two);
+    std::printf("  token 1 looks back:\n    key    q.k  /sqrt(2)  e to it  share\n");
+    for (Index s = 0; s < 2; ++s)
+        std::printf("    k%td  %6.3f  %8.3f  %7.3f  %5.3f\n", s, wide(look.dots[s]),
+                    look.divided(s), std::exp(look.divided(s)),
+                    wide(look.weights[s] / look.total));
     Tensor out({1, 2});
-    attention_plain(std::as_const(q).view()[1], k.view(), v.view(), out.view()[0]);
-    Tensor added = product(out, wo);
+    attention_plain(std::as_const(two.q).view()[1], std::as_const(two.k).view(),
+                    std::as_const(two.v).view(), out.view()[0]);
+    Tensor added = product(out, two.wo);
     print_pair("out", std::as_const(out).view()[0]);
     print_pair("after wo", std::as_const(added).view()[0]);
-    for (Index i = 0; i < 2; ++i) added(0, i) = x(1, i) + added(0, i);
+    for (Index i = 0; i < 2; ++i) added(0, i) = two.x(1, i) + added(0, i);
     print_pair("new x", std::as_const(added).view()[0]);
     std::printf("\n");
 }
 
-// What a third token, whose query is (2, 1), takes from the first two, in one order or the
-// other.
+// The same look by powers of two, as softmax_weights() takes it.
+void show_base2() {
+    TwoTokens two;
+    const Look look(two);
+    std::printf("  key  /sqrt(2)  base 2  whole   rest  weight  share\n");
+    for (Index s = 0; s < 2; ++s) {
+        const float whole = std::nearbyint(look.scores[s]);
+        std::printf("  k%td   %8.3f  %6.3f  %5.0f  %5.3f  %6.3f  %5.3f\n", s, look.divided(s),
+                    wide(look.scores[s]), wide(whole), wide(look.scores[s] - whole),
+                    wide(look.weights[s]), wide(look.weights[s] / look.total));
+    }
+}
+
+// What a third token, whose query is (2, 1), takes from the first two: in one order, or the
+// other one.
 Tensor taken(bool swapped, bool turned) {
     Tensor k = swapped ? matrix({2, 2}, {1, 1, 0, 1}) : matrix({2, 2}, {0, 1, 1, 1});
     const Tensor v = swapped ? matrix({2, 2}, {0, 4, 4, 0}) : matrix({2, 2}, {4, 0, 0, 4});
@@ -156,7 +185,7 @@ void show_layer() {
     std::printf("\n");
 }
 
-// Three logits: what greedy takes, what is drawn, and the surprise of each.
+// Three logits: what greedy takes, and what is drawn.
 void show_choice() {
     const float logits[] = {1, 3, 0};
     std::printf("  logits 1, 3, 0: greedy takes token %td\n", argmax(logits));
@@ -170,10 +199,20 @@ void show_choice() {
         std::printf("                 %td    %td     %td\n", draw(weights, total, 1, 0.05f),
                     draw(weights, total, 1, 0.5f), draw(weights, total, 1, 0.97f));
     }
-    std::printf("  surprise in bits:");
-    for (Token token = 0; token < 3; ++token)
-        std::printf(" %.2f", surprise_bits(logits, token));
-    std::printf("   log of the sum: %.2f\n", log_sum_exp(logits));
+}
+
+// The same three: how much each would surprise.
+void show_surprise() {
+    const float logits[] = {1, 3, 0};
+    double sum = 0;
+    std::printf("  logit   e^logit   share   bits\n");
+    for (Token token = 0; token < 3; ++token) {
+        const double logit = wide(logits[token]), bits = surprise_bits(logits, token);
+        sum += std::exp(logit);
+        std::printf("  %5.1f  %8.2f   %5.3f   %4.2f\n", logit, std::exp(logit),
+                    std::exp2(-bits), bits);
+    }
+    std::printf("    sum  %8.2f, its logarithm %.2f\n", sum, log_sum_exp(logits));
 }
 
 // What a token costs the tiny model, by the length of the text.
@@ -191,10 +230,12 @@ void show_cost() {
 const cli::Subcommand kByHand = cli::worked_examples(5,
                                                      {{"tokens", show_tokens},
                                                       {"head", show_head},
+                                                      {"base2", show_base2},
                                                       {"order", show_order},
                                                       {"rope", show_rope},
                                                       {"layer", show_layer},
                                                       {"choice", show_choice},
+                                                      {"surprise", show_surprise},
                                                       {"cost", show_cost}});
 
 }  // namespace

@@ -15,7 +15,7 @@
 //   abandon() instead of commit()            the step never was
 // ANCHOR_END: step
 //
-// Two numbers are easily confused, and confusing them is this field's most frequent bug:
+// Two numbers are easily confused, as long as nothing is forgotten they are even equal:
 //   position  a token's place in the text, 0, 1, 2 ...; RoPE and the causal mask use it
 //   slot      a place in the store's memory; sums run over slots, in slot order, in tiles of 64
 #pragma once

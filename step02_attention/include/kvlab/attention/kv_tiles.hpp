@@ -12,7 +12,7 @@
 //        one load: 16 slots, same i:         one load: 16 components of one slot:
 //        lanes are different scores          lanes are different outputs
 //
-//   Slot s lives in tile s / 64 at place s % 64, in both. Dp is D rounded up to 16.
+//   Slot s is in tile s / 64, at place s % 64. Dp is D rounded up to a multiple of 16.
 // ANCHOR_END: layout
 #pragma once
 
