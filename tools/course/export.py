@@ -58,7 +58,7 @@ def chapter(out, number, prints):
     """The chapter and its pages with open tasks in the place of solved code; a line of it that a table quotes is named by its task."""
     for page in book.texts_of(out / STEPS[number]):
         text = page.read_text()
-        page.write_text(with_tasks(of_the_starter(text) if page.name == "README.md" else text, page, prints))
+        page.write_text(with_tasks(of_the_starter(text, page.name == "README.md"), page, prints))
 
 
 def with_tasks(text, page, prints):
@@ -76,10 +76,10 @@ def with_tasks(text, page, prints):
     return "\n".join(unquoted(line, prints) if line.startswith("|") else line for line in result)
 
 
-def of_the_starter(text):
-    """What a chapter says of the project gives way to what it says of a starter, which until then is a comment."""
+def of_the_starter(text, is_chapter):
+    """What a text says of the project gives way to what it says of a starter, which until then is a comment. Every chapter has such a place."""
     text, count = re.subn(r"<!-- project -->\n(?:(?!<!-- ).*\n)*?<!-- starter: (.*) -->", r"\1", text)
-    if not count or "<!-- project" in text or "<!-- starter" in text:
+    if (is_chapter and not count) or "<!-- project" in text or "<!-- starter" in text:
         raise Failure("a chapter's <!-- project --> has no <!-- starter: ... --> after it")
     return text
 
