@@ -95,7 +95,7 @@ def check_tiny(run, prefill, context, tokens, batch, rounds, warm_up=1, per_roun
         chosen["prefill"] = chosen_by_prompt(prefill)
     if tokens:
         many = f", {batch} sequences" if batch > 1 else ""
-        passes["decode"] = (f"{tokens} tokens behind {context}{many}", batch * tokens,
+        passes["decode"] = (f"{tokens} tokens after {context}{many}", batch * tokens,
                             batch * TINY["layers"] * tile_bytes(TINY, context + tokens))
         chosen["decode"] = chosen_by_decoding(context, tokens)
     check_speed(run, "kvlab-tiny", TINY, cpu(run, 1), weights, passes, rounds, warm_up, per_round=per_round, **chosen)

@@ -8,7 +8,7 @@ from reports.step02 import describes_tiny
 LINES = ["steps", "projections of keys and values", "FLOPs of projections", "FLOPs of attention", "FLOPs of feed-forward",
          "FLOPs of the output matrix", "FLOPs", "bytes of weights read", "bytes of the cache read", "bytes of the cache written",
          "bytes of activations written"]
-# Bytes of a number: 32 codes of half a byte with a scale and a minimum of two bytes each; of the head, in Q8_0, 32
+# Bytes of a number: 32 codes of half a byte with a scale and a minimum of two bytes each; of the output matrix, in Q8_0, 32
 # codes of a byte and a scale.
 Q4_1 = (20 / 32, 34 / 32)
 
