@@ -224,7 +224,7 @@ void show_int8() {
     const float row[] = {0.5f, -2.0f, 1.01f};
     std::int8_t codes[3];
     const float scale = quantize_int8(row, 1, 3, codes, 1);
-    std::printf("  scale 2 / 127 = %.6f\n  number    in steps   code   comes back as\n",
+    std::printf("  scale 2 / 127 = %.6f\n  number     / scale   code   comes back as\n",
                 wide(scale));
     for (std::size_t i = 0; i < 3; ++i)
         std::printf("  %6.2f   %9.3f   %4d   %13.5f\n", wide(row[i]), wide(row[i] / scale),

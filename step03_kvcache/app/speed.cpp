@@ -130,7 +130,7 @@ private:
     Measured describe_decode() const {
         Measured m;
         if (!decode_) return m;
-        m.what = concat(flags_.tokens, " tokens behind ", flags_.context);
+        m.what = concat(flags_.tokens, " tokens after ", flags_.context);
         if (flags_.batch > 1) m.what += concat(", ", flags_.batch, " sequences");
         m.tokens = decode_->tokens();
         m.cache_bytes = decode_->cache_bytes();

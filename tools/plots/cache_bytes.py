@@ -1,4 +1,4 @@
-"""Bytes of a cache by shape: what one token leaves behind in every layer, drawn to scale."""
+"""Bytes of a cache by shape: what one token leaves in every layer, drawn to scale."""
 from __future__ import annotations
 
 from . import scheme
@@ -6,7 +6,7 @@ from . import scheme
 NEEDS = ()
 CHAPTER = "step03_kvcache"
 # Name, layers, KV heads, head width, bytes of a number.
-SHAPES = (("tiny", 2, 2, 16, 4), ("deep", 2, 8, 32, 4), ("SmolLM2, 3 KV heads", 30, 3, 64, 4), ("the same with 9 (MHA)", 30, 9, 64, 4), ("8B, 8 KV heads, F16", 32, 8, 128, 2))
+SHAPES = (("tiny", 2, 2, 16, 4), ("deep", 8, 2, 32, 4), ("SmolLM2, 3 KV heads", 30, 3, 64, 4), ("the same with 9 (MHA)", 30, 9, 64, 4))
 
 
 def per_token(layers: int, kv_heads: int, width: int, size: int) -> int:
@@ -22,7 +22,7 @@ BY_HAND = [f"       1   {per_token(*SHAPES[0][1:]):13}   {per_token(*SHAPES[0][1
 
 
 def draw_page() -> scheme.Scheme:
-    page = scheme.Scheme(380, "One token in the cache: 2 x layers x KV heads x width x bytes")
+    page = scheme.Scheme(322, "One token in the cache: 2 x layers x KV heads x width x bytes")
     most = max(per_token(*shape) for _, *shape in SHAPES)
     for row, (name, *shape) in enumerate(SHAPES):
         y, length = 62 + row * 58, 520 * per_token(*shape) / most
@@ -32,5 +32,5 @@ def draw_page() -> scheme.Scheme:
         page.boxes([(200, y + 16)], max(length, 0.5), 15, scheme.THREADS)
         page.text(200, y + 47, SHOWS[row], bold=True, size=11)
         page.text(330, y + 47, f"2 x {layers} x {kv_heads} x {width} x {size}", size=11)
-    page.text(16, 370, "Green: keys, blue: values; all bars on one scale. A bar three times as long is three times as much.", size=11)
+    page.text(16, 312, "Green: keys, blue: values; all bars on one scale. A bar three times as long is three times as much.", size=11)
     return page

@@ -43,7 +43,7 @@ def draw(reports: dict[str, list[dict]], figure) -> None:
     axes.text(0.99, 0.30, "prefill, by tokens of the prompt", color=PHASES["prefill"], transform=axes.transAxes, ha="right", fontsize=9, bbox=white)
     turns = report.get("turns_at") or {}
     words = [f"{turns[key]:g} {key}" for key in ("predicted", "measured") if turns.get(key)]
-    axes.text(0.99, 0.23, "decode, by sequences at once" + (f", behind {contexts.pop()} tokens" if len(contexts) == 1 else "") + (f"\nbound by arithmetic from batch {', '.join(words)}" if words else ""),
+    axes.text(0.99, 0.23, "decode, by sequences at once" + (f", after {contexts.pop()} tokens" if len(contexts) == 1 else "") + (f"\nbound by arithmetic from batch {', '.join(words)}" if words else ""),
               color=PHASES["decode"], transform=axes.transAxes, ha="right", va="top" if words else "baseline", fontsize=9, bbox=white)
     style.plain_ticks(axes.xaxis)
     style.plain_ticks(axes.yaxis)

@@ -106,7 +106,7 @@ void work_at_7b(Json& report) {
 int run_count(const CountFlags& flags) {
     Subject subject(flags.opened);
     cli::check_fits("--prompt and --steps", flags.prompt + flags.steps - 1, subject.config());
-    std::printf("%s, %s: %td tokens behind a prompt of %td\n", subject.config().name.c_str(),
+    std::printf("%s, %s: %td tokens after a prompt of %td\n", subject.config().name.c_str(),
                 subject.engine_name().c_str(), flags.steps, flags.prompt);
     std::fflush(stdout);
     Json report = new_report("step03_kvcache count", 42);

@@ -48,7 +48,7 @@ void print_turn(const RegimesPlan& plan, const Roof& roof, const Turn& turn) {
     const double of_peak = best.gflops() / roof.peak;
     const double of_bandwidth = one.bytes() * 1e-9 / one.median_seconds() / roof.bandwidth;
     std::printf(
-        "\n  Behind %td tokens, decode turns compute-bound at a batch of\n"
+        "\n  After %td tokens, decode turns compute-bound at a batch of\n"
         "    %s by prediction: the smallest whose intensity reaches the ridge\n"
         "    %td by measurement: the best rate over that of batch 1, %s / %s\n"
         "  They differ because the plateau has %.0f %% of the peak and batch 1 %.0f %% of the "
@@ -64,10 +64,6 @@ void print_turn(const RegimesPlan& plan, const Roof& roof, const Turn& turn) {
     if (turn.best == plan.decode.back())
         std::printf(
             "  The largest batch was the fastest: the plateau may be higher (--batch).\n");
-    std::printf(
-        "  An earlier report of this experiment: 0.49 FLOP per byte, ridge at 36.11; here %.2f "
-        "and %.2f.\n",
-        one.intensity(), roof.ridge());
 }
 
 double tokens_limit(const StepPoint& point, const Roof& roof) {

@@ -21,7 +21,7 @@ std::vector<std::pair<std::string, Index>> work_lines(const Work& work) {
             {"FLOPs of projections", work.flops.projections},
             {"FLOPs of attention", work.flops.attention},
             {"FLOPs of feed-forward", work.flops.ffn},
-            {"FLOPs of the head", work.flops.head},
+            {"FLOPs of the output matrix", work.flops.head},
             {"FLOPs", work.flops.total()},
             {"bytes of weights read", work.weight_bytes},
             {"bytes of the cache read", work.cache_read},

@@ -46,12 +46,11 @@ void attention_in_pieces(const View<const float>& q,
 
 // ANCHOR_END: in_pieces
 
-void SplitStore::attend_one(Index T,
-                            const View<const float>& q,
+void SplitStore::attend_one(const View<const float>& q,
                             const View<const float>& k,
                             const View<const float>& v,
                             const View<float>& out) const {
-    attention_in_pieces(q, k, v, T == 1 ? kPiece : k.dim(0), out);
+    attention_in_pieces(q, k, v, pending() == 1 ? kPiece : k.dim(0), out);
 }
 
 std::unique_ptr<SteppedStore> SplitStore::copied() const {

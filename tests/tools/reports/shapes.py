@@ -20,7 +20,7 @@ def up_matrices(c):
 
 
 def flops(c, past, rows, logits):
-    """What a forward pass of `rows` tokens behind `past` others costs, an fma being two. logits: rows of the head
+    """What a forward pass of `rows` tokens behind `past` others costs, an fma being two. logits: rows of the output matrix
     that are asked for."""
     q, kv = widths(c)
     return {
@@ -28,7 +28,7 @@ def flops(c, past, rows, logits):
         # Row r attends to the past + r + 1 positions that are not in its future: scores and weighted values.
         "attention": c["layers"] * sum(2 * 2 * q * (past + r + 1) for r in range(rows)),
         "feed-forward": c["layers"] * 2 * rows * (up_matrices(c) + 1) * c["width"] * c["feed_forward"],
-        "the head": 2 * logits * c["width"] * c["vocab"],
+        "the output matrix": 2 * logits * c["width"] * c["vocab"],
     }
 
 
@@ -37,7 +37,7 @@ def forward_flops(c, past, rows, logits):
 
 
 def matrices(c):
-    """(outputs, depth) of what a step reads: per layer, and of the head. Queries, keys and values are one matrix."""
+    """(outputs, depth) of what a step reads: per layer, and of the output matrix. Queries, keys and values are one matrix."""
     q, kv = widths(c)
     layer = [(q + 2 * kv, c["width"]), (c["width"], q), (up_matrices(c) * c["feed_forward"], c["width"]),
              (c["width"], c["feed_forward"])]
@@ -45,7 +45,7 @@ def matrices(c):
 
 
 def step_weight_bytes(c, per_number=(4, 4)):
-    """In panels of 64 outputs, the last of them filled up. per_number: bytes, of a layer's matrices and of the head's."""
+    """In panels of 64 outputs, the last of them filled up. per_number: bytes, of a layer's matrices and of the output matrix."""
     panels = [-(-outputs // 64) * 64 * depth for outputs, depth in matrices(c)]
     return int(sum(panels[:-1]) * per_number[0] + panels[-1] * per_number[1])
 

@@ -109,14 +109,13 @@ def check_regimes(run, prefill, batches, context, contexts, rounds, warm_up=1, p
     claim("turns_at.measured", measured)
     of_peak = best.flops / best.batch * rates[best] / 1e9 / peak  # a sequence is a token
     of_bandwidth = one.bytes * rates[one] / 1e9 / bandwidth
-    run.says(f"Behind {context} tokens, decode turns compute-bound at a batch of",
+    run.says(f"After {context} tokens, decode turns compute-bound at a batch of",
              f"{predicted or 'none'} by prediction: the smallest whose intensity reaches the ridge",
              f"{measured} by measurement: the best rate over that of batch 1, {number(rates[best])} / {number(rates[one])}",
              f"They differ because the plateau has {100 * of_peak:.0f} % of the peak and batch 1 {100 * of_bandwidth:.0f} % of "
              "the bandwidth:",
              f"{number(ridge)} / {number(one.intensity)} FLOP/byte * {of_peak:.2f} / {of_bandwidth:.2f} = "
-             f"{rates[best] / rates[one]:.1f}; and because the prediction also counts what each",
-             f"An earlier report of this experiment: 0.49 FLOP per byte, ridge at 36.11; here {one.intensity:.2f} and {ridge:.2f}.")
+             f"{rates[best] / rates[one]:.1f}; and because the prediction also counts what each")
     run.words(HEAD, "sequence brings along, its cache and activations, which a straight line from batch 1 leaves out.")
     larger = "The largest batch was the fastest: the plateau may be higher (--batch)."
     run.holds((larger in run.lines) == (best is decode[-1]), larger)

@@ -95,7 +95,7 @@ def check_tiny(run, prefill, context, tokens, batch, rounds, warm_up=1, per_roun
         chosen["prefill"] = chosen_by_prompt(prefill)
     if tokens:
         many = f", {batch} sequences" if batch > 1 else ""
-        passes["decode"] = (f"{tokens} tokens behind {context}{many}", batch * tokens,
+        passes["decode"] = (f"{tokens} tokens after {context}{many}", batch * tokens,
                             batch * TINY["layers"] * tile_bytes(TINY, context + tokens))
         chosen["decode"] = chosen_by_decoding(context, tokens)
     check_speed(run, "kvlab-tiny", TINY, cpu(run, 1), weights, passes, rounds, warm_up, per_round=per_round, **chosen)
@@ -126,7 +126,7 @@ def speed_of_q4_1(run):
     norms = 4 * (2 * SMOLLM2["layers"] + 1) * SMOLLM2["width"]
     held = step_weight_bytes(SMOLLM2, Q4_1) + norms
     passes = {"prefill": ("prompt of 2", 2, SMOLLM2["layers"] * tile_bytes(SMOLLM2, 2)),
-              "decode": ("2 tokens behind 0", 2, SMOLLM2["layers"] * tile_bytes(SMOLLM2, 2))}
+              "decode": ("2 tokens after 0", 2, SMOLLM2["layers"] * tile_bytes(SMOLLM2, 2))}
     check_speed(run, "Smollm2 135M 8k Lc100K Mix1 Ep2", SMOLLM2, cpu(run, 1), (held, held, file, held), passes, 1, 0)
     for part, count in (("prefill", 1), ("decode", 2)):
         run.holds(len(run.json[part]["chosen"]) == count, f"{part}: {run.json[part]['chosen']}")

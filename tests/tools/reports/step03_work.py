@@ -6,9 +6,9 @@ from reports.shapes import DISTILGPT2, SMOLLM2, TINY, buffers, cache_bytes, gene
 from reports.step02 import describes_tiny
 
 LINES = ["steps", "projections of keys and values", "FLOPs of projections", "FLOPs of attention", "FLOPs of feed-forward",
-         "FLOPs of the head", "FLOPs", "bytes of weights read", "bytes of the cache read", "bytes of the cache written",
+         "FLOPs of the output matrix", "FLOPs", "bytes of weights read", "bytes of the cache read", "bytes of the cache written",
          "bytes of activations written"]
-# Bytes of a number: 32 codes of half a byte with a scale and a minimum of two bytes each; of the head, in Q8_0, 32
+# Bytes of a number: 32 codes of half a byte with a scale and a minimum of two bytes each; of the output matrix, in Q8_0, 32
 # codes of a byte and a scale.
 Q4_1 = (20 / 32, 34 / 32)
 
@@ -58,7 +58,7 @@ def check_count(run, c, name, engine, prompt, steps, per_number=(4, 4)):
     run.given("model", name)
     run.given("prompt", prompt)
     run.given("steps", steps)
-    run.words(f"{name}, {engine}: {steps} tokens behind a prompt of {prompt}")
+    run.words(f"{name}, {engine}: {steps} tokens after a prompt of {prompt}")
     sides = {}
     for cached, side in ((True, "cached"), (False, "uncached")):
         sides[side] = generation(c, prompt, steps, cached, per_number)

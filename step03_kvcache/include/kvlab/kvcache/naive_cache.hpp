@@ -27,9 +27,8 @@ protected:
     void take_rows(const NaiveCache& other);
 
     // ANCHOR: attend_one
-    // One query of a step of T tokens over the S slots that it sees.
-    virtual void attend_one(Index T,
-                            const View<const float>& q,     // [D], scaled
+    // One query over the S slots that it sees.
+    virtual void attend_one(const View<const float>& q,     // [D], scaled
                             const View<const float>& k,     // [S, D]
                             const View<const float>& v,     // [S, D]
                             const View<float>& out) const;  // [D]

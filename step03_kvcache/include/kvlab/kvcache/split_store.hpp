@@ -21,8 +21,7 @@ public:
 
 protected:
     std::unique_ptr<SteppedStore> copied() const override;
-    void attend_one(Index T,
-                    const View<const float>& q,
+    void attend_one(const View<const float>& q,
                     const View<const float>& k,
                     const View<const float>& v,
                     const View<float>& out) const override;
