@@ -19,12 +19,6 @@ namespace {
 
 using Lanes = float __attribute__((vector_size(64)));  // 16 floats
 
-Lanes load(const float* x) {
-    Lanes lanes;
-    std::memcpy(&lanes, x, sizeof lanes);
-    return lanes;
-}
-
 // The sum of all lanes: half of them is added to the other half until one is left.
 template <std::size_t Count>
 float added_up(const float* lanes) {
@@ -42,8 +36,14 @@ float added_up(const float* lanes) {
 template <int Sums>
 void lane_sums(const float* x, const float* w, Index n, float* y) {
     Lanes sums[Sums] = {};
-    for (Index i = 0; i < n; i += 16)
-        for (int s = 0; s < Sums; ++s) sums[s] += load(x + i) * load(w + s * n + i);
+    for (Index i = 0; i < n; i += 16) {
+        Lanes inputs, weights;
+        std::memcpy(&inputs, x + i, sizeof inputs);
+        for (int s = 0; s < Sums; ++s) {
+            std::memcpy(&weights, w + s * n + i, sizeof weights);
+            sums[s] += inputs * weights;
+        }
+    }
     for (int s = 0; s < Sums; ++s) {
         float lanes[16];
         std::memcpy(lanes, &sums[s], sizeof lanes);
