@@ -82,6 +82,11 @@ TEST_CASE("by hand: a block that is -0") {
     const float block = std::fma(0x1p-100f, -0x1p-100f, 0.0f);
     CHECK(bits(block) == 0x80000000u);
     CHECK(bits(added(0.0f, block)) == 0);
+    const volatile float zero = 0.0f, minus_one = -1.0f;
+    CHECK(bits(zero * minus_one) == 0x80000000u);
+    CHECK(bits(std::fma(zero, minus_one, 0.0f)) == 0);
+    const std::array<float, 1> no = {0}, one = {-1};
+    CHECK(bits(dot(no.data(), one.data(), 1)) == 0);
 }
 
 TEST_CASE("by hand: four views of twelve numbers") {
@@ -200,10 +205,10 @@ TEST_CASE("by hand: draws from four weights") {
                                                 {1.0f, 0.5f, 1},
                                                 {1.0f, 0.7f, 1},
                                                 {1.0f, 0.9f, 3},
-                                                {0.7f, 0.1f, 0},
-                                                {0.7f, 0.5f, 0},
-                                                {0.7f, 0.7f, 1},
-                                                {0.7f, 0.9f, 1}})
+                                                {0.6f, 0.1f, 0},
+                                                {0.6f, 0.5f, 0},
+                                                {0.6f, 0.7f, 1},
+                                                {0.6f, 0.9f, 1}})
         CHECK(draw(weights, 8, top_p, uniform) == drawn);
 }
 

@@ -9,6 +9,7 @@ namespace {
 
 const cli::Subcommand kByHand = cli::worked_examples(50,
                                                      {{"order", by_hand_order},
+                                                      {"blocks", by_hand_blocks},
                                                       {"float", by_hand_float},
                                                       {"fma", by_hand_fma},
                                                       {"zero", by_hand_zero},

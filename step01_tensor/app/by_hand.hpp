@@ -9,6 +9,7 @@ namespace kvlab::app {
 
 // On numbers and their rounding (by_hand_numbers.cpp).
 void by_hand_order();
+void by_hand_blocks();
 void by_hand_float();
 void by_hand_fma();
 void by_hand_zero();

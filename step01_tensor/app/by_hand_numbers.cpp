@@ -64,27 +64,25 @@ void bits_row(const std::string& what, float value) {
 }  // namespace
 
 void by_hand_order() {
+    const Tensor a = random_matrix(1, 576, kSeed), b = random_matrix(1, 576, kSeed + 1);
+    std::cout << "576 products of random numbers\n";
+    row("forwards", written("%.7f", forwards(a.data(), b.data(), 576)));
+    row("backwards", written("%.7f", backwards(a.data(), b.data(), 576)));
     std::cout << "With three decimal digits\n";
     row("(1000 + 4) + 4", concat(three_digits(three_digits(1000 + 4) + 4)));
     row("1000 + (4 + 4)", concat(three_digits(1000 + three_digits(4 + 4))));
-    std::cout << "With the 24 bits of a float\n";
-    const float large = 16777216.0f;
-    row("(16777216 + 1) + 1", whole((large + 1.0f) + 1.0f));
-    row("16777216 + (1 + 1)", whole(large + (1.0f + 1.0f)));
+}
+
+void by_hand_blocks() {
     std::vector<float> x(128, 1.0f);
     const std::vector<float> ones(128, 1.0f);
-    x[0] = large;
+    x[0] = 16777216.0f;
     std::cout << "16777216 and 127 ones\n";
     row("one after the other", whole(forwards(x.data(), ones.data(), 128)));
     row("in blocks of 64", whole(dot(x.data(), ones.data(), 128)));
     const Tensor a = random_matrix(1, 576, kSeed), b = random_matrix(1, 576, kSeed + 1);
     std::cout << "576 products of random numbers\n";
-    const float ahead = forwards(a.data(), b.data(), 576),
-                back = backwards(a.data(), b.data(), 576),
-                blocks = dot(a.data(), b.data(), 576);
-    row("forwards", concat(written("%.9g", ahead), "   ", written("%a", ahead)));
-    row("backwards", concat(written("%.9g", back), "   ", written("%a", back)));
-    row("in blocks of 64", concat(written("%.9g", blocks), "   ", written("%a", blocks)));
+    row("in blocks of 64", written("%.7f", dot(a.data(), b.data(), 576)));
 }
 
 void by_hand_float() {
@@ -123,6 +121,11 @@ void by_hand_zero() {
     row("0 + the block", concat(written("%g", from_zero), "    ", bits_of(from_zero)));
     row("are they equal as numbers", block == from_zero ? "yes" : "no");
     row("are their bits equal", ulp_distance(block, from_zero) == 0 ? "yes" : "no");
+    const volatile float zero = 0.0f, minus_one = -1.0f;
+    const float product = zero * minus_one, of_zeros = std::fma(zero, minus_one, 0.0f);
+    std::cout << "A block whose only term is 0 * -1\n";
+    row("0 * -1", concat(written("%g", product), "   ", bits_of(product)));
+    row("the block, 0 * -1 + 0", concat(written("%g", of_zeros), "    ", bits_of(of_zeros)));
 }
 
 void by_hand_exp2() {

@@ -125,7 +125,7 @@ void by_hand_turn() {
 void by_hand_draw() {
     const std::vector<float> weights = {4, 2, 1, 1};
     std::cout << "  weights 4 2 1 1\n  top-p   random number   drawn\n";
-    for (const float top_p : {1.0f, 0.7f})
+    for (const float top_p : {1.0f, 0.6f})
         for (const float uniform : {0.1f, 0.5f, 0.7f, 0.9f})
             std::cout << pad(written("%g", top_p), 7, true)
                       << pad(written("%g", uniform), 16, true)

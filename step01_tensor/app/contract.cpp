@@ -159,7 +159,7 @@ bool run_contract(const PartFlags&, Json& report, std::string& result) {
     table.row("plain loop", expected);
     const bool equal = all_paths(table, x, w);
     std::cout << "  all paths of the contract, one checksum: " << verdict(equal) << "\n"
-              << "The same product, its sums reassociated:\n";
+              << "The same product in other ways:\n";
     Table other(part["reassociated"], expected);
     const bool different = reassociated_sums(other, x, w);
     std::cout << "  each of them another checksum: " << verdict(different) << "\n\n";

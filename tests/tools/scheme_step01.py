@@ -7,10 +7,15 @@ import re
 from pathlib import Path
 
 
+def texts(root: Path) -> str:
+    """The chapter and its pages, one after the other."""
+    folder = root / "step01_tensor"
+    return "\n".join(path.read_text(encoding="utf-8") for path in (folder / "README.md", *sorted(folder.glob("pages/*.md"))))
+
+
 def example(root: Path, name: str) -> str:
-    """What the program prints of one example, as the chapter quotes it."""
-    text = (root / "step01_tensor" / "README.md").read_text(encoding="utf-8")
-    return text.split(f"<!-- output: step01_tensor by-hand {name} -->\n```\n")[1].split("\n```")[0]
+    """What the program prints of one example, as the chapter or one of its pages quotes it."""
+    return texts(root).split(f"<!-- output: step01_tensor by-hand {name} -->\n```\n")[1].split("\n```")[0]
 
 
 def row(text: str, begin: str) -> str:
@@ -18,8 +23,8 @@ def row(text: str, begin: str) -> str:
 
 
 def check(root: Path) -> list[str]:
-    draws, rounding, views, softmax, sums, turned = (importlib.import_module(f"plots.{name}") for name in
-                                             ("draw_from_weights", "float_rounding", "tensor_views", "softmax_weights", "sum_blocks", "turned_pair"))
+    draws, matrices, rounding, views, softmax, sums, turned = (importlib.import_module(f"plots.{name}") for name in
+                                             ("draw_from_weights", "matrix_product", "float_rounding", "tensor_views", "softmax_weights", "sum_blocks", "turned_pair"))
     cases = []
     for name, view in views.VIEWS.items():
         shape, strides, first, numbers = re.search(r" (\[[^]]*\]) +\{(.*)\} +(\d+) +(.*)", row(example(root, "view"), name + " ")).groups()
@@ -30,7 +35,9 @@ def check(root: Path) -> list[str]:
         bits = f"{sign} {exponent:08b} {fraction:023b}"
         found = re.search(r"([01] [01]{8} [01]{23}) +(\d+)", row(example(root, "float"), label))
         cases.append((f"bits of {number}", (found[1], int(found[2])), (bits, rounding.word(number))))
-    order = example(root, "order").splitlines()
+    drawn = [matrices.by_hand(t, n) for t in range(len(matrices.X)) for n in range(len(matrices.W))]
+    cases.append(("matrix product", [line.strip() for line in example(root, "product").splitlines()], drawn))
+    order = example(root, "blocks").splitlines()
     at = next(i for i, line in enumerate(order) if line.startswith("16777216 and 127 ones"))
     cases.append(("sums", [int(line.split()[-1]) for line in order[at + 1:at + 3]], [int(sums.chain(sums.TERMS)), int(sums.total())]))
     for score, weight in zip(softmax.SCORES, softmax.weights()):
@@ -39,7 +46,7 @@ def check(root: Path) -> list[str]:
     for random in draws.RANDOM:
         found = [line.split()[-1] for line in example(root, "draw").splitlines() if line.split()[:2] == [f"{draws.TOP_P:g}", f"{random:g}"]]
         cases.append((f"draw of {random}", found, [str(draws.drawn(random))]))
-    text = (root / "step01_tensor" / "README.md").read_text(encoding="utf-8")
+    text = texts(root)
     by_hand = text[text.index("    (3, 5) = 3 * (1, 0)"):].split("\n```")[0]
     cases.append(("turned pair", by_hand.split(" = ")[-1], turned.label(turned.turned(*turned.PAIR))))
     return [f"{name}: the text has {found}, the picture {drawn}" for name, found, drawn in cases if found != drawn]

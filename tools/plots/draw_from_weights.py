@@ -4,8 +4,8 @@ from __future__ import annotations
 from . import scheme
 
 NEEDS = ()
-SHOWS = ["0.7 of 8 is 5.6", "0.5 of 6 is 3: number 0", "0.7 of 6 is 4.2: number 1"]
-WEIGHTS, TOP_P, RANDOM = [4.0, 2.0, 1.0, 1.0], 0.7, [0.5, 0.7]
+SHOWS = ["0.6 of 8 is 4.8", "0.5 of 6 is 3: number 0", "0.7 of 6 is 4.2: number 1"]
+WEIGHTS, TOP_P, RANDOM = [4.0, 2.0, 1.0, 1.0], 0.6, [0.5, 0.7]
 
 
 def marks(weights: list[float]) -> list[float]:

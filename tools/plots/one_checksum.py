@@ -5,7 +5,7 @@ from . import scheme
 
 NEEDS = ()
 SHOWS = ["the plain loop", "so one checksum"]
-PATHS = ["the plain loop", "4, 8 or 16 floats at once", "two threads", "weights packed for the cache", "alone, or among other rows"]
+PATHS = ["the plain loop", "4, 8 or 16 floats at once", "two threads", "weights packed side by side", "alone, or among other rows"]
 
 
 def draw_page() -> scheme.Scheme:

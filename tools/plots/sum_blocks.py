@@ -29,10 +29,10 @@ def total() -> float:
 
 
 def strip(page: scheme.Scheme, y: float, color: str) -> None:
-    """All terms side by side; the first one, which is large, is dark."""
+    """All terms side by side; the first one, which is large, has a box with its number."""
     left, width = 48, 5.5
     page.boxes([(left + i * width, y) for i in range(1, len(TERMS))], width - 1.5, 22, scheme.PALE[color], color)
-    page.boxes([(left, y)], width - 1.5, 22, color)
+    page.box(left - 40, y - 6, 43, 34, color, "2^24")
 
 
 def draw_page() -> scheme.Scheme:

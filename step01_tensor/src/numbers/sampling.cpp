@@ -29,6 +29,7 @@ Sampler::Sampler(const SamplingOptions& options) : options_(options), rng_(optio
           options.top_p);
 }
 
+// ANCHOR: score_from_largest
 // Scores of logits so large that a product with the scale leaves the range of a float: the
 // softmax is that of the distances from the largest, and what lies too far below
 // it weighs nothing.
@@ -39,6 +40,8 @@ void Sampler::score_from_largest(std::span<const float> logits, float scale) {
     for (std::size_t i = 0; i < order_.size(); ++i)
         scores_[i] = std::max((at(logits, order_[i]) - largest) * scale, kLowest);
 }
+
+// ANCHOR_END: score_from_largest
 
 // ANCHOR: draw
 Index draw(std::span<const float> weights, float sum, float top_p, float uniform) {

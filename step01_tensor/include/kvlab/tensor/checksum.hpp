@@ -40,6 +40,7 @@ std::string hex64(std::uint64_t value);
 // apart. NaN is as far as can be: the largest value, unless the bits are equal.
 std::uint64_t ulp_distance(float a, float b);
 
+// ANCHOR: difference
 // The result of comparing two runs bit by bit.
 struct Difference {
     Index count = 0;   // floats compared
@@ -50,6 +51,8 @@ struct Difference {
 
     void merge(const Difference& later);  // `later` follows this one in index order
 };
+
+// ANCHOR_END: difference
 
 // Compares element by element. Throws Error if the lengths differ.
 Difference compare_bits(std::span<const float> a, std::span<const float> b);
