@@ -104,6 +104,9 @@ def check_one_more(folder: Path) -> None:
     """A row and a file in a copy of tools/, with a program that only seems to compute."""
     tools, programs, out = folder / "tools", folder / "bin", folder / "out"
     shutil.copytree(ROOT / "tools", tools, ignore=shutil.ignore_patterns("__pycache__"))
+    for part in ROOT.iterdir():  # a scheme may read the code or the mutants that it shows
+        if part.name not in ("tools", "build") and not (folder / part.name).exists():
+            (folder / part.name).symlink_to(part)
     with (tools / "experiments.toml").open("a") as table:
         table.write(ROWS)
     for name, text in (("added", PICTURE), ("bare", PICTURE.replace("Added", "Bare")), ("added_scheme", SCHEME)):
