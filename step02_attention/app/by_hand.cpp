@@ -209,10 +209,10 @@ void show_surprise() {
     for (Token token = 0; token < 3; ++token) {
         const double logit = wide(logits[token]), bits = surprise_bits(logits, token);
         sum += std::exp(logit);
-        std::printf("  %5.1f  %8.2f   %5.3f   %4.2f\n", logit, std::exp(logit),
+        std::printf("  %5.1f  %8.3f   %5.3f   %4.2f\n", logit, std::exp(logit),
                     std::exp2(-bits), bits);
     }
-    std::printf("    sum  %8.2f, its logarithm %.2f\n", sum, log_sum_exp(logits));
+    std::printf("    sum  %8.3f, its logarithm %.2f\n", sum, log_sum_exp(logits));
 }
 
 // What a token costs the tiny model, by the length of the text.

@@ -25,7 +25,7 @@ def split(score: float) -> str:
 
 
 def draw_page() -> scheme.Scheme:
-    page = scheme.Scheme(336, "Three scores become weights: p times a power of two below the largest whole part")
+    page = scheme.Scheme(336, "Three scores become weights: p times a power of two, at most 1")
     most = max(parts(score)[0] for score in SCORES)
     for x, words in ((24, "score = n + f"), (176, "p = 2^f"), (286, f"2^(n - M), M = {most}"), (450, "weight"), (520, "the weight as a length")):
         page.text(x, 60, words, bold=True)

@@ -5,7 +5,7 @@
 //              begin(T)              append(L - 1)              commit(), abandon()
 //   no step ------------> step open ---------------> complete ----------------------> no step
 //                             |                                                          ^
-//                             |  append() or attend() throws                             |
+//                             |  write_rows() or attend_rows() throws                    |
 //                             +-----------------------------> failed -- abandon() -------+
 // ANCHOR_END: states
 //
