@@ -27,7 +27,7 @@ simt::Options checked(simt::Counters* counters) {
     return {simt::Mode::checked, simt::Order::forward, 1, counters};
 }
 
-std::vector<float> counting(Index count) {
+std::vector<float> counted_up(Index count) {
     std::vector<float> numbers(usize(count));
     for (std::size_t i = 0; i < numbers.size(); ++i) numbers[i] = static_cast<float>(i);
     return numbers;
@@ -37,7 +37,7 @@ std::vector<float> counting(Index count) {
 void show_threads() {
     constexpr int kCount = 10, kBlocks = 3, kThreads = 4;
     const simt::Use use(checked(nullptr));
-    const DeviceArray<float> in(counting(kCount), "in"), out(kCount, "out");
+    const DeviceArray<float> in(counted_up(kCount), "in"), out(kCount, "out");
     launch(twice, kBlocks, kThreads, 0, in.get(), out.get(), kCount);
     const std::vector<float> doubled = out.to_host();
     for (int b = 0; b < kBlocks; ++b) {
@@ -53,7 +53,8 @@ void show_threads() {
     try {
         launch(twice_without_guard, kBlocks, kThreads, 0, in.get(), out.get(), kCount);
     } catch (const simt::Fault& fault) {
-        std::printf("  %s\n", fault.what());
+        const std::string report = fault.what();  // without the address, which changes
+        std::printf("  %s\n", report.substr(0, report.find(", address")).c_str());
     }
 }
 
@@ -65,7 +66,7 @@ void show_sectors() {
          {std::pair(0, 1), {1, 1}, {0, 2}, {0, 8}, {0, kMost}, {5, 0}}) {
         simt::Counters counters;
         const simt::Use use(checked(&counters));
-        const DeviceArray<float> in(counting(32 * kMost), "in"), out(32, "out");
+        const DeviceArray<float> in(counted_up(32 * kMost), "in"), out(32, "out");
         launch(read_apart, 1, 32, 0, in.get(), out.get(), first, apart);
         std::printf("  %3d + %3d i            %7td   %11td   %12td\n", first, apart,
                     counters.loads.sectors, 32 * counters.loads.sectors,
@@ -104,7 +105,7 @@ void show_chains() {
     for (std::size_t c = 0; c < 3; ++c) weights[64 * c] = chains[c];
     std::printf("  in order     (c0 + c1) + c2 = %.0f\n",
                 wide(chains[0] + chains[1] + chains[2]));
-    std::printf("  from behind  (c2 + c1) + c0 = %.0f\n",
+    std::printf("  from the end (c2 + c1) + c0 = %.0f\n",
                 wide(chains[2] + chains[1] + chains[0]));
     PackedMatrix packed(1, kDepth, TensorType::f32);
     packed.set_outputs(0, std::as_bytes(std::span<const float>(weights)));
@@ -136,9 +137,9 @@ void show_maximum() {
         const float a = scores[2 * tile], b = scores[2 * tile + 1], own = std::max(a, b);
         maximum = std::max(maximum, own);
         float all = 0.0f;  // everything so far, in one go
-        for (std::size_t s = 0; s < 2 * tile + 2; ++s) all += exp2_exact(scores[s] - maximum);
+        for (std::size_t s = 0; s < 2 * tile + 2; ++s) all += kvlab::exp2(scores[s] - maximum);
         std::printf("  %4zu     %.0f, %.0f   %11.0f   %7.2f   %7.0f   %13.3f\n", tile, wide(a),
-                    wide(b), wide(own), wide(exp2_exact(a - own) + exp2_exact(b - own)),
+                    wide(b), wide(own), wide(kvlab::exp2(a - own) + kvlab::exp2(b - own)),
                     wide(maximum), wide(all));
         for (std::size_t i = 0; i < 2; ++i) {
             keys[64 * tile + i] = scores[2 * tile + i];

@@ -41,5 +41,5 @@ def draw_page() -> scheme.Scheme:
     for i in range(KV_HEADS * D):
         page.arrows([(x0 + i * cell + 13, 76, left + place(i, 0) * cell + 13, 192 if i % D else 192)], scheme.GLOBAL)
     page.text(16, 274, f"Number {NUMBER} is component {NUMBER % D} of head {NUMBER // D}: ({NUMBER // D} · {CAPACITY} + {FIRST}) · {D} + {NUMBER % D} =")
-    page.text(530, 274, f"float {place(NUMBER, 0)}", bold=True)
+    page.text(420, 274, f"float {place(NUMBER, 0)}", bold=True)
     return page

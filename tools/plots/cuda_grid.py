@@ -35,6 +35,6 @@ def draw_page() -> scheme.Scheme:
                 page.text(x + t * cell + (cell - 6) / 2, 176, "nothing", scheme.GREY, size=11, anchor="middle")
         page.text(x, 84, f"blockIdx.x = {b}", scheme.THREADS, size=11)
     page.text(16, 258, f"i = blockIdx.x · blockDim.x + threadIdx.x.  Thread 1 of block 2:")
-    page.text(500, 258, f"2 · 4 + 1 = {index(2, 1)}", bold=True)
+    page.text(516, 258, f"2 · 4 + 1 = {index(2, 1)}", bold=True)
     page.text(16, 286, f"{BLOCKS * THREADS} threads for {COUNT} numbers: the last {BLOCKS * THREADS - COUNT} find i >= count, and do nothing.")
     return page

@@ -23,7 +23,7 @@ def draw_page() -> scheme.Scheme:
         page.lines([(716, y + 30, 730, y + 30)])
     page.lines([(730, 82, 730, 250)])
     page.arrows([(730, 166, 750, 166)])
-    page.text(16, 316, "Whichever runs, the numbers that come out have the same bits:", scheme.GREY)
-    page.text(470, 316, "the same bits", bold=True)
+    page.text(16, 316, "Whichever of them runs, the numbers that come out have")
+    page.text(410, 316, "the same bits", bold=True)
     page.text(772, 171, "==", bold=True, anchor="middle", size=16)
     return page

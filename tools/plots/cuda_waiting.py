@@ -9,21 +9,21 @@ LOADS, LATENCY = 4, 20
 
 
 def timeline(warps: int, at_once: int) -> list[tuple[int, int, str]]:
-    """(clock, warp, what) of each instruction: in each clock the first warp that can go on starts one, as app/waiting.hpp says."""
+    """(clock, warp, what) of each instruction: in each clock one warp goes on, and they take turns, as app/waiting.hpp says."""
     started, used, arrives, done = [0] * warps, [0] * warps, [[] for _ in range(warps)], []
-    clock = 0
+    clock = turn = 0
     while len(done) < 2 * warps * LOADS:
-        for w in range(warps):
-            asks = started[w] < LOADS and started[w] < used[w] + at_once and used[w] % at_once == 0
-            uses = used[w] < started[w] and arrives[w][used[w]] <= clock
-            if not (asks or uses):
-                continue
-            if asks:
+        for w in ((turn + i) % warps for i in range(warps)):
+            if started[w] < LOADS and started[w] < used[w] + at_once and used[w] % at_once == 0:
                 arrives[w].append(clock + LATENCY)
                 started[w] += 1
-            else:
+                done.append((clock, w, "load"))
+            elif used[w] < started[w] and arrives[w][used[w]] <= clock:
                 used[w] += 1
-            done.append((clock, w, "load" if asks else "use"))
+                done.append((clock, w, "use"))
+            else:
+                continue
+            turn = w + 1
             break
         clock += 1
     return done
