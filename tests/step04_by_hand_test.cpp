@@ -1,5 +1,4 @@
-// Step 4: the numbers that the chapter works out on paper are those of its kernels and of its
-// executor.
+// Step 4: what the chapter works out on paper is what its kernels and its executor say.
 #include <doctest/doctest.h>
 
 #include <vector>
