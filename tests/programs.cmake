@@ -57,7 +57,7 @@ if(KVLAB_LAST_STEP GREATER_EQUAL 4)
     kvlab_tests(step04_tests OF step04 SOURCES support/chosen_device.cpp LINKS kvlab::cuda)
     kvlab_kernels(step04_tests FILES simt_kernels/bounds.cu simt_kernels/races.cu simt_kernels/waiting.cu simt_kernels/right.cu simt_kernels/borders.cu simt_kernels/contract.cu simt_kernels/async.cu simt_kernels/grids.cu simt_kernels/copies.cu
                   simt_kernels/words.cu simt_kernels/holes.cu
-                  ${PROJECT_SOURCE_DIR}/step04_cuda/app/transpose.cu)
+                  ${PROJECT_SOURCE_DIR}/step04_cuda/app/by_hand.cu ${PROJECT_SOURCE_DIR}/step04_cuda/app/transpose.cu)
     # The same cases with their kernels on the GPU, if there is one; skipped (77) where there is none. Left aside are the
     # cases about the executor itself and about host code, and those that only repeat a case with every access checked
     # (tools/gpu/check.sh names the same).

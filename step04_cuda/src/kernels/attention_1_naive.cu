@@ -15,7 +15,7 @@
 namespace kvlab::KVLAB_KERNELS {
 
 // scores[row][s] = q . k. Grid (T * Hq, slots / threads), any block size.
-// ANCHOR: naive
+// ANCHOR: scores
 __global__ void scores_naive(AttentionArgs args, float* scores) {
     const int r = blockIdx.x, t = r / args.heads, h = r % args.heads, D = args.head_dim;
     const int s = blockIdx.y * blockDim.x + threadIdx.x;
@@ -33,6 +33,9 @@ __global__ void scores_naive(AttentionArgs args, float* scores) {
     row(Rows{scores, args.slots}, r)[s] = total;
 }
 
+// ANCHOR_END: scores
+
+// ANCHOR: softmax
 // The weights in place of the scores, and their sum. Grid (T * Hq / threads), any block size.
 __global__ void softmax_naive(AttentionArgs args, float* scores, float* totals) {
     const int r = blockIdx.x * blockDim.x + threadIdx.x;
@@ -58,6 +61,9 @@ __global__ void softmax_naive(AttentionArgs args, float* scores, float* totals) 
     totals[r] = total;
 }
 
+// ANCHOR_END: softmax
+
+// ANCHOR: values
 // out = (sum of weights * values) / total. Grid (T * Hq, D / threads), any block size.
 __global__ void values_naive(AttentionArgs args, const float* weights, const float* totals) {
     const int r = blockIdx.x, t = r / args.heads, h = r % args.heads, D = args.head_dim;
@@ -76,7 +82,7 @@ __global__ void values_naive(AttentionArgs args, const float* weights, const flo
     row(args.out, t)[h * D + i] = total / totals[r];
 }
 
-// ANCHOR_END: naive
+// ANCHOR_END: values
 
 }  // namespace kvlab::KVLAB_KERNELS
 

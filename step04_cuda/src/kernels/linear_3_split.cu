@@ -22,6 +22,7 @@ __global__ void linear_split(LinearArgs args) {
     const float* in = row(args.x, r);
     float total = 0.0f;
     for (int first = 0; first < depth; first += at_once * kSumBlock) {
+        // ANCHOR: chain
         const int begin = first + mine * kSumBlock;
         float block = 0.0f;
         for (int k = begin; k < smaller(begin + kSumBlock, depth); k += kEight) {
@@ -31,6 +32,7 @@ __global__ void linear_split(LinearArgs args) {
             for (int i = 0; i < kEight; ++i)
                 if (k + i < depth) block = fmaf(in[k + i], eight[i], block);
         }
+        // ANCHOR_END: chain
         // SOLUTION-BEGIN 4.3
         blocks[mine][c] = block;
         __syncthreads();
