@@ -52,6 +52,7 @@ HELD = (
     "step01_tensor/",
     "step02_attention/",
     "step03_kvcache/",
+    "step05_policies/",
 )
 FRONT = ("README.md", "book/")  # read before the chapters, or beside them
 GLOSSARY = "book/glossary.md"
