@@ -2,6 +2,7 @@
 // it teaches: twelve tokens of which some stay, and what each rule computes on a few numbers.
 #include <cmath>
 #include <cstdio>
+#include <cstring>
 #include <vector>
 
 #include <kvlab/policies/policies.hpp>
@@ -90,18 +91,22 @@ struct NamedGrid {
 };
 
 void print_grids(const std::vector<NamedGrid>& grids) {
-    std::printf("  after   ");
-    for (const NamedGrid& one : grids) std::printf("  %-12s", one.name);
-    std::printf("\n");
+    std::string line = "  after   ";
+    const auto print = [&line] {
+        std::printf("%s\n", line.substr(0, line.find_last_not_of(' ') + 1).c_str());
+    };
+    for (const NamedGrid& one : grids)
+        line += "  " + std::string(one.name) +
+                std::string(usize(kTokens), ' ').substr(std::strlen(one.name));
+    print();
     for (Index t = 0; t < kTokens; ++t) {
-        std::printf("  token %2td", t);
+        line = concat("  token ", t < 10 ? " " : "", t);
         for (const NamedGrid& one : grids) {
-            std::string row;
+            line += "  ";
             for (Index s = 0; s < kTokens; ++s)
-                row += s > t ? ' ' : at(at(one.grid, t), s) ? '#' : '.';
-            std::printf("  %s", row.c_str());
+                line += s > t ? ' ' : at(at(one.grid, t), s) ? '#' : '.';
         }
-        std::printf("\n");
+        print();
     }
 }
 
