@@ -28,14 +28,8 @@ double wide(float x) {
 // A page of three keys: what it says, and what follows for two queries.
 void show_quest() {
     const float keys[3][2] = {{1, 3}, {-1, 4}, {0, 5}}, queries[2][2] = {{2, -1}, {2, 1}};
-    float smallest[2], largest[2];
-    std::copy_n(keys[0], 2, smallest);
-    std::copy_n(keys[0], 2, largest);
-    for (const auto& key : keys)
-        for (std::size_t i = 0; i < 2; ++i) {
-            smallest[i] = std::min(smallest[i], key[i]);
-            largest[i] = std::max(largest[i], key[i]);
-        }
+    const float smallest[] = {std::min({1.0f, -1.0f, 0.0f}), std::min({3.0f, 4.0f, 5.0f})},
+                largest[] = {std::max({1.0f, -1.0f, 0.0f}), std::max({3.0f, 4.0f, 5.0f})};
     std::printf("  smallest (%g, %g)   largest (%g, %g)\n", wide(smallest[0]),
                 wide(smallest[1]), wide(largest[0]), wide(largest[1]));
     for (const auto& q : queries) {
