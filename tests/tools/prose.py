@@ -53,6 +53,7 @@ HELD = (
     "step02_attention/",
     "step03_kvcache/",
     "step04_cuda/",
+    "step05_policies/",
 )
 FRONT = ("README.md", "book/")  # read before the chapters, or beside them
 GLOSSARY = "book/glossary.md"

@@ -22,7 +22,6 @@ public:
     }
 };
 
-// ANCHOR: sinks
 class Sinks final : public Policy {
 public:
     Sinks(const PolicyOptions& options, Index sinks) : options_(options), sinks_(sinks) {
@@ -31,6 +30,7 @@ public:
               " sinks in a budget of ", options.budget);
     }
 
+    // ANCHOR: sinks
     Index keep(Index, Index seen) const override {
         return std::max(sinks_, tokens_to_keep(options_, seen));
     }
@@ -41,12 +41,12 @@ public:
                 head.positions[s] < sinks_ ? kProtected : static_cast<float>(head.positions[s]);
     }
 
+    // ANCHOR_END: sinks
+
 private:
     PolicyOptions options_;
     Index sinks_;
 };
-
-// ANCHOR_END: sinks
 
 }  // namespace
 

@@ -19,9 +19,9 @@ namespace kvlab {
 // The rating of what must stay.
 inline constexpr float kProtected = std::numeric_limits<float>::infinity();
 
-// ANCHOR: head_slots
 // What one layer and KV head holds while its policy is asked.
 struct HeadSlots {
+    // ANCHOR: head_slots
     Index layer = 0, kv_head = 0;
     Index prompt = 0;  // its tokens: as the cache was told, else of the first step
     Index next = 0;    // the position behind the last token of the current step
@@ -38,6 +38,9 @@ struct HeadSlots {
 
     float* row(Index r) const { return state + r * stride; }
 
+    // ANCHOR_END: head_slots
+
+    // ANCHOR: read_rows
     // The key and the value of a slot [D], turned back if the rows turn them. A key is in the
     // form that the rows say: after RoPE, or before it.
     void read_key(Index slot, std::span<float> to) const {
@@ -50,9 +53,9 @@ struct HeadSlots {
             at(to, i) = rows->value(head_of_rows, slot, i);
         if (rows->turns()) rows->turn(to);
     }
-};
 
-// ANCHOR_END: head_slots
+    // ANCHOR_END: read_rows
+};
 
 // Rates the last `count` tokens as protected.
 inline void protect_last(const HeadSlots& head, Index count, std::span<float> ratings) {
@@ -70,6 +73,7 @@ class Policy {
 public:
     virtual ~Policy() = default;
 
+    // ANCHOR: keep
     // How many of `seen` tokens each KV head of this layer keeps between steps, at least 1.
     // Never falls while seen grows.
     virtual Index keep(Index layer, Index seen) const = 0;
@@ -77,6 +81,9 @@ public:
     // False: tokens go after every step. True: once, after the prompt, and never again.
     virtual bool once() const { return false; }
 
+    // ANCHOR_END: keep
+
+    // ANCHOR: more
     // True: the KV heads have budgets of their own, and allot() says which, once, after the
     // prompt. Until then nothing goes, and from then on no shares are computed.
     virtual bool allots() const { return false; }
@@ -99,6 +106,8 @@ public:
     // Whether one set for all KV heads of a layer is chosen, from the shares of all.
     virtual bool per_layer() const { return false; }
 
+    // ANCHOR_END: more
+
     // ANCHOR: questions
     // Floats that are kept beside each slot. They are 0 when a token comes.
     virtual Index state_rows() const { return 0; }
@@ -119,6 +128,7 @@ public:
 
     // ANCHOR_END: questions
 
+    // ANCHOR: ask
     // Whether it wants to see queries, as well as shares.
     virtual bool asks_queries() const { return false; }
 
@@ -127,6 +137,8 @@ public:
     virtual void ask(const HeadSlots&,
                      Index /*slot*/,
                      const View<const float>& /*queries*/) const {}  // [Hq / Hkv, D]
+
+    // ANCHOR_END: ask
 };
 
 }  // namespace kvlab
