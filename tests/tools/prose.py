@@ -52,6 +52,7 @@ HELD = (
     "step01_tensor/",
     "step02_attention/",
     "step03_kvcache/",
+    "step06_quant/",
 )
 FRONT = ("README.md", "book/")  # read before the chapters, or beside them
 GLOSSARY = "book/glossary.md"

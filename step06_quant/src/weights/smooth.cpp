@@ -72,6 +72,8 @@ ChannelScales column_maxima(const EditedWeights& weights,
     return maxima;
 }
 
+}  // namespace
+
 // ANCHOR: smoothing_scale
 float smoothing_scale(float x, float w, const SmoothOptions& options) {
     constexpr double kLeast = 1e-5;
@@ -84,6 +86,8 @@ float smoothing_scale(float x, float w, const SmoothOptions& options) {
 }
 
 // ANCHOR_END: smoothing_scale
+
+namespace {
 
 // ANCHOR: scales
 ChannelScales scales_of(const ChannelScales& inputs,
