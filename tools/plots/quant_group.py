@@ -54,7 +54,7 @@ def line(page: scheme.Scheme, y: float, values: tuple[float, ...], bits: int, ti
         for i, x in enumerate(values):
             page.text(left + (x - m) * unit, base - 40 - 16 * (i % 2), f"{x:g}", size=11, anchor="middle")
     else:
-        page.text(left, base - 44, "seven values, three codes", size=11)
+        page.text(left, base - 44, f"{len(values) - 1} values, {len({code(x, m, d) for x in values[:-1]})} codes", size=11)
         page.text(left + (values[-1] - m) * unit, base - 44, f"{values[-1]:g}", size=11, anchor="middle")
 
 

@@ -10,11 +10,14 @@ namespace kvlab {
 
 namespace {
 
+// ANCHOR: norm_site
 // The tensors [n] whose numbers are an activation's channels, and the matrices that read it.
 struct NormSite {
     std::vector<std::string> vectors;
     std::vector<std::string> readers;
 };
+
+// ANCHOR_END: norm_site
 
 std::vector<NormSite> norm_sites(const Config& c) {
     std::vector<NormSite> sites;
