@@ -56,15 +56,15 @@ void by_hand_group() {
                 wide(four.d), wide(two.d), wide(spoiled.d));
     std::printf("  number    code    read as   code    read as   code    read as\n");
     for (std::size_t i = 0; i < x.size(); ++i) {
-        std::printf("  %6g    ", wide(x[i]));
+        std::printf("  %6g ", wide(x[i]));
         for (const Group* group : {&four, &two, &spoiled})
-            std::printf("%4d %10g   ", group->code(i), wide(group->read(i)));
-        std::printf("%s\n", i + 1 == x.size() ? "(40 in the last)" : "");
+            std::printf("   %4d %10g", group->code(i), wide(group->read(i)));
+        std::printf("%s\n", i + 1 == x.size() ? "   (40 in the last)" : "");
     }
 }
 
 void by_hand_kept() {
-    const std::vector<float> x = {100.02f, 100.05f, 100.5f, 100.92f};
+    const std::vector<float> x = {100.02f, 100.04f, 100.5f, 100.92f};
     const Group group(4, x);
     std::printf("  measured: m = 100.02, d = 0.9 / 15 = 0.06;  kept: m = %g, d = %.5f\n",
                 wide(group.m), wide(group.d));
