@@ -54,6 +54,7 @@ HELD = (
     "step03_kvcache/",
     "step04_cuda/",
     "step05_policies/",
+    "step06_quant/",
 )
 FRONT = ("README.md", "book/")  # read before the chapters, or beside them
 GLOSSARY = "book/glossary.md"

@@ -20,6 +20,9 @@ Place place_of(Index flat, Index bits, Index words_before) {
     // SOLUTION-END 6.3
 }
 
+// ANCHOR_END: place_of
+
+// ANCHOR: set_bits
 std::uint32_t* words_of(std::byte* codes) {
     return reinterpret_cast<std::uint32_t*>(codes);
 }
@@ -41,7 +44,7 @@ void set_bits(std::byte* codes, const Place& place, Index bits, unsigned value) 
     // SOLUTION-END 6.3
 }
 
-// ANCHOR_END: place_of
+// ANCHOR_END: set_bits
 
 // Three bits: 48 words for each 512 numbers, the lower two bits first.
 Place low_place(Index flat) {

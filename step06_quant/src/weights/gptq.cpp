@@ -135,6 +135,8 @@ void gptq_row(std::span<double> row,  // [K], changed on the way
             errors.push_back(error);
             // SOLUTION-END 6.5
         }
+        // ANCHOR_END: gptq_row
+        // ANCHOR: gptq_after
         // SOLUTION-BEGIN 6.5
         for (Index i = first; i < last; ++i) {
             const double error = at(errors, i - first);
@@ -145,7 +147,7 @@ void gptq_row(std::span<double> row,  // [K], changed on the way
     }
 }
 
-// ANCHOR_END: gptq_row
+// ANCHOR_END: gptq_after
 
 }  // namespace
 

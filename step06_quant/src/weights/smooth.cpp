@@ -10,11 +10,14 @@ namespace kvlab {
 
 namespace {
 
+// ANCHOR: norm_site
 // The tensors [n] whose numbers are an activation's channels, and the matrices that read it.
 struct NormSite {
     std::vector<std::string> vectors;
     std::vector<std::string> readers;
 };
+
+// ANCHOR_END: norm_site
 
 std::vector<NormSite> norm_sites(const Config& c) {
     std::vector<NormSite> sites;
@@ -72,6 +75,8 @@ ChannelScales column_maxima(const EditedWeights& weights,
     return maxima;
 }
 
+}  // namespace
+
 // ANCHOR: smoothing_scale
 float smoothing_scale(float x, float w, const SmoothOptions& options) {
     constexpr double kLeast = 1e-5;
@@ -84,6 +89,8 @@ float smoothing_scale(float x, float w, const SmoothOptions& options) {
 }
 
 // ANCHOR_END: smoothing_scale
+
+namespace {
 
 // ANCHOR: scales
 ChannelScales scales_of(const ChannelScales& inputs,

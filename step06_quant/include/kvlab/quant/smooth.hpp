@@ -31,6 +31,9 @@ struct SmoothOptions {
     bool inner = false;
 };
 
+// The s of one channel: of inputs up to x and weights up to w.
+float smoothing_scale(float x, float w, const SmoothOptions& options);
+
 // Scales norms and matrices of `weights` by what `seen` says of their inputs; `seen` must come
 // from a model of the same numbers. Throws Error for an alpha outside of [0, 1], and for
 // `inner` with gpt2.
