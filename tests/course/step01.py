@@ -38,19 +38,36 @@ def compare(p, random):
 
 
 @case("1.3 softmax: weights below their integer maximum and their sum", "scores=1", "scores=7", "scores=100 scale=8",
-      "scores=20 scale=60", "scores=9 shift=-130", "scores=500 shift=-40 scale=5")
+      "scores=20 scale=60", "scores=9 shift=-130", "scores=500 shift=-40 scale=5", "given=3.75+1.25+3.5", "given=2.5+1.5+0.5+-0.5")
 def softmax(p, random):
-    scores = Floats([p.scores], [single(s + p.get("shift", 0)) for s in random.floats(p.scores, scale=p.get("scale", 2)).values])
+    # The nearest whole number of the largest given score is above it, or a tie that goes down to the even one.
+    given = [float(score) for score in str(p.get("given", "")).split("+") if score]
+    drawn = random.floats(p.get("scores", 0), scale=p.get("scale", 2)).values
+    scores = Floats([len(given) or p.scores], given or [single(s + p.get("shift", 0)) for s in drawn])
     weights, whole = contract.softmax(scores.values)
-    return {"scores": scores}, {"weights": exact(Floats([p.scores], weights), "token"), "sum": exact(Floats([1], [whole]), "result")}
+    return {"scores": scores}, {"weights": exact(Floats(scores.shape, weights), "token"), "sum": exact(Floats([1], [whole]), "result")}
 
 
-@case("1.4 layer norm: the mean first and then the squares", "n=1", "n=8", "n=65", "n=172 shift=30", "n=9 eps=0.25", "n=64 shift=1000", "n=700")
+def unfused_layer_norm(x, weight, bias, eps):
+    """Of one block: the squares are rounded, then added."""
+    mean, squares = contract.div(contract.plain_sum(x), float(len(x))), 0.0
+    for value in x:
+        centred = contract.add(value, -mean)
+        squares = contract.add(squares, contract.mul(centred, centred))
+    r = contract.div(1.0, contract.sqrt(contract.add(contract.div(squares, float(len(x))), eps)))
+    return [contract.fma(contract.mul(contract.add(v, -mean), r), w, b) for v, w, b in zip(x, weight, bias)]
+
+
+@case("1.4 layer norm: the mean first and then the squares", "n=1", "n=8", "n=65", "n=172 shift=30", "n=9 eps=0.25", "n=64 shift=1000", "n=700", "n=12 fused=1")
 def layer_norm(p, random):
-    shift, eps = p.get("shift", 0.5), p.get("eps", 1e-5)
-    x = Floats([p.n], [single(v + shift) for v in random.floats(p.n).values])
-    weight, bias = random.floats(p.n), random.floats(p.n)
-    y = Floats([p.n], contract.layer_norm(x.values, weight.values, bias.values, single(eps)))
+    shift, eps = p.get("shift", 0.5), single(p.get("eps", 1e-5))
+    while True:
+        x = Floats([p.n], [single(v + shift) for v in random.floats(p.n).values])
+        weight, bias = random.floats(p.n), random.floats(p.n)
+        y = Floats([p.n], contract.layer_norm(x.values, weight.values, bias.values, eps))
+        # Few rows show whether the squares were rounded before they were added: one that does is looked for.
+        if not p.get("fused") or y.values != unfused_layer_norm(x.values, weight.values, bias.values, eps):
+            break
     return {"x": x, "weight": weight, "bias": bias, "eps": eps}, {"y": exact(y, "component"), "y over x": exact(y, "component")}
 
 
@@ -71,7 +88,7 @@ def rope(p, random):
 
 @case("1.6 draw: a place is drawn from the mass that is kept", "weights=1", "weights=10", "weights=50 top_p=0.5",
       "weights=50 top_p=0.9 seed=1", "weights=3 top_p=0.01", "weights=30 top_p=0.8 flat=1",
-      "weights=4 whole=1 top_p=0.75", "weights=4 whole=1", "weights=1 each=0.7 copies=20000")
+      "weights=4 whole=1 top_p=0.75", "weights=4 whole=1", "weights=1 each=0.7 copies=20000", "weights=1 each=0.7 copies=20000 top_p=0.9")
 def draw(p, random):
     weights = sorted((single(2.0 ** random.normal(0.1 if p.get("flat") else 2.5)) for _ in range(p.weights)), reverse=True)
     if p.get("whole"):  # shares and places that lie on a mark

@@ -48,9 +48,8 @@ public:
     // Bytes of the rows that have been made.
     Index bytes() const;
 
-    // Rotates the first rope_dim floats of one head in place, pairs (2i, 2i + 1):
-    //   y0 = fma(x0, c, -(x1 * s)),  y1 = fma(x1, c, x0 * s)
-    // Throws Error if the position is outside of the table.
+    // Rotates the first rope_dim floats of one head in place, pairs (2i, 2i + 1), by the angles
+    // of the position (contract, rule 4). Throws Error if it is outside of the table.
     void rotate(float* head, Index position) const;
 
 private:
