@@ -35,15 +35,15 @@ std::vector<float> counted_up(Index count) {
 
 // Ten numbers in blocks of four threads; then without the guard.
 void show_threads() {
-    constexpr int kCount = 10, kBlocks = 3, kWidth = 4;
+    constexpr int kCount = 10, kBlocks = 3, kEach = 4;
     const simt::Use use(checked(nullptr));
     const DeviceArray<float> in(counted_up(kCount), "in"), out(kCount, "out");
-    launch(twice, kBlocks, kWidth, 0, in.get(), out.get(), kCount);
+    launch(twice, kBlocks, kEach, 0, in.get(), out.get(), kCount);
     const std::vector<float> doubled = out.to_host();
     for (int b = 0; b < kBlocks; ++b) {
         std::printf("  block %d:", b);
-        for (int t = 0; t < kWidth; ++t)
-            if (const int i = b * kWidth + t; i < kCount)
+        for (int t = 0; t < kEach; ++t)
+            if (const int i = b * kEach + t; i < kCount)
                 std::printf("   out[%d] = %2.0f", i, wide(doubled[usize(i)]));
             else
                 std::printf("   nothing");
@@ -51,7 +51,7 @@ void show_threads() {
     }
     std::printf("without the guard:\n");
     try {
-        launch(twice_without_guard, kBlocks, kWidth, 0, in.get(), out.get(), kCount);
+        launch(twice_without_guard, kBlocks, kEach, 0, in.get(), out.get(), kCount);
     } catch (const simt::Fault& fault) {
         const std::string report = fault.what();  // without the address, which changes
         std::printf("  %s\n", report.substr(0, report.find(", address")).c_str());
