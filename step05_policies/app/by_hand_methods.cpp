@@ -139,12 +139,12 @@ void show_scissorhands() {
 void show_keyformer() {
     PolicyOptions options;
     options.noise = false;
-    constexpr Index kPrompt = 1, kGenerated = 4;
-    const PolicyPointer policy = keyformer_policy(options, kPrompt + kGenerated);
+    constexpr Index kRead = 1, kGenerated = 4;
+    const PolicyPointer policy = keyformer_policy(options, kRead + kGenerated);
     const float shares[] = {0.64f, 0.36f};
-    for (Index query = kPrompt - 1; query < kPrompt + kGenerated; ++query) {
+    for (Index query = kRead - 1; query < kRead + kGenerated; ++query) {
         Slots slots(2, policy->state_rows());
-        slots.head.prompt = kPrompt;
+        slots.head.prompt = kRead;
         policy->observe(slots.head, query, shares);
         std::printf("  after %td tokens, temperature %.2f: the sums grow by %.3f and %.3f\n",
                     query, 1 + static_cast<double>(query) / kGenerated,
