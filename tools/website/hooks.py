@@ -6,7 +6,7 @@ from pathlib import Path
 
 def on_nav(nav, config, files):
     """'Next' at the end of a chapter leads to the next chapter, not to its pages for the curious; those have neighbours in their folder alone."""
-    order = json.loads(Path(config["config_file_path"]).with_name("order.json").read_text(encoding="utf-8"))
+    order = json.loads(Path(config["config_file_path"]).with_name("order.json").read_text(encoding="utf-8"))["next"]
     by_place = {page.file.src_uri: page for page in nav.pages}
     line = [by_place[place] for place in order if place in by_place]
     for page in nav.pages:

@@ -45,7 +45,7 @@ def menu(site: Site, live: list[dict], api: list) -> list:
     more = [place for place in site.texts if place not in used]  # texts that are new
     teaching = sorted((place for place in site.pages if place.startswith(TEACHING)), key=lambda place: (place.count("/"), place))
     parts = [
-        {"Book": [{"kvlab": site.pages["README.md"]}, *known(BEFORE), *contents, *known([APPENDIX, *more])]},
+        {"Book": [{"kvlab": site.pages["README.md"]}, *known(BEFORE), *contents, *known([APPENDIX, *more]), {"As one file": "one_file.md"}]},
         {"Glossary": site.pages[GLOSSARY]} if GLOSSARY in site.pages else {},
         {"Look": live},
         {"Results": known(OVERVIEWS)},
@@ -61,3 +61,13 @@ def reading_order(site: Site) -> list[str]:
     """The pages that 'next' leads through: from the beginning over the chapters, without their pages for the curious, to the appendix."""
     order = ["README.md", *BEFORE, *chapters(site), APPENDIX, GLOSSARY]
     return [site.pages[place] for place in order if place in site.pages]
+
+
+def whole(site: Site) -> list[str]:
+    """All texts of the book as one reads them on paper: each chapter's pages after it."""
+    order = ["README.md", *BEFORE]
+    for chapter, pages in chapters(site).items():
+        order += [chapter, *pages]
+    order += [APPENDIX, *OVERVIEWS]
+    rest = [place for place in site.texts if place not in order and place != GLOSSARY]
+    return [site.pages[place] for place in [*order, *rest, GLOSSARY] if place in site.pages]

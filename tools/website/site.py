@@ -8,10 +8,8 @@ import shutil
 from pathlib import Path
 
 import book
-from prose_text import Text, slug
-
 from website import tree as paths
-from website.text import ENTRY, Broken, Page, comments_away
+from website.text import ENTRY, Broken, Page, anchors_of, comments_away, slug
 
 GLOSSARY = "book/glossary.md"
 FIRST = ("CHANGELOG.md", "CONTRIBUTING.md", "LICENSE")  # pages that are there even if no text of the book leads to them
@@ -48,8 +46,7 @@ class Site:
 
     def anchors(self, place: str) -> set[str]:
         if place not in self.known_anchors:
-            path = self.root / place
-            self.known_anchors[place] = Text(path, path.parent if place not in self.texts else self.root).anchors
+            self.known_anchors[place] = set(anchors_of((self.root / place).read_text(encoding="utf-8")))
         return self.known_anchors[place]
 
     def link(self, place: str, target: str, words: str) -> tuple[str, str]:
@@ -119,12 +116,14 @@ class Site:
             for folder in sorted(self.folders - done):
                 done.add(folder)
                 self.write_folder(folder)
-        for place, users in sorted(self.sources.items()):
-            self.write_source(place, users)
         for picture in sorted(self.pictures):
             target = self.out / picture
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(self.root / picture, target)
+
+    def write_sources(self) -> None:
+        for place, users in sorted(self.sources.items()):
+            self.write_source(place, users)
 
     def write(self, page: str, title: str, text: str, *settings: str) -> None:
         self.titles[page] = title

@@ -34,6 +34,23 @@ def comments_away(text: str) -> str:
     return text
 
 
+def anchors_of(text: str) -> list[str]:
+    """The anchors of a text's headings, in order, as a code host makes them."""
+    found, fence = [], ""
+    for line in text.split("\n"):
+        mark = FENCE.match(line)
+        if mark and (not fence or line.strip().startswith(fence)):
+            fence = "" if fence else mark[2]
+        elif not fence and (heading := HEADING.fullmatch(line)):
+            found.append(new_anchor(comments_away(heading[2]).strip(), found))
+    return found
+
+
+def new_anchor(heading: str, taken: list[str]) -> str:
+    name = slug(heading)
+    return next(one for number in range(len(taken) + 1) if (one := f"{name}-{number}" if number else name) not in taken)
+
+
 class Lines:
     """The lines of a page as they are made: what is prose waits, so that a link may run over lines."""
 
@@ -103,7 +120,8 @@ class Page:
         if heading:
             self.lists = []
             self.out.gap()
-            anchor = self.anchor(heading[2])
+            anchor = new_anchor(comments_away(heading[2]).strip(), self.anchors)
+            self.anchors.append(anchor)
             words = self.prose(i + 1, heading[2])
             self.out.plain(f"{heading[1]} {words} {{ #{anchor} }}", "")
             return "heading"
@@ -199,15 +217,6 @@ class Page:
         return f"`{what}`{{ .from }}" if kind == "output" else ""
 
     # --- prose --------------------------------------------------------------------------------------------------------------------------
-
-    def anchor(self, heading: str) -> str:
-        name = slug(comments_away(heading).strip())
-        number, found = 0, name
-        while found in self.anchors:
-            number += 1
-            found = f"{name}-{number}"
-        self.anchors.append(found)
-        return found
 
     def prose(self, number: int, text: str) -> str:
         """Links lead to pages, and names of files to their sources."""
