@@ -39,7 +39,7 @@ class Site:
         found, path = {}, self.root / GLOSSARY
         for line in path.read_text(encoding="utf-8").split("\n") if path.exists() else []:
             if entry := ENTRY.match(comments_away(line)):
-                found[entry[1].lower()] = (slug(entry[1]), re.sub(r"[`\"*]|\[([^\]]*)\]\([^)]*\)", r"\1", entry[2]))
+                found[entry[1].lower()] = (slug(entry[1]), re.sub(r"[`*]|\[([^\]]*)\]\([^)]*\)", r"\1", entry[2]).replace('"', "'"))
         return found
 
     # --- what a page asks ---------------------------------------------------------------------------------------------------------------

@@ -30,7 +30,8 @@ def comments_away(text: str) -> str:
     """Without comments; what is quoted in code stays."""
     shown = code_away(text)
     for comment in reversed(list(COMMENT.finditer(shown))):
-        text = text[:comment.start()] + text[comment.end():]
+        rest = text[comment.end():]
+        text = (text[:comment.start()].rstrip(" ") if not rest or rest[0] == "\n" else text[:comment.start()]) + rest
     return text
 
 
