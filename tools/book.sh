@@ -11,7 +11,8 @@
 # Installs what is missing (Debian 12, Ubuntu 24.04 or later): Python's venv, Doxygen, Chromium, and in DIR/venv
 # MkDocs with its theme, in the versions of tools/website/requirements.txt. The site needs no server and asks nothing
 # of the network: open its first page, or put the folder anywhere. Without Doxygen there is no reference, and without
-# Chromium no PDF; the site says so. Exit code 0: it is made. 1: a text leads nowhere, or something is missing.
+# Chromium no PDF; the site says so. Exit codes: 0 it is made, 1 a text leads nowhere, or a tool failed, 2 wrong
+# usage, 3 MkDocs could not be installed.
 set -euo pipefail
 # shellcheck source=tools/setup.sh
 . "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
@@ -53,7 +54,7 @@ if ! cmp -s "$list" "$venv/installed.txt"; then
         >"$logs/book-pip.log" 2>&1; then
         tail -n 3 "$logs/book-pip.log" >&2
         echo "book.sh: MkDocs could not be installed; it comes from PyPI, so this needs a network once" >&2
-        exit 1
+        exit 3
     fi
     cp "$list" "$venv/installed.txt"
 fi

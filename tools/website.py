@@ -23,7 +23,7 @@ from website import nav, one_page, reference, viewers  # noqa: E402
 from website.site import Site  # noqa: E402
 
 LOOKS = Path(__file__).resolve().parent / "website"
-ASSETS = ("book.css", "kvlab.svg", "worker.js")
+ASSETS = ("book.css", "book.js", "kvlab.svg", "worker.js")
 AS_ONE_TEXT = """# As one file
 
 The whole book, with its pages for the curious, is also [one page to print]({page}){pdf}. Links within the book work there; links to sources are only their words.
@@ -58,6 +58,7 @@ def collect(root: Path, out: Path, programs: Path | None = None, doxygen: str | 
 def whole(root: Path, out: Path, chromium: str | None) -> None:
     pages = [re.sub(r"\.md$", ".html", page) for page in json.loads((out / "order.json").read_text(encoding="utf-8"))["whole"]]
     version = re.search(r"^project\(kvlab VERSION ([0-9.]+)", (root / "CMakeLists.txt").read_text(encoding="utf-8"), re.M)
+    (out / "site" / "404.html").unlink(missing_ok=True)  # its links begin at the root of a server; who has one has such a page
     page = one_page.whole(out / "site", pages, version[1] if version else "unknown")
     if chromium:
         one_page.print_pdf(chromium, page, out / "site" / "kvlab.pdf")

@@ -23,14 +23,13 @@ class Looked:
         self.site, self.axe = site, axe
         self.browser = chromium.Browser(chromium.find(), patience=300)
         self.browser.call("Network.setBlockedURLs", urls=["http://*", "https://*", "ws://*", "wss://*", "ftp://*"])
+        self.browser.call("Page.addScriptToEvaluateOnNewDocument", source="try { localStorage.clear(); } catch { }")  # colours that were chosen on another page
 
     def close(self) -> None:
         self.browser.close()
 
     def show(self, page: str, scheme: str, size: tuple = WIDE, fragment: str = "") -> None:
         self.browser.screen(*size, scheme)
-        self.browser.open(self.site / "404.html")
-        self.browser.evaluate("localStorage.clear()")  # what was chosen on another page
         self.browser.open(self.site / page, fragment)
         end = time.monotonic() + 30
         while not self.browser.evaluate(READY) and time.monotonic() < end:

@@ -77,8 +77,6 @@ def check(site: Path) -> tuple[dict[str, Facts], list[str]]:
 
     def to(page: str, target: str) -> tuple[str, str]:
         name, _, anchor = unquote(target).partition("#")
-        if page == "404.html":  # a server shows it at any address, so its links begin at the root
-            name = name.removeprefix("/")
         return (posixpath.normpath(posixpath.join(posixpath.dirname(page), name.split("?")[0])) if name else page), anchor
 
     for page, facts in pages.items():

@@ -14,6 +14,7 @@ Exit code 0: as expected. 1: not. 77: there is no browser, and the rest is as ex
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 import tempfile
 import unittest
@@ -32,7 +33,7 @@ from site_browser import NARROW, WIDE  # noqa: E402
 ROOT = Path(__file__).resolve().parents[2]
 KINDS = {  # what there is beside the texts of the book
     "source": "source/**/*.hpp.html", "folder": "source/**/index.html", "header": "reference/*/*.html", "headers": "reference/index.html", "live": "live/*.html",
-    "project": "C*.html", "file": "one_file.html", "print": "print.html", "none": "404.html",
+    "project": "C*.html", "file": "one_file.html", "print": "print.html",
 }
 
 
@@ -83,7 +84,16 @@ def files(site: Path) -> tuple[list[str], int]:
     for name in ("assets/worker.js", "print.html"):
         if not (site / name).exists():
             wrong.append(f"there is no {name}")
+    if (site / "kvlab.pdf").exists():
+        wrong += of_the_pdf((site / "kvlab.pdf").read_bytes())
     return wrong, sum(len(facts.links) + len(facts.loads) for facts in pages.values())
+
+
+def of_the_pdf(data: bytes) -> list[str]:
+    """It has pages and an outline, and no link into the machine that made it."""
+    wrong = [] if data.startswith(b"%PDF-") and len(re.findall(rb"/Type\s*/Page\b", data)) > len(book.texts(ROOT)) else ["kvlab.pdf has too few pages"]
+    wrong += [] if b"/Outlines" in data else ["kvlab.pdf has no outline"]
+    return wrong + [f"kvlab.pdf links {uri.decode(errors='replace')}" for uri in sorted(set(re.findall(rb"/URI\s*\((file:[^)]*)", data)))[:5]]
 
 
 def kinds(site: Path) -> dict[str, str]:
@@ -139,7 +149,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="the staging of the site, or a finished site")
     parser.add_argument("--site", type=Path, metavar="DIR", help="a finished site")
     parser.add_argument("--axe", type=Path, metavar="FILE", help="axe.min.js; if not given, that of the environment in which the site was made")
-    parser.add_argument("--counts", metavar="FILE", help="add a line 'passed failed skipped' to it")
+    parser.add_argument("--counts", metavar="FILE", help="add a line 'passed failed skipped' to it: pages, problems, and 1 without a browser")
     parser.add_argument("--screenshots", type=Path, metavar="FOLDER")
     options = parser.parse_args()
     if not options.site:
@@ -150,7 +160,7 @@ def main() -> int:
         screenshots(site, options.screenshots)
         return 0
     wrong, looked_at = files(site)
-    print(f"{looked_at} links and files of {len(list(site.rglob('*.html')))} pages: {len(wrong)} wrong")
+    print(f"{looked_at} links and files of {len(list(site.rglob('*.html')))} pages: {len(wrong)} wrong", flush=True)
     axe = options.axe or next(site.parent.glob("venv/lib/python*/site-packages/axe_playwright_python/axe.min.js"), None)
     why = "no Chromium here (Debian: apt-get install chromium)" if not chromium.find() else "no axe.min.js" if not axe else ""
     if not why:
@@ -159,7 +169,7 @@ def main() -> int:
     print(f"skipped: the site was not looked at in a browser: {why}" if why else f"{len(wrong)} wrong in all")
     if options.counts:
         with open(options.counts, "a", encoding="utf-8") as file:
-            print(0 if wrong else 1, len(wrong), 1 if why else 0, file=file)
+            print(len(list(site.rglob("*.html"))) - len({problem.split(":")[0].split(" ")[0] for problem in wrong}), len(wrong), 1 if why else 0, file=file)
     return 1 if wrong else 77 if why else 0
 
 

@@ -3,6 +3,8 @@ import json
 import re
 from pathlib import Path
 
+# A part of the menu, with its title; the theme's own label of a part that has a page is only an icon.
+NAVIGATION = re.compile(r'(<nav class="md-nav" data-md-level="[1-9]" )aria-labelledby="(\w+)"([^>]*>\s*)(<label class="md-nav__title"[^>]*>\s*)(.*?)</label>', re.S)
 
 def on_nav(nav, config, files):
     """'Next' at the end of a chapter leads to the next chapter, not to its pages for the curious; those have neighbours in their folder alone."""
@@ -20,13 +22,13 @@ def on_nav(nav, config, files):
 
 
 def on_post_page(output, page, config):
-    return without_requests(output, page.url.count("/"))
+    return mended(output, page.url.count("/"))
 
 
-def on_post_template(output_content, template_name, config):
-    return without_requests(output_content, 0) if template_name == "404.html" else output_content
-
-
-def without_requests(html, depth):
-    """The script with which pages from files can be searched is the site's own."""
-    return re.sub(r"https://unpkg\.com/iframe-worker/shim", "../" * depth + "assets/worker.js", html)
+def mended(html, depth):
+    """The script with which pages from files can be searched is the site's own; and what the theme leaves without a name of its own gets one."""
+    html = html.replace("https://unpkg.com/iframe-worker/shim", "../" * depth + "assets/worker.js")
+    html = html.replace('data-md-component="search" role="dialog"', 'data-md-component="search" role="dialog" aria-label="Search"')
+    html = html.replace('class="md-path" aria-label="Navigation"', 'class="md-path" aria-label="Path"')
+    html = re.sub(r"<th(\b[^>]*)></th>", r"<td\1></td>", html)  # a corner of a table heads nothing
+    return NAVIGATION.sub(lambda nav: f'{nav[1]}aria-label="{" ".join(re.sub(r"<[^>]+>", "", nav[5]).split())}"{nav[3]}{nav[4]}{nav[5]}</label>', html)

@@ -12,7 +12,7 @@ from website.declarations import Header, Type, comment_above, grouped, head_comm
 FOLDERS = ("step*/include", "weights/include", "api/include")
 HOME = "reference/index.md"
 PLAIN_MOST = 40  # lines of a struct that is shown whole
-NAMES = {"weights": "weights", "api": "C interface"}
+NAMES = {"weights": "Weights", "api": "C interface"}
 SETTINGS = """INPUT = {folders}
 FILE_PATTERNS = *.hpp *.h
 RECURSIVE = YES
@@ -62,10 +62,10 @@ class Reference:
         lines, menu = ["# Reference of the headers", "", "Every public header, with all that it declares. The comments are the headers' own, where letters in brackets are shapes: T tokens of a call, S tokens that "
                        "are visible, C the model's width, Hq and Hkv heads of queries and of keys and values, D a head's width, V the vocabulary, L layers.", ""], []
         for folder, places in by_folder.items():
-            title = NAMES.get(folder, f"step {int(folder[4:6])}: {folder[7:]}" if folder.startswith("step") else folder)
+            title = NAMES.get(folder, f"Step {int(folder[4:6])}: {folder[7:]}" if folder.startswith("step") else folder)
             lines += [f"## {title}", "", "| header | what it is |", "|---|---|"]
             lines += [f"| [`{posixpath.basename(place)}`]({paths.relative(HOME, page_of(place))}) | {self.prose(first_sentence(self.headers[place]), HOME).replace('|', '&#124;')} |" for place in places] + [""]
-            menu.append({title[0].upper() + title[1:]: [{posixpath.basename(place): page_of(place)} for place in places]})
+            menu.append({title: [{posixpath.basename(place): page_of(place)} for place in places]})
         self.site.write(HOME, "Reference of the headers", "\n".join(lines))
         return [HOME, *menu]
 
