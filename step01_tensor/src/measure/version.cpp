@@ -2,6 +2,8 @@
 
 namespace kvlab {
 
-const char* version() { return KVLAB_VERSION; }
+const char* version() {
+    return KVLAB_VERSION;
+}
 
 }  // namespace kvlab
