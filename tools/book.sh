@@ -38,14 +38,17 @@ while [ $# -gt 0 ]; do
     shift
 done
 
-# first_of PROGRAM...: the path of the first that is there, or nothing.
+# first_of PROGRAM...: the path of the first that is there and runs, or nothing. Ubuntu's chromium may be a stub.
 first_of() {
     local name
-    for name in "$@"; do command -v "$name" && return 0; done
+    for name in "$@"; do
+        if "$name" --version >/dev/null 2>&1; then command -v "$name" && return 0; fi
+    done
     return 0
 }
 
-install_packages python3 python3-venv git doxygen chromium
+install_packages python3 python3-venv doxygen
+[ -n "$(first_of chromium chromium-browser google-chrome chrome)" ] || install_packages chromium
 mkdir -p "$out"
 venv=$out/venv list=$root/tools/website/requirements.txt
 if ! cmp -s "$list" "$venv/installed.txt"; then

@@ -27,6 +27,7 @@ import chromium  # noqa: E402
 import site_browser  # noqa: E402
 import site_cases  # noqa: E402
 import site_links  # noqa: E402
+import site_parts  # noqa: E402
 from prose_text import book  # noqa: E402
 from site_browser import NARROW, WIDE  # noqa: E402
 
@@ -153,7 +154,7 @@ def main() -> int:
     parser.add_argument("--screenshots", type=Path, metavar="FOLDER")
     options = parser.parse_args()
     if not options.site:
-        suite = unittest.TestSuite(unittest.defaultTestLoader.loadTestsFromTestCase(case) for case in (*site_cases.CASES, Judged))
+        suite = unittest.TestSuite(unittest.defaultTestLoader.loadTestsFromTestCase(case) for case in (*site_cases.CASES, *site_parts.CASES, Judged))
         return 0 if unittest.TextTestRunner().run(suite).wasSuccessful() else 1
     site = options.site.resolve()
     if options.screenshots:

@@ -98,14 +98,21 @@ def begin(lines: list, line: int) -> int:
 def text_of(lines: list, line: int) -> tuple[list, int]:
     """A declaration up to its body, with the comments in it, and its last line from 0."""
     first, depth, out = begin(lines, line), 0, []
+    if lines[line - 1].lstrip().startswith("#"):
+        last = next(at for at in range(line - 1, len(lines)) if not lines[at].endswith("\\"))
+        return [text.rstrip() for text in lines[line - 1:last + 1]], last
     for at in range(first, min(first + 60, len(lines))):
-        code, _, comment = lines[at].partition("//")
+        code, _, comment = re.sub(r'"(?:\\.|[^"\\])*"', lambda text: '"' + "." * (len(text[0]) - 2) + '"', lines[at]).partition("//")
+        comment = lines[at][len(code) + 2:]
+        if at > first and depth == 0 and re.match(r"\s*:(?!:)", code) and at >= line:  # a constructor's members
+            out[-1] += ";"
+            return dedented(out), at
         for place, character in enumerate(code):
             depth += (character in "([") - (character in ")]")
             ends = depth == 0 and at >= line - 1
             if ends and (character in ";{" or character == ":" and re.search(r"\)\s*(noexcept\s*)?$", code[:place]) and code[place:place + 2] != "::" and code[place - 1] != ":"):
                 rest = f"  //{comment}" if comment and character == ";" else ""
-                out.append((code[:place].rstrip() + ";" + rest).rstrip())
+                out.append((lines[at][:place].rstrip() + ";" + rest).rstrip())
                 return dedented(out), at
         out.append(lines[at].rstrip())
     return dedented(out), first

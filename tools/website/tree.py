@@ -1,6 +1,7 @@
 """Which files there are, and where the site shows each: texts as pages of their own, sources as pages with numbered lines."""
 from __future__ import annotations
 
+import os
 import posixpath
 import subprocess
 from pathlib import Path
@@ -12,10 +13,17 @@ LEFT_OUT = ("build", ".git", "downloads", "__pycache__")
 
 def tracked(root: Path) -> set[str]:
     """The paths of all files of the project, from git; of a tree without it, all but what a build leaves behind."""
-    listed = subprocess.run(["git", "-C", root, "ls-files", "-z"], capture_output=True, text=True, check=False) if (root / ".git").exists() else None
+    try:
+        listed = subprocess.run(["git", "-C", root, "ls-files", "-z"], capture_output=True, text=True, check=False) if (root / ".git").exists() else None
+    except OSError:  # there is no git
+        listed = None
     if listed and listed.returncode == 0 and listed.stdout:
         return {name for name in listed.stdout.split("\0") if name and (root / name).is_file()}
-    return {path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file() and not set(path.relative_to(root).parts) & set(LEFT_OUT)}
+    found = set()
+    for folder, folders, names in os.walk(root):
+        folders[:] = [name for name in folders if name not in LEFT_OUT]
+        found |= {Path(folder, name).relative_to(root).as_posix() for name in names}
+    return found
 
 
 def page_of_text(place: str) -> str:
