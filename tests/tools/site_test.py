@@ -4,9 +4,9 @@
     site_test.py                             the staging: what becomes a page, and what must not
     site_test.py --site build/book/site [--counts FILE] [--axe axe.min.js]
         every link and anchor leads somewhere, every picture is there, nothing is asked of another machine, and each text's page has
-        as many headings, lists, tables, pictures and blocks of code as the text. With a Chromium also: no request leaves and the
-        console is silent on every text and each kind of page; nothing is wider than 360 pixels; axe's rules hold, in light and dark;
-        pictures follow the page's colours; the search finds.
+        as many headings, lists, tables, pictures and blocks of code as the text. With a Chromium also, on every text and one page of
+        each other kind: no request leaves, the console is silent, nothing is wider than 360 pixels, axe's rules hold; the kinds are
+        asked in light and in dark, wide and narrow. Pictures follow the page's colours, and the search finds.
     site_test.py --site DIR --screenshots FOLDER     each kind of page, light, dark and narrow, to look at
 
 Exit code 0: as expected. 1: not. 77: there is no browser, and the rest is as expected.
@@ -33,7 +33,7 @@ from site_browser import NARROW, WIDE  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 KINDS = {  # what there is beside the texts of the book
-    "source": "source/**/*.hpp.html", "folder": "source/**/index.html", "header": "reference/*/*.html", "headers": "reference/index.html", "live": "live/*.html",
+    "source": "source/**/*.hpp.html", "folder": "source/**/index.html", "header": "reference/*/*.html", "headers": "reference/index.html", "live": "live/cache.html", "policies": "live/policies.html",
     "project": "C*.html", "file": "one_file.html", "print": "print.html",
 }
 
@@ -109,18 +109,13 @@ def in_browser(site: Path, axe: Path, say=print) -> list[str]:
     one_of_each = kinds(site)
     try:
         for page in dict.fromkeys([*map(page_of, book.texts(ROOT)), *one_of_each.values()]):
-            every = page in one_of_each.values()
-            for scheme in ("light", "dark"):
+            before, whole = len(wrong), page == one_of_each.get("print")  # its texts are asked one by one, and it is made for paper
+            for scheme in ("light", "dark") if page in one_of_each.values() and not whole else ("light",):
                 looked.show(page, scheme)
-                problems = looked.quiet(page) + (looked.dark(page, scheme) if page != one_of_each.get("print") else [])
-                if page != one_of_each.get("print"):  # its texts were asked one by one
-                    problems += looked.rules(page, f"{scheme}, wide") if every or scheme == "light" else []
+                wrong += looked.quiet(page) + looked.dark(page, scheme) + (looked.rules(page, f"{scheme}, wide") if not whole else [])
                 looked.show(page, scheme, NARROW)
-                problems += looked.quiet(page) + looked.width(page)
-                if every and page != one_of_each.get("print"):
-                    problems += looked.rules(page, f"{scheme}, narrow")
-                wrong += problems
-            say(f"  {page}: {'as it should be' if not wrong else f'{len(wrong)} wrong so far'}", flush=True)
+                wrong += looked.quiet(page) + looked.width(page) + (looked.rules(page, f"{scheme}, narrow") if page in one_of_each.values() and not whole else [])
+            say(f"  {page}: {'as it should be' if len(wrong) == before else f'{len(wrong) - before} wrong'}", flush=True)
         looked.show("index.html", "light")
         found = looked.search("checksum")
         wrong += [] if found else ["the search finds nothing for 'checksum'"]
