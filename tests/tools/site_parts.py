@@ -101,14 +101,14 @@ class Declarations(Staged):
 class AsOne(unittest.TestCase):
     def test_links_of_the_whole(self):
         page = """<nav><a href="x.html">out</a></nav><article id="a"><h1 id="t">T<a class="headerlink" href="#t">#</a></h1><p>1 &lt; 2 &amp; <a href="b.html#u" title="w">b</a>
-        <a href="#t">here</a> <a href="../source/c.html"><code>c</code></a> <a href="https://example.org">e</a><img src="p.svg" alt="p"></p><button>no</button></article><p>after</p>"""
+        <a href="#t">here</a> <a href="../source/c.html"><code>c</code></a> <a class="from" href="d.html">d</a> <a href="https://example.org">e</a><img src="p.svg" alt="p"></p><button>no</button></article><p>after</p>"""
         with tempfile.TemporaryDirectory() as folder:
             site = Path(folder)
             (site / "one").mkdir()
             (site / "one/a.html").write_text(page, encoding="utf-8")
             (site / "one/b.html").write_text("<article><h1 id='u'>B</h1></article>", encoding="utf-8")
             text = one_page.whole(site, ["one/a.html", "one/b.html"], "1.2.3").read_text(encoding="utf-8")
-        for part in ('<h1 id="at-one-a-t">T</h1>', '1 &lt; 2 &amp; <a href="#at-one-b-u">b</a>', '<a href="#at-one-a-t">here</a>', "<span><code>c</code></span>", '<a href="https://example.org">e</a>',
+        for part in ('<h1 id="at-one-a-t">T</h1>', '1 &lt; 2 &amp; <a href="#at-one-b-u">b</a>', '<a href="#at-one-a-t">here</a>', "<span><code>c</code></span>", '<span class="from">d</span>', '<a href="https://example.org">e</a>',
                      '<img src="one/p.svg" alt="p">', '<h1 id="at-one-b-u">B</h1>', "Version 1.2.3", '<li><a href="#at-one-a">T</a></li>'):
             self.assertIn(part, text)
         for part in ("headerlink", "no</button>", "after", ">out<"):

@@ -70,7 +70,7 @@ class Article(HTMLParser):
             target = self.target(given["href"]) if "href" in given else None
             self.links.append(target is not None)
             if target is None:
-                self.out.append("<span>")
+                self.out.append('<span class="from">' if "from" in classes else "<span>")
                 return
             given = {"href": target}
         if "id" in given:
