@@ -311,6 +311,19 @@ stage_python() { # the Python package as pip installs it from this tree: its tes
     "$venv/bin/python" tests/python/run.py --programs build/ci/bin "$counts" || true  # it has counted
 }
 
+stage_site() { # the book's site as tools/book.sh makes it: its links, its silence, 360 pixels, axe's rules; about ten minutes
+    targets=(step03_kvcache step05_policies)
+    build_ci
+    local code=0
+    tools/book.sh --programs build/ci/bin || code=$?
+    if [ "$code" -eq 3 ]; then
+        skip "MkDocs could not be installed"
+        return
+    fi
+    [ "$code" -eq 0 ] || return "$code"
+    python3 tests/tools/site_test.py --site build/book/site --counts "$counts" || true  # it has counted
+}
+
 stage_debian13() { # g++ 14 on Debian 13, warnings are errors: the same bits
     install_packages debootstrap
     local code=0 output
@@ -348,7 +361,7 @@ stage_aarch64() { # 64-bit ARM, emulated: steps 1 to 3 give the same bits
 }
 
 plain_stages=(release)
-all_stages=(smollm2 format ci experiments install python headers clang student tsan fuzz mutants course grader tidy)
+all_stages=(smollm2 format ci experiments site install python headers clang student tsan fuzz mutants course grader tidy)
 # Longer proofs of what the stages above have shown of other builds.
 night_stages=(smollm2 prefixes promises book scalar gcc_o0 clang_o0 debian13 aarch64 tsan_stores weaker)
 # With a browser the viewer's page is tried, with matplotlib the pictures; without, those are skipped.

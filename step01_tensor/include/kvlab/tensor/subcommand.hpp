@@ -22,6 +22,7 @@
 #include <vector>
 
 #include <kvlab/tensor/program.hpp>
+#include <kvlab/tensor/version.hpp>
 
 namespace kvlab::cli {
 
@@ -110,6 +111,8 @@ private:
     int parse_and_run(int argc, char** argv) const {
         CLI::App app{text, name};
         app.footer(footer);
+        app.set_version_flag("--version", concat(name, " ", version()),
+                             "Print the version and exit");
         Subcommand::Run chosen;
         std::vector<std::pair<const CLI::App*, Subcommand::Run>> runs;
         for (const Subcommand* one : Subcommand::all()) {

@@ -1,0 +1,9 @@
+// version.hpp - chapter 1: which kvlab this is.
+#pragma once
+
+namespace kvlab {
+
+// Such as "1.2.3", from the line project() of the project's CMakeLists.txt.
+const char* version();
+
+}  // namespace kvlab

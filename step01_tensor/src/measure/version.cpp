@@ -1,0 +1,9 @@
+#include <kvlab/tensor/version.hpp>
+
+namespace kvlab {
+
+const char* version() {
+    return KVLAB_VERSION;
+}
+
+}  // namespace kvlab

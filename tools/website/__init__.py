@@ -1,0 +1,1 @@
+"""The site of the book: what tools/website.py makes it of."""
