@@ -91,7 +91,7 @@ def keys_of_sources(program):
     keys = set()
     for path in sorted((ROOT / PROGRAMS[program] / "app").rglob("*.[ch]pp")):
         text = path.read_text()
-        if "WorkedExample" in text or not re.search(r"json|report", text, re.I):
+        if "cli::worked_examples(" in text or not re.search(r"json|report", text, re.I):
             continue  # a list of names, such as those of worked examples, is no report
         keys |= set(re.findall(r'(?:report|json|part|row|line|one|entry|\])\w*\["((?:[^"\\]|\\.)+)"\]', text, re.I))
         # A pair in braces; with another string behind it, it is a list of texts.
