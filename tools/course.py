@@ -58,7 +58,7 @@ def check(args):
 
 
 def prove(args):
-    return of_all(args, lambda step, work: Proof(step, work, args.task, args.record).run(said))
+    return of_all(args, lambda step, work: Proof(step, work, args.task, args.record, args.every).run(said))
 
 
 def book(args):
@@ -96,12 +96,15 @@ def main():
     one.add_argument("step", type=int, nargs="*")
     one.add_argument("--task", action="append", default=[], help="this task alone; may be repeated")
     one.add_argument("--record", action="store_true", help="writes the mistakes' answers, by which the grader knows them, anew")
+    one.add_argument("--every", type=int, default=1, metavar="N", help="every N-th wrong solution alone")
     one.add_argument("--work", help="a folder for the starters, which are built there (default: one that is removed)")
     one = commands.add_parser("book")
     one.set_defaults(run=book)
     one.add_argument("step", type=int, nargs="*")
     one.add_argument("--work", help="the same")
     args = parser.parse_args()
+    if getattr(args, "every", 1) < 1 or getattr(args, "record", False) and args.every > 1:
+        parser.error("--every: at least 1, and 1 with --record")
     try:
         return args.run(args)
     except (Failure, MarkerError) as failure:

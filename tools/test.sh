@@ -4,8 +4,9 @@
 #   tools/test.sh                one build (preset release) and all its tests, about five minutes
 #   tools/test.sh --all          what CI runs: compilers, sanitizers, mutants, fuzzers, the course, install ...
 #   tools/test.sh --night        the same bits from still more builds: steps 1 to n alone, unoptimised, portable kernels
-#                                alone, Debian 13, 64-bit ARM; the promises of few files; the chapters' own tests in the
-#                                course's starters; and what weaker checks see of the mutants
+#                                alone, Debian 13, 64-bit ARM; the programs under sanitizers; the promises of few files;
+#                                the chapters' own tests in the course's starters, and every known mistake; every mutant,
+#                                and what weaker checks see of it
 #   tools/test.sh --stage NAME   this stage alone; may be repeated. --stages lists them
 #
 # Installs what is missing (Debian 12, Ubuntu 24.04 or later). Logs are in build/logs. The last line
@@ -44,6 +45,7 @@ skip() {
 targets=()
 # Programs that hold everything with numbers in it; the rest reads files and text.
 numeric_tests=(step01_tests step02_tests step03_tests step04_tests step05_tests step06_tests)
+library_tests=(weights_tests "${numeric_tests[@]}" api_tests)
 
 # A folder that was set up when the book was shorter would go on building that.
 all_steps=-DKVLAB_LAST_STEP=6
@@ -105,9 +107,15 @@ stage_clang() { # clang++ -O3, warnings are errors: the same golden checksums
 # Unoptimised builds run what compares bits and golden checksums.
 same_bits='golden|equal|same bits|same order|^simt'
 
-# Tests of the chapters' text, of Python alone, of what nvcc makes of the kernels, of the figures that programs
-# report, of the borders of their options, and of a polynomial that is no part of a build: stage ci runs them, the others need not.
-of_the_text='^apps_(reports|options)_|^tools_(configure|fetch_smollm2|setup|snippets|fit_exp2|(policy_)?viewer(_browser)?|policy_programs|plot|ptx|ptx_self_test|gpu|architecture)$'
+# Tests of texts, of scripts, of the course, of the figures that programs report and of the borders of their
+# options: another compiler changes nothing about them. Stage ci runs them.
+of_the_text='^(tools|course)_|^apps_(reports|options|refusals|command_lines)_'
+
+# of_programs TARGET...: for ctest's -L, the tests of these programs.
+of_programs() {
+    local IFS='|'
+    echo "^($*)\$"
+}
 
 stage_gcc_o0() { # g++ -O0, only the portable kernels: the same bits
     targets=("${numeric_tests[@]}")
@@ -126,10 +134,19 @@ stage_scalar() { # only the portable kernels
     run_ctest ci -E "$of_the_text"
 }
 
-stage_student() { # address and undefined-behaviour sanitizers
-    # Line numbers are all that a report needs; -g would take half as long again.
+stage_student() { # address and undefined-behaviour sanitizers: all that the libraries do
+    targets=("${library_tests[@]}")
+    student_build
+    run_ctest student -L "$(of_programs "${targets[@]}")"
+}
+
+stage_student_programs() { # ... and the programs
+    student_build
+    run_ctest student -LE "$(of_programs "${library_tests[@]}")" -E "$of_the_text"
+}
+
+student_build() { # Line numbers are all that a report needs; -g would take half as long again.
     build student --preset student "$together" -DCMAKE_CXX_FLAGS_DEBUG=-g1
-    run_ctest student -E "$of_the_text"
 }
 
 stage_tsan() { # thread sanitizer: the pool and all that runs on it; later steps' stores at night
@@ -147,7 +164,7 @@ thread_sanitizer() {
     targets=("$@")
     "${runner[@]}" cmake --preset tsan "$all_steps" "$together"
     "${runner[@]}" cmake --build --preset tsan --target "${targets[@]}"
-    run_ctest tsan -L "$(IFS='|'; echo "^(${targets[*]})\$")" --timeout 900
+    run_ctest tsan -L "$(of_programs "${targets[@]}")" --timeout 900
 }
 
 stage_prefixes() { # steps 1, 1 to 2 ... 1 to 5 build and test without what comes later
@@ -162,7 +179,7 @@ stage_prefixes() { # steps 1, 1 to 2 ... 1 to 5 build and test without what come
 
 stage_mutants() { # each wrong cache and kernel is caught by the test that its file names; so are a few made by rule
     # The mutants of figures take longest, and those of chapters 4 and 5 are the most: a part of them here, all in stage weaker.
-    graded tests/tools/mutants.py --named-alone --figures 5 --kernels 3 --policies 2
+    graded tests/tools/mutants.py --named-alone --figures 8 --kernels 6 --policies 4
     graded tests/tools/mutate.py --check 6
 }
 
@@ -181,7 +198,11 @@ graded() {
     [ "${BASH_REMATCH[2]}" -gt 0 ] || [ "$code" -eq 0 ]
 }
 
-stage_course() { # starters build and their tasks are open; solutions pass; each known mistake costs its task's points, about 10 minutes
+stage_course() { # starters build and their tasks are open; solutions pass; every third known mistake costs its task's points
+    graded tools/course.py prove --every 3
+}
+
+stage_mistakes() { # ... and so does every one
     graded tools/course.py prove
 }
 
@@ -363,7 +384,7 @@ stage_aarch64() { # 64-bit ARM, emulated: steps 1 to 3 give the same bits
 plain_stages=(release)
 all_stages=(smollm2 format ci experiments site install python headers clang student tsan fuzz mutants course grader tidy)
 # Longer proofs of what the stages above have shown of other builds.
-night_stages=(smollm2 prefixes promises book scalar gcc_o0 clang_o0 debian13 aarch64 tsan_stores weaker)
+night_stages=(smollm2 prefixes promises book mistakes student_programs scalar gcc_o0 clang_o0 debian13 aarch64 tsan_stores weaker)
 # With a browser the viewer's page is tried, with matplotlib the pictures; without, those are skipped.
 all_packages=(ccache clang clang-format-14 clang-tidy libbenchmark-dev util-linux chromium python3-matplotlib)
 
