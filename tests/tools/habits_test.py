@@ -155,7 +155,7 @@ class OutputFiles(Case):
                     time.sleep(0.005)
                 self.assertEqual(len(self.names()), 2, f"{name}: no unfinished file was seen")
                 program.send_signal(number)
-                self.assertEqual(program.wait(60), -number)
+                self.assertEqual(program.wait(600), -number)
                 self.assertEqual(self.names(), [target.name])
                 self.assertEqual(target.read_text(), "old")
                 target.unlink()
@@ -169,7 +169,7 @@ class OutputFiles(Case):
             if there(program):
                 with open("/dev/full", "w") as full:
                     self.ends(run(program, *flags, stdout=full), 1, "standard output: cannot write")
-        done = subprocess.run(["sh", "-c", 'exec "$0" show tiny >&-', BIN / "kvlab_weights"], stderr=subprocess.PIPE, timeout=60)
+        done = subprocess.run(["sh", "-c", 'exec "$0" show tiny >&-', BIN / "kvlab_weights"], stderr=subprocess.PIPE, timeout=600)
         self.ends(done, 1, "standard output: cannot write")
 
 
@@ -263,7 +263,7 @@ class Chat(Case):
         if CHAT_MODEL is None or not there("step03_kvcache"):
             self.skipTest("no model that can chat")
         self.model = self.folder / "chat.gguf"
-        subprocess.run([CHAT_MODEL, "make", self.model], check=True, timeout=60)
+        subprocess.run([CHAT_MODEL, "make", self.model], check=True, timeout=600)
 
     def chat(self, said: bytes | None, *flags: str) -> dict:
         """Talks, checks the transcript against the template, and returns the report."""
@@ -271,7 +271,7 @@ class Chat(Case):
         done = run("step03_kvcache", "generate", "-m", str(self.model), "--chat", "--json", str(path), *flags, input=said)
         self.ends(done, 0, "RESULT tokens=")
         self.said = done.stdout + done.stderr
-        checked = subprocess.run([CHAT_MODEL, "check", self.model, path], capture_output=True, timeout=60)
+        checked = subprocess.run([CHAT_MODEL, "check", self.model, path], capture_output=True, timeout=600)
         self.assertEqual(checked.returncode, 0, checked.stdout.decode("utf-8", "replace"))
         return json.loads(path.read_text())
 
