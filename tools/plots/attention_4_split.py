@@ -24,11 +24,11 @@ def draw_page() -> scheme.Scheme:
         page.box(x, 149, width, 48, scheme.THREADS)
         page.box(x + 8, 157, width - 16, 32, scheme.SHARED, "scores")
         page.arrows([(x + width / 2, 199, x + width / 2, 226)], scheme.GLOBAL)
-        page.box(x, 228, width, 50, scheme.GLOBAL, "sums,\ntotal, n")
+        page.box(x, 228, width, 50, scheme.GLOBAL, "values,\nsum, max.")
         page.arrows([(x + width / 2, 281, x + width / 2, chain - 16)], scheme.GLOBAL)
         page.box(x + 8, chain - 14, width - 16, 36, scheme.THREADS, f"{'' if tile == 0 else '+ '}part {tile}")
         if tile > 0:
             page.arrows([(x - step + width - 6, chain + 4, x + 6, chain + 4)], scheme.THREADS)
-    page.text(left, 308, "of each row: 64 weighted values, the sum of the weights, the largest n", scheme.GLOBAL, more=scheme.HALO)
+    page.text(left, 308, "of each row: 64 weighted values, the sum of the weights, the maximum", scheme.GLOBAL, more=scheme.HALO)
     page.text(16, 400, "All tiles at once, in any order; then the parts are added from slot 0 on, as fused adds its tiles.\nA part is a tile, always: how the work is split never depends on the length, so neither do the bits.")
     return page

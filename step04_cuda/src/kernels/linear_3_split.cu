@@ -21,8 +21,8 @@ __global__ void linear_split(LinearArgs args) {
     const unsigned char* panel = panel_of(args.w, blockIdx.x);
     const float* in = row(args.x, r);
     float total = 0.0f;
+    // ANCHOR: chain
     for (int first = 0; first < depth; first += at_once * kSumBlock) {
-        // ANCHOR: chain
         const int begin = first + mine * kSumBlock;
         float block = 0.0f;
         for (int k = begin; k < smaller(begin + kSumBlock, depth); k += kEight) {
