@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 VOID = {"img", "br", "hr", "input", "col", "source", "wbr", "meta", "link"}
-LEFT_OUT = ("headerlink", "md-source-file", "md-path", "md-feedback", "md-tags", "md-code__nav")
+LEFT_OUT = ("headerlink", "md-source-file", "md-path", "md-feedback", "md-tags", "md-code__nav", "ways-in")
 FOOTER = ('<div style="width:100%;font-size:8px;color:#555;text-align:center;font-family:sans-serif">'
           '<span class="pageNumber"></span></div>')
 PAGE = """<!doctype html>
@@ -132,7 +132,7 @@ def print_pdf(program: str, page: Path, pdf: Path) -> None:
     """Prints with a headless Chromium; its outline are the headings."""
     from chromium import Browser  # of tests/tools
 
-    browser = Browser(program, patience=600)
+    browser = Browser(program, patience=3600)  # a minute on a quiet machine
     try:
         browser.screen(1000, 1400, "light")
         browser.open(page)
