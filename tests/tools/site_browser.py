@@ -8,8 +8,9 @@ from pathlib import Path
 import chromium
 
 NARROW, WIDE = (360, 740), (1280, 900)
-# The frames of the viewers have their own tests (viewer_test.py, policy_viewer_test.py).
-AXE = "axe.run(document, {iframes: false, resultTypes: ['violations']}).then(found => JSON.stringify(found.violations.map(v => ({id: v.id, help: v.help, nodes: v.nodes.slice(0, 3).map(n => n.html.slice(0, 160)), count: v.nodes.length}))))"
+# The frames of the viewers have their own tests (viewer_test.py, policy_viewer_test.py). Style sheets are not
+# fetched once more (preload): a page from a file may not, and the console would say so.
+AXE = "axe.run(document, {iframes: false, preload: false, resultTypes: ['violations']}).then(found => JSON.stringify(found.violations.map(v => ({id: v.id, help: v.help, nodes: v.nodes.slice(0, 3).map(n => n.html.slice(0, 160)), count: v.nodes.length}))))"
 # What sticks out at the right, where the page as a whole is too wide.
 STICKS_OUT = """[...document.querySelectorAll('body *')].filter(e => { const box = e.getBoundingClientRect(); return box.width && box.right > innerWidth + 1 && !e.closest('pre, .md-typeset__scrollwrap, .md-sidebar, .md-search'); })
     .slice(0, 3).map(e => e.tagName + '.' + e.className + ': ' + e.textContent.trim().slice(0, 40)).join(' | ')"""

@@ -24,7 +24,7 @@ PAGE = """<!doctype html>
 <main class="md-typeset md-content__inner">
 <section class="cover">
 <h1>kvlab</h1>
-<p>A book about the KV cache whose code runs, and an engine that is proved right with <code>==</code>.</p>
+<p>A book about the KV cache whose code runs, and an engine that is tested with <code>==</code>.</p>
 <p>Version {version}</p>
 <nav aria-label="Contents"><ol>
 {contents}
@@ -118,7 +118,7 @@ def whole(site: Path, pages: list[str], version: str) -> Path:
         article.feed(text)
         body = "".join(article.out)
         title = re.search(r"<h1[^>]*>(.*?)</h1>", body, re.S)
-        contents.append(f'<li><a href="#{names[page]}">{re.sub(r"<[^>]+>", "", title[1]).strip() if title else page}</a></li>')
+        contents.append(f'<li{" class=" + chr(34) + "page" + chr(34) if "/pages/" in page else ""}><a href="#{names[page]}">{re.sub(r"<[^>]+>", "", title[1]).strip() if title else page}</a></li>')
         texts.append(f'<section class="text" id="{names[page]}">\n{body}\n</section>')
         if not styles:
             styles = "\n".join(f'<link rel="stylesheet" href="{posixpath.normpath(posixpath.join(posixpath.dirname(page), found))}">'
