@@ -5,8 +5,8 @@
     site_test.py --site build/book/site [--counts FILE] [--axe axe.min.js]
         every link and anchor leads somewhere, every picture is there, nothing is asked of another machine, and each text's page has
         as many headings, lists, tables, pictures and blocks of code as the text. With a Chromium also, on every text and one page of
-        each other kind: no request leaves, the console is silent, nothing is wider than 360 pixels, axe's rules hold; the kinds are
-        asked in light and in dark, wide and narrow. Pictures follow the page's colours, and the search finds.
+        each other kind: no request leaves, the console is silent, nothing is wider than 360 pixels, axe's rules hold (contrast: on
+        kinds and chapters); the kinds are asked in light and in dark, wide and narrow. Pictures follow the page's colours, and the search finds.
     site_test.py --site DIR --screenshots FOLDER     each kind of page, light, dark and narrow, to look at
 
 Exit code 0: as expected. 1: not. 77: there is no browser, and the rest is as expected.
@@ -111,13 +111,14 @@ def kinds(site: Path) -> dict[str, str]:
 
 
 def of_page(looked: site_browser.Looked, page: str, is_kind: bool, whole: bool) -> list[str]:
-    """A page that stands for its kind is asked in both colours, and its rules narrow, too: in light, since colours do not depend on the width."""
+    """A page that stands for its kind is asked in both colours, and its rules narrow, too. Contrast is asked of those and of the chapters: other texts
+    are made of the same parts, and narrow the colours are the same."""
     wrong = []
     for scheme in ("light", "dark") if is_kind and not whole else ("light",):
         looked.show(page, scheme)
-        wrong += looked.dark(page, scheme) + (looked.rules(page, f"{scheme}, wide") if not whole else [])
+        wrong += looked.dark(page, scheme) + (looked.rules(page, f"{scheme}, wide", is_kind or page.startswith("step") and "/pages/" not in page) if not whole else [])
         looked.resize(scheme, NARROW)
-        wrong += looked.width(page) + (looked.rules(page, f"{scheme}, narrow") if is_kind and not whole and scheme == "light" else [])
+        wrong += looked.width(page) + (looked.rules(page, f"{scheme}, narrow", contrast=False) if is_kind and not whole and scheme == "light" else [])
         wrong += looked.quiet(page)
     return wrong
 
