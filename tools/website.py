@@ -30,6 +30,13 @@ The whole book, with its pages for the curious, is also [one page to print]({pag
 """
 
 
+def ways_in(page: str, pdf: bool) -> str:
+    """The first page with buttons after its first paragraph."""
+    shown = [("How to read this book", "book/how_to_read.md", " .md-button--primary"), ("Chapter 1", "step01_tensor/index.md", ""), ("See it run", "live/cache.md", ""), *([("One PDF", "kvlab.pdf", "")] if pdf else [])]
+    buttons = " ".join(f"[{words}]({target}){{ .md-button{more} }}" for words, target, more in shown)
+    return re.sub(r"^# .+?\n\n.+?\n(?=\n)", lambda begin: f"{begin[0]}\n{buttons}\n{{ .ways-in }}\n", page, count=1, flags=re.M | re.S)
+
+
 def collect(root: Path, out: Path, programs: Path | None = None, doxygen: str | None = None, pdf: bool = False) -> list[str]:
     """What is wrong; nothing is left of an earlier time."""
     docs = out / "docs"
@@ -41,6 +48,8 @@ def collect(root: Path, out: Path, programs: Path | None = None, doxygen: str | 
     live, missing = viewers.add(site, programs)
     headers, left_out = reference.add(site, out / "doxygen", doxygen)
     site.write_sources()
+    first = docs / site.pages["README.md"]
+    first.write_text(ways_in(first.read_text(encoding="utf-8"), pdf), encoding="utf-8")
     site.write("one_file.md", "As one file", AS_ONE_TEXT.format(page="print.html", pdf=", and [a PDF](kvlab.pdf)" if pdf else "; no PDF was made, because no Chromium was there"))
     (docs / "assets").mkdir(parents=True, exist_ok=True)
     for name in ASSETS:

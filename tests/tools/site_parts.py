@@ -1,6 +1,7 @@
 """Parts of the site beyond its texts: the reference of the headers, the page of all texts, and the command that makes it all."""
 from __future__ import annotations
 
+import importlib.util
 import shutil
 import subprocess
 import tempfile
@@ -115,6 +116,23 @@ class AsOne(unittest.TestCase):
             self.assertNotIn(part, text)
 
 
+class First(unittest.TestCase):
+    def test_ways_in(self):
+        for pdf in (True, False):
+            made = website_command().ways_in("---\ntitle: T\n---\n\n# T { #t }\n\n**First\nparagraph.**\n\nSecond.\n", pdf)
+            self.assertTrue(made.startswith("---\ntitle: T\n---\n\n# T { #t }\n\n**First\nparagraph.**\n\n[How to read this book](book/how_to_read.md){ .md-button .md-button--primary } [Chapter 1]"))
+            self.assertTrue(made.endswith(" }\n{ .ways-in }\n\nSecond.\n"))
+            self.assertEqual("kvlab.pdf" in made, pdf)
+
+
+def website_command():
+    """tools/website.py, whose name a package has as well."""
+    spec = importlib.util.spec_from_file_location("website_command", ROOT / "tools" / "website.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 class CommandLine(unittest.TestCase):
     def test_what_it_refuses(self):
         for arguments, code, words in ((["--help"], 0, "--programs BIN"), (["--nonsense"], 2, "book.sh: unknown option '--nonsense'"), (["--out"], 2, "book.sh: --out needs a folder")):
@@ -123,4 +141,4 @@ class CommandLine(unittest.TestCase):
             self.assertIn(words, done.stdout + done.stderr)
 
 
-CASES = (Declarations, AsOne, CommandLine)
+CASES = (Declarations, AsOne, First, CommandLine)

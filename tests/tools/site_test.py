@@ -5,8 +5,8 @@
     site_test.py --site build/book/site [--counts FILE] [--axe axe.min.js]
         every link and anchor leads somewhere, every picture is there, nothing is asked of another machine, and each text's page has
         as many headings, lists, tables, pictures and blocks of code as the text. With a Chromium also, on every text and one page of
-        each other kind: no request leaves, the console is silent, nothing is wider than 360 pixels, axe's rules hold; the kinds are
-        asked in light and in dark, wide and narrow. Pictures follow the page's colours, and the search finds.
+        each other kind: no request leaves, the console is silent, nothing is wider than 360 pixels, axe's rules hold (contrast: on
+        kinds and chapters); the kinds are asked in light and in dark, wide and narrow. Pictures follow the page's colours, and the search finds.
     site_test.py --site DIR --screenshots FOLDER     each kind of page, light, dark and narrow, to look at
 
 Exit code 0: as expected. 1: not. 77: there is no browser, and the rest is as expected.
@@ -14,9 +14,12 @@ Exit code 0: as expected. 1: not. 77: there is no browser, and the rest is as ex
 from __future__ import annotations
 
 import argparse
+import concurrent.futures
+import queue
 import re
 import sys
 import tempfile
+import time
 import unittest
 from pathlib import Path
 
@@ -30,6 +33,7 @@ import site_links  # noqa: E402
 import site_parts  # noqa: E402
 from prose_text import book  # noqa: E402
 from site_browser import NARROW, WIDE  # noqa: E402
+from website import one_page  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 KINDS = {  # what there is beside the texts of the book
@@ -85,6 +89,8 @@ def files(site: Path) -> tuple[list[str], int]:
     for name in ("assets/worker.js", "print.html"):
         if not (site / name).exists():
             wrong.append(f"there is no {name}")
+    whole = pages["print.html"].anchors if "print.html" in pages else set()
+    wrong += [f"print.html has no {text.relative_to(ROOT)}" for text in book.texts(ROOT) if one_page.name_of(page_of(text)) not in whole]
     if (site / "kvlab.pdf").exists():
         wrong += of_the_pdf((site / "kvlab.pdf").read_bytes())
     return wrong, sum(len(facts.links) + len(facts.loads) for facts in pages.values())
@@ -104,18 +110,51 @@ def kinds(site: Path) -> dict[str, str]:
     return {"first": "index.html", "chapter": "step01_tensor/index.html", "page": page_of(first), "glossary": "book/glossary.html", **{kind: page for kind, page in found.items() if page}}
 
 
-def in_browser(site: Path, axe: Path, say=print) -> list[str]:
-    looked, wrong = site_browser.Looked(site, axe.read_text(encoding="utf-8")), []
-    one_of_each = kinds(site)
+def of_page(looked: site_browser.Looked, page: str, is_kind: bool, whole: bool) -> list[str]:
+    """A page that stands for its kind is asked in both colours, and its rules narrow, too. Contrast is asked of those and of the chapters: other texts
+    are made of the same parts, and narrow the colours are the same."""
+    wrong = []
+    for scheme in ("light", "dark") if is_kind and not whole else ("light",):
+        looked.show(page, scheme)
+        wrong += looked.dark(page, scheme) + (looked.rules(page, f"{scheme}, wide", is_kind or page.startswith("step") and "/pages/" not in page) if not whole else [])
+        looked.resize(scheme, NARROW)
+        wrong += looked.width(page) + (looked.rules(page, f"{scheme}, narrow", contrast=False) if is_kind and not whole and scheme == "light" else [])
+        wrong += looked.quiet(page)
+    return wrong
+
+
+def some_pages(site: Path, axe: str, pages: queue.SimpleQueue, one_of_each: dict[str, str], say) -> list[str]:
+    looked, wrong = site_browser.Looked(site, axe), []
     try:
-        for page in dict.fromkeys([*map(page_of, book.texts(ROOT)), *one_of_each.values()]):
-            before, whole = len(wrong), page == one_of_each.get("print")  # its texts are asked one by one, and it is made for paper
-            for scheme in ("light", "dark") if page in one_of_each.values() and not whole else ("light",):
-                looked.show(page, scheme)
-                wrong += looked.quiet(page) + looked.dark(page, scheme) + (looked.rules(page, f"{scheme}, wide") if not whole else [])
-                looked.show(page, scheme, NARROW)
-                wrong += looked.quiet(page) + looked.width(page) + (looked.rules(page, f"{scheme}, narrow") if page in one_of_each.values() and not whole else [])
-            say(f"  {page}: {'as it should be' if len(wrong) == before else f'{len(wrong) - before} wrong'}", flush=True)
+        while not pages.empty():
+            try:
+                page = pages.get_nowait()
+            except queue.Empty:
+                break
+            begun = time.monotonic()
+            found = of_page(looked, page, page in one_of_each.values(), page == one_of_each.get("print"))  # print's texts are asked one by one
+            say(f"  {page}: {f'{len(found)} wrong' if found else 'as it should be'} ({time.monotonic() - begun:.0f} s)", flush=True)
+            wrong += found
+    finally:
+        looked.close()
+    return wrong
+
+
+def in_browser(site: Path, axe: Path, say=print) -> list[str]:
+    """Two browsers take page after page from one line."""
+    one_of_each, pages, rules = kinds(site), queue.SimpleQueue(), axe.read_text(encoding="utf-8")
+    # The longest texts first, so that neither of the two is left with one at the end.
+    for page in sorted({*map(page_of, book.texts(ROOT)), *one_of_each.values()}, key=lambda page: -(site / page).stat().st_size * (4 if page in one_of_each.values() else 1)):
+        pages.put(page)
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        wrong = [problem for one in [pool.submit(some_pages, site, rules, pages, one_of_each, say) for _ in range(2)] for problem in one.result()]
+    return wrong + by_hand(site, rules)
+
+
+def by_hand(site: Path, axe: str) -> list[str]:
+    """What a reader does: searches, copies, reads on, changes the colours."""
+    looked, wrong = site_browser.Looked(site, axe), []
+    try:
         looked.show("index.html", "light")
         found = looked.search("checksum")
         wrong += [] if found else ["the search finds nothing for 'checksum'"]
@@ -138,6 +177,10 @@ def screenshots(site: Path, folder: Path) -> None:
             for scheme in ("light", "dark"):
                 looked.show(page, scheme, size)
                 looked.browser.screenshot(folder / f"{kind}_{size[0]}_{scheme}.png")
+    for scheme in ("light", "dark"):
+        looked.show("index.html", scheme)
+        looked.search("checksum")
+        looked.browser.screenshot(folder / f"search_{WIDE[0]}_{scheme}.png")
     looked.close()
 
 

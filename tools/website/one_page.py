@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 VOID = {"img", "br", "hr", "input", "col", "source", "wbr", "meta", "link"}
-LEFT_OUT = ("headerlink", "md-source-file", "md-path", "md-feedback", "md-tags", "md-code__nav")
+LEFT_OUT = ("headerlink", "md-source-file", "md-path", "md-feedback", "md-tags", "md-code__nav", "ways-in")
 FOOTER = ('<div style="width:100%;font-size:8px;color:#555;text-align:center;font-family:sans-serif">'
           '<span class="pageNumber"></span></div>')
 PAGE = """<!doctype html>
@@ -24,7 +24,7 @@ PAGE = """<!doctype html>
 <main class="md-typeset md-content__inner">
 <section class="cover">
 <h1>kvlab</h1>
-<p>A book about the KV cache whose code runs, and an engine that is proved right with <code>==</code>.</p>
+<p>A book about the KV cache whose code runs, and an engine that is tested with <code>==</code>.</p>
 <p>Version {version}</p>
 <nav aria-label="Contents"><ol>
 {contents}
@@ -118,7 +118,7 @@ def whole(site: Path, pages: list[str], version: str) -> Path:
         article.feed(text)
         body = "".join(article.out)
         title = re.search(r"<h1[^>]*>(.*?)</h1>", body, re.S)
-        contents.append(f'<li><a href="#{names[page]}">{re.sub(r"<[^>]+>", "", title[1]).strip() if title else page}</a></li>')
+        contents.append(f'<li{" class=" + chr(34) + "page" + chr(34) if "/pages/" in page else ""}><a href="#{names[page]}">{re.sub(r"<[^>]+>", "", title[1]).strip() if title else page}</a></li>')
         texts.append(f'<section class="text" id="{names[page]}">\n{body}\n</section>')
         if not styles:
             styles = "\n".join(f'<link rel="stylesheet" href="{posixpath.normpath(posixpath.join(posixpath.dirname(page), found))}">'
@@ -132,7 +132,7 @@ def print_pdf(program: str, page: Path, pdf: Path) -> None:
     """Prints with a headless Chromium; its outline are the headings."""
     from chromium import Browser  # of tests/tools
 
-    browser = Browser(program, patience=600)
+    browser = Browser(program, patience=3600)  # a minute on a quiet machine
     try:
         browser.screen(1000, 1400, "light")
         browser.open(page)

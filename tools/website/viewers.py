@@ -12,7 +12,7 @@ PATIENCE = 600  # seconds for a recording
 VIEWERS = (
     # file, title, what is to be seen, program, its arguments, tool
     ("cache", "With and without the cache",
-     "One short text, generated twice by the tiny model: on the left without a cache, on the right with it. Press *Play*, or move the step. Every cell is an attention weight; "
+     "One short text, generated twice by the tiny model, without a cache and with it. Press *Play*, or move the step. Every cell is an attention weight; "
      "click one to see its query, its key and their bits. The counters below say what each run had to compute.",
      "step03_kvcache", ("generate", "-m", "tiny", "-n", "32", "--compare", "--trace"), "viewer.py"),
     ("policies", "What each policy keeps",
@@ -51,6 +51,6 @@ def add(site, programs: Path | None) -> tuple[list[dict], list[str]]:
         else:
             frame = f'<iframe class="viewer" src="{page.name}" title="{title}"></iframe>'
             body = f"{text}\n\n[On a page of its own]({page.name}){{ .md-button }}\n\n{frame}\n\nIt was made by two commands, and you can make one of any text:\n\n{by_hand}"
-        site.write(f"live/{name}.md", title, f"# {title}\n\n{body}")
+        site.write(f"live/{name}.md", title, f"# {title}\n\n{body}", "hide:", "  - toc")  # its frame takes that column, too
         entries.append({title: f"live/{name}.md"})
     return entries, missing
