@@ -57,10 +57,12 @@ def along(ends: list[tuple[float, float]]) -> list[tuple[float, ...]]:
 def place_labels(axes, rows: list[dict], dpi: float) -> None:
     """Beside each point where it hides no other label, no point and no line; when the layout is final."""
     point = dpi / 72
-    places = {row["format"]: axes.transData.transform((row["bits"], row["mean_kl"])) for row in rows}
+    points = {row["format"]: (row["bits"], row["mean_kl"]) for row in rows}
+    # In whole pixels: the last bits of a layout are not the same every time.
+    places = {name: tuple(map(round, axes.transData.transform(at))) for name, at in points.items()}
     inside = axes.get_window_extent()
     taken = [(x - 4 * point, y - 4 * point, x + 4 * point, y + 4 * point) for x, y in places.values()]
-    taken += [box for _, points in joined(rows) for box in along([axes.transData.transform(point) for point in points])]
+    taken += [box for _, line in joined(rows) for box in along([tuple(map(round, axes.transData.transform(at))) for at in line])]
     labels: list[tuple[float, ...]] = []
     for name, (x, y) in sorted(places.items(), key=lambda one: (-one[1][1], one[0])):
         wide, high = 0.62 * SIZE * len(name) * point, 1.1 * SIZE * point
@@ -76,7 +78,7 @@ def place_labels(axes, rows: list[dict], dpi: float) -> None:
         taken.append(best[3])
         labels.append(best[3])
         far = {"arrowprops": {"arrowstyle": "-", "color": style.GREY, "linewidth": 0.5, "shrinkA": 0, "shrinkB": 3}} if abs(best[2]) > 7 else {}
-        style.label(axes, *axes.transData.inverted().transform((x, y)), name, color_of(name), dx=7 * best[1], dy=best[2], fontsize=SIZE, **far)
+        style.label(axes, *points[name], name, color_of(name), dx=7 * best[1], dy=best[2], fontsize=SIZE, **far)
 
 
 def draw(reports: dict[str, list[dict]], figure) -> None:
@@ -86,8 +88,8 @@ def draw(reports: dict[str, list[dict]], figure) -> None:
     texts = dict.fromkeys(style.text_note(report) for report in found)
     style.machine(figure, reports, "; ".join(texts))
     every = list(figure.subplots(lines, 2, squeeze=False, sharex=True, sharey=True).flat)
-    values = [row["mean_kl"] for report in found for row in rows_of(report)]
-    least = style.above_zero(values)
+    values = [[row["mean_kl"] for row in rows_of(report)] for report in found]
+    least, most = min(map(style.above_zero, values)), max(map(max, values))
     for spare in every[len(found):]:
         spare.set_axis_off()
     for axes in every[:len(found)]:
@@ -95,7 +97,7 @@ def draw(reports: dict[str, list[dict]], figure) -> None:
         axes.set_xlim(2.2, 12)
         style.at_ticks(axes.xaxis, (2.5, 3, 4, 5, 6, 8, 10))
         axes.set_yscale("log")
-        axes.set_ylim(least * 0.5, max(values) * 2.5)
+        axes.set_ylim(least * 0.5, most * 2.5)
         axes.tick_params(labelbottom=True)
     for axes, report in zip(every, found):
         draw_panel(axes, rows_of(report))
@@ -104,6 +106,10 @@ def draw(reports: dict[str, list[dict]], figure) -> None:
         every[2 * line].set_ylabel("mean KL, bits a token")
     for axes in every[max(0, len(found) - 2):len(found)]:
         axes.set_xlabel("bits that the positions see of a number")
+    # Labels need the final places. Those of a second layout differ in their last bits from run to run, so there is none.
     figure.draw_without_rendering()
+    for axes in every:
+        axes.set_position([round(part, 4) for part in axes.get_position().bounds])
+    figure.set_layout_engine("none")
     for axes, report in zip(every, found):
         place_labels(axes, rows_of(report), figure.dpi)
