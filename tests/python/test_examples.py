@@ -48,6 +48,15 @@ class NumPy(unittest.TestCase):
                 self.assertIn(f"layer 0, {op}, ", first[1])
                 self.assertIn("step 1, " if bug == "positions" else "step 0, ", first[1])
 
+    def test_rope_spreads_the_directions_of_keys(self) -> None:
+        heldout = EXAMPLES.parents[1] / "weights" / "heldout.txt"
+        done = example("key_directions", str(kvlab.tiny_model()), str(heldout), "--windows", "1", "--window", "64")
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        rows = [[int(part) for part in line.split()[1:5]] for line in done.stdout.splitlines()[2:]]
+        self.assertEqual(len(rows), 2, done.stdout)
+        for before_90, before_99, after_90, after_99 in rows:
+            self.assertTrue(before_90 < after_90 and before_99 < after_99, done.stdout)
+
     def test_what_cannot_be_read(self) -> None:
         done = example("numpy_decoder", "--model", "/no/such.gguf")
         self.assertEqual((done.returncode, done.stderr.count("\n")), (1, 1), done.stderr)
