@@ -139,17 +139,21 @@ TEST_SUITE("step05") {
 
     TEST_CASE("by hand: votes of SnapKV, pooled over three slots") {
         PolicyOptions options = four_of_twelve();
-        const std::vector<std::vector<float>> votes = {
-            {0.1f, 0.9f, 0.0f, 0.2f, 0.1f, 0.3f, 0.8f, 1.2f}};
-        const std::vector<float> mean = rated(snapkv_policy(options), votes, 8);
-        const double expected[] = {0.33, 0.33, 0.37, 0.10, 0.20, 0.13};
+        // The last two queries of eight tokens; each shares out 1.
+        const std::vector<std::vector<float>> queries = {
+            {0.1f, 0.3f, 0.0f, 0.1f, 0.0f, 0.1f, 0.4f},
+            {0.0f, 0.2f, 0.0f, 0.1f, 0.1f, 0.0f, 0.1f, 0.5f}};
+        for (const auto& shares : queries)
+            CHECK(rounded(std::accumulate(shares.begin(), shares.end(), 0.0), 1000) == 1.0);
+        const std::vector<float> mean = rated(snapkv_policy(options), queries, 8);
+        const double expected[] = {0.20, 0.20, 0.23, 0.10, 0.13, 0.07};
         for (std::size_t s = 0; s < 6; ++s)
             CHECK(rounded(static_cast<double>(mean[s]), 100) == expected[s]);
         CHECK(mean[6] == kProtected);
         CHECK(mean[7] == kProtected);
         options.max_pool = true;
-        CHECK(rated(snapkv_policy(options), votes, 8) ==
-              std::vector<float>{0.9f, 0.9f, 0.9f, 0.2f, 0.3f, 0.3f, kProtected, kProtected});
+        CHECK(rated(snapkv_policy(options), queries, 8) ==
+              std::vector<float>{0.5f, 0.5f, 0.5f, 0.2f, 0.2f, 0.1f, kProtected, kProtected});
     }
 
     TEST_CASE("by hand: budgets of four layers") {

@@ -153,15 +153,18 @@ void show_h2o() {
 void show_snapkv() {
     PolicyOptions options;
     options.window = 2, options.kernel = 3;
-    const std::vector<float> votes = {0.1f, 0.9f, 0.0f, 0.2f, 0.1f, 0.3f, 0.8f, 1.2f};
-    print_row("votes", votes, "%8.2f");
+    const std::vector<float> shares[] = {{0.1f, 0.3f, 0.0f, 0.1f, 0.0f, 0.1f, 0.4f},
+                                         {0.0f, 0.2f, 0.0f, 0.1f, 0.1f, 0.0f, 0.1f, 0.5f}};
+    for (const auto& row : shares)
+        print_row(concat("query ", std::ssize(row) - 1).c_str(), row, "%8.2f");
     for (const bool max_pool : {false, true}) {
         options.max_pool = max_pool;
         Slots slots(8, 1);
         const PolicyPointer policy = snapkv_policy(options);
-        policy->observe(slots.head, 7, votes);
+        for (const auto& row : shares) policy->observe(slots.head, std::ssize(row) - 1, row);
         std::vector<float> ratings(8);
         policy->rate(slots.head, ratings);
+        if (!max_pool) print_row("votes", slots.state, "%8.2f");
         print_row(max_pool ? "maximum of 3" : "mean of 3", ratings, "%8.2f");
     }
 }

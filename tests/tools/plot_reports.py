@@ -127,7 +127,7 @@ def stream(model: str, context: int) -> dict:
 def policy_clock() -> dict:
     return {"model": "tiny-shape, random weights", "engine": "cpu avx512, 1 thread", "rows": [
         {"policy": policy, "length": length, "seconds": quartiles(1e-5 * (1 + slope * length)), "bytes_held": 512 * (length if slope else 128)}
-        for policy, slope in (("cache", 0.01), ("full", 0.01), ("window 128", 0.0), ("window 256", 0.0), ("h2o 32+128", 0.001)) for length in (256, 1024, 4096)]}
+        for policy, slope in (("cache", 0.01), ("full", 0.01), ("window 128", 0.0), ("window 256", 0.0), ("h2o 32+128", 0.001), ("window", 0.0), ("keyformer", 0.02), ("indexer", 0.03)) for length in (256, 1024, 4096)]}
 
 
 def minicaches(model: str) -> dict:

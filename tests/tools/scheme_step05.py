@@ -24,7 +24,7 @@ def check(root: Path) -> list[str]:
         found = re.search(rf"floor {floor:.1f}: head 0 keeps (\d), head 1 keeps (\d)", example(text, "adakv"))
         cases.append((f"floor {floor}", [int(kept) for kept in found.groups()], shared.kept(floor)))
     table = (root / "step05_policies" / "results" / "compare.txt").read_text(encoding="utf-8")
-    for kind, policy in (("full", "full"), ("once", "snapkv"), ("half of the heads", "duo"), ("in every step", "h2o")):
+    for kind, policy in (("full", "full"), ("once", "snapkv"), ("in every step", "h2o")):
         found = re.search(rf"^  {policy} +([\d.]+), ([\d.]+)", table, re.M)
         cases.append((policy, [float(kept) for kept in found.groups()], [once.held(kind, seen) for seen in (once.PROMPT, once.TEXT)]))
     return [f"{name}: the text has {found}, the picture {drawn}" for name, found, drawn in cases if found != drawn]

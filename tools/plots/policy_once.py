@@ -10,19 +10,18 @@ LEFT, BOTTOM, WIDE, HIGH = 76, 320, 470, 250
 
 
 def held(kind: str, seen: int) -> float:
-    """Between steps, the mean over heads; what goes after the prompt is there until then."""
+    """Between steps; what goes after the prompt is there until then."""
     if kind == "full" or seen < PROMPT:
         return seen
-    return {"once": BUDGET + seen - PROMPT, "half of the heads": (BUDGET + seen) / 2, "in every step": BUDGET}[kind]
+    return {"once": BUDGET + seen - PROMPT, "in every step": BUDGET}[kind]
 
 
-KINDS = {"full": ("full, Quest, the indexer", scheme.GREY), "once": ("once: SnapKV, KVzip, ...", scheme.THREADS),
-         "half of the heads": ("half of the heads: duo", scheme.SHARED), "in every step": ("in every step: window, H2O, ...", scheme.GLOBAL)}
+KINDS = {"full": ("full", scheme.GREY), "once": ("once: SnapKV", scheme.THREADS), "in every step": ("in every step: window, H2O", scheme.GLOBAL)}
 SHOWS = [f"{words}: {held(kind, TEXT):g}" for kind, (words, _) in KINDS.items()]
 
 
 def draw_page() -> scheme.Scheme:
-    page = scheme.Scheme(384, f"Tokens held by each KV head, in the mean: a budget of {BUDGET} means several things")
+    page = scheme.Scheme(384, f"Tokens held by each KV head: a budget of {BUDGET} means several things")
 
     def at(seen: float, tokens: float) -> tuple[float, float]:
         return LEFT + seen / TEXT * WIDE, BOTTOM - tokens / TEXT * HIGH
@@ -37,7 +36,7 @@ def draw_page() -> scheme.Scheme:
     page.text(at(PROMPT, TEXT)[0] + 6, at(PROMPT, TEXT)[1] + 10, "the prompt ends", size=11)
     for number, (kind, (words, color)) in enumerate(KINDS.items()):
         points = [(0, 0), (PROMPT, PROMPT), (PROMPT, held(kind, PROMPT)), (TEXT, held(kind, TEXT))]
-        shift = number - 1.5  # side by side where they are the same
+        shift = number - 1  # side by side where they are the same
         page.lines([(at(*a)[0] + shift, at(*a)[1], at(*b)[0] + shift, at(*b)[1]) for a, b in zip(points, points[1:])], color)
         page.text(LEFT + WIDE + 10, at(TEXT, held(kind, TEXT))[1] + 4, SHOWS[number], color, size=11)
     return page

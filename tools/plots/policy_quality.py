@@ -4,6 +4,7 @@ from __future__ import annotations
 from . import policy_kl, style
 
 NEEDS = policy_kl.NEEDS
+NOTE = "snapkv, pyramidkv also keep all that comes after the prompt; quest and minicache keep everything"
 SHOWS = ["bits per byte", "everything kept", "above: window up to 2.3, random up to 5", "SmolLM2-135M: 3 x 512 tokens, the last 256 scored"]
 
 
@@ -17,7 +18,7 @@ def on_scale(worst: dict[str, float], full: float) -> list[str]:
 
 
 def draw(reports: dict[str, list[dict]], figure) -> None:
-    for axes, report in policy_kl.draw_lines(figure, reports, "bits_per_byte", "bits per byte"):
+    for axes, report in policy_kl.draw_lines(figure, reports, "bits_per_byte", "bits per byte", NOTE):
         full, rows = report["full_bits_per_byte"], policy_kl.lines(report)
         axes.axhline(full, color=style.INK, linewidth=1.2, linestyle=":")
         worst = {policy: max(row["bits_per_byte"] for _, row in line) for policy, line in rows.items()}

@@ -5,8 +5,9 @@ from . import scheme
 
 NEEDS = ()
 CHAPTER = "step05_policies"
-VOTES, WINDOW, KERNEL = [0.1, 0.9, 0.0, 0.2, 0.1, 0.3, 0.8, 1.2], 2, 3
-LEFT, WIDE, UNIT = 150, 74, 70
+QUERIES = ([0.1, 0.3, 0.0, 0.1, 0.0, 0.1, 0.4, 0.0], [0.0, 0.2, 0.0, 0.1, 0.1, 0.0, 0.1, 0.5])  # each shares out 1; query 6 does not see slot 7
+VOTES, WINDOW, KERNEL = [a + b for a, b in zip(*QUERIES)], 2, 3
+LEFT, WIDE, UNIT = 150, 74, 150
 
 
 def pooled() -> list[float]:
@@ -38,6 +39,6 @@ def draw_page() -> scheme.Scheme:
     page.text(border + 8, 54, "the window", scheme.SHARED, size=11)
     page.arrows([(LEFT + n * WIDE + 28, 176, LEFT + 2 * WIDE + 28 + (n - 2) * 12, 262) for n in (1, 2, 3)], scheme.GLOBAL)
     page.text(LEFT + 3 * WIDE + 44, 214, "a third of each", scheme.GLOBAL, size=11)
-    page.text(16, 368, "Nobody looked at slot 2, and it is rated highest, since slot 1 is next to it. Beyond a border a neighbour is 0:", size=11)
-    page.text(16, 386, "the votes of the window do not reach slot 5.", size=11)
+    page.text(16, 368, "Nobody looked at slot 2, and it is rated highest, since both its neighbours were looked at. Beyond a", size=11)
+    page.text(16, 386, "border a neighbour is 0: the votes of the window do not reach slot 5.", size=11)
     return page
