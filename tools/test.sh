@@ -4,7 +4,7 @@
 #   tools/test.sh                one build (preset release) and all its tests, about five minutes
 #   tools/test.sh --all          what CI runs: compilers, sanitizers, mutants, fuzzers, the course, install ...
 #   tools/test.sh --night        the same bits from still more builds: steps 1 to n alone, unoptimised, portable kernels
-#                                alone, Debian 13, 64-bit ARM; the programs under sanitizers; the site; the promises of few files;
+#                                alone, Debian 13, 64-bit ARM; everything under sanitizers; the site; the promises of few files;
 #                                the chapters' own tests in the course's starters, and every known mistake; every mutant,
 #                                and what weaker checks see of it
 #   tools/test.sh --stage NAME   this stage alone; may be repeated. --stages lists them
@@ -134,15 +134,18 @@ stage_scalar() { # only the portable kernels
     run_ctest ci -E "$of_the_text"
 }
 
-stage_student() { # address and undefined-behaviour sanitizers: all that the libraries do
+# Tests that try so many combinations that a sanitizer takes minutes for each.
+of_many_combinations='^(token: (weights of|every way|checked)|laws: (a budget|threads)|kv random|pairs|shares: equal|equality: cached equals uncached: prompts|tiles: a tile expands|attention: tiles equal)'
+
+stage_student() { # address and undefined-behaviour sanitizers: what the libraries do
     targets=("${library_tests[@]}")
     student_build
-    run_ctest student -L "$(of_programs "${targets[@]}")"
+    run_ctest student -L "$(of_programs "${targets[@]}")" -E "$of_many_combinations"
 }
 
-stage_student_programs() { # ... and the programs
+stage_student_whole() { # ... all of it, and the programs
     student_build
-    run_ctest student -LE "$(of_programs "${library_tests[@]}")" -E "$of_the_text"
+    run_ctest student -E "$of_the_text"
 }
 
 student_build() { # Line numbers are all that a report needs; -g would take half as long again.
@@ -384,7 +387,7 @@ stage_aarch64() { # 64-bit ARM, emulated: steps 1 to 3 give the same bits
 plain_stages=(release)
 all_stages=(smollm2 format ci experiments install python headers clang student tsan fuzz mutants course grader tidy)
 # Longer proofs of what the stages above have shown of other builds.
-night_stages=(smollm2 prefixes promises book mistakes site student_programs scalar gcc_o0 clang_o0 debian13 aarch64 tsan_stores weaker)
+night_stages=(smollm2 prefixes promises book mistakes site student_whole scalar gcc_o0 clang_o0 debian13 aarch64 tsan_stores weaker)
 # With a browser the viewer's page is tried, with matplotlib the pictures; without, those are skipped.
 all_packages=(ccache clang clang-format-14 clang-tidy libbenchmark-dev util-linux chromium python3-matplotlib)
 
