@@ -54,6 +54,7 @@ simt::Counters expected_counts(Index count, Index stride, Index bytes) {
         for (const auto& [bank, served] : of_bank) waves = std::max(waves, served);
         const auto up = [](std::size_t n) { return (static_cast<Index>(n) + 31) / 32; };
         ++sum.loads.requests;
+        sum.most_loads = 1;
         sum.loads.sectors += std::ssize(sectors);
         sum.loads.minimal += up(touched.size());
         ++sum.shared_loads.requests;

@@ -69,10 +69,13 @@ Outcome check_right(const RightKernel& right) {
     return first;
 }
 
-// {requests, sectors, at least}
-Counters global_traffic(simt::GlobalTraffic loads, simt::GlobalTraffic stores) {
+// {requests, sectors, at least}; how often one warp loads at most.
+Counters global_traffic(simt::GlobalTraffic loads,
+                        simt::GlobalTraffic stores,
+                        Index most_loads) {
     Counters c;
     c.loads = loads;
+    c.most_loads = most_loads;
     c.stores = stores;
     return c;
 }
@@ -82,7 +85,7 @@ Counters global_traffic(simt::GlobalTraffic loads, simt::GlobalTraffic stores) {
 TEST_CASE("simt counts: one number for each thread and a ragged tail") {
     // 100 numbers in 4 warps: 128 bytes are 4 sectors, three times; the last warp's 4 lanes
     // touch 16 bytes of one.
-    Counters expected = global_traffic({4, 13, 13}, {4, 13, 13});
+    Counters expected = global_traffic({4, 13, 13}, {4, 13, 13}, 1);
     expected.fma = expected.add = expected.mul = 100;
     const Outcome result = check_right({fma_with_ragged_tail, 100, 4, 32, expected});
     CHECK(result.out[9] == 82.0f + 27.0f);
@@ -90,13 +93,13 @@ TEST_CASE("simt counts: one number for each thread and a ragged tail") {
 
 TEST_CASE("simt counts: a stride of two moves twice the sectors") {
     // 32 lanes spread over 63 floats, 252 bytes: 8 sectors for 128 bytes that are used.
-    check_right({every_other, 100, 1, 32, global_traffic({1, 8, 4}, {1, 4, 4})});
+    check_right({every_other, 100, 1, 32, global_traffic({1, 8, 4}, {1, 4, 4}, 1)});
 }
 
 TEST_CASE("simt counts: float4 is one access") {
     // 25 of 16 bytes: 400 bytes, 12.5 sectors.
     const Outcome result =
-        check_right({copy_float4, 100, 1, 32, global_traffic({1, 13, 13}, {1, 13, 13})});
+        check_right({copy_float4, 100, 1, 32, global_traffic({1, 13, 13}, {1, 13, 13}, 1)});
     CHECK(result.out == counting_up(100));
 }
 
@@ -104,21 +107,36 @@ TEST_CASE("simt counts: a reduction with barriers") {
     // Halving 128 numbers: 2 warps are active at stride 64, one at each of the other six: 8
     // times two loads and a store. Before it each of 4 warps stores once; behind it
     // one load more.
-    Counters expected = global_traffic({4, 16, 16}, {1, 1, 1});
+    Counters expected = global_traffic({4, 16, 16}, {1, 1, 1}, 1);
     expected.shared_loads = {17, 17, 17};
     expected.shared_stores = {12, 12, 12};
     expected.barriers = 8;
     CHECK(check_right({block_sum, 128, 1, 128, expected}).out[0] == 8128.0f);
 }
 
+TEST_CASE("simt counts: the busiest warp is no average") {
+    // Of four warps the second loads once, the third nine times, and the others never.
+    Counters expected = global_traffic({10, 10, 10}, {4, 16, 16}, 9);
+    CHECK(check_right({one_warp_works, 128, 1, 128, expected}).out[64] == 36.0f);
+    if (!simt::has_checked_kernels()) return skip("the thread sanitizer's hooks are taken");
+    Counters counters;
+    const simt::Use use({simt::Mode::checked, simt::Order::forward, 1, &counters});
+    TestData data(256);
+    for (const int n : {64, 128, 96})
+        launch(one_warp_works, 2, 128, 0, data.in.get(), data.out.get(), data.counts.get(), n);
+    // Requests of launches add up, and the busiest warp of all is kept.
+    CHECK(counters.loads.requests == 2 * (6 + 10 + 8));
+    CHECK(counters.most_loads == 9);
+}
+
 TEST_CASE("simt counts: shuffles") {
-    Counters expected = global_traffic({1, 4, 4}, {1, 4, 4});
+    Counters expected = global_traffic({1, 4, 4}, {1, 4, 4}, 1);
     expected.shuffles = 5;
     const Outcome sum = check_right({warp_sum, 100, 1, 32, expected});
     CHECK(sum.out[0] == 496.0f);
     CHECK(sum.out[31] == 496.0f);
     // Half a warp shuffles once, the other half three times; they store at different times.
-    expected = global_traffic({1, 4, 4}, {2, 4, 4});
+    expected = global_traffic({1, 4, 4}, {2, 4, 4}, 1);
     expected.shuffles = 4;
     const Outcome halves = check_right({half_warps, 100, 1, 32, expected});
     CHECK(halves.out[0] == 8.0f);     // 0 + 8
@@ -127,7 +145,7 @@ TEST_CASE("simt counts: shuffles") {
 }
 
 TEST_CASE("simt counts: votes and shifts") {
-    Counters expected = global_traffic({1, 4, 4}, {3, 12, 12});
+    Counters expected = global_traffic({1, 4, 4}, {3, 12, 12}, 1);
     expected.shuffles = 2;
     expected.ballots = 3;
     const Outcome result = check_right({votes_and_shifts, 100, 1, 32, expected});
@@ -143,7 +161,7 @@ TEST_CASE("simt counts: votes and shifts") {
 
 TEST_CASE("simt counts: integer atomics have no order and are no race") {
     // `in` is read twice by each of 100 threads.
-    Counters expected = global_traffic({8, 26, 26}, {});
+    Counters expected = global_traffic({8, 26, 26}, {}, 2);
     expected.shared_stores = {4, 4, 4};
     expected.shared_loads = {4, 4, 4};
     expected.atomics = 100 + 4 * 8 + 100;
@@ -155,7 +173,7 @@ TEST_CASE("simt counts: integer atomics have no order and are no race") {
 
 TEST_CASE("simt counts: __syncwarp orders a warp") {
     // 2 warps, 3 rounds.
-    Counters expected = global_traffic({6, 24, 24}, {6, 24, 24});
+    Counters expected = global_traffic({6, 24, 24}, {6, 24, 24}, 3);
     expected.shared_loads = expected.shared_stores = {6, 6, 6};
     expected.warp_syncs = 12;
     CHECK(check_right({exchange_in_warp, 100, 1, 64, expected}).out[5] == 6.0f);
@@ -163,7 +181,7 @@ TEST_CASE("simt counts: __syncwarp orders a warp") {
 
 TEST_CASE("simt counts: bytes are told apart where words are shared") {
     // 32 bytes lie in 8 banks.
-    Counters expected = global_traffic({}, {2, 8, 8});
+    Counters expected = global_traffic({}, {2, 8, 8}, 0);
     expected.shared_loads = expected.shared_stores = {2, 2, 2};
     expected.barriers = 1;
     CHECK(check_right({bytes_side_by_side, 100, 1, 64, expected}).out[1] == 62.0f);
@@ -171,7 +189,7 @@ TEST_CASE("simt counts: bytes are told apart where words are shared") {
 
 TEST_CASE("simt counts: bank conflicts") {
     // Loads: 1 + 2 + 32 + 1 + 8 wavefronts, as the kernel says; one would do for each.
-    Counters expected = global_traffic({33, 132, 132}, {1, 4, 4});
+    Counters expected = global_traffic({33, 132, 132}, {1, 4, 4}, 33);
     expected.shared_stores = {33, 33, 33};
     expected.shared_loads = {5, 44, 5};
     expected.barriers = 1;
@@ -182,13 +200,13 @@ TEST_CASE("simt counts: bank conflicts") {
 TEST_CASE("simt counts: grids and blocks of three dimensions") {
     // 12 blocks of 16 threads: 64 bytes each.
     const Outcome result = check_right({grid_of_three_dimensions, 192, dim3(2, 3, 2),
-                                        dim3(4, 2, 2), global_traffic({}, {12, 24, 24})});
+                                        dim3(4, 2, 2), global_traffic({}, {12, 24, 24}, 0)});
     for (std::size_t i = 0; i < 192; ++i)
         CHECK(result.out[i] == static_cast<float>(100 * (i / 16) + i % 16));
 }
 
 TEST_CASE("simt counts: each instance of a template has shared memory of its own") {
-    Counters expected = global_traffic({4, 16, 16}, {2, 8, 8});
+    Counters expected = global_traffic({4, 16, 16}, {2, 8, 8}, 2);
     expected.shared_loads = expected.shared_stores = {4, 4, 4};
     expected.barriers = 2;
     CHECK(check_right({shared_in_a_template, 100, 1, 64, expected}).out[0] == 63.0f * 5.0f);
@@ -200,7 +218,7 @@ TEST_CASE("simt counts: a transpose with padding has no bank conflicts") {
     for (const simt::Mode mode : test_modes())
         for (const bool padded : {true, false}) {
             CAPTURE(padded);
-            Counters counters, expected = global_traffic({192, 768, 768}, {192, 768, 768});
+            Counters counters, expected = global_traffic({192, 768, 768}, {192, 768, 768}, 4);
             expected.shared_stores = {192, 192, 192};
             expected.shared_loads = {192, padded ? 192 : 192 * 32, 192};
             expected.barriers = 6;

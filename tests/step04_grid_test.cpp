@@ -67,6 +67,9 @@ TEST_CASE("simt grid: a grid barrier is counted, an ordinary launch goes on") {
     data.run_cooperative(rounds_of_a_grid, 4, 32, 0);
     CHECK(counters.grid_barriers == 6);
     CHECK(counters.barriers == 3 * 4);
+    // A warp loads its own number, then three times those of four blocks.
+    CHECK(counters.loads.requests == 4 * (1 + 3 * 4));
+    CHECK(counters.most_loads == 1 + 3 * 4);
     CHECK_THROWS_AS(data.run_cooperative(block_has_returned, 3, 32, 0), simt::Fault);
     data.run(block_sum, 1, 128, 0);
     CHECK(data.out.to_host()[0] == 127.0f * 64.0f);

@@ -1,5 +1,6 @@
 // Where the rungs of attention may differ: a power of two changes no bit of a number until the
-// result is subnormal. Then it matters when a tile is scaled, and each rung has its own moment.
+// result is subnormal, or the power itself ends. Then it matters when a tile is scaled, and
+// each rung has its own moment.
 #include <doctest/doctest.h>
 
 #include <string>
@@ -97,6 +98,16 @@ TEST_CASE("attention: parts of ordinary size have the same bits whenever they ar
     const float falling = 0x1p-63f * 1.0f + 0x1p-63f * 1.5f;
     check_ways({{{64, kNone}, {1, 1}, {kNone, kNone}}, {{0, 0}, {1, 1.5f}, {0, 0}}},
                {falling, falling, falling, falling});
+}
+
+TEST_CASE("attention: a power of two that ends at 2^-126 may differ from rung to rung") {
+    // Against 128 a tile with the maximum 0 has the factor 2^-128, and pow2 has 0 for it. By
+    // way of 64 its 8 becomes 8 * 2^-64 * 2^-64 = 2^-125, which is no subnormal number.
+    check_ways({{{0, kNone}, {64, kNone}, {128, kNone}}, {{8, 0}, {0, 0}, {0, 0}}},
+               {0, 0x1p-125f, 0, 0x1p-125f});
+    // 2^-126 is the last factor.
+    check_ways({{{2, kNone}, {64, kNone}, {128, kNone}}, {{8, 0}, {0, 0}, {0, 0}}},
+               {0x1p-123f, 0x1p-123f, 0x1p-123f, 0x1p-123f});
 }
 
 TEST_CASE("attention: parts that become subnormal may differ from rung to rung") {

@@ -55,16 +55,15 @@ Index divided_up(Index count, Index by) {
 
 // ANCHOR: rounds
 // How often a launch waits for memory with nothing to hide it: blocks come in waves, as many at
-// once as fit on the multiprocessors; in each, a warp makes its requests one after another, but
-// for those that it has under way together. All warps count as the average one.
+// once as fit on the multiprocessors; in each, the warp with the most requests makes them one
+// after another, but for those that it has under way together.
 double rounds(const Gpu& gpu, const Ladder& ladder, const simt::LaunchRecord& launch) {
     const Index resident =
         occupancy(launch.kernel, gpu.architecture, launch.threads(), launch.dynamic_shared)
             .blocks *
         gpu.multiprocessors;
     const Index waves = divided_up(launch.blocks() * ladder.copies, resident);
-    const Index warps = launch.blocks() * divided_up(launch.threads(), kWarp);
-    const Index of_a_warp = divided_up(launch.counters.loads.requests, warps);
+    const Index of_a_warp = launch.counters.most_loads;
     return static_cast<double>(waves * divided_up(of_a_warp, loads_under_way(launch.kernel)));
 }
 

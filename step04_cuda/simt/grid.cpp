@@ -133,6 +133,7 @@ void Machine::bring_in(unsigned slot) {
     block = resident.index;
     fibers_ = &fibers_of(slot);
     threads_.swap(resident.threads);
+    warps_.swap(resident.warps);
     arriving_.swap(resident.arriving);
     for (Resident::Array& array : resident.shared) {
         std::memcpy(reinterpret_cast<void*>(array.region->begin), array.bytes.data(),
@@ -144,6 +145,7 @@ void Machine::bring_in(unsigned slot) {
 void Machine::put_aside(unsigned slot) {
     Resident& resident = residents_[slot];
     threads_.swap(resident.threads);
+    warps_.swap(resident.warps);
     arriving_.swap(resident.arriving);
     for (Resident::Array& array : resident.shared) {
         std::memcpy(array.bytes.data(), reinterpret_cast<void*>(array.region->begin),

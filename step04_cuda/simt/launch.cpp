@@ -1,4 +1,5 @@
 // launch.cpp - chapter 4: options of launches, and a launch from the outside.
+#include <algorithm>
 #include <mutex>
 
 #include "arena.hpp"
@@ -23,6 +24,7 @@ Counters& operator+=(Counters& sum, const Counters& more) {
     };
     global(sum.loads, more.loads);
     global(sum.stores, more.stores);
+    sum.most_loads = std::max(sum.most_loads, more.most_loads);
     shared(sum.shared_loads, more.shared_loads);
     shared(sum.shared_stores, more.shared_stores);
     for (Index Counters::*field :
@@ -79,6 +81,7 @@ std::vector<std::pair<std::string, Index>> counter_lines(const Counters& c) {
     return {{"global loads: requests", c.loads.requests},
             {"global loads: sectors", c.loads.sectors},
             {"global loads: sectors at least", c.loads.minimal},
+            {"global loads: by one warp at most", c.most_loads},
             {"global stores: requests", c.stores.requests},
             {"global stores: sectors", c.stores.sectors},
             {"global stores: sectors at least", c.stores.minimal},

@@ -80,6 +80,7 @@ struct Resident {
     uint3 index{};
     std::uint32_t first_interval = 0;  // 0: it has not begun
     std::vector<Thread> threads;
+    std::array<Warp, kMaxWarps> warps;
     std::vector<Array> shared;
     WordsInFlight arriving;
 };

@@ -64,7 +64,6 @@ void Machine::begin_launch() {
     finding_ = nullptr;
     open_task_ = nullptr;
     too_early_ = nullptr;
-    for (Warp& warp : warps_) warp.traffic = {};
     arriving_.clear();
     leaving_.clear();
     block_intervals_.clear();
@@ -121,7 +120,7 @@ void Machine::begin_block() {
         thread.paths.clear();
         thread.copies.clear();
     }
-    for (Warp& warp : warps_) warp.syncs = 0;
+    for (Warp& warp : warps_) warp = {};
 }
 
 void Machine::run_block() {

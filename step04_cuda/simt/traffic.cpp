@@ -57,12 +57,14 @@ void Traffic::flush(Counters& counters) {
             } else {
                 GlobalTraffic& sum = site.store ? counters.stores : counters.loads;
                 ++sum.requests;
+                loads_ += site.store ? 0 : 1;
                 sum.sectors += std::ssize(request);
                 sum.minimal += up(kSectorBytes);
             }
         }
     }
     sites_.clear();
+    counters.most_loads = std::max(counters.most_loads, loads_);
 }
 
 }  // namespace kvlab::simt

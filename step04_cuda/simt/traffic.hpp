@@ -43,6 +43,7 @@ private:
     };
 
     std::unordered_map<std::uint64_t, Site> sites_;
+    Index loads_ = 0;  // requests of the warp to load, so far
 };
 
 }  // namespace kvlab::simt

@@ -65,6 +65,7 @@ KVLAB_TEST_KERNEL(fma_with_ragged_tail);
 KVLAB_TEST_KERNEL(every_other);
 KVLAB_TEST_KERNEL(copy_float4);
 KVLAB_TEST_KERNEL(block_sum);
+KVLAB_TEST_KERNEL(one_warp_works);
 KVLAB_TEST_KERNEL(warp_sum);
 KVLAB_TEST_KERNEL(half_warps);
 KVLAB_TEST_KERNEL(histogram);

@@ -52,5 +52,5 @@ def draw_page() -> scheme.Scheme:
             page.text(x - 20, 184, f"times {figure(old)}", scheme.SHARED, size=11, anchor="middle")
     top = max(score for tile in TILES for score in tile)
     weights = [2.0**(score - top) for tile in TILES for score in tile]
-    page.text(16, 284, f"All six slots against {top}, in one go: {' + '.join(figure(w) for w in weights)} = {figure(sum(weights))}.\nA power of two changes the exponent and no digit: both ways have the same bits, if nothing is subnormal.")
+    page.text(16, 284, f"All six slots against {top}, in one go: {' + '.join(figure(w) for w in weights)} = {figure(sum(weights))}.\nA power of two changes the exponent and no digit: both ways have the same bits, down to 2^−126.")
     return page

@@ -13,7 +13,7 @@ constexpr int kPartsAtOnce = 8;  // loads that a thread has under way
 // call it with the same row, each with an i of its own; nothing is left in shared memory.
 //
 // A lane makes the factor of one tile, for all lanes: 32 tiles at a time. A factor is a power
-// of two, so a part that it scales keeps its bits, unless it becomes subnormal.
+// of two, so a part that it scales keeps its bits, unless one of the two falls below 2^-126.
 // ANCHOR: combine
 __device__ __forceinline__ float combined(
     const TileParts& parts, int row, int seen, int head_dim, int i) {

@@ -23,6 +23,9 @@ def words_of(addresses, size):
     return {at // 4 for a in addresses for at in range(a, a + size)}
 
 
+OF_ONE_WARP = "global loads: by one warp at most"
+
+
 class Launch:
     """Counts of one launch, by the names of simt::counter_lines."""
 
@@ -32,6 +35,10 @@ class Launch:
 
     def add(self, name, times):
         self.counted[name] += times
+
+    def one_warp(self, loads):
+        """What one of its warps loads; the busiest one's is kept."""
+        self.counted[OF_ONE_WARP] = max(self.counted[OF_ONE_WARP], loads)
 
     def _global(self, kind, addresses, size, times):
         addresses = list(addresses)
@@ -105,8 +112,14 @@ def linear_naive(R, q4_1):
             launch.load([4 * k], times=R)
             launch.load([4 * ((first + lane) * K + k) for lane in LANES], times=R)
         launch.store(floats(first), times=R)
+    launch.one_warp(2 * K)
     launch.add("fma", R * 64 * K)
     return launch
+
+
+def of_weights(q4_1, inputs):
+    """Requests of a warp for its columns' weights, as load_eight makes them."""
+    return inputs // 8 * (3 if q4_1 else 8)
 
 
 def linear_coalesced(R, q4_1):
@@ -116,6 +129,7 @@ def linear_coalesced(R, q4_1):
             load_eight(launch, q4_1, k, first, R)
             launch.load([0], times=8 * R)
         launch.store(floats(first), times=R)
+    launch.one_warp(of_weights(q4_1, K) + K)
     launch.add("fma", R * 64 * K)
     return launch
 
@@ -125,6 +139,7 @@ def linear_split(R, q4_1):
     launch = linear_coalesced(R, q4_1)
     launch.kernel, launch.blocks, launch.threads = "linear_split", R, 512
     rounds = -(-K // 512)
+    launch.counted[OF_ONE_WARP] = rounds * (of_weights(q4_1, 64) + 64)  # a chain in each round
     launch.write(LANES, times=R * rounds * 16)
     launch.read(LANES, times=R * 2 * (K // 64))  # by the warps that add
     launch.add("barriers", R * rounds * 2)
@@ -141,6 +156,7 @@ def linear_shared(R, q4_1):
     tiles = K // 64
     launch.load(floats(0), times=tiles * R * 2)  # x, by two warps a row
     launch.write(LANES, times=tiles * R * 2)
+    launch.one_warp(tiles * (of_weights(q4_1, 8) + -(-min(R, 16) // 8)))  # eight inputs of a tile, every eighth row
     launch.read([0], times=R * 2 * K)
     launch.read(LANES, times=R * 2 * K)
     launch.write(LANES, times=tiles * R * 2)
@@ -159,6 +175,7 @@ def linear_registers(R, q4_1):
             launch.write(LANES, times=8)
     tiles = K // 64
     launch.load(floats(0), times=tiles * R * 2)
+    launch.one_warp(tiles * (of_weights(q4_1, 16) + -(-R // 4)))
     launch.write(LANES, times=tiles * 64 * 2)  # zeros behind the last row, too
     for warp in range(8):
         launch.read([4 * (lane % 16) for lane in LANES], 16, K)
@@ -193,6 +210,7 @@ def linear_vector(R, q4_1):
             load(chains, group + 128, 8)  # four m
             for eight in range(4):
                 load(chains, group + 256 + 256 * eight, 16)
+    launch.one_warp(64 + (2 * (2 + 4) if q4_1 else 64))  # one or two chains
     launch.write([4 * lane for lane in LANES], 16, R * 8)
     launch.read([4 * four for four in range(16)], 16, R * (K // 64))  # by half of a warp, which adds
     for j in range(4):
@@ -211,6 +229,7 @@ def linear_chains(R, q4_1):
         pieces = range(begin, min(begin + 32 * 16, panel_bytes(q4_1, 64)), 16)
         launch.load(pieces, 16, chains)
         launch.write([piece // 4 for piece in pieces], 16, chains)
+    launch.one_warp(R + -(-panel_bytes(q4_1, 64) // (64 * 16)))
     launch.write(LANES, times=chains * 8 * 2)  # x
     launch.read([0], times=chains * 2 * 64 * rows)
     if q4_1:
@@ -225,6 +244,7 @@ def linear_chains(R, q4_1):
 def combine_chains(R):
     launch = Launch("combine_chains", R, 128)
     launch.load(floats(0), times=R * 2 * (K // 64))
+    launch.one_warp(K // 64)
     launch.store(floats(0), times=R * 2)
     return launch
 
@@ -250,6 +270,7 @@ def linear_pipelined(R, q4_1):
         pieces = range(begin, min(begin + 32 * 16, tile), 16)
         launch.load(pieces, 16, steps)
         launch.write([piece // 4 for piece in pieces], 16, steps)
+    launch.one_warp(steps * (-(-R // 4) + -(-tile // (128 * 16))))
     launch.add("asynchronous copies", steps * (32 * R + tile // 16))
     if q4_1:  # two eights for each thread
         launch.read([lane // 2 for lane in LANES], times=steps * 4 * 2)
@@ -275,6 +296,7 @@ def rms_norm_naive(R):
         launch.load(floats(i, R, K), times=3)  # twice for the square, once for the product
         launch.load([4 * i])
         launch.store(floats(i, R, K))
+    launch.one_warp(4 * K)
     launch.add("fma", R * K)
     return launch
 
@@ -284,6 +306,7 @@ def rms_norm_block(R):
     each = K // 32
     launch.load(floats(0), times=R * each * 2)  # x, and the weight at the end
     launch.store(floats(0), times=R * each)
+    launch.one_warp(2 * -(-each // 4))
     launch.write(LANES, times=R * each)
     launch.read(LANES, times=R * each)
     launch.read([65 * b for b in range(K // 64)], times=R * 64)
@@ -304,6 +327,7 @@ def rms_norm_vector(R):
         launch.load([16 * at for at in there], 16, 2 * R)
         launch.write([4 * at + at // 16 * 4 for at in there], 16, R)
         launch.store([16 * at for at in there], 16, R)
+    launch.one_warp(2)
     launch.read([68 * b for b in range(K // 64)], 16, R * 16)
     launch.write(range(K // 64), times=R)
     launch.read([0], times=R * each * (K // 64))  # all eight warps add the sums
@@ -315,6 +339,7 @@ def rms_norm_vector(R):
 def argmax_naive(values):
     launch = Launch("argmax_naive", 1, 1)
     launch.load([0], times=2 * (len(values) - 1))
+    launch.one_warp(2 * (len(values) - 1))
     launch.store([0])
     return launch
 
@@ -322,6 +347,7 @@ def argmax_naive(values):
 def argmax_tree(values):
     launch = Launch("argmax_tree", 1, 1024)
     launch.load(floats(0), times=len(values) // 32)
+    launch.one_warp(len(values) // 1024)
     launch.store([0])
     launch.write(LANES, times=2 * 32)
     best = [max(range(t, len(values), 1024), key=lambda i: (values[i], -i)) for t in range(1024)]
@@ -348,6 +374,7 @@ def argmax_parts(values):
     blocks, warp_count = -(-len(values) // 1024), 8
     launch = Launch("argmax_parts", blocks, 256)
     launch.load(floats(0), times=4 * blocks * warp_count)
+    launch.one_warp(4)
     launch.write([0], times=2 * blocks * warp_count)
     launch.read(range(warp_count), times=2 * blocks)
     launch.store([0], times=2 * blocks)
@@ -362,6 +389,7 @@ def argmax_of_parts(values):
     blocks = -(-len(values) // 1024)
     for what in (0, 1):
         launch.load([4 * (1 + 2 * b + what) for b in range(blocks)])
+    launch.one_warp(2)
     launch.store([0])
     launch.add("shuffles", 10)
     return launch
@@ -392,6 +420,7 @@ def scores_naive(p):
         for first, lanes in warps(p.sees(t)):
             launch.load([0], times=HEADS * D)
             launch.load(floats(0, lanes, D), times=HEADS * D)
+            launch.one_warp(2 * D)
             launch.store(floats(0, lanes), times=HEADS)
         launch.add("fma", HEADS * p.sees(t) * D)
     return launch
@@ -405,6 +434,7 @@ def softmax_naive(p):
             active = floats(0, sum(s < n for n in sees), p.S)
             launch.load(active, times=2)  # for the maximum, and for the weight
             launch.store(active)
+        launch.one_warp(2 * max(sees))
         launch.store(floats(first, len(sees)))
         launch.add("fma", sum(6 * 2 * n for n in sees))
     return launch
@@ -416,6 +446,7 @@ def values_naive(p):
     launch.load([0], times=2 * slots)
     launch.load(floats(0), times=2 * slots)
     launch.load([0], times=2 * p.rows)  # the total
+    launch.one_warp(2 * p.S + 1)
     launch.store(floats(0), times=2 * p.rows)
     launch.add("fma", slots * D)
     return launch
@@ -428,6 +459,7 @@ def scores_staged(p):
             here = min(BLOCK, p.sees(t) - tile)
             launch.load(floats(0), times=HEADS * 2 * here)
             launch.write(LANES, times=HEADS * 2 * here)
+            launch.one_warp(here + D)  # half of the tile's keys, and the query
             for first, lanes in warps(here):
                 launch.load([0], times=HEADS * D)
                 launch.read([STRIDE * lane for lane in range(lanes)], times=HEADS * D)
@@ -449,6 +481,7 @@ def softmax_warp(p):
         for s in range(BLOCK):  # a lane for each tile
             launch.load([256 * tile for tile in range(tiles) if tile * BLOCK + s < sees], times=HEADS)
         launch.store([0], times=HEADS)
+        launch.one_warp(1 + 2 * -(-sees // 32) + min(BLOCK, sees))
         launch.add("shuffles", HEADS * (5 + tiles))
         launch.add("warp synchronisations", HEADS * 2)
         launch.add("fma", HEADS * (32 * 6 + 2 * sees * 6))
@@ -471,6 +504,10 @@ class Tile:
                 self.launch.write([MOST_ROWS * (begin + lane) + r for lane in LANES])
                 if r < self.count:
                     self.launch.load(floats(0))
+
+    def queries_of_one_warp(self):
+        """The first of four: two requests for each row."""
+        return -(-2 * self.count // 4)
 
     def copy(self, slots):
         self.launch.load(floats(0), times=2 * slots)
@@ -532,6 +569,7 @@ def attention_fused(p):
             block = Tile(launch, p, first, min(rows, p.T * GROUP - first))
             block.copy_queries()
             end, so_far = p.past + (first + block.count - 1) // GROUP + 1, {}
+            launch.one_warp(block.queries_of_one_warp() + 2 * sum(-(-min(BLOCK, end - at) // 2) for at in range(0, end, BLOCK)))
             for tile in range(-(-end // BLOCK)):
                 slots = min(BLOCK, end - tile * BLOCK)
                 block.weigh(tile, slots)
@@ -566,6 +604,7 @@ def attention_parts(p):
             block = Tile(launch, p, 0, rows)
             at = (kv_head * tiles + tile) * rows * part
             slots = min(BLOCK, p.S - tile * BLOCK)
+            launch.one_warp(block.queries_of_one_warp() + 2 * -(-slots // 2))
             block.copy_queries()
             block.weigh(tile, slots)
             block.totals(tile)
@@ -582,15 +621,17 @@ def combine_parts(p):
     launch = Launch("combine_parts", KV_HEADS * rows, 64)
     for kv_head in range(KV_HEADS):
         for r in range(rows):
-            t, so_far = r // GROUP, None
+            t, so_far, made = r // GROUP, None, 0
             for tile in range((p.past + t) // BLOCK + 1):
                 now = p.largest(t, kv_head * GROUP + r % GROUP, tile)
                 # Its maximum: for what was before or for comparison, and for its factor; its total.
                 loads = 4 if so_far is None or now > so_far else 3
                 launch.load([0], times=2 * loads)
+                made += loads + 1
                 so_far = now if so_far is None else max(now, so_far)
                 for begin in (0, 32):
                     launch.load(floats(((kv_head * tiles + tile) * rows + r) * part + begin))
+            launch.one_warp(made)
             launch.store(floats(0), times=2)
     return launch
 

@@ -18,6 +18,7 @@ def attention_vector(p):
                     launch.load([256 * min(s, slots - 1) + 16 * i for s, i in lanes], 16, 2)  # keys, values
                     launch.write([WIDE_STRIDE * s + 4 * i for s, i in lanes], 16, 2)
             launch.load(floats(0), times=2 * rows)
+            launch.one_warp(2 * 8 + rows)  # keys and values, and half of each query
             launch.write(LANES, times=2 * 4 * fours)
             launch.read([WIDE_STRIDE * lane for lane in LANES], 16, fours * 2 * 16)
             launch.read([0], 16, fours * 2 * 16 * 4)
@@ -52,6 +53,7 @@ def combine_vector(p):
         launch.load(floats(0, seen), times=3 * warp_count)  # maxima twice, totals
         launch.load(floats(0), times=8 * eights * warp_count)
         launch.add("shuffles", (5 + 2 * 8 * eights) * warp_count)
+        launch.one_warp(3 + 8 * eights)
         launch.store(floats(0), times=warp_count)
     return launch
 
@@ -125,6 +127,10 @@ def attention_async(p):
         for _ in range(KV_HEADS):
             warps_of = [Flash(launch, sees[r:r + 8]) for r in range(first, first + rows, 8)]
             end = max(sees[first:first + rows])
+            for warp in range(rows // 8):
+                mine = [pair for pair in range(0, BLOCK, 2) if pair // 2 % (rows // 8) == warp]
+                queries = [r for r in range(first + warp, min(first + rows, all_rows), rows // 8)]
+                launch.one_warp(2 * len(queries) + 2 * sum(at + pair < end for at in range(0, end, BLOCK) for pair in mine))
             launch.write(LANES, times=2 * rows)  # queries, zeros behind the last row
             launch.load(floats(0), times=2 * min(rows, all_rows - first))
             launch.add("asynchronous copies", D * rows)

@@ -229,11 +229,10 @@ def up(count, by):
 
 
 def rounds(gpu, p, launch):
-    """Waves of blocks, times what a warp asks for one after another."""
+    """Waves of blocks, times what the busiest warp asks for one after another."""
     processors, architecture = GPUS[gpu][0], GPUS[gpu][4]
     _, resident = occupied()[launch["kernel"], architecture, launch["threads"], launch["dynamic_shared"]]
-    warps = launch["blocks"] * up(launch["threads"], 32)
-    of_a_warp = up(total([launch], "global loads: requests"), warps)
+    of_a_warp = total([launch], counts.OF_ONE_WARP)
     return up(launch["blocks"] * p.copies, resident * processors) * up(of_a_warp, loads_under_way()[launch["kernel"]])
 
 
@@ -349,10 +348,10 @@ def by_hand_of_split():
     floats on an A100, whose linear_split has 48 blocks of 512 threads, 4 of them on a multiprocessor: one wave."""
     parts, limit, busy, _ = estimate_of("A100", problems()[0], problems()[0].rungs["split"])
     # A warp of 16 has one or two chains of 64 inputs, 9 chains for 8 rows of threads. A chain asks 64 times for x and 64 times for w:
-    # 9 * 2 warps * 128 requests are 2304 of 16 warps, so 144 of each; with 18 under way 8 rounds.
+    # two chains are 256 requests; with 18 under way 15 rounds.
     bytes_once = 4 * (3072 * 576 + 576 + 3072)
     fresh = (bytes_once / 32) / (48 * 5768)  # sectors that are asked for, as the chapter's table has them
-    return (parts["rounds"] == 8 and abs(parts["latency"] - 8 * (fresh * 466 + (1 - fresh) * 38) / 1410) < 1e-9
+    return (parts["rounds"] == 15 and abs(parts["latency"] - 15 * (fresh * 466 + (1 - fresh) * 38) / 1410) < 1e-9
             and abs(parts["gaps"] - 0.9) < 1e-12 and (busy, limit) == (48, "DRAM"))
 
 
@@ -434,6 +433,7 @@ def transposed(stride):
                 lanes = [lane for lane in range(32) if y + lane < ROWS and x + j < COLUMNS]
                 launch.read([stride * lane + j for lane in lanes])
                 launch.store([4 * ((x + j) * ROWS + y + lane) for lane in lanes])
+            launch.one_warp(32 // 8)
             launch.add("barriers", 1)
     return launch.counted
 

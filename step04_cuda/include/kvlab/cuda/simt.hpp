@@ -38,6 +38,8 @@ struct SharedTraffic {
 // Exact counts. Those of memory and arithmetic need checked mode; raw launches leave them.
 struct Counters {
     GlobalTraffic loads, stores;
+    // Requests to load of the warp that makes most of them. Of several launches: the largest.
+    Index most_loads = 0;
     SharedTraffic shared_loads, shared_stores;
     Index atomics = 0;   // single threads' atomic operations, global and shared
     Index barriers = 0;  // a block's __syncthreads is one
