@@ -132,12 +132,17 @@ void OutputFile::open_temporary(const struct stat* old) {
         const std::string ending = concat(".tmp", ::getpid(), '.', number++);
         // A file's name has at most 255 bytes.
         temporary_ = path_.parent_path() / (name.substr(0, 255 - ending.size()) + ending);
+        // Before it is there: a signal may come as soon as it is.
+        watched_ = watch(temporary_);
         descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC,
                              old != nullptr ? 0600 : 0666);
-        if (descriptor_ >= 0 || errno != EEXIST) break;
+        if (descriptor_ >= 0) break;
+        const int reason = errno;
+        unwatch(std::exchange(watched_, -1));
+        errno = reason;
+        if (reason != EEXIST) break;
     }
     if (descriptor_ < 0) fail("write");
-    watched_ = watch(temporary_);
     if (old == nullptr) return;
     // Whoever could read the old file, and no one else, can read the new one. The owner stays
     // where this user may give files away.
