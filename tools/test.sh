@@ -335,7 +335,7 @@ stage_python() { # the Python package as pip installs it from this tree: its tes
     "$venv/bin/python" tests/python/run.py --programs build/ci/bin "$counts" || true  # it has counted
 }
 
-stage_site() { # the book's site as tools/book.sh makes it: its links, its silence, 360 pixels, axe's rules; about ten minutes
+stage_site() { # the book's site as tools/book.sh makes it: its links, its silence, 360 pixels, axe's rules; about five minutes
     targets=(step03_kvcache step05_policies)
     build_ci
     local code=0
