@@ -284,7 +284,9 @@ stage_install() { # cmake --install, and projects of their own that use what is 
     rm -rf build/installed build/consumer*
     check cmake --install build/ci --prefix build/installed
     local consumer=(cmake -S tests/consumer -DCMAKE_BUILD_TYPE=Release "-DCMAKE_PREFIX_PATH=$root/build/installed")
-    check "${consumer[@]}" -B build/consumer
+    local version
+    version=$(sed -n 's/^project(kvlab VERSION \([0-9]*\.[0-9]*\).*/\1/p' CMakeLists.txt)
+    check "${consumer[@]}" -B build/consumer "-DKVLAB_VERSION=$version"
     check cmake --build build/consumer
     check build/consumer/consumer
     check build/consumer/cuda_consumer
@@ -300,6 +302,8 @@ stage_install() { # cmake --install, and projects of their own that use what is 
         "${consumer[@]}" "${without[@]}" -B build/consumer_refused "-DCOMPONENTS=kvcache;cuda"
     check refused "there is no component pages; this installation has tensor, weights" \
         "${consumer[@]}" -B build/consumer_refused "-DCOMPONENTS=kvcache;pages"
+    # A minor version may change what a project sees, so one that asks for an older one is told.
+    check refused 'compatible with requested version "0.1"' "${consumer[@]}" -B build/consumer_refused -DKVLAB_VERSION=0.1
     local file
     for file in share/doc/kvlab/README.md share/doc/kvlab/LICENSE share/kvlab/{tiny.gguf,deep.gguf,heldout.txt,prose.txt,code.txt,recall_cases.jsonl}; do
         check test -s "build/installed/$file"
