@@ -138,7 +138,7 @@ def page_bound(p, random):
 
 @case("5.6 pages: those with the largest bounds are read", "page=4 tokens=60 heads=1", "page=8 tokens=61 heads=2 steps=1",
       "page=4 tokens=50 heads=2 shift=3", "page=16 tokens=130 heads=1 steps=1 shift=4", "page=8 tokens=70 heads=1 back=13 on=1 shift=2",
-      "page=8 tokens=75 heads=2 back=18 on=18")
+      "page=8 tokens=75 heads=2 back=18 on=18", "page=8 tokens=70 heads=1 back=13 on=1 bound=1")
 def pages(p, random):
     D, wanted = 8, 4
     k = random.floats(p.tokens, p.heads, D)
@@ -154,21 +154,23 @@ def pages(p, random):
     queries, chosen = [], []
     while len(queries) < 6:
         q = random.floats(D).values
-        found = [best(q, [list(k[s, h]) for s in range(end)], p.page, wanted) for h in range(p.heads)]
+        found = [best(q, [list(k[s, h]) for s in range(end)], p.page, wanted, "bound" not in p) for h in range(p.heads)]
         if None not in found:
             queries.append(q)
             chosen += [page for pages_of_head in found for page in pages_of_head]
     return ({"before": Floats(k.shape, before), "k": k, "q": Floats([len(queries), D], [x for q in queries for x in q]), "page": p.page, "budget": wanted * p.page,
-             "lengths": Integers([len(lengths)], lengths)}, {"pages": integers(chosen, "choice")})
+             "newest_page": int("bound" not in p), "lengths": Integers([len(lengths)], lengths)}, {"pages": integers(chosen, "choice")})
 
 
-def best(q, keys, page, wanted):
-    """The pages that are read, the last one always among them; None where two bounds are too near to one another to tell."""
+def best(q, keys, page, wanted, newest_page):
+    """The pages that are read, the last one by its bound as well or always; None where two bounds are too near to one another to tell."""
     count = -(-len(keys) // page)
-    bounds = sorted(((bound(q, keys[i * page:(i + 1) * page]), i) for i in range(count - 1)), reverse=True)
-    if bounds[wanted - 2][0] - bounds[wanted - 1][0] < 1e-3:
+    always = [count - 1] if newest_page else []
+    bounds = sorted(((bound(q, keys[i * page:(i + 1) * page]), i) for i in range(count - len(always))), reverse=True)
+    by_bound = wanted - len(always)
+    if bounds[by_bound - 1][0] - bounds[by_bound][0] < 1e-3:
         return None
-    return sorted([i for _, i in bounds[:wanted - 1]] + [count - 1])
+    return sorted([i for _, i in bounds[:by_bound]] + always)
 
 
 @case("5.7 slerp: a direction on the arc from one to the other", "D=2 t=0.5", "D=16 t=0.6", "D=16 t=0.25 seed=1", "D=3 t=0", "D=3 t=1",

@@ -130,6 +130,7 @@ KVLAB_TASK_CASE("5.6 pages: those with the largest bounds are read") {
     options.page = given.number("page");
     options.budget = given.number("budget");
     options.whole_layers = 0;
+    options.newest_page = given.number("newest_page") == 1;
     QuestCache cache(shape, k.dim(0), options);
     const std::vector<Index> lengths = given.integers("lengths");
     bool taken_back = false;
