@@ -286,6 +286,7 @@ stage_install() { # cmake --install, and projects of their own that use what is 
     local consumer=(cmake -S tests/consumer -DCMAKE_BUILD_TYPE=Release "-DCMAKE_PREFIX_PATH=$root/build/installed")
     local version
     version=$(sed -n 's/^project(kvlab VERSION \([0-9]*\.[0-9]*\).*/\1/p' CMakeLists.txt)
+    check test -n "$version"
     check "${consumer[@]}" -B build/consumer "-DKVLAB_VERSION=$version"
     check cmake --build build/consumer
     check build/consumer/consumer
