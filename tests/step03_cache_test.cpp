@@ -214,4 +214,22 @@ TEST_CASE("prefill: a store that does not remember is refused in pieces") {
     CHECK(cache.next_position() == 19);
 }
 
+TEST_CASE("prefill: a piece that wants no logits changes no bit of what follows") {
+    auto engine = make_cpu_engine();
+    Decoder decoder(load_model(*make_synthetic(small_config(), 1), *engine), *engine);
+    const auto tokens = random_tokens(20, 96, 1);
+    const auto first = std::span(tokens).first(19), last = std::span(tokens).last(1);
+    KvCache whole(decoder.kv_shape(), 20), pieces(decoder.kv_shape(), 20),
+        other(decoder.kv_shape(), 20);
+    const std::uint64_t expected = checksum(decoder.forward(whole, tokens).flat());
+    CHECK(decoder.forward(pieces, first, LogitsOf::none).dim(0) == 0);
+    CHECK(pieces.next_position() == 19);
+    const std::vector<SequenceStep> batch = {{&other, first, LogitsOf::none},
+                                             {&pieces, last, LogitsOf::last}};
+    const View<const float> rows = decoder.forward(batch);
+    CHECK(rows.dim(0) == 1);
+    CHECK(checksum(rows.flat()) == expected);
+    CHECK(checksum(decoder.forward(other, last).flat()) == expected);
+}
+
 TEST_SUITE_END();

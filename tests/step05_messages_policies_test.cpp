@@ -1,5 +1,4 @@
-// What policies and what they rate by say when they refuse, word for word,
-// and beside it the last value that is still taken.
+// What policies and what they rate by say when they refuse, and the last value still taken.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -39,7 +38,6 @@ private:
     Index layer_, tokens_;
 };
 
-// Floats in other hands, which turn rows or not.
 class OtherRows final : public LayerRows {
 public:
     OtherRows(Index slots, Index kv_heads, Index head_dim, bool turned)
@@ -62,6 +60,8 @@ public:
     }
 
     Index allocated_bytes() const override { return floats_.allocated_bytes(); }
+
+    void visit_memory(const VisitMemory& visit) override { floats_.visit_memory(visit); }
 
     bool turns() const override { return turned_; }
 

@@ -5,6 +5,7 @@
     python3 tools/compare_peers.py --quick             # does everything run? figures mean nothing
     python3 tools/compare_peers.py --rows decode --formats f32,q8_0 --threads 1 --rounds 7
     python3 tools/compare_peers.py --rows kv           # caches in F16, Q8_0 and Q4_0 on both sides
+    python3 tools/compare_peers.py --rows serve        # many requests at once: batches that change at every step
     python3 tools/plot.py peers                        # the picture of the last report
 
 Both sides run in alternation, round by round, after a warm-up; the table shows medians, quartiles and the ratio of

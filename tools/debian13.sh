@@ -10,7 +10,7 @@ set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 home=$root/build/debian13
 system=$home/root
-packages=g++,cmake,ninja-build,libcli11-dev,nlohmann-json3-dev,doctest-dev,libboost-context-dev,python3,ccache
+packages=g++,cmake,ninja-build,libcli11-dev,nlohmann-json3-dev,doctest-dev,libboost-context-dev,libcpp-httplib-dev,python3,ccache
 
 cannot() {
     echo "cannot run Debian 13: $*"

@@ -37,7 +37,7 @@ def parsed(arguments):
     parser = argparse.ArgumentParser(prog="grade.py", description="grades submissions for a chapter of the course")
     parser.add_argument("submissions", metavar="SUBMISSION", nargs="*", type=pathlib.Path,
                         help="a folder or a zip: a starter that was worked on, or the tasks' files alone")
-    parser.add_argument("--step", type=int, choices=STEPS, metavar="N", required=True, help="the chapter, 1 to 6")
+    parser.add_argument("--step", type=int, choices=STEPS, metavar="N", required=True, help=f"the chapter, 1 to {max(STEPS)}")
     parser.add_argument("--seed", type=int, default=grading.DEFAULT_SEED, help="of the questions' numbers (%(default)s); a starter's examples have another")
     parser.add_argument("--extra", metavar="DIR", type=pathlib.Path, help="hidden questions: stepNN.txt in it has rows 'CASE | PARAMETERS'")
     parser.add_argument("--format", choices=FORMATS, help="writes the result for a platform, with -o")

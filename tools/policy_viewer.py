@@ -18,7 +18,7 @@ from lines import Malformed  # noqa: E402
 from page import OneLineParser, build, write  # noqa: E402
 from policy_file import Recording, read  # noqa: E402
 
-SCRIPTS = ("common.js", "recorded.js", "grid.js", "policies.js")
+SCRIPTS = ("common.js", "stepper.js", "recorded.js", "cells.js", "grid.js", "policies.js")
 STYLES = ("viewer.css", "policies.css")
 SHOWN = ("likeliest", "right", "bits", "bytes", "changes")
 

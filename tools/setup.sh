@@ -63,7 +63,7 @@ install_packages() {
 }
 
 # What building and testing need; the rest is for `test.sh --all`.
-build_packages=(g++ cmake ninja-build libcli11-dev nlohmann-json3-dev doctest-dev libboost-context-dev python3)
+build_packages=(g++ cmake ninja-build libcli11-dev nlohmann-json3-dev doctest-dev libboost-context-dev libcpp-httplib-dev python3)
 
 # get_smollm2: the real model into weights/downloads/, unless it is there. Fails without a network.
 get_smollm2() {

@@ -24,7 +24,7 @@ from course.tasks import STEPS  # noqa: E402
 def main():
     parser = argparse.ArgumentParser(description="makes a starter: the project up to a chapter, with holes where its tasks are")
     which = parser.add_mutually_exclusive_group(required=True)
-    which.add_argument("--step", type=int, choices=STEPS, metavar="N", help="the chapter whose tasks are open, 1 to 6")
+    which.add_argument("--step", type=int, choices=STEPS, metavar="N", help=f"the chapter whose tasks are open, 1 to {max(STEPS)}")
     which.add_argument("--all", action="store_true", help="all chapters, all tasks open")
     parser.add_argument("out", metavar="OUT", type=pathlib.Path, help="a folder that is not there yet")
     args = parser.parse_args()

@@ -44,7 +44,7 @@ skip() {
 # What `build` makes; empty: everything. A stage that runs some test programs builds only those.
 targets=()
 # Programs that hold everything with numbers in it; the rest reads files and text.
-numeric_tests=(step01_tests step02_tests step03_tests step04_tests step05_tests step06_tests)
+numeric_tests=(step01_tests step02_tests step03_tests step04_tests step05_tests step06_tests step07_tests)
 library_tests=(weights_tests "${numeric_tests[@]}" api_tests)
 
 # A folder that was set up when the book was shorter would go on building that.
@@ -109,7 +109,7 @@ same_bits='golden|equal|same bits|same order|^simt'
 
 # Tests of texts, of scripts, of the grader, of the figures that programs report and of the borders of their
 # options: another compiler changes nothing about them. Stage ci runs them.
-of_the_text='^apps_(reports|options)_|^course_grader_|_self_test$|^tools_(architecture|claims|comments|compare_peers|configure|course|device_words|experiments|fetch_smollm2|fit_exp2|gpu|plot|policy_programs|prose|ptx|schemes|setup|shapes|site|sizes|snippets|(policy_)?viewer(_browser)?)$'
+of_the_text='^apps_(reports|options)_|^course_grader_|_self_test$|^tools_(architecture|claims|comments|compare_peers|configure|course|device_words|experiments|fetch_smollm2|fit_exp2|gpu|plot|policy_programs|prose|ptx|schemes|setup|shapes|site|sizes|snippets|((policy|schedule)_)?viewer(_browser)?)$'
 
 # of_programs TARGET...: for ctest's -L, the tests of these programs.
 of_programs() {
@@ -156,8 +156,8 @@ stage_tsan() { # thread sanitizer: the pool and all that runs on it; later steps
     thread_sanitizer step01_tests step02_tests step03_tests api_tests
 }
 
-stage_tsan_stores() { # ... of steps 5 and 6; the executor of chapter 4 is one thread with fibers
-    thread_sanitizer step05_tests step06_tests
+stage_tsan_stores() { # ... of steps 5, 6 and 7; the executor of chapter 4 is one thread with fibers
+    thread_sanitizer step05_tests step06_tests step07_tests
 }
 
 # thread_sanitizer TARGET...: builds these test programs and runs them.
@@ -181,8 +181,9 @@ stage_prefixes() { # steps 1, 1 to 2 ... 1 to 5 build and test without what come
 }
 
 stage_mutants() { # each wrong cache and kernel is caught by the test that its file names; so are a few made by rule
-    # The mutants of figures take longest, and those of chapters 4 and 5 are the most: a part of them here, all in stage weaker.
-    graded tests/tools/mutants.py --named-alone --figures 8 --kernels 6 --policies 4
+    # The mutants of figures take longest, and those of chapters 4, 5 and 7 are the most: a part of them here, all in stage
+    # weaker.
+    graded tests/tools/mutants.py --named-alone --figures 8 --kernels 6 --policies 4 --schedules 4
     graded tests/tools/mutate.py --check 6
 }
 
@@ -393,8 +394,9 @@ plain_stages=(release)
 all_stages=(smollm2 format ci experiments site install python headers clang student tsan fuzz mutants course grader tidy)
 # Longer proofs of what the stages above have shown of other builds.
 night_stages=(smollm2 prefixes promises book mistakes student_whole scalar gcc_o0 clang_o0 debian13 aarch64 tsan_stores weaker)
-# With a browser the viewer's page is tried, with matplotlib the pictures; without, those are skipped.
-all_packages=(ccache clang clang-format-14 clang-tidy libbenchmark-dev util-linux chromium python3-matplotlib)
+# With a browser the viewers' pages are tried, with matplotlib the pictures, with Open MPI several processes; without, those are
+# skipped.
+all_packages=(ccache clang clang-format-14 clang-tidy libbenchmark-dev util-linux chromium python3-matplotlib libopenmpi-dev openmpi-bin)
 
 # --- running stages -----------------------------------------------------------------------------
 

@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent / "viewer"))  # the folde
 from page import OneLineParser, build, write  # noqa: E402
 from trace_file import SHOWN, WORK, Malformed, Run, Trace, read  # noqa: E402
 
-SCRIPTS = ("common.js", "trace.js", "triangle.js", "inspector.js", "viewer.js")
+SCRIPTS = ("common.js", "stepper.js", "trace.js", "triangle.js", "inspector.js", "viewer.js")
 
 
 def differing(a: bytes, b: bytes) -> list[int]:

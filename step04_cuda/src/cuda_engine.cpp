@@ -117,6 +117,7 @@ private:
 
 View<const float> CudaEngine::host_rows(const View<const float>& rows, Tensor& scratch) {
     const Index R = rows.dim(0), n = rows.dim(1);
+    if (R == 0) return rows;
     if (scratch.size() < R * n) scratch = Tensor({R * n});
     if (rows.contiguous())
         download(rows.data(), scratch.flat().first(usize(R * n)));

@@ -138,6 +138,8 @@ public:
 
     Index allocated_bytes() const override { return 0; }
 
+    void visit_memory(const VisitMemory&) override {}
+
     const float* read_keys(Index, Index, float* scratch) const override { return scratch; }
 
     const float* read_values(Index, Index, float* scratch) const override { return scratch; }

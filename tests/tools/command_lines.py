@@ -89,6 +89,21 @@ CASES = [
                       "--steps", "4", "--rounds", "1"], "RESULT rows=4"),
     ("step06_quant", ["weights", "--formats", "gptq3-g32,awq3-g32,awq3-g32-noclip", "--tokens", "64", "--calibration", "64", "--window", "64", "--recall", "0"], "RESULT rows=3"),
     ("step06_quant", ["weights", "--formats", "q4_0", "--factor", "20", "--tokens", "64", "--calibration", "64", "--window", "64", "--recall", "0"], "RESULT rows=1"),
+    ("step07_serving", [], "860160 floats of logits, 0 differ"),
+    ("step07_serving", ["--help"], "serve OpenAI's API"),
+    ("step07_serving", ["compare", "-n", "6", "--running", "3", "--budget", "40", "--pages", "12", "--drafter", "model"], "0 differ"),
+    ("step07_serving", ["compare", "--trace", str(ROOT / "step07_serving" / "traces" / "unequal.jsonl"), "--running", "16"], "RESULT requests=16"),
+    ("step07_serving", ["verify", "-n", "200", "--seed", "3"], "holds=yes"),
+    ("step07_serving", ["replay", "--requests", "12", "--way", "chunked", "--budget", "64"], "RESULT"),
+    ("step07_serving", ["trace", "--requests", "5", "--context", "64"], "RESULT"),
+    ("step07_serving", ["waste", "--requests", "20", "--context", "256", "--pages", "64"], "RESULT"),
+    ("step07_serving", ["hits", "--requests", "100", "--pages", "50,500"], "indexes_alike=yes"),
+    ("step07_serving", ["simulate", "--requests", "50", "--loads", "0.5,2"], "predicted=yes loads=2"),
+    ("step07_serving", ["simulate", "--requests", "20", "--gpus", "2", "--cache-bytes", "2", "--loads", "1"], "predicted, not measured"),
+    ("step07_serving", ["acceptance", "--count", "1", "--prompt", "32", "-n", "16", "--lengths", "1,4"], "equal=yes"),
+    ("step07_serving", ["calibrate", "--repeats", "1", "--most-tokens", "256"], "RESULT"),
+    ("step07_serving", ["serve-speed", "-m", "tiny", "--clients", "2", "--requests", "4", "--rounds", "1", "--seconds", "0"], "RESULT tokens_per_second="),
+    ("step07_serving", ["by-hand"], "copied 1"),
 ]
 
 

@@ -43,7 +43,7 @@ def run(*arguments: str) -> tuple[int, str]:
 
 def check_command_line(wrong: list[str]) -> None:
     for arguments, code, text in [(["--help"], 0, "alternation"), (["--list", "--rows", "batch"], 0, "batch 16"),
-                                  (["--list", "--rows", "kv", "--threads", "2"], 0, "smollm2 q4_1 decode 32 at 4096 cache q4_0, 2 threads"), (["--rows", "none"], 2, "none"),
+                                  (["--list", "--rows", "kv", "--threads", "2"], 0, "smollm2 q4_1 decode 32 at 4096 cache q4_0, 2 threads"), (["--list", "--rows", "serve", "--formats", "f16"], 0, "smollm2 f16 serve 32 requests of 16 clients, 1 threads"), (["--rows", "none"], 2, "none"),
                                   (["--threads", "0"], 2, "threads"), (["--rounds", "0"], 2, "rounds"), (["--frobnicate"], 2, "frobnicate"),
                                   (["--bin", "/nowhere"], 1, "/nowhere")]:
         found, output = run(*arguments)
@@ -117,6 +117,29 @@ def check_caches(bins: str, folder: Path, wrong: list[str]) -> None:
         wrong.append(f"bytes of caches: {held}")
 
 
+def check_serving(bins: str, folder: Path, wrong: list[str]) -> None:
+    """The scheduler's row: the same requests on both sides, and a table that says what they are."""
+    from peers.worker import LONGEST_REQUEST, raced_request
+    lengths = [raced_request(i) for i in range(1000)]
+    if max(map(sum, lengths)) > LONGEST_REQUEST or min(map(min, lengths)) < 1:
+        wrong.append("raced_request: lengths out of their range")
+    worker = folder / "fake.py"
+    worker.write_text(FAKE.replace("DIES", "False"))
+    sides.WORKERS["fake"] = str(worker)
+    rows = [Row("serve", "tiny", "f32", 1, "serve", 6, batch=clients) for clients in (1, 3)]
+    for row in rows:
+        program, model = Path(bins) / row.program, str(ROOT / "weights" / "tiny.gguf")
+        result = run_race(program, row, model, Peer("fake", Path(sys.executable)), SETTINGS)
+        if "ratio" not in result or f"6 requests of {row.batch} client" not in reports.cells(result)[0]:
+            wrong.append(f"serve: {result}")
+            return
+        side = sides.Ours(program, row.task(model, 0.0, 1), 1)
+        side.round()
+        chosen = side.finish()["chosen"]
+        if len(chosen) != min(32, raced_request(0)[1]):
+            wrong.append(f"serve: the first request writes {len(chosen)} tokens, not {raced_request(0)[1]}")
+
+
 def check_figures(wrong: list[str]) -> None:
     if spread([1.0, 2.0, 4.0, 8.0]) != {"median": 3.0, "low": 1.75, "high": 5.0, "rounds": [1.0, 2.0, 4.0, 8.0]}:
         wrong.append("spread: other quartiles than step01's")
@@ -137,6 +160,8 @@ def main() -> int:
         check_races(sys.argv[1], Path(folder), wrong)
         if (Path(sys.argv[1]) / "step06_quant").exists():  # not where a prefix of the book is built
             check_caches(sys.argv[1], Path(folder), wrong)
+        if (Path(sys.argv[1]) / "step07_serving").exists():
+            check_serving(sys.argv[1], Path(folder), wrong)
         check_missing(sys.argv[1], Path(folder), wrong)
     print("\n".join(wrong) if wrong else "compare_peers behaves, with peers and without")
     return 1 if wrong else 0

@@ -30,7 +30,7 @@ FAKE = """#!/bin/sh
 case $1 in fails) echo nothing >&2; echo "it cannot" >&2; exit 3 ;; esac
 echo "a table"
 for path; do :; done
-echo '{"experiment": "step06_quant '"$1"'", "processor": "a processor", "compiler": "a compiler", "model": "m", "heights": [1, 2]}' >"$path"
+echo '{"experiment": "step07_serving '"$1"'", "processor": "a processor", "compiler": "a compiler", "model": "m", "heights": [1, 2]}' >"$path"
 """
 ROWS = """
 added = { full = "adds {small}", quick = "adds -n 1", pictures = ["added", "bare"] }
@@ -38,7 +38,7 @@ failing = { both = "fails" }
 """
 # As small as a picture can be.
 PICTURE = '''"""Added: bars."""
-NEEDS = ("step06_quant adds",)
+NEEDS = ("step07_serving adds",)
 SHOWS = ["heights"]
 
 
@@ -112,11 +112,11 @@ def check_one_more(folder: Path) -> None:
     for name, text in (("added", PICTURE), ("bare", PICTURE.replace("Added", "Bare")), ("added_scheme", SCHEME)):
         (tools / "plots" / f"{name}.py").write_text(text)
     programs.mkdir()
-    (programs / "step06_quant").write_text(FAKE)
-    (programs / "step06_quant").chmod(0o755)
+    (programs / "step07_serving").write_text(FAKE)
+    (programs / "step07_serving").chmod(0o755)
     places = ["--out", str(out), "--programs", str(programs)]
-    expect("list", run(tools, "--list", "--only", "added"), (0, ["added: step06_quant adds --tokens 128 --window 128 --recall 0"]))
-    expect("quick list", run(tools, "--list", "--quick", "--only", "added"), (0, ["added: step06_quant adds -n 1"]))
+    expect("list", run(tools, "--list", "--only", "added"), (0, ["added: step07_serving adds --tokens 128 --window 128 --recall 0"]))
+    expect("quick list", run(tools, "--list", "--quick", "--only", "added"), (0, ["added: step07_serving adds -n 1"]))
     expect("nothing is written by --list", out.exists(), False)
     code, lines = run(tools, *places, "--only", "added")
     left = [f"left out: picture {name} (no matplotlib: apt-get install python3-matplotlib)" for name in ("added", "bare")]
@@ -124,7 +124,7 @@ def check_one_more(folder: Path) -> None:
         left = []
         expect("pictures", sorted(path.name for path in out.glob("*.svg")), ["added.svg", "added_scheme.svg", "bare.svg"])
     expect("one more", (code, lines), (0, ["running: added", *left, f"in {out}", f"{4 - len(left)} passed, 0 failed, {len(left)} left out"]))
-    expect("its text", (out / "added.txt").read_text(), "$ step06_quant adds --tokens 128 --window 128 --recall 0\na table\n(a processor, a compiler)\n")
+    expect("its text", (out / "added.txt").read_text(), "$ step07_serving adds --tokens 128 --window 128 --recall 0\na table\n(a processor, a compiler)\n")
     expect("its report", json.loads((out / "added.json").read_text())["heights"], [1, 2])
     expect("a scheme", (out / "added_scheme.svg").read_text().startswith("<svg"), True)
     check_going_on(tools, places, out, programs)
@@ -149,14 +149,14 @@ def check_going_on(tools: Path, places: list[str], out: Path, programs: Path) ->
     expect("--again", (first_line("--again"), (out / "added.txt").read_text()[:1]), ("running: added", "$"))
     expect("another command", first_line("--quick"), "running: added")
     expect("the first one again", first_line(), "running: added")
-    (programs / "step06_quant").write_text(FAKE.replace("a table", "another table"))
+    (programs / "step07_serving").write_text(FAKE.replace("a table", "another table"))
     expect("another program", first_line(), "running: added")
     expect("the same once more", first_line(), "there already: added")
     (out / "added.json").unlink()
     expect("a report that was lost", first_line(), "running: added")
-    (programs / "step06_quant").write_text(FAKE.replace("in fails)", "in adds)"))
+    (programs / "step07_serving").write_text(FAKE.replace("in fails)", "in adds)"))
     expect("one that fails now", first_line(), "running: added")
-    (programs / "step06_quant").write_text(FAKE)
+    (programs / "step07_serving").write_text(FAKE)
     expect("leaves nothing that seems made", first_line(), "running: added")
 
 

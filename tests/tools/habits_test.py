@@ -43,6 +43,7 @@ REPORTS = {
     "step04_cuda": ["generate", "-m", "tiny", "-n", "1", "-p", "I", "--device", "executor"],
     "step05_policies": ["generate", "-m", "tiny", "-n", "2", "-p", "In"],
     "step06_quant": ["bytes", "--lengths", "1", "--codes", "q8_0"],
+    "step07_serving": ["trace", "--requests", "3", "--context", "64"],
 }
 
 

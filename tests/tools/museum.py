@@ -52,7 +52,7 @@ def read(folder, kind):
         elif kind == "policy":
             if m.text not in VERDICTS:
                 raise Failure(f"{m.name}: 'Text' says {m.text}")
-        elif kind == "format":
+        elif kind in ("format", "schedule"):
             if not m.fields.get("Stands for"):
                 raise Failure(f"{m.name}: no line 'Stands for'")
         else:
@@ -166,8 +166,8 @@ def formats(mutants):
         yield row([m.name.split("_")[0], m.fields["Short"], m.fields["Stands for"].rstrip("."), topic(m.case)])
 
 
-TABLES = {"chapter": chapter, "sums": sums, "tracer": tracer, "kernels": kernels, "policies": policies, "formats": formats}
-KINDS = {"kernels": "kernel", "policies": "policy", "formats": "format"}  # of the mutants in a table; all others: of the cache
+TABLES = {"chapter": chapter, "sums": sums, "tracer": tracer, "kernels": kernels, "policies": policies, "formats": formats, "schedules": formats}
+KINDS = {"kernels": "kernel", "policies": "policy", "formats": "format", "schedules": "schedule"}  # of the mutants in a table; all others: of the cache
 
 
 def run(table, folder):

@@ -16,7 +16,7 @@ A mutant of step05_policies alone is one of a policy that forgets. A policy has 
 to; what is asked is whether the greedy text that it writes (tests/mutants/policy_oracles.cpp) changes at all.
 
 A mutant of step06_quant and weights alone is one of a number format. Nothing weaker than its test case is asked:
-a wrong format writes a text, too. Nor of a mutant whose file says `Kind: report`: what is measured, printed,
+a wrong format writes a text, too. Nor of a mutant of step07_serving, which is one of a schedule, nor of a mutant whose file says `Kind: report`: what is measured, printed,
 written to a file or refused.
 
 What a mutant's file looks like: mutant_file.py.
@@ -121,7 +121,7 @@ def compare_weaker_checks(tree, mutant, options):
     return wrong
 
 
-ALONE = ("format", "report")  # kinds that nothing weaker than the named test is asked about
+ALONE = ("format", "schedule", "report")  # kinds that nothing weaker than the named test is asked about
 SEES = {"notices": "sees", "misses": "-"}
 COLUMNS = [(kind, oracle) for kind in WEIGHTS for oracle in ORACLES]
 
@@ -224,6 +224,7 @@ def main():
     parser.add_argument("--kernels", type=int, default=1, metavar="N",
                         help="of the mutants of chapter 4's kernels and executor every N-th")
     parser.add_argument("--policies", type=int, default=1, metavar="N", help="of the mutants of chapter 5 every N-th")
+    parser.add_argument("--schedules", type=int, default=1, metavar="N", help="of the mutants of chapter 7 every N-th")
     parser.add_argument("--verify", action="store_true", help="run `step03_kvcache verify` and `diverge` as well")
     parser.add_argument("-j", "--jobs", type=int, default=os.cpu_count() or 1, help="so many at a time")
     parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build" / "mutants", help="folder to work in")
@@ -234,10 +235,10 @@ def main():
         mutants = [Mutant(path) for path in sorted(FOLDER.glob("*.mutant"))]
     except Failure as failure:
         sys.exit(f"mutants: {failure}")
-    if min(options.figures, options.kernels, options.policies) < 1:
-        parser.error("--figures, --kernels and --policies: at least 1")
+    if min(options.figures, options.kernels, options.policies, options.schedules) < 1:
+        parser.error("--figures, --kernels, --policies and --schedules: at least 1")
     for_later = [m for i, m in enumerate(m for m in mutants if m.by_report) if i % options.figures]
-    for folder, every in (("step04_cuda/", options.kernels), ("step05_policies/", options.policies)):
+    for folder, every in (("step04_cuda/", options.kernels), ("step05_policies/", options.policies), ("step07_serving/", options.schedules)):
         of_chapter = [m for m in mutants if m.edits[0][0].startswith(folder) and not m.by_report]
         for_later += [m for i, m in enumerate(of_chapter) if i % every]
     mutants = [m for m in mutants if m not in for_later]

@@ -3,6 +3,8 @@ from __future__ import annotations
 
 import copy
 
+from fake_schedule import fake_schedule
+
 HEAD = {"schema": 1, "compiler": "GNU 12.2.0", "processor": "A made-up processor at 1.00 GHz", "seed": 42}
 LABELS = ["embedding", *(f"{layer} {op}" for layer in (0, 1) for op in ("attention_norm", "query", "key", "value", "attention", "ffn_add")),
           "final_norm", "logits"]
@@ -202,6 +204,34 @@ def peers() -> dict:
                         {"row": "batch", "peer": "llama.cpp", "threads": 1, "missing": "it died"}]}
 
 
+def acceptance(model: str, layers: int, temperature: float) -> dict:
+    rows = [{"drafter": name, "length": length, "rate": rate / length**0.5, "tokens_per_step": 1 + rate * length**0.5, "drafted": 100, "accepted": 50,
+             "steps": 40, "written": 60, "equal": True}
+            for name, rate in (("look-up", 0.4), (f"first 1 of {layers} layers", 0.3), (f"first 2 of {layers} layers", 0.5), ("the same in q4_0", 0.9)) for length in range(1, 9)]
+    return {"model": model, "engine": "cpu avx512, 1 thread", "text": "heldout.txt", "prompts": 8, "prompt": 128, "steps": 96, "temperature": temperature,
+            "rows": rows, "equal": True}
+
+
+def hits() -> dict:
+    def trace(name: str, endless: float) -> dict:
+        sizes = [{"pages": pages, "chain": share * endless, "radix": share * endless, "lru": share * endless, "evicted": 9} for pages, share in ((1000, 0.1), (10000, 0.6), (30000, 0.9))]
+        return {"trace": name, "requests": 12031, "blocks": 288000, "different": 182000, "endless": endless, "published_endless": endless * 0.95, "sizes": sizes}
+    return {"block": 512, "traces": [trace("mooncake-conversation", 0.366), trace("mooncake-synthetic", 0.64)]}
+
+
+def waste() -> dict:
+    return {"context": 8192, "slots": 131072, "lines": [
+        {"trace": trace, "page_slots": slots, "held": 1000.0, "needed": 1000 - 10 * wasted, "wasted": wasted / 100, "texts": 60.0, "steps": 900, "preempted": 0}
+        for trace in ("azure-code", "mooncake-synthetic") for slots, wasted in ((16, 0.8), (64, 3.1), (256, 11.0), (8192, 71.5))]}
+
+
+def simulated(trace: str) -> dict:
+    loads = [{"load": load, "requests": 10000, "tokens_per_second": 211 * min(load, 1.2), "goodput": load if load < 1 else 1 / load, "in_time": 9000,
+              "first_token": {"p50": 0.2 * load, "p95": 0.6 * load, "p99": load**4}, "per_token": {"p50": 0.03, "p95": 0.05, "p99": 0.06}, "mean_batch": 40.0, "preempted": 0}
+             for load in (0.25, 0.5, 1.0, 2.0)]
+    return {"predicted": True, "machine": "H100", "model": "70B", "trace": trace, "loads": loads}
+
+
 REPORTS = {
     "compare_peers": [peers()], "step03_kvcache verify": [verify()], "step03_kvcache diverge": [diverge()],
     "step03_kvcache count": [count(n) for n in (10, 100, 1000)], "step03_kvcache clock": [clock()], "step03_kvcache quality": [quality()],
@@ -213,7 +243,10 @@ REPORTS = {
     "step06_quant kv": [quant_kv("kvlab-deep", "F32", rotate, inject) for inject in (False, True) for rotate in (False, True)] + [quant_kv("SmolLM2 135M 8k", "Q4_1", False, False)],
     "step06_quant histogram": [quant_histogram()], "step06_quant bytes": [quant_bytes()], "step06_quant kv-clock": [quant_clock(1), quant_clock(2)],
     "step06_quant weights": [quant_weights("kvlab-tiny", "F32", 1.0), quant_weights("kvlab-deep", "F32", 20.0)], "step06_quant smooth": [quant_smooth()],
-    "step06_quant lowrank": [quant_lowrank()], "step04_cuda estimate": [estimate()]}
+    "step06_quant lowrank": [quant_lowrank()], "step04_cuda estimate": [estimate()],
+    "step07_serving record": [fake_schedule(more_steps=12)], "step07_serving hits": [hits()], "step07_serving waste": [waste()],
+    "step07_serving acceptance": [acceptance("kvlab-tiny", 2, 0.0), acceptance("SmolLM2 135M 8k", 30, 0.8)],
+    "step07_serving simulate": [simulated("azure-code"), simulated("azure-conversation")]}
 for experiment, reports in REPORTS.items():
     for report in reports:
         report.update(HEAD, experiment=experiment)

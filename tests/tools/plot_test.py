@@ -150,6 +150,7 @@ def check_truth(folder: Path, wrong: list[str]) -> None:
     if not cache_memory.fit([1, 2, 3, 4], [3, 5, 7, 20])[2] < 0.95:
         wrong.append("fit: a bent line has r = 1")
     check_bars(wrong)
+    check_pages(wrong)
     check_measured(wrong)
     check_policies(wrong)
     check_numbers(wrong)
@@ -170,6 +171,12 @@ def check_truth(folder: Path, wrong: list[str]) -> None:
             ("policy_kl", lambda report: [block.update(equal_tokens=block["equal_tokens"][:1]) for block in report["budgets"]], "two budgets"),
             ("policy_time", lambda report: report.update(rows=report["rows"][::3]), "two lengths"),
             ("policy_minicache", lambda report: report.update(policies=[{"policy": "full"}]), "--set minicache"),
+            ("serve_acceptance", lambda report: report.update(equal=False), "guesses changed a text"),
+            ("serve_acceptance", lambda report: report.update(rows=report["rows"][::8]), "two draft lengths"),
+            ("serve_hit_rate", lambda report: report["traces"][0]["sizes"].__delitem__(slice(1, None)), "mooncake-conversation: needs two sizes"),
+            ("serve_load", lambda report: report["loads"].__delitem__(slice(1, None)), "two loads"), ("serve_waste_by_page", lambda report: report["lines"].pop(), "the same sizes"),
+            ("serve_pages_over_time", lambda report: report.update(pages=101), "at most 100 pages"),
+            ("serve_timeline", lambda report: report["steps"][3]["parts"][0].update(fed=99), "steps[3].parts[0].fed"),
             ("cuda_estimate", lambda report: report["ladders"]["linear"]["estimates"]["A100"][0].update(limit="DRAM"), "not its largest"), ("ablation", lambda report: report["rows"].clear(), "with the cache and without")]:
         reports = copy.deepcopy(REPORTS)
         change(reports[importlib.import_module(f"plots.{name}").NEEDS[0]][0])
@@ -194,6 +201,25 @@ def check_bars(wrong: list[str]) -> None:
             found, expected = [ends[place] for place in sorted(ends, reverse=True)], key(ladder)
             if len(found) != len(expected) or not all(math.isclose(a, b, rel_tol=1e-9) for a, b in zip(found, expected)):
                 wrong.append(f"{picture.__name__}, {ladder['operation']}: bars end at {found}, the report says {expected}")
+
+
+def check_pages(wrong: list[str]) -> None:
+    """Of chapter 7: each page in each step has the colours of those whose it is, and shared ones a frame."""
+    from matplotlib.colors import to_hex
+    from plots import serve_pages_over_time as picture
+    from plots import style
+    report, figure = REPORTS[picture.NEEDS[0]][0], style.new_figure()
+    picture.draw({picture.NEEDS[0]: [report]}, figure)
+    bars = [(bar.get_x(), bar.get_x() + bar.get_width(), bar.get_y(), bar.get_y() + bar.get_height(), bar) for bar in figure.axes[0].patches]
+    for page in range(report["pages"]):
+        for number, step in enumerate(report["steps"]):
+            over = [bar for left, right, low, high, bar in bars if left <= number < right and low < high <= page + 0.5 and low >= page - 0.5]
+            found = sorted(to_hex(bar.get_facecolor()) for bar in over if bar.get_facecolor()[3] > 0)
+            now = picture.owners(step, page)
+            expected = sorted(style.FAINT if owner == picture.INDEX else picture.owner_color(owner) for owner in now)
+            framed = any(bar.get_facecolor()[3] == 0 for bar in over)
+            if found != expected or framed != (len([owner for owner in now if owner != picture.INDEX]) > 1):
+                wrong.append(f"serve_pages_over_time: page {page} in step {number} is of {now}, drawn {found}, framed {framed}")
 
 
 def check_measured(wrong: list[str]) -> None:

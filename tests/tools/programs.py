@@ -5,7 +5,7 @@ from pathlib import Path
 PROGRAMS = {  # program: the folder of its sources
     "step01_tensor": "step01_tensor", "kvlab_weights": "weights", "step02_attention": "step02_attention",
     "step03_kvcache": "step03_kvcache", "step04_cuda": "step04_cuda", "step05_policies": "step05_policies",
-    "step06_quant": "step06_quant",
+    "step06_quant": "step06_quant", "step07_serving": "step07_serving",
 }
 
 

@@ -55,6 +55,7 @@ HELD = (
     "step04_cuda/",
     "step05_policies/",
     "step06_quant/",
+    "step07_serving/",
 )
 FRONT = ("README.md", "book/")  # read before the chapters, or beside them
 GLOSSARY = "book/glossary.md"

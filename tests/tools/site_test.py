@@ -37,7 +37,7 @@ from website import one_page  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 KINDS = {  # what there is beside the texts of the book
-    "source": "source/**/*.hpp.html", "folder": "source/**/index.html", "header": "reference/*/*.html", "headers": "reference/index.html", "live": "live/cache.html", "policies": "live/policies.html",
+    "source": "source/**/*.hpp.html", "folder": "source/**/index.html", "header": "reference/*/*.html", "headers": "reference/index.html", "live": "live/cache.html", "policies": "live/policies.html", "serving": "live/serving.html",
     "project": "C*.html", "file": "one_file.html", "print": "print.html",
 }
 

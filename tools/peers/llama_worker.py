@@ -31,7 +31,7 @@ class LlamaRace:
         llama.llama_log_set(self.keep, None)
         llama.llama_backend_init()
         self.decoding = task["kind"] == "decode"
-        self.length, self.context, self.sequences = task["tokens"], task["context"], task["batch"] if self.decoding else 1
+        self.length, self.context, self.sequences = task["tokens"], task["context"], 1 if task["kind"] == "prefill" else task["batch"]
         self.all_logits = bool(task["all_logits"])
         self.tokens = self.length * self.sequences
         self.chosen: list[int] = []
@@ -158,5 +158,12 @@ class LlamaRace:
         return about
 
 
+def make_race(task: dict) -> LlamaRace:
+    if task["kind"] != "serve":
+        return LlamaRace(task)
+    from llama_serving import LlamaServing  # it is built upon this file
+    return LlamaServing(task)
+
+
 if __name__ == "__main__":
-    serve(LlamaRace)
+    serve(make_race)

@@ -38,6 +38,11 @@ def facts(report: dict) -> list[str]:
         " median (quartiles); a ratio above 1 means that kvlab is faster; its quartiles are those of the single rounds",
         "timed: forward pass and argmax, on the same file, the same tokens, the same number of threads",
     ]
+    shares = [share for r in report["results"] if (share := ((r.get("theirs") or {}).get("about") or {}).get("loop_share")) is not None]
+    if any(r["row"].split()[2] == "serve" for r in report["results"]):
+        lines.append("serve: all requests wait from the start, and as many run as there are clients; tokens/s are those that are written, in the time of"
+                     " prompts and answers; ours is step07_serving's scheduler, llama.cpp's a loop round its batches as its server has it"
+                     + (f", which took {100 * min(shares):.1f} to {100 * max(shares):.1f} % of the time" if shares else ""))
     for name, peer in report["peers"].items():
         if "missing" in peer:
             lines.append(f"{name}: MISSING ({peer['missing']})")

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-GROUPS = ("tiny", "decode", "prefill", "batch", "gpt2", "kv")
+GROUPS = ("tiny", "decode", "prefill", "batch", "gpt2", "kv", "serve")
 FORMATS = ("f32", "f16", "q8_0", "q4_1")
 CACHES = ("f16", "q8_0", "q4_0")  # of keys and values, the same on both sides
 
@@ -14,10 +14,10 @@ class Row:
     model: str  # tiny, smollm2 or gpt2
     format: str
     threads: int
-    kind: str  # prefill or decode
-    tokens: int
+    kind: str  # prefill, decode or serve
+    tokens: int  # of serve: requests
     context: int = 0
-    batch: int = 1
+    batch: int = 1  # of serve: clients
     all_logits: bool = False
     cache: str = ""  # the format of keys and values on both sides; "": ours f32, the peer's by --kv
     peers: tuple[str, ...] = ("llama.cpp",)
@@ -26,6 +26,8 @@ class Row:
     def name(self) -> str:
         if self.kind == "prefill":
             return f"{self.model} {self.format} prefill {self.tokens}" + (" all logits" if self.all_logits else "")
+        if self.kind == "serve":
+            return f"{self.model} {self.format} serve {self.tokens} requests of {self.batch} client{'s' if self.batch > 1 else ''}"
         text = f"{self.model} {self.format} decode {self.tokens}"
         text += f" at {self.context}" if self.context else ""
         text += f" cache {self.cache}" if self.cache else ""
@@ -33,7 +35,9 @@ class Row:
 
     @property
     def program(self) -> str:
-        """Who of ours runs it: caches in other formats come with chapter 6."""
+        """Who of ours runs it: caches in other formats come with chapter 6, the scheduler with chapter 7."""
+        if self.kind == "serve":
+            return "step07_serving"
         return "step06_quant" if self.cache else "step03_kvcache"
 
     def task(self, path: str, seconds: float, warm_up: int) -> dict:
@@ -61,6 +65,8 @@ def rows(groups: list[str], formats: list[str], threads: list[int], quick: bool)
                 # Few steps: from an empty context, 32 of them say what 128 say.
                 result += [Row("batch", "smollm2", f, t, "decode", few(32), batch=b) for b in (1, 4, 16)]
                 result.append(Row("batch", "smollm2", f, t, "prefill", 32 if quick else 128, all_logits=True))
+            if "serve" in groups and f != "q4_1":
+                result += [Row("serve", "smollm2", f, t, "serve", clients if quick else max(8, 2 * clients), batch=clients) for clients in (1, 4, 16)]
         if "gpt2" in groups:
             everyone = (*ours, "transformers")
             result.append(Row("gpt2", "gpt2", "f32", t, "decode", few(128), peers=everyone))

@@ -68,20 +68,22 @@ class Process:
 
 
 class Ours:
-    """step03_kvcache speed, or step06_quant kv-speed for a cache that is not f32: they say READY and ROUND, and in the end what
-    they measured."""
+    """step03_kvcache speed, step06_quant kv-speed for a cache that is not f32, or step07_serving serve-speed: they say READY and
+    ROUND, and in the end what they measured."""
 
     def __init__(self, program: Path, task: dict, rounds: int) -> None:
         self.folder = tempfile.TemporaryDirectory()
         self.report = Path(self.folder.name) / "speed.json"
         self.kind = task["kind"]
         decode = self.kind == "decode"
-        if task["cache"]:
-            command = [program, "kv-speed", "--code", task["cache"], "--tokens", task["tokens"]]
+        if self.kind == "serve":
+            command = [program, "serve-speed", "--clients", task["batch"], "--requests", task["tokens"]]
+        elif task["cache"]:
+            command = [program, "kv-speed", "--code", task["cache"], "--tokens", task["tokens"], "--context", task["context"]]
         else:
             command = [program, "speed", "--prefill", 0 if decode else task["tokens"], "--tokens", task["tokens"] if decode else 0,
-                       "--batch", task["batch"]]
-        command += ["-m", task["model"], "--threads", task["threads"], "--context", task["context"], "--rounds", rounds,
+                       "--batch", task["batch"], "--context", task["context"]]
+        command += ["-m", task["model"], "--threads", task["threads"], "--rounds", rounds,
                     "--warm-up", task["warm_up"], "--seconds", task["seconds"], "--wait", "--json", self.report]
         if task["all_logits"]:
             command.append("--all-logits")

@@ -1,9 +1,9 @@
 """What every peer's process shares: it takes one race as a line of JSON, warms up, and then runs a round for each
-line that comes in. `step03_kvcache speed --wait` does the same for this project's engine, and `step06_quant kv-speed --wait`
-for its quantised caches.
+line that comes in. `step03_kvcache speed --wait` does the same for this project's engine, `step06_quant kv-speed --wait` for its
+quantised caches, and `step07_serving serve-speed --wait` for its scheduler.
 
-A race: {"model": path, "kind": "prefill" or "decode", "tokens": n, "context": n, "batch": n, "all_logits": bool,
-"threads": n, "seconds": s, "warm_up": n}, and whatever a peer wants to know besides.
+A race: {"model": path, "kind": "prefill", "decode" or "serve", "tokens": n (of "serve": requests), "context": n, "batch": n
+(clients), "all_logits": bool, "threads": n, "seconds": s, "warm_up": n}, and whatever a peer wants to know besides.
 """
 from __future__ import annotations
 
@@ -26,6 +26,14 @@ class Race(Protocol):
 def text_of(sequence: int, length: int, vocab: int) -> list[int]:
     """The same numbers as in step03_kvcache/include/kvlab/kvcache/decode_pass.hpp: both engines read the same text."""
     return [(7919 * i + 104729 * sequence + 1) % vocab for i in range(length)]
+
+
+LONGEST_REQUEST = 192  # tokens, of all that raced_request() gives
+
+
+def raced_request(i: int) -> tuple[int, int]:
+    """Tokens of prompt and answer of request i, as in step07_serving/app/experiments/serve_speed.cpp."""
+    return 16 + 37 * i % 113, 8 + 29 * i % 57
 
 
 def round_rate(race: Race, at_least: float) -> float:

@@ -8,7 +8,6 @@ const fedInAll = pieces.length - 1, steps = fedInAll - whole + 1;
 
 // What is shown; all of it is in the address, so that a view can be linked.
 const state = {step: steps - 1, layer: 0, head: 0, picked: null}; // picked: a position or null
-let player = null;
 
 const place = () => state.layer * config.kv_heads + state.head;
 const fed = (step) => whole + step; // tokens by the end of a step
@@ -121,34 +120,11 @@ function render() {
     history.replaceState(null, '', `#step=${state.step}&layer=${state.layer}&head=${state.head}${state.picked === null ? '' : `&at=${state.picked}`}`);
 }
 
-function go(step) {
-    state.step = Math.min(Math.max(step, 0), steps - 1);
-    render();
-}
-
-function play(on) {
-    clearInterval(player);
-    player = on ? setInterval(() => state.step + 1 < steps ? go(state.step + 1) : play(false), 300) : null;
-    at('play').textContent = on ? 'Pause' : 'Play';
-    if (on && state.step === steps - 1) go(0);
-}
-
 // #step=5&layer=1&head=0&at=12
 function readAddress() {
-    const asked = new URLSearchParams(location.hash.slice(1));
-    const read = (name, end) => /^\d+$/.test(asked.get(name) ?? '') && Number(asked.get(name)) < end ? Number(asked.get(name)) : null;
-    for (const [name, end] of [['step', steps], ['layer', config.layers], ['head', config.kv_heads]]) state[name] = read(name, end) ?? state[name];
-    state.picked = read('at', fedInAll) ?? state.picked;
+    for (const [name, end] of [['step', steps], ['layer', config.layers], ['head', config.kv_heads]]) state[name] = asked(name, end) ?? state[name];
+    state.picked = asked('at', fedInAll) ?? state.picked;
 }
-
-document.addEventListener('keydown', (event) => {
-    const target = event.target.tagName, moves = {ArrowLeft: state.step - 1, ArrowRight: state.step + 1, Home: 0, End: steps - 1};
-    if (event.altKey || event.ctrlKey || event.metaKey || target === 'SELECT') return;
-    if (event.key === ' ' && target !== 'BUTTON') play(player === null);
-    else if (event.key in moves && target !== 'INPUT') go(moves[event.key]); // the slider moves itself
-    else return;
-    event.preventDefault();
-});
 
 function renderFixed() {
     const budget = trace.ratio > 0 ? `${trace.ratio} of the tokens seen` : plural(trace.budget, 'token');
@@ -167,19 +143,12 @@ function renderFixed() {
 }
 
 function start() {
-    at('step').max = steps - 1;
     for (const [id, count] of [['layer', config.layers], ['head', config.kv_heads]]) {
         at(id).append(...Array.from({length: count}, (_, i) => element('option', {value: i, textContent: i})));
         at(id).addEventListener('change', (event) => { state[id] = Number(event.target.value); render(); });
     }
-    at('step').addEventListener('input', (event) => go(Number(event.target.value)));
-    at('play').addEventListener('click', () => play(player === null));
-    addEventListener('hashchange', () => { readAddress(); render(); });
-    addEventListener('resize', render);
-    matchMedia('(prefers-color-scheme: dark)').addEventListener('change', render);
     renderFixed();
-    readAddress();
-    render();
+    followSteps(state, steps, 300, readAddress, render);
 }
 
 start();

@@ -11,7 +11,6 @@ const rowsInAll = prompt + trace.steps - 1; // the last token is never fed
 
 // What is shown; all of it is in the address, so that a view can be linked.
 const state = {step: 0, layer: 0, head: 0, picked: null}; // picked: {key, query or null}
-let player = null;
 
 const kvHeadOf = (head) => Math.floor(head / (config.heads / config.kv_heads));
 const view = () => ({...state, kvHead: kvHeadOf(state.head)});
@@ -188,27 +187,13 @@ function render() {
     writeAddress();
 }
 
-function go(step) {
-    state.step = Math.min(Math.max(step, 0), trace.steps - 1);
-    render();
-}
-
-function play(on) {
-    clearInterval(player);
-    player = on ? setInterval(() => state.step + 1 < trace.steps ? go(state.step + 1) : play(false), 500) : null;
-    at('play').textContent = on ? 'Pause' : 'Play';
-    if (on && state.step === trace.steps - 1) go(0);
-}
-
 // --- the address: #step=5&layer=1&head=2&cell=7,3 (query, key) or &cell=3 (a row of the cache)
 
 function readAddress() {
-    const asked = new URLSearchParams(location.hash.slice(1));
-    const whole = (text, end) => /^\d+$/.test(text ?? '') && Number(text) < end ? Number(text) : null;
-    state.step = whole(asked.get('step'), trace.steps) ?? state.step;
-    state.layer = whole(asked.get('layer'), config.layers) ?? state.layer;
-    state.head = whole(asked.get('head'), config.heads) ?? state.head;
-    const cell = (asked.get('cell') ?? '').split(',').map((text) => whole(text, rowsInAll));
+    state.step = asked('step', trace.steps) ?? state.step;
+    state.layer = asked('layer', config.layers) ?? state.layer;
+    state.head = asked('head', config.heads) ?? state.head;
+    const cell = (new URLSearchParams(location.hash.slice(1)).get('cell') ?? '').split(',').map((text) => wholeBelow(text, rowsInAll));
     if (cell[0] !== null && cell.length === 1) state.picked = {key: cell[0], query: null};
     if (cell.length === 2 && cell[0] !== null && cell[1] !== null && cell[1] <= cell[0]) state.picked = {query: cell[0], key: cell[1]};
 }
@@ -218,15 +203,6 @@ function writeAddress() {
     const cell = picked ? `&cell=${picked.query === null ? '' : `${picked.query},`}${picked.key}` : '';
     history.replaceState(null, '', `#step=${step}&layer=${layer}&head=${head}${cell}`);
 }
-
-document.addEventListener('keydown', (event) => {
-    const target = event.target.tagName, steps = {ArrowLeft: state.step - 1, ArrowRight: state.step + 1, Home: 0, End: trace.steps - 1};
-    if (event.altKey || event.ctrlKey || event.metaKey || target === 'SELECT') return;
-    if (event.key === ' ' && target !== 'BUTTON') play(player === null);
-    else if (event.key in steps && target !== 'INPUT') go(steps[event.key]); // the slider moves itself
-    else return;
-    event.preventDefault();
-});
 
 function start() {
     const {architecture = '?', layers, heads, kv_heads, head_dim} = config;
@@ -240,22 +216,15 @@ function start() {
         at(id).querySelector('.missing').replaceChildren(`This trace holds the run “${any.name}” only. To see both, record both: `,
             ...command.flatMap((word) => [element('code', {textContent: word}), ' ']));
     }
-    at('step').max = trace.steps - 1;
     for (const [id, count] of [['layer', layers], ['head', heads]])
         at(id).append(...Array.from({length: count}, (_, i) => element('option', {value: i, textContent: i})));
-    at('step').addEventListener('input', (event) => go(Number(event.target.value)));
     for (const id of ['layer', 'head']) at(id).addEventListener('change', (event) => { state[id] = Number(event.target.value); render(); });
-    at('play').addEventListener('click', () => play(player === null));
-    addEventListener('hashchange', () => { readAddress(); render(); });
-    addEventListener('resize', render);
-    matchMedia('(prefers-color-scheme: dark)').addEventListener('change', render);
     if (cached) {
         at('cached-title').append(' ', element('small', {textContent: cached.cache}));
         if (cached.cache !== 'f32') at('cached-title').append(element('small', {textContent: ': K and V as they were handed to it'}));
         makeTable();
     }
-    readAddress();
-    render();
+    followSteps(state, trace.steps, 500, readAddress, render);
 }
 
 start();

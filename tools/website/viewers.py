@@ -1,4 +1,4 @@
-"""The two viewers as pages of the site: recorded while the site is made, by programs that are built, and looked at in a frame."""
+"""The three viewers as pages of the site: recorded while the site is made, by programs that are built, and looked at in a frame."""
 from __future__ import annotations
 
 import subprocess
@@ -18,6 +18,9 @@ VIEWERS = (
     ("policies", "What each policy keeps",
      "One text and every policy of chapter 5, step by step: which tokens each of them still holds, what that costs in bytes, and whether the model can still recall what stood at the beginning.",
      "step05_policies", ("record", "--out"), "policy_viewer.py"),
+    ("serving", "Who runs, and who owns which page",
+     "Eight requests in a pool of eight pages: too few. Step by step: who waits, who is fed and who decodes, whose guesses are right, who has to give up pages, and which pages several requests share.",
+     "step07_serving", ("record", "--out"), "schedule_viewer.py"),
 )
 
 

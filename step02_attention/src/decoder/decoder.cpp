@@ -22,6 +22,12 @@ KvShape Decoder::kv_shape() const {
 
 namespace {
 
+// How many of its rows want logits.
+Index wanted_rows(const SequenceStep& step) {
+    if (step.logits == LogitsOf::all) return std::ssize(step.tokens);
+    return step.logits == LogitsOf::last ? 1 : 0;
+}
+
 // Opens the step of every store, and ends those that are still open, after a pass that threw,
 // as if they had never begun.
 class OpenSteps {
@@ -65,7 +71,7 @@ View<const float> Decoder::forward(std::span<const SequenceStep> batch) {
 View<const float> Decoder::run_layers(std::span<const SequenceStep> batch) {
     if (R_ == 1 && observer_ == nullptr)
         if (const float* logits = engine_.forward_token(*model_, *batch[0].store, tokens_[0]))
-            return {logits, {1, config().vocab}};
+            return {logits, {wanted_rows(batch[0]), config().vocab}};
     embed();
     for (Index layer = 0; layer < config().layers; ++layer) {
         attention(layer, batch);
@@ -126,7 +132,7 @@ void Decoder::start(std::span<const SequenceStep> batch) {
             tokens_.push_back(token);
             positions_.push_back(first + t);
         }
-        wanted += step.logits == LogitsOf::all ? T : 1;
+        wanted += wanted_rows(step);
     }
     const Index R = std::ssize(tokens_);
     reserve(R, wanted);
@@ -267,16 +273,16 @@ void Decoder::feed_forward(Index layer) {
 // The final norm and the output matrix, for the rows that want logits only.
 View<const float> Decoder::output(std::span<const SequenceStep> batch) {
     const Config& c = config();
-    const View<float>& x = x_rows_;
     Index n = 0, first = 0;
     for (const SequenceStep& step : batch) {
-        const Index end = first + std::ssize(step.tokens);
-        const Index begin = step.logits == LogitsOf::all ? first : end - 1;
-        const View<float> wanted(wanted_->data() + n * c.dim, {end - begin, c.dim});
-        norm(model_->final_norm, x.slice(0, begin, end), wanted);
-        n += end - begin;
-        first = end;
+        first += std::ssize(step.tokens);
+        const Index count = wanted_rows(step);
+        if (count == 0) continue;
+        const View<float> wanted(wanted_->data() + n * c.dim, {count, c.dim});
+        norm(model_->final_norm, x_rows_.slice(0, first - count, first), wanted);
+        n += count;
     }
+    if (n == 0) return {nullptr, {0, c.vocab}};
     const View<float> wanted(wanted_->data(), {n, c.dim}),
         logits(logits_->data(), {n, c.vocab});
     observe(Op::final_norm, -1, wanted);

@@ -37,6 +37,11 @@ void KvTiles::copy_slots(const LayerRows& rows, Index count) {
     }
 }
 
+void KvTiles::visit_memory(const VisitMemory& visit) {
+    visit(std::as_writable_bytes(keys_.flat()));
+    visit(std::as_writable_bytes(values_.flat()));
+}
+
 void KvTiles::write_slot(Index kv_head,
                          Index slot,
                          std::span<const float> key,

@@ -161,6 +161,13 @@ Index CodedSide::allocated_bytes() const {
            std::ssize(is_sink_) + recent_.allocated_bytes();
 }
 
+void CodedSide::visit_memory(const VisitMemory& visit) {
+    visit(tiles_.memory());
+    visit(std::as_writable_bytes(floats_.flat()));
+    visit(std::as_writable_bytes(std::span(is_sink_)));
+    visit(recent_.memory());
+}
+
 bool CodedSide::can_truncate(Index length, Index to) const {
     if (!waits() || to == length || to == 0) return true;
     // What waited for the first `to` tokens has to wait still.

@@ -33,6 +33,17 @@ std::vector<float>& floats_of_a_tile() {
     return floats;
 }
 
+// A thread's own, so that tokens allocate nothing, and not one for each object: there may be as
+// many rows as there are pages.
+struct WriteScratch {
+    std::vector<float> together, latents;
+};
+
+WriteScratch& write_scratch() {
+    thread_local WriteScratch scratch;
+    return scratch;
+}
+
 }  // namespace
 
 Latents::Latents(Index slots, Index rank, bool across, Format format)
@@ -62,6 +73,12 @@ void Latents::write(Index slot, const float* row) {
         at(scales_, slot) = quantize_int8(row, 1, rank_, codes_.data() + from, stride);
     else
         for (Index j = 0; j < rank_; ++j) at(floats_, from + j * stride) = row[j];
+}
+
+void Latents::visit_memory(const VisitMemory& visit) {
+    visit(std::as_writable_bytes(std::span(floats_)));
+    visit(std::as_writable_bytes(std::span(codes_)));
+    visit(std::as_writable_bytes(std::span(scales_)));
 }
 
 const float* Latents::tile(Index tile, std::vector<float>& scratch) const {
@@ -133,8 +150,8 @@ void LatentRows::project(const PackedMatrix& matrix,
         list.resize(std::max(list.size(), usize(shape.size())));
         return View<float>(list.data(), shape);
     };
-    const View<float> together = scratch(together_, {T, H * D}),
-                      latents = scratch(latents_, {T, to.rank()});
+    const View<float> together = scratch(write_scratch().together, {T, H * D}),
+                      latents = scratch(write_scratch().latents, {T, to.rank()});
     for (Index t = 0; t < T; ++t)
         for (Index h = 0; h < H; ++h)
             for (Index i = 0; i < D; ++i) together(t, h * D + i) = rows(t, h, i);

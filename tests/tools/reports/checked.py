@@ -44,14 +44,14 @@ class Missing(Exception):
     """A program of a later chapter, in a build that ends before it: the check is skipped."""
 
 
-def case(program, arguments="", *, clock="counting", code=0, needs=None, stdin=None, files=None, report=True):
+def case(program, arguments="", *, clock="counting", code=0, needs=None, stdin=None, files=None, report=True, before=()):
     """Registers a check of `program arguments`. clock: 'counting' makes times known numbers (measure.hpp),
     None runs the real one. needs: a model that may be missing. files: {name: text or bytes, or a function that makes
     them}, to lie in the folder that SCRATCH in the arguments stands for; what the program writes there is in run.files, too. report: False for a
-    subcommand without --json of a program that has it."""
+    subcommand without --json of a program that has it. before: the arguments of runs of this program that write files to SCRATCH first."""
     def register(function):
         CASES.append((program, arguments, function, {"clock": clock, "code": code, "needs": needs, "stdin": stdin,
-                                                       "files": files or {}, "report": report}))
+                                                       "files": files or {}, "report": report, "before": before}))
         return function
     return register
 
@@ -96,7 +96,7 @@ def reading(n):
 class Run:
     """The program's output and report, and what of them has been claimed."""
 
-    def __init__(self, folder, program, arguments, *, clock, code, stdin, files, json_flag=True, **_):
+    def __init__(self, folder, program, arguments, *, clock, code, stdin, files, before=(), json_flag=True, **_):
         self.bin, self.program = Path(folder), program
         self.arguments = arguments.split() if isinstance(arguments, str) else list(arguments)
         self.owners = {}  # field: set of routes
@@ -107,6 +107,10 @@ class Run:
         for name, content in files.items():
             content = content() if callable(content) else content
             (self.scratch / name).write_bytes(content.encode() if isinstance(content, str) else content)
+        for words in before:
+            first = self.start(program, *words)
+            if first.returncode != 0:
+                raise Wrong(f"{' '.join(words)}: exit code {first.returncode}: {first.stderr.strip()[-300:]}")
         report = self.scratch / "report.json"
         result = self.start(program, *self.arguments, *(["--json", str(report)] if json_flag else []),
                             clock=clock, stdin=stdin)

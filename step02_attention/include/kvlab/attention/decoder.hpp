@@ -13,7 +13,7 @@
 
 namespace kvlab {
 
-enum class LogitsOf { last, all };
+enum class LogitsOf { last, all, none };  // none: of a prompt that goes on
 
 // One sequence's part in a step: T new tokens that go behind what its store has seen.
 struct SequenceStep {

@@ -48,6 +48,8 @@ public:
         return (keys_.size() + values_.size()) * Index{sizeof(float)};
     }
 
+    void visit_memory(const VisitMemory& visit) override;
+
     // Copies a slot of other tiles with the same heads.
     void copy_slot_from(const KvTiles& other, Index kv_head, Index from, Index to);
 

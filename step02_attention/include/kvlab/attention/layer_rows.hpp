@@ -6,6 +6,7 @@
 // every store can keep every kind of rows.
 #pragma once
 
+#include <cstddef>
 #include <functional>
 #include <memory>
 #include <span>
@@ -64,6 +65,8 @@ protected:
     Index tiles_ = 0, kv_heads_ = 0, head_dim_ = 0, padded_dim_ = 0;
 };
 
+using VisitMemory = std::function<void(std::span<std::byte>)>;
+
 class LayerRows : public TileReader {
 public:
     // Empty ones of the same kind, with space for another number of slots.
@@ -119,6 +122,11 @@ public:
     virtual Index held_bytes(Index count) const { return kv_heads_ * count * slot_bytes(); }
 
     virtual Index allocated_bytes() const = 0;
+
+    // Everything in memory that the slots consist of, piece by piece, always in the same order.
+    // Between steps, bytes that are copied from here into rows of the same kind and size make
+    // them these rows.
+    virtual void visit_memory(const VisitMemory& visit) = 0;
 
     // One number as it is kept, to look at and to compare; of a slot that was written.
     virtual float key(Index kv_head, Index slot, Index i) const = 0;

@@ -25,6 +25,11 @@ public:
     const float* read_keys(Index kv_head, Index tile, float* scratch) const override;
     const float* read_values(Index kv_head, Index tile, float* scratch) const override;
     Index allocated_bytes() const override;
+
+    void visit_memory(const VisitMemory& visit) override {
+        visit({memory_.data(), usize(allocated_bytes())});
+    }
+
     float key(Index kv_head, Index slot, Index i) const override;
     float value(Index kv_head, Index slot, Index i) const override;
 
@@ -67,6 +72,11 @@ public:
     const float* read_keys(Index kv_head, Index tile, float* scratch) const override;
     const float* read_values(Index kv_head, Index tile, float* scratch) const override;
     Index allocated_bytes() const override;
+
+    void visit_memory(const VisitMemory& visit) override {
+        visit({memory_.data(), usize(allocated_bytes())});
+    }
+
     float key(Index kv_head, Index slot, Index i) const override;
     float value(Index kv_head, Index slot, Index i) const override;
 

@@ -102,6 +102,11 @@ public:
         return keys_.allocated_bytes() + values_.allocated_bytes();
     }
 
+    void visit_memory(const VisitMemory& visit) override {
+        keys_.visit_memory(visit);
+        values_.visit_memory(visit);
+    }
+
     float key(Index kv_head, Index slot, Index i) const override {
         return keys_.number(kv_head, slot, seen_, i);
     }

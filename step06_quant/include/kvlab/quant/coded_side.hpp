@@ -28,6 +28,7 @@
 
 #include <vector>
 
+#include <kvlab/attention/layer_rows.hpp>
 #include <kvlab/quant/coded_tiles.hpp>
 #include <kvlab/quant/recent_rows.hpp>
 
@@ -77,6 +78,7 @@ public:
     // when it came counts as f16.
     Index seen_bytes(Index position) const;
     Index allocated_bytes() const;
+    void visit_memory(const VisitMemory& visit);
 
     // Whether the first `to` of `length` tokens are still what they were when they were all.
     bool can_truncate(Index length, Index to) const;

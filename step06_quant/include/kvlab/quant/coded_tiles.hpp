@@ -44,6 +44,8 @@ public:
 
     Index allocated_bytes() const { return kv_heads_ * tiles_ * tile_bytes_; }
 
+    std::span<std::byte> memory() { return {memory_.data(), usize(allocated_bytes())}; }
+
     // Whether rows are written group by group: KIVI's keys.
     bool grouped() const { return format_->waits && side_ == Side::keys; }
 

@@ -27,6 +27,8 @@ public:
     // slot that is not there.
     void write(Index slot, const float* row);
 
+    void visit_memory(const VisitMemory& visit);
+
     // One tile's latents as floats: where they lie, or in `scratch`, which grows
     // if it must.
     const float* tile(Index tile, std::vector<float>& scratch) const;
@@ -78,6 +80,11 @@ public:
         return keys_.allocated_bytes() + values_.allocated_bytes();
     }
 
+    void visit_memory(const VisitMemory& visit) override {
+        keys_.visit_memory(visit);
+        values_.visit_memory(visit);
+    }
+
     float key(Index kv_head, Index slot, Index i) const override;
     float value(Index kv_head, Index slot, Index i) const override;
 
@@ -102,8 +109,6 @@ private:
     const TensorKernels& kernels_;
     // Rows.
     Latents keys_, values_;
-    // Scratch memory, kept so that tokens allocate nothing.
-    std::vector<float> together_, latents_;
     ThreadPool alone_{1};
 };
 

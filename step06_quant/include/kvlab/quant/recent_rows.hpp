@@ -29,6 +29,8 @@ public:
 
     Index allocated_bytes() const { return kv_heads_ * capacity_ * head_dim_ * 2; }
 
+    std::span<std::byte> memory() { return {memory_.data(), usize(allocated_bytes())}; }
+
 private:
     const std::uint16_t* halves() const {
         return reinterpret_cast<const std::uint16_t*>(memory_.data());
