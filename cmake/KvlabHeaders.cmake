@@ -33,6 +33,7 @@ foreach(step IN LISTS steps)
 endforeach()
 get_property(libraries GLOBAL PROPERTY KVLAB_LIBRARIES)
 add_library(header_check OBJECT EXCLUDE_FROM_ALL ${sources})
+set_target_properties(header_check PROPERTIES UNITY_BUILD OFF)
 target_link_libraries(header_check PRIVATE ${libraries})
 target_compile_definitions(header_check PRIVATE KVLAB_SIMD=portable)  # for simd.hpp
 target_compile_options(header_check PRIVATE ${KVLAB_WARNINGS})

@@ -48,7 +48,9 @@ numeric_tests=(step01_tests step02_tests step03_tests step04_tests step05_tests 
 library_tests=(weights_tests "${numeric_tests[@]}" api_tests)
 
 # A folder that was set up when the book was shorter would go on building that.
-all_steps=-DKVLAB_LAST_STEP=6
+step_folders=(step0*_*)
+last_step=${step_folders[-1]:5:1}
+all_steps=-DKVLAB_LAST_STEP=$last_step
 
 # build FOLDER [CMAKE OPTION...]: configures build/FOLDER and builds.
 build() {
@@ -62,7 +64,7 @@ build() {
 # same but for a few files. The programs go first: none of another stage may be left behind.
 build_ci() {
     rm -rf build/ci/bin
-    build ci --preset ci -DKVLAB_SCALAR=OFF -DKVLAB_BENCH=OFF "$@"
+    build ci --preset ci "$together" -DKVLAB_SCALAR=OFF -DKVLAB_BENCH=OFF "$@"
 }
 
 # What ctest is started with; the stage tsan needs something.
@@ -129,8 +131,8 @@ stage_clang_o0() { # clang++ -O0, the kernels of every level: the same bits
     run_ctest clang-o0 -R "$same_bits"
 }
 
-stage_scalar() { # only the portable kernels
-    build_ci -DKVLAB_SCALAR=ON
+stage_scalar() { # only the portable kernels; each source compiled by itself, as a plain cmake does
+    build_ci -DKVLAB_SCALAR=ON -DCMAKE_UNITY_BUILD=OFF
     run_ctest ci -E "$of_the_text"
 }
 
@@ -170,9 +172,9 @@ thread_sanitizer() {
     run_ctest tsan -L "$(of_programs "${targets[@]}")" --timeout 900
 }
 
-stage_prefixes() { # steps 1, 1 to 2 ... 1 to 5 build and test without what comes later
+stage_prefixes() { # steps 1, 1 to 2 ... build and test without what comes later
     local last
-    for last in 1 2 3 4 5; do
+    for ((last = 1; last < last_step; ++last)); do
         build_ci "-DKVLAB_LAST_STEP=$last"
         # What earlier steps do alone was asked of them before.
         run_ctest ci -L "^step0${last}_"
