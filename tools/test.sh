@@ -94,11 +94,16 @@ stage_smollm2() { # fetches the real model, so that its tests run in what follow
 
 stage_ci() { # g++ -O3, warnings are errors; the benchmarks run, too, but their speed is not judged
     build_ci -DKVLAB_BENCH=ON
-    run_ctest ci
+    run_ctest ci -E '^tools_ptx$'
     local bench
     for bench in build/ci/bin/*_bench; do
         check "$bench" --benchmark_min_time=0.001
     done
+}
+
+stage_ptx() { # what nvcc makes of every kernel, for several architectures: no operation that the contract forbids
+    build_ci
+    run_ctest ci -R '^tools_ptx$'
 }
 
 stage_clang() { # clang++ -O3, warnings are errors: the same golden checksums
@@ -395,7 +400,7 @@ stage_aarch64() { # 64-bit ARM, emulated: steps 1 to 3 give the same bits
 plain_stages=(release)
 all_stages=(smollm2 format ci experiments site install python headers clang student tsan fuzz mutants course grader tidy)
 # Longer proofs of what the stages above have shown of other builds.
-night_stages=(smollm2 prefixes promises book mistakes student_whole scalar gcc_o0 clang_o0 debian13 aarch64 tsan_stores weaker)
+night_stages=(smollm2 ptx prefixes promises book mistakes student_whole scalar gcc_o0 clang_o0 debian13 aarch64 tsan_stores weaker)
 # With a browser the viewers' pages are tried, with matplotlib the pictures, with Open MPI several processes; without, those are
 # skipped.
 all_packages=(ccache clang clang-format-14 clang-tidy libbenchmark-dev util-linux chromium python3-matplotlib libopenmpi-dev openmpi-bin)
