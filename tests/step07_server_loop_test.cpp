@@ -92,6 +92,18 @@ TEST_CASE("server loop: a stop string ends the text in the scheduler as well") {
     CHECK(rig.pool.free() == 64);
 }
 
+TEST_CASE("server loop: a stop string that only the sign for half a character completes") {
+    for (const bool stops : {true, false}) {
+        LoopRig rig;
+        ApiRequest request = rig.request("", 1);
+        request.prompts[0].tokens = {0, 0xc2};  // then comes 0xc3, which begins a character
+        if (stops) request.stops = {"\xef\xbf\xbd"};
+        const LoopReply reply = read_all(*rig.loop->submit(std::move(request)));
+        CHECK(reply.texts[0] == (stops ? "" : "\xef\xbf\xbd"));
+        CHECK(reply.ends[0].reason == (stops ? EndReason::stop : EndReason::length));
+    }
+}
+
 TEST_CASE("server loop: choices and prompts of one request come back apart") {
     LoopRig rig;
     ApiRequest request = rig.request("a", 3);

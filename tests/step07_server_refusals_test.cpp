@@ -188,6 +188,14 @@ TEST_CASE("server request: prompt and tokens have to fit the context") {
     CHECK(refusal([&] { rules.completion(with(100, R"(, "max_tokens": 100)")); }).code ==
           "context_length_exceeded");
     CHECK(refusal([&] { rules.completion(with(300, "")); }).code == "context_length_exceeded");
+    // What nobody has asked for is what there is room for.
+    const auto default_of = [&](int letters) {
+        return rules.completion(with(letters, "")).common.max_tokens;
+    };
+    CHECK(default_of(183) == 16);
+    CHECK(default_of(184) == 15);
+    CHECK(default_of(198) == 1);
+    CHECK(refusal([&] { rules.completion(with(199, "")); }).code == "context_length_exceeded");
     // Of several prompts the longest counts.
     CHECK(refusal([&] {
               rules.completion(concat(R"("max_tokens": 100, "prompt": ["a", ")",

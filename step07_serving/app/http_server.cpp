@@ -2,7 +2,7 @@
 
 #if KVLAB_HAS_HTTPLIB
 
-#include <sys/socket.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <ctime>
@@ -11,6 +11,7 @@
 
 #include <httplib.h>
 
+#include "http_connection.hpp"
 #include "http_refusals.hpp"
 #include "http_sending.hpp"
 
@@ -28,9 +29,42 @@ constexpr Index kPatience = 64;
 // a client tries again a second later.
 constexpr int kBacklog = 1024;
 
+constexpr std::chrono::seconds kSilence{3};  // of a client, before its request begins
+constexpr std::chrono::seconds kWrite{30};   // a reader who takes nothing for so long is gone
+
 class Listener : public httplib::Server {
 public:
     void lengthen_backlog() { ::listen(svr_sock_, kBacklog); }
+
+    std::chrono::seconds read{0};  // in which a request must have come
+
+private:
+    // As the library does it, one request after another, but with our stream. The time runs
+    // from the moment at which the connection came: it may have waited for this thread, and
+    // whoever sends slowly does not get that time a second time.
+    bool process_and_close_socket(socket_t sock) override {
+        HttpClock::time_point since = arrival.at;
+        bool closed = !arrival.welcome, answered = false;
+        while (!closed && wait_for(sock, POLLIN, since + kSilence, svr_sock_) &&
+               svr_sock_ != INVALID_SOCKET) {
+            Connection one(sock, {since + read, HttpClock::now() + read, kWrite}, svr_sock_);
+            answered = answer_one(one, closed);
+            if (!answered || one.broken()) break;
+            since = HttpClock::now();
+        }
+        ::shutdown(sock, SHUT_RDWR);
+        ::close(sock);
+        return answered;
+    }
+
+    // Newer versions of the library want to be told the addresses.
+    template <class OneStream>
+    bool answer_one(OneStream& one, bool& closed) {
+        if constexpr (requires { process_request(one, false, closed, nullptr); })
+            return process_request(one, false, closed, nullptr);
+        else
+            return process_request(one, "", 0, "", 0, false, closed, nullptr);
+    }
 };
 
 }  // namespace
@@ -76,7 +110,9 @@ std::string HttpServer::State::read_body(const httplib::Request& request,
         return seen / kPatience <= options.max_body;
     });
     if (seen > options.max_body) throw too_large(options.max_body);
-    if (!whole) throw ApiError(400, "body_incomplete", "", "the body could not be read");
+    if (!whole)
+        throw ApiError(400, "body_incomplete", "",
+                       "the body did not come in full, or not in time");
     check_content_type(request);
     return body;
 }
@@ -171,7 +207,7 @@ HttpServer::HttpServer(ServingLoop& loop, ApiRules rules, const HttpOptions& opt
     s.add_routes();
     s.add_refusals();
     s.server.new_task_queue = [threads = usize(options.connections)] {
-        return new httplib::ThreadPool(threads);
+        return new WaitingLine(threads);
     };
     // Not the library's own option, which lets two servers share a port.
     s.server.set_socket_options([](socket_t sock) {
@@ -179,10 +215,9 @@ HttpServer::HttpServer(ServingLoop& loop, ApiRules rules, const HttpOptions& opt
         ::setsockopt(sock, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
     });
     s.server.set_tcp_nodelay(true);  // a piece of text is far smaller than a packet
-    s.server.set_keep_alive_timeout(3);
+    s.server.set_keep_alive_timeout(kSilence.count());  // the answers' headers say it
     s.server.set_keep_alive_max_count(10000);
-    s.server.set_read_timeout(5);
-    s.server.set_write_timeout(30);  // a reader who takes nothing for so long is gone
+    s.server.read = std::chrono::seconds(options.read_timeout);
     s.port = options.port == 0
                  ? s.server.bind_to_any_port(options.host)
                  : (s.server.bind_to_port(options.host, static_cast<int>(options.port))

@@ -14,6 +14,7 @@ struct HttpOptions {
     Index port = 8080;         // 0: any that is free
     Index max_body = 1 << 20;  // bytes
     Index connections = 128;   // that are answered at a time, each by a thread; others wait
+    Index read_timeout = 10;   // seconds, for the whole of a request
 };
 
 class HttpServer {

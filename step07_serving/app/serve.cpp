@@ -177,11 +177,13 @@ void add_serve_flags(CLI::App& app, ServeFlags& flags) {
     cli::add_count(app, "--token-budget", flags.scheduler.token_budget, {1, Index{1} << 20},
                    "tokens in a step");
     cli::add_count(app, "--queue", flags.queue, {0, 100000},
-                   "texts that may wait; beyond: status 429");
+                   "texts beyond --max-running; more: status 429");
     cli::add_count(app, "--connections", flags.http.connections, {1, 4096},
                    "answered at a time; more of them wait");
     cli::add_count(app, "--max-body", flags.http.max_body, {1, Index{1} << 30},
                    "bytes of a request; beyond: status 413");
+    cli::add_count(app, "--read-timeout", flags.http.read_timeout, {1, 3600},
+                   "seconds in which a request must have come in full");
     cli::add_count(app, "--max-tokens", flags.max_tokens, 1,
                    "that may be asked for in one text");
     cli::add_count(app, "--timeout", flags.timeout, {1, 86400},

@@ -104,6 +104,10 @@ CASES = [
     ("step07_serving", ["calibrate", "--repeats", "1", "--most-tokens", "256"], "RESULT"),
     ("step07_serving", ["serve-speed", "-m", "tiny", "--clients", "2", "--requests", "4", "--rounds", "1", "--seconds", "0"], "RESULT tokens_per_second="),
     ("step07_serving", ["by-hand"], "copied 1"),
+    ("step07_parallel", [], "same bits as one process (but for totals): yes"),  # without mpirun it is the only rank
+    ("step07_parallel", ["--help"], "rank 0 reads prompts and sends their pages"),
+    ("step07_parallel", ["-n", "4", "--way", "chain", "--rounds", "2", "--cache", "int8"], "RESULT"),
+    ("step07_parallel", ["handover", "-n", "3", "-p", "In", "-p", "And"], "RESULT"),
 ]
 
 

@@ -11,7 +11,7 @@ import threading
 import xml.etree.ElementTree as ElementTree
 
 from mutant_file import JUDGES, LAUNCHES, ORACLES, REPORT_TEST, ROOT, WEIGHTS, Failure
-from programs import PROGRAMS
+from programs import REPORTERS
 
 SKIPPED = {".git", "build", "downloads", "__pycache__", ".cache", ".venv"}
 RUN_SECONDS = 240  # a case that runs longer hangs
@@ -56,7 +56,7 @@ class Tree:
         self.source, self.build = folder / "tree", folder / "build"
         self.right_program, self.right_trace = folder / "right_program", folder / "right.jsonl"
         self.programs = sorted({m.program for m in mutants if not m.by_report})
-        self.reporters = PROGRAMS if any(m.by_report for m in mutants) else []
+        self.reporters = REPORTERS if any(m.by_report for m in mutants) else []
         self.right_bin, self.mixed_bin = folder / "right_bin", folder / "mixed_bin"
         self.oracles = sorted({m.oracles for m in mutants if m.oracles})
         self.verify = verify and JUDGES["cache"] in self.oracles

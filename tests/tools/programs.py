@@ -6,7 +6,11 @@ PROGRAMS = {  # program: the folder of its sources
     "step01_tensor": "step01_tensor", "kvlab_weights": "weights", "step02_attention": "step02_attention",
     "step03_kvcache": "step03_kvcache", "step04_cuda": "step04_cuda", "step05_policies": "step05_policies",
     "step06_quant": "step06_quant", "step07_serving": "step07_serving",
+    "step07_parallel": "step07_serving/parallel",  # only where there is MPI
 }
+
+# Those whose reports are checked.
+REPORTERS = [name for name in PROGRAMS if (Path(__file__).parent / "reports" / "fields" / f"{name}.txt").exists()]
 
 
 def asked(usage):

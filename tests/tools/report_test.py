@@ -22,7 +22,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from programs import PROGRAMS
+from programs import PROGRAMS, REPORTERS
 from reports.checked import CASES, ROUTES, Missing, Run, Wrong, leaves
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -171,7 +171,7 @@ def main():
         from reports import self_test
         return self_test.main()
     load()
-    programs = options.programs or [p for p in PROGRAMS if (Path(options.folder) / p).exists()]
+    programs = options.programs or [p for p in REPORTERS if (Path(options.folder) / p).exists()]
     unknown = [p for p in programs if p not in PROGRAMS]
     if unknown:
         parser.error(f"no such program: {', '.join(unknown)}")

@@ -114,7 +114,8 @@ void read_common(Fields& fields, const ApiRules& rules, ApiRequest& request) {
     take_neutral(fields);
 }
 
-// What is left of the context after the longest prompt bounds what may be written.
+// What is left of the context after the longest prompt bounds what may be written. What nobody
+// has asked for is never too much.
 void set_most_tokens(ApiRequest& request, std::optional<Index> wanted, const ApiRules& rules) {
     Index longest = 0;
     for (const ApiPrompt& prompt : request.prompts)
@@ -125,14 +126,15 @@ void set_most_tokens(ApiRequest& request, std::optional<Index> wanted, const Api
             400, "context_length_exceeded", request.chat ? "messages" : "prompt",
             concat("a text has at most ", rules.context, " tokens here; the prompt has ",
                    longest, ", and ", wanted.value_or(1), " more are to be written"));
-    request.common.max_tokens =
-        wanted.value_or(rules.most_tokens > 0 ? std::min(room, rules.most_tokens) : room);
+    Index most = request.chat ? room : std::min(room, kDefaultTokens);
+    if (rules.most_tokens > 0) most = std::min(most, rules.most_tokens);
+    request.common.max_tokens = wanted.value_or(most);
 }
 
 std::optional<Index> read_most_tokens(Fields& fields, const ApiRules& rules, bool chat) {
     const Index most = rules.most_tokens > 0 ? rules.most_tokens : kMostIndex;
     const std::optional<Index> older = fields.integer("max_tokens", 1, most);
-    if (!chat) return older.value_or(std::min(kDefaultTokens, most));
+    if (!chat) return older;
     const std::optional<Index> newer = fields.integer("max_completion_tokens", 1, most);
     if (older && newer && *older != *newer)
         refuse("max_completion_tokens", "max_tokens is there, too, and says something else");

@@ -95,8 +95,11 @@ void ServingLoop::State::collect() {
 }
 
 void ServingLoop::State::end_text(LiveText& text, TextEnd end) {
+    SentText rest = text.sender.finish();
+    // The sign for the half of a character that the text ends with may complete a stop string.
+    if (end.reason == EndReason::length && text.sender.stopped()) end.reason = EndReason::stop;
     ++at(counted.ended, static_cast<Index>(end.reason));
-    ReplyPiece last{.choice = text.choice, .sent = text.sender.finish(), .end = std::move(end)};
+    ReplyPiece last{.choice = text.choice, .sent = std::move(rest), .end = std::move(end)};
     endings.emplace_back(text.ticket, std::move(last));
 }
 

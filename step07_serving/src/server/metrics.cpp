@@ -59,7 +59,7 @@ std::string prometheus_text(const ServingMetrics& m) {
         out.line("texts_total",
                  concat("{reason=\"", end_reason_name(static_cast<EndReason>(i)), "\"}"),
                  m.ended[i]);
-    out.counter("prompt_tokens_total", "Tokens of prompts.", m.prompt_tokens);
+    out.counter("prompt_tokens_total", "Tokens of prompts, for each text.", m.prompt_tokens);
     out.counter("cached_tokens_total", "Of these, from pages that were there.",
                 m.cached_tokens);
     out.counter("generated_tokens_total", "Tokens that were written.", m.written_tokens);
