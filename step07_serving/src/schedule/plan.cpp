@@ -7,10 +7,10 @@
 
 namespace kvlab {
 
-// ANCHOR: plan
 // A text that is alone can still be short of a page, if others of the same beginning left their
 // copy of it in the index and this text's later pages hang on that. Then it gives up its own
 // pages and comes in again with those of the index: hence the second round.
+// ANCHOR: plan
 void Scheduler::State::plan() {
     for (int round = 0; parts.empty(); ++round) {
         if (waiting.empty() && running.empty()) return;

@@ -119,6 +119,7 @@ void Scheduler::State::end(Sequence& text, Outcome outcome) {
     tell(cancelled ? StepEvent::Kind::cancelled : StepEvent::Kind::ended, &text);
 }
 
+// ANCHOR: step
 bool Scheduler::State::step() {
     const Inside alone(inside);
     parts.clear();
@@ -132,6 +133,8 @@ bool Scheduler::State::step() {
     if (batch_has_ended()) end_batch();
     return true;
 }
+
+// ANCHOR_END: step
 
 Scheduler::Scheduler(StepModel& model,
                      PagePool& pool,
