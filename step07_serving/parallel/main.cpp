@@ -68,7 +68,7 @@ int main(int argc, char** argv) {
     }
     if (session.size() > 1) app::end_with_a_word_on_sigterm(session.rank());
     // mpirun reads our output from a terminal of its own, wherever it goes from there.
-    if (std::getenv("OMPI_COMM_WORLD_SIZE") != nullptr) ::setenv("NO_COLOR", "1", 1);
+    if (app::started_as_rank()) ::setenv("NO_COLOR", "1", 1);
     const cli::Program program{
         .name = "step07_parallel",
         .text =

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <limits>
 #include <thread>
 
@@ -40,12 +41,19 @@ void print_and_end(int) {
 
 }  // namespace
 
+bool started_as_rank() {
+    constexpr const char* kSigns[] = {"OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "PMI_RANK"};
+    return std::ranges::any_of(kSigns, [](const char* name) { return std::getenv(name); });
+}
+
 MpiSession::MpiSession(int argc, char** argv) {
-    check_mpi(MPI_Init(nullptr, nullptr), "MPI_Init");
-    // Errors come back as codes, so that they can be told in our own words.
-    check_mpi(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN), "MPI");
-    MPI_Comm_rank(MPI_COMM_WORLD, &rank_);
-    MPI_Comm_size(MPI_COMM_WORLD, &size_);
+    if (started_as_rank()) {
+        check_mpi(MPI_Init(nullptr, nullptr), "MPI_Init");
+        // Errors come back as codes, so that they can be told in our own words.
+        check_mpi(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN), "MPI");
+        MPI_Comm_rank(MPI_COMM_WORLD, &rank_);
+        MPI_Comm_size(MPI_COMM_WORLD, &size_);
+    }
     Checksum sum;
     for (int i = 1; i < argc; ++i)
         for (const char* c = argv[i];; ++c) {
@@ -56,10 +64,11 @@ MpiSession::MpiSession(int argc, char** argv) {
 }
 
 MpiSession::~MpiSession() {
-    MPI_Finalize();
+    if (started_as_rank()) MPI_Finalize();
 }
 
 MpiRanks::MpiRanks(double patience) : patience_(patience) {
+    if (!started_as_rank()) return;
     MPI_Comm_rank(MPI_COMM_WORLD, &rank_);
     MPI_Comm_size(MPI_COMM_WORLD, &size_);
 }
@@ -91,6 +100,10 @@ MPI_Status MpiRanks::wait(MPI_Request& request, const char* what) const {
 void MpiRanks::gather_bytes(std::span<const std::byte> mine,
                             std::span<const Index> counts,
                             std::span<std::byte> all) {
+    if (size_ == 1) {
+        std::ranges::copy(mine, all.begin());
+        return;
+    }
     counts_.clear();
     firsts_.clear();
     check(std::ssize(all) <= kMostAtOnce, "all_gather: ", all.size(),
@@ -137,6 +150,7 @@ void MpiRanks::receive_bytes(Index from, std::span<std::byte> bytes) {
 }
 
 void MpiRanks::barrier() {
+    if (size_ == 1) return;
     MPI_Request request = MPI_REQUEST_NULL;
     check_mpi(MPI_Ibarrier(MPI_COMM_WORLD, &request), "barrier");
     wait(request, "barrier");
@@ -166,7 +180,7 @@ void say(Index rank, const std::string& line) {
 
 void abort_all(Index rank, const std::string& reason) {
     say(rank, reason);
-    MPI_Abort(MPI_COMM_WORLD, 1);
+    if (started_as_rank()) MPI_Abort(MPI_COMM_WORLD, 1);
     ::_exit(1);
 }
 

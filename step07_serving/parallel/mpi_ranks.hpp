@@ -16,6 +16,11 @@
 
 namespace kvlab::app {
 
+// Whether this process was started by mpirun, or by another launcher that says so. A program
+// that was started by itself is one rank and needs no MPI: setting it up would take longer than
+// the work, and can fail where many such programs begin at once.
+bool started_as_rank();
+
 // MPI as long as it lives: once in a program, before anything else.
 class MpiSession {
 public:
