@@ -178,6 +178,7 @@ TEST_CASE("prefix: random texts give all indexes the answers of a plain list") {
             race.finish();
             CHECK(race.found > 100);
             CHECK(race.evicted > 20);
+            CHECK(race.pinned > 20);
         }
 }
 

@@ -1,8 +1,11 @@
 // verify.cpp - chapter 7: random requests, served in random ways, against each of them alone.
+#include <algorithm>
 #include <cstdio>
 
 #include <kvlab/attention/texts.hpp>
 #include <kvlab/kvcache/kv_format.hpp>
+#include <kvlab/quant/coded_formats.hpp>
+#include <kvlab/quant/coded_rows.hpp>
 #include <kvlab/serving/laws.hpp>
 #include <kvlab/tensor/report.hpp>
 
@@ -16,6 +19,36 @@ struct VerifyFlags {
     LawOptions laws;
     std::shared_ptr<OutputFile> json;
 };
+
+// Whether rows of this length can be kept so, and by each token alone: KIVI's cannot.
+bool keeps_tokens(Format code, Index head_dim) {
+    if (code->waits) return false;
+    try {
+        for (const bool keys : {true, false}) check_row_format(code->of(keys), head_dim, keys);
+    } catch (const Error&) {
+        return false;
+    }
+    return true;
+}
+
+// All that pages can hold: the formats of chapter 3, and those of chapter 6.
+std::vector<LawRows> all_rows(Index head_dim) {
+    std::vector<LawRows> all;
+    for (const Format format : kv_formats()) all.push_back({format->name, rows_in(format)});
+    const auto known = [&](const std::string& name) {
+        return std::any_of(all.begin(), all.end(),
+                           [&](const LawRows& rows) { return rows.name == name; });
+    };
+    const auto add = [&](Format code, Index sinks) {
+        if (!keeps_tokens(code, head_dim)) return;
+        const QuantOptions options{.keys = code, .values = code, .sinks = sinks};
+        const std::string name = quant_name(options);
+        if (!known(name)) all.push_back({name, coded_rows(options)});
+    };
+    for (const Format code : coded_formats()) add(code, 0);
+    add(&formats::lloyd4, 70);  // more than a page stays floats
+    return all;
+}
 
 using NamedCounts = std::vector<std::pair<const char*, Index>>;
 
@@ -38,6 +71,10 @@ void print_report(const LawReport& r) {
     std::printf("\n  what happened:\n");
     for (const auto& [name, count] : named(r.counts))
         std::printf("    %-40s %10td\n", name, count);
+    const auto by_count = [](const auto& a, const auto& b) { return a.second < b.second; };
+    const auto [least, most] = std::minmax_element(r.drawn.begin(), r.drawn.end(), by_count);
+    std::printf("    schedules with each of %td kinds of pages  %8td to %td\n",
+                std::ssize(r.drawn), least->second, most->second);
     std::printf("\n  %-42s %10td of %td differ\n", "floats of logits", r.logits.differ,
                 r.logits.count);
     std::printf("  %-42s %10td of %td differ\n", "tokens", r.tokens_differ, r.tokens);
@@ -64,6 +101,7 @@ Json to_json(const LawReport& r) {
     json["bounded_steps"] = r.bounded_steps;
     json["over_budget"] = r.over_budget;
     for (const auto& [name, count] : named(r.counts)) json["happened"][name] = count;
+    for (const auto& [name, count] : r.drawn) json["pages_of"][name] = count;
     json["first_difference"] = r.first_difference;
     return json;
 }
@@ -72,8 +110,7 @@ int run_verify(const VerifyFlags& flags) {
     OpenedModel opened(flags.opened);
     LawOptions laws = flags.laws;
     laws.text = tokens_of_file(*opened.tokenizer, flags.text);
-    laws.formats.clear();
-    for (const Format format : kv_formats()) laws.formats.push_back(rows_in(format));
+    laws.formats = all_rows(opened.model->config.head_dim);
     std::printf("%s (%s): %td schedules of up to %td requests, each of them also alone\n",
                 opened.model->config.name.c_str(), opened.engine->name().c_str(),
                 laws.schedules, laws.most_requests);
@@ -82,7 +119,7 @@ int run_verify(const VerifyFlags& flags) {
     const LawReport report = check_laws(opened.decoder, laws);
     const double seconds = watch.seconds();
     print_report(report);
-    const std::string never = report.counts.never();
+    const std::string never = report.never();
     const char* verdict = !report.holds() ? "no" : never.empty() ? "yes" : "proves nothing";
     if (!never.empty()) std::printf("  it never happened: %s\n", never.c_str());
     std::printf("  the laws hold: %s (%.1f s)\n\n", verdict, seconds);

@@ -84,6 +84,15 @@ public:
 
     Index held() const { return std::ssize(held_); }
 
+    // Those that nobody else uses, nor one of a longer text that begins with them.
+    Index evictable() const {
+        return std::count_if(held_.begin(), held_.end(), [&](const auto& one) {
+            return std::none_of(held_.begin(), held_.end(), [&](const auto& other) {
+                return pool_.users(other.second.page) > 1 && begins(other.first, one.first);
+            });
+        });
+    }
+
 private:
     using Key = std::pair<std::string, std::vector<Token>>;
 
@@ -108,10 +117,14 @@ private:
 
     bool is_end(const Key& key) const {
         return std::none_of(held_.begin(), held_.end(), [&](const auto& other) {
-            const std::vector<Token>& longer = other.first.second;
-            return other.first.first == key.first && longer.size() > key.second.size() &&
-                   std::equal(key.second.begin(), key.second.end(), longer.begin());
+            return other.first != key && begins(other.first, key);
         });
+    }
+
+    // Whether `text` begins with `key`, or is it.
+    static bool begins(const Key& text, const Key& key) {
+        return text.first == key.first && text.second.size() >= key.second.size() &&
+               std::equal(key.second.begin(), key.second.end(), text.second.begin());
     }
 
     PagePool& pool_;
@@ -197,13 +210,15 @@ struct PrefixRace {
     }
 
     // Nobody else uses pages: no user was lost, none was counted twice.
-    void check_users() const {
+    void check_users() {
         Index users = 0;
         for (PageId page = 0; page < kPages; ++page) {
             CHECK(pool.users(page) == plain_pool.users(page));
             users += pool.users(page);
         }
         CHECK(index->held() == plain.held());
+        CHECK(index->evictable() == plain.evictable());  // kept here, counted there
+        pinned += index->evictable() < index->held() ? 1 : 0;
         CHECK(users == index->held() + std::ssize(used));
     }
 
@@ -220,7 +235,7 @@ struct PrefixRace {
     PlainIndex plain{plain_pool};
     Rng rng;
     PageList used;  // by texts
-    Index found = 0, evicted = 0;
+    Index found = 0, evicted = 0, pinned = 0;
 };
 
 }  // namespace kvlab::test

@@ -61,13 +61,13 @@ inline Request request_of(std::vector<Token> prompt, Index max_tokens, Index pri
     return request;
 }
 
-// A small model, a pool, an index and a scheduler.
+// A small model, a pool, an index and a scheduler. One thread: others would only wait for it.
 struct ServingRig {
     explicit ServingRig(Index pages,
                         const SchedulerOptions& options = {},
                         const std::string& index_kind = "none",
                         Drafter* drafter = nullptr)
-        : engine(make_cpu_engine()),
+        : engine(make_cpu_engine({1, default_simd_level()})),
           decoder(load_model(*make_synthetic(tiny_config(), 5), *engine), *engine),
           steps(decoder),
           pool(decoder.kv_shape(), {.pages = pages, .poison = true}),

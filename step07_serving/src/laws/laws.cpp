@@ -32,6 +32,11 @@ void check_one(Decoder& decoder,
     const RandomSchedule schedule = draw_schedule(options, random);
     Served(decoder, steps, schedule, small, random, number, report).run();
     report.requests += std::ssize(schedule.requests);
+    ++at(report.drawn, schedule.format).second;
+}
+
+void add_name(std::string& names, const std::string& name) {
+    names += (names.empty() ? "" : ", ") + name;
 }
 
 }  // namespace
@@ -44,7 +49,14 @@ std::string LawCounts::never() const {
         {"overtaken", overtaken},   {"chunked", chunked},     {"padded", padded}};
     std::string names;
     for (const auto& [name, count] : all)
-        if (count == 0) names += (names.empty() ? "" : ", ") + std::string(name);
+        if (count == 0) add_name(names, name);
+    return names;
+}
+
+std::string LawReport::never() const {
+    std::string names = counts.never();
+    for (const auto& [name, schedules_drawn] : drawn)
+        if (schedules_drawn == 0) add_name(names, "pages of " + name);
     return names;
 }
 
@@ -57,6 +69,7 @@ LawReport check_laws(Decoder& decoder,
     const std::shared_ptr<const Model> model(std::shared_ptr<void>(), &decoder.model());
     const std::shared_ptr<const Model> small = first_layers(model, 1);
     LawReport report;
+    for (const LawRows& rows : options.formats) report.drawn.push_back({rows.name, 0});
     for (Index i = options.first; i < options.first + options.schedules; ++i) {
         try {
             check_one(decoder, steps, options, small, i, report);
@@ -65,6 +78,7 @@ LawReport check_laws(Decoder& decoder,
         }
         ++report.schedules;
         if (on_schedule) on_schedule(i);
+        if (options.to_first_difference && !report.holds()) break;
     }
     return report;
 }

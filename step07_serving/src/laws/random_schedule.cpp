@@ -114,7 +114,8 @@ RandomSchedule draw_schedule(const LawOptions& options, Rng& random) {
                       : one_of(random, {DrafterKind::none, DrafterKind::lookup,
                                         DrafterKind::model, DrafterKind::at_random});
     if (s.drafter != DrafterKind::none) s.options.draft_tokens = between(random, 1, 5);
-    s.rows = at(options.formats, random.below(std::ssize(options.formats)));
+    s.format = random.below(std::ssize(options.formats));
+    s.rows = at(options.formats, s.format).rows;
     // The longest request alone fits exactly, or a few pages more.
     s.pages = blocks_for(longest, kTile) + one_of<Index>(random, {0, 0, 1, 1, 2, 4, 20});
     s.poison = one_in(random, 2);

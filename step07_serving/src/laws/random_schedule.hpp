@@ -17,6 +17,7 @@ struct RandomSchedule {
     SchedulerOptions options;
     IndexKind index;
     DrafterKind drafter;
+    Index format;  // of LawOptions::formats
     MakeRows rows;
     Index pages;
     bool poison;

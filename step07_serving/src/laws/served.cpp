@@ -71,11 +71,22 @@ void Served::run() {
         cancel_somebody();
         if (scheduler_.step()) count_step();
         ++step_;
+        check(step_ < most_steps(), "nobody ends: ", scheduler_.running(), " run and ",
+              scheduler_.waiting(), " wait after ", step_, " steps");
     } while (scheduler_.waiting() + scheduler_.running() > 0 ||
              scheduler_.requests() < std::ssize(schedule_.requests));
     report_.counts.copied += pool_.counts().copied;
     compare_ends();
     check_pages();
+}
+
+// One after the other, each token in a step of its own, and all of that many times, since who
+// is preempted begins again.
+Index Served::most_steps() const {
+    Index tokens = schedule_.comes.back() + 1;
+    for (const Request& request : schedule_.requests)
+        tokens += std::ssize(request.prompt) + request.max_tokens;
+    return 20 * tokens;
 }
 
 void Served::add_those_who_come() {

@@ -24,6 +24,7 @@ public:
 
 private:
     std::unique_ptr<Drafter> make_drafter(std::shared_ptr<const Model> small_model);
+    Index most_steps() const;
     void add_those_who_come();
     void cancel_somebody();
     void compare(Index request, Token token, std::span<const float> logits);

@@ -50,7 +50,8 @@ public:
                 std::span<const Token> tokens,
                 std::span<const PageId> pages) override;
     Index evict(Index count) override;
-    Index evictable() const override;
+
+    Index evictable() const override { return held_.evictable(); }
 
     Index held() const override { return held_.count(); }
 
@@ -62,9 +63,17 @@ private:
         return {scope, parent == nullptr ? 0 : parent->number, held_.page_of(tokens, page)};
     }
 
+    // Null: it is not held, or there is no such page.
+    ChainEntry* entry_of(PageId page) const {
+        return page >= 0 && page < std::ssize(of_page_) ? at(of_page_, page) : nullptr;
+    }
+
     ChainEntry* entry(const PrefixKey& key) const;
     std::vector<ChainEntry*> known(const std::string& scope,
                                    std::span<const Token> tokens) const;
+    std::vector<ChainEntry*> told(const std::string& scope,
+                                  std::span<const Token> tokens,
+                                  std::span<const PageId> pages) const;
     ChainEntry* add(const PrefixKey& key, ChainEntry* parent, PageId page);
     void use(ChainEntry& entry);
     bool drop(ChainEntry& entry);
@@ -72,7 +81,7 @@ private:
     HeldPages held_;
     PrefixHash hash_;
     std::unordered_multimap<std::uint64_t, std::unique_ptr<ChainEntry>> entries_;  // by hash
-    std::vector<const ChainEntry*> of_page_;  // [pages of the pool] null: not held
+    std::vector<ChainEntry*> of_page_;  // [pages of the pool] null: not held
     LeastUsed<ChainEntry> ends_;
     std::int64_t numbers_ = 0;  // given so far
     Index now_ = 0;
@@ -104,6 +113,24 @@ std::vector<ChainEntry*> ChainIndex::known(const std::string& scope,
 
 // ANCHOR_END: entry
 
+// The same, of a text in these pages. A text that grows tells of its beginning again with every
+// page, so most of them are held for it already: then the number of a page finds its entry, and
+// no hash is needed. The tokens are compared all the same.
+std::vector<ChainEntry*> ChainIndex::told(const std::string& scope,
+                                          std::span<const Token> tokens,
+                                          std::span<const PageId> pages) const {
+    std::vector<ChainEntry*> chain;
+    ChainEntry* last = nullptr;
+    for (Index page = 0; page < held_.pages_in(tokens); ++page) {
+        const PrefixKey wanted = key(scope, tokens, page, last);
+        ChainEntry* const held = entry_of(at(pages, page));
+        last = held != nullptr && held->is(wanted) ? held : entry(wanted);
+        if (last == nullptr) break;
+        chain.push_back(last);
+    }
+    return chain;
+}
+
 Index ChainIndex::look(const std::string& scope, std::span<const Token> tokens) const {
     return std::ssize(known(scope, tokens));
 }
@@ -131,7 +158,7 @@ void ChainIndex::insert(const std::string& scope,
                         std::span<const Token> tokens,
                         std::span<const PageId> pages) {
     tokens = tokens.first(std::min(tokens.size(), pages.size() * usize(held_.page_slots())));
-    const std::vector<ChainEntry*> chain = known(scope, tokens);
+    const std::vector<ChainEntry*> chain = told(scope, tokens, pages);
     held_.check_new(tokens, pages, std::ssize(chain));
     ++now_;
     for (ChainEntry* found : chain) use(*found);
@@ -152,7 +179,7 @@ ChainEntry* ChainIndex::add(const PrefixKey& key, ChainEntry* parent, PageId pag
                    .hash = hash,
                    .used = now_});
     ChainEntry* const entry = entries_.emplace(hash, std::move(made))->second.get();
-    held_.hold(page);
+    held_.hold(page, parent == nullptr ? kNoPage : parent->page);
     at(of_page_, page) = entry;
     if (parent != nullptr && parent->children++ == 0) ends_.remove(*parent);
     ends_.add(*entry);
@@ -176,20 +203,6 @@ Index ChainIndex::evict(Index count) {
     const Index evicted = ends_.evict(count, [this](ChainEntry& entry) { return drop(entry); });
     counts_.evicted += evicted;
     return evicted;
-}
-
-// A page in use stays, and every one before it.
-Index ChainIndex::evictable() const {
-    std::vector<bool> stays(of_page_.size());
-    Index count = 0;
-    for (PageId page = 0; page < std::ssize(of_page_); ++page)
-        if (at(of_page_, page) != nullptr && held_.in_use(page))
-            for (const ChainEntry* entry = at(of_page_, page);
-                 entry != nullptr && !at(stays, entry->page); entry = entry->parent) {
-                at(stays, entry->page) = true;
-                ++count;
-            }
-    return held() - count;
 }
 
 }  // namespace

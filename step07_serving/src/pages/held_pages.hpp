@@ -11,14 +11,25 @@
 
 namespace kvlab {
 
-// The pages that an index holds, each of them once. They are released with it.
-class HeldPages {
-public:
-    explicit HeldPages(PagePool& pool) : pool_(pool), held_(usize(pool.pages())) {}
+// Of the first page of a text: there is none before it.
+inline constexpr PageId kNoPage = -1;
 
-    ~HeldPages() {
+// The pages that an index holds, each of them once. They are released with it.
+//
+// A page is pinned if a text uses it, or if one after it is pinned. What is not pinned can go.
+// The scheduler asks for that number in every step in which somebody waits for pages, so it is
+// kept, and not counted: a page that becomes pinned pins those before it, as far as they are
+// not pinned already.
+class HeldPages final : private PageWatcher {
+public:
+    explicit HeldPages(PagePool& pool) : pool_(pool), held_(usize(pool.pages())) {
+        pool_.watch(*this);
+    }
+
+    ~HeldPages() override {
+        pool_.unwatch(*this);
         for (Index page = 0; page < pool_.pages(); ++page)
-            if (at(held_, page)) pool_.release(static_cast<PageId>(page));
+            if (at(held_, page).held) pool_.release(static_cast<PageId>(page));
     }
 
     HeldPages(const HeldPages&) = delete;
@@ -27,6 +38,9 @@ public:
     Index page_slots() const { return pool_.page_slots(); }
 
     Index count() const { return count_; }
+
+    // Those that are not pinned.
+    Index evictable() const { return count_ - pinned_; }
 
     // Whether a text uses it, too.
     bool in_use(PageId page) const { return pool_.users(page) > 1; }
@@ -46,22 +60,26 @@ public:
                    std::span<const PageId> pages,
                    Index known) const;
 
-    void hold(PageId page) {
-        pool_.share(page);
-        at(held_, page) = true;
-        ++count_;
-    }
+    // From now on, as the one after `before`, which is held, or after kNoPage.
+    void hold(PageId page, PageId before);
 
-    void drop(PageId page) {
-        at(held_, page) = false;
-        --count_;
-        pool_.release(page);
-    }
+    // No longer. It is not in use, and none that is held comes after it.
+    void drop(PageId page);
 
 private:
+    struct Held {
+        bool held = false;
+        PageId before = kNoPage;
+        Index pins = 0;  // 1 if it is in use, and the pinned pages that come next after it
+    };
+
+    void on_shared(PageId page, bool shared) noexcept override;
+    void pin(PageId page);
+    void unpin(PageId page);
+
     PagePool& pool_;
-    std::vector<bool> held_;  // [pages of the pool]
-    Index count_ = 0;
+    std::vector<Held> held_;  // [pages of the pool]
+    Index count_ = 0, pinned_ = 0;
 };
 
 // The ends of all texts in an index, by when they were used. What a call uses is a beginning of

@@ -53,18 +53,23 @@ PageId PagePool::take() {
 
 void PagePool::share(PageId page) {
     check_used(page);
-    ++at(users_, page);
+    if (++at(users_, page) == 2) tell(page, true);
     ++counts_.shared;
 }
 
 void PagePool::release(PageId page) {
     check_used(page);
-    if (--at(users_, page) > 0) return;
+    if (--at(users_, page) == 1) tell(page, false);
+    if (at(users_, page) > 0) return;
     if (options_.poison) fill(page, kPoison);
     free_.push_back(page);  // it once held all pages, so it has room
 }
 
 // ANCHOR_END: take
+
+void PagePool::tell(PageId page, bool shared) const noexcept {
+    for (PageWatcher* watcher : watchers_) watcher->on_shared(page, shared);
+}
 
 Index PagePool::users(PageId page) const {
     check(page >= 0 && page < pages(), "page pool: there is no page ", page, " of ", pages());

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <map>
 #include <set>
+#include <utility>
 
 #include <kvlab/serving/prefix_index.hpp>
 
@@ -79,7 +80,8 @@ public:
                 std::span<const Token> tokens,
                 std::span<const PageId> pages) override;
     Index evict(Index count) override;
-    Index evictable() const override;
+
+    Index evictable() const override { return held_.evictable(); }
 
     Index held() const override { return held_.count(); }
 
@@ -190,6 +192,7 @@ void RadixIndex::insert(const std::string& scope,
 void RadixIndex::add(RadixNode& end,
                      std::span<const Token> tokens,
                      std::span<const PageId> pages) {
+    PageId before = end.pages.empty() ? kNoPage : end.pages.back();
     if (end.parent != nullptr && end.children.empty()) {
         end.tokens.insert(end.tokens.end(), tokens.begin(), tokens.end());
         end.pages.insert(end.pages.end(), pages.begin(), pages.end());
@@ -203,7 +206,7 @@ void RadixIndex::add(RadixNode& end,
         ends_.add(*made);
         end.children.insert(std::move(made));
     }
-    for (const PageId page : pages) held_.hold(page);
+    for (const PageId page : pages) held_.hold(page, std::exchange(before, page));
 }
 
 bool RadixIndex::drop_last(RadixNode& node) {
@@ -230,24 +233,6 @@ Index RadixIndex::evict(Index count) {
         ends_.evict(count, [this](RadixNode& node) { return drop_last(node); });
     counts_.evicted += evicted;
     return evicted;
-}
-
-Index RadixIndex::evictable() const {
-    // RadixNode by node, children before their parents: a page stays if it is in use, and every
-    // one before it.
-    Index free = 0;
-    std::vector<const RadixNode*> order;
-    for (const auto& [scope, root] : roots_) order.push_back(root.get());
-    for (std::size_t i = 0; i < order.size(); ++i)
-        for (const auto& child : order[i]->children) order.push_back(child.get());
-    std::set<const RadixNode*> stays;  // a page of it or after it is in use
-    for (auto node = order.rbegin(); node != order.rend(); ++node) {
-        Index last = std::ssize((*node)->pages);
-        if (!stays.contains(*node))
-            while (last > 0 && !held_.in_use(at((*node)->pages, last - 1))) --last, ++free;
-        if (last > 0 || stays.contains(*node)) stays.insert((*node)->parent);
-    }
-    return free;
 }
 
 }  // namespace

@@ -5,6 +5,11 @@ from reports.serving_model import Scheduler
 from reports.serving_traces import Rng
 
 
+# What pages hold: chapter 3's formats, then those of chapter 6 that keep every token by itself, for rows of 16 numbers.
+PAGES_OF = ["f32", "f16", "int8", "bf16", "e4m3", "e5m2", "lloyd4", "lloyd3", "lloyd2", "turbo4", "turbo3", "turbo2", "turbo4-mse",
+            "turbo3-mse", "turbo2-mse", "lloyd4 sinks 70"]
+
+
 class Drawn(Rng):
     def one_in(self, n):
         return self.below(n) == 0
@@ -69,7 +74,7 @@ class Schedule:
         self.drafter = 0 if self.batching == "static" else r.below(4)
         if self.drafter:
             r.from_to(1, 5)
-        r.below(2)  # how pages are kept: a draw, whatever there is to choose from
+        self.pages_of = r.one_of(*PAGES_OF)
         self.pages = max(-(-(len(p) + most) // 64) for p, most, _, _ in self.requests) + r.one_of(0, 0, 1, 1, 2, 4, 20)
         r.one_in(2)  # whether free pages are poisoned
         self.cancel_one_in = 0 if r.one_in(2) else r.from_to(10, 60)

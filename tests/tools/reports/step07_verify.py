@@ -2,7 +2,7 @@
 import json
 
 from reports.checked import case, reading
-from reports.serving_laws import Schedule, happened as recomputed
+from reports.serving_laws import PAGES_OF, Schedule, happened as recomputed
 from reports.step03_work import cpu
 
 HAPPENED = ["tokens from pages of the index", "pages copied before they were written", "pages evicted from the index",
@@ -39,8 +39,14 @@ def check_verify(run, count, verdict="yes", seed=42, first=0, most_requests=8, m
     run.given("schedules", count)
     r = run.json
     drawn = (most_requests, most_prompt, most_tokens)
-    requests = sum(len(Schedule(seed, i, *drawn).requests) for i in range(first, first + count))
+    all_drawn = [Schedule(seed, i, *drawn) for i in range(first, first + count)]
+    requests = sum(len(schedule.requests) for schedule in all_drawn)
     run.second_route("requests", requests)
+    kinds = [sum(schedule.pages_of == kind for schedule in all_drawn) for kind in PAGES_OF]
+    run.holds(list(r["pages_of"]) == PAGES_OF, f"kinds of pages: {list(r['pages_of'])}")
+    for kind, schedules_of in zip(PAGES_OF, kinds):
+        run.second_route(f'pages_of."{kind}"' if not kind.isidentifier() else f"pages_of.{kind}", schedules_of)
+    run.says(f"schedules with each of {len(kinds)} kinds of pages {min(kinds)} to {max(kinds)}")
     # Each schedule is drawn for itself: the counts of all parts are those of the whole.
     size = 1 if singly else (count + 1) // 2
     parts = [schedules(run, seed, a, min(size, first + count - a), *drawn) for a in range(first, first + count, size)]
@@ -64,7 +70,7 @@ def check_verify(run, count, verdict="yes", seed=42, first=0, most_requests=8, m
     run.by_hand("first_difference", "")
     run.by_hand("verdict", verdict)
     run.holds(min(happened.values()) >= 0, f"less than nothing happened: {happened}")
-    run.holds((verdict == "yes") == all(happened.values()), f"{verdict}: {happened}")
+    run.holds((verdict == "yes") == (all(happened.values()) and all(kinds)), f"{verdict}: {happened}, {kinds}")
     taken = reading(2) - reading(0)  # the decoder's own watch lies between
     run.counted_clock("seconds", taken)
     run.says(f"kvlab-tiny ({cpu(run, 1)}): {count} schedules of up to {most_requests} requests, each of them also alone",
@@ -73,9 +79,9 @@ def check_verify(run, count, verdict="yes", seed=42, first=0, most_requests=8, m
              f"RESULT schedules={count} requests={requests} floats={r['floats']} differ=0 holds={verdict.replace(' ', '_')}")
 
 
-@case("step07_serving", "verify -m tiny -n 41 --prompt 100 --steps 8")
+@case("step07_serving", "verify -m tiny -n 111 --prompt 100 --steps 8")
 def verify(run):
-    check_verify(run, 41, most_prompt=100, most_tokens=8)
+    check_verify(run, 111, most_prompt=100, most_tokens=8)
 
 
 PREEMPTED = HAPPENED[3:5]

@@ -6,13 +6,14 @@
 // and then
 //   - every row of logits that a token is taken from has the bits that it has there, and the
 //     tokens are the same; a request that was cancelled has a beginning of them,
-//   - in the end every page is free.
+//   - everybody ends, and then every page is free.
 // A law that holds because nothing happened proves nothing. So whatever a scheduler can do is
 // counted, too.
 #pragma once
 
 #include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <kvlab/attention/decoder.hpp>
@@ -21,13 +22,20 @@
 
 namespace kvlab {
 
+// One way to keep pages.
+struct LawRows {
+    std::string name;
+    MakeRows rows;
+};
+
 struct LawOptions {
     Index schedules = 300;
+    bool to_first_difference = false;  // or all of them, whatever is found
     Index first = 0;  // the number of the first one: each can be drawn by itself
     std::uint64_t seed = 42;
     std::vector<Token> text;  // what prompts are cut from, at least 2 * most_prompt tokens
     Index most_requests = 8, most_prompt = 192, most_tokens = 24;
-    std::vector<MakeRows> formats = {float_rows()};  // how pages are kept
+    std::vector<LawRows> formats = {{"f32", float_rows()}};
 };
 
 // How often it happened, in all schedules.
@@ -51,14 +59,19 @@ struct LawReport {
     Index bounded_steps = 0;    // those that have a budget
     Index over_budget = 0;      // of these; a whole prompt may be, if no other goes with it
     LawCounts counts;
-    std::string first_difference;  // which schedule, request and token
+    std::vector<std::pair<std::string, Index>> drawn;  // of each way to keep pages, schedules
+    std::string first_difference;                      // which schedule, request and token
+
+    // As LawCounts::never(), and the ways to keep pages that were not drawn.
+    std::string never() const;
 
     bool holds() const {
         return logits.differ + tokens_differ + outcomes_differ + pages_lost + over_budget == 0;
     }
 };
 
-// Throws Error unless there is text enough, and the model's context holds the longest request.
+// Throws Error unless there is text enough, and the model's context holds the longest request;
+// also for a schedule that goes on and on, for which nothing could be reported.
 LawReport check_laws(Decoder& decoder,
                      const LawOptions& options,
                      const std::function<void(Index schedule)>& on_schedule = {});

@@ -41,6 +41,15 @@ struct PoolCounts {
     Index most_used = 0;  // pages in use at once
 };
 
+// Wants to know of a pool's pages whether they have several users.
+class PageWatcher {
+public:
+    virtual ~PageWatcher() = default;
+
+    // It has a second user now (true), or only one is left.
+    virtual void on_shared(PageId page, bool shared) noexcept = 0;
+};
+
 // One thread at a time.
 class PagePool {
 public:
@@ -73,6 +82,11 @@ public:
 
     Index users(PageId page) const;
 
+    // From watch() to unwatch() it is told of all pages.
+    void watch(PageWatcher& watcher) { watchers_.push_back(&watcher); }
+
+    void unwatch(PageWatcher& watcher) { std::erase(watchers_, &watcher); }
+
     // The rows of one layer of a page in use, whose memory is made when it is first asked for.
     // Throws Error unless page_slots is a multiple of 64: attention reads whole tiles.
     LayerRows& rows(PageId page, Index layer);
@@ -103,6 +117,7 @@ private:
     using Layers = std::vector<std::unique_ptr<LayerRows>>;  // [L], empty until written
 
     void check_used(PageId page) const;
+    void tell(PageId page, bool shared) const noexcept;
     void fill(PageId page, std::byte with);
     Layers& memory(PageId page);
 
@@ -113,6 +128,7 @@ private:
     std::vector<Layers> layers_;  // [pages]
     std::vector<Index> users_;    // [pages]
     std::vector<PageId> free_;    // the next one to be taken is the last
+    std::vector<PageWatcher*> watchers_;
     PoolCounts counts_;
 };
 

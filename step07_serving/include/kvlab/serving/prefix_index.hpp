@@ -62,7 +62,8 @@ public:
     // are equally old: what one call used is the beginning of one text, and goes from its end.
     virtual Index evict(Index count) = 0;
 
-    // How many pages evict() could free, if asked for all. Looks at everything that is held.
+    // How many pages evict() could free, if asked for all. That number is kept, so asking for
+    // it costs nothing.
     virtual Index evictable() const = 0;
 
     virtual Index held() const = 0;
