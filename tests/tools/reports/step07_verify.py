@@ -9,6 +9,9 @@ HAPPENED = ["tokens from pages of the index", "pages copied before they were wri
             "preemptions, fed again later", "preemptions, swapped out and in", "guesses that were right", "guesses that were wrong",
             "requests cancelled", "requests that an end token ended", "requests overtaken by later ones", "prompts fed in pieces",
             "tokens of padding"]
+# The same in a word each, where the report says that they never happened.
+WORDS = ["cached", "copied", "evicted", "recomputed", "swapped", "accepted", "rejected", "cancelled", "ended", "overtaken", "chunked",
+         "padded"]
 COUNTS = ["steps", "bounded_steps", "floats", "tokens"]
 
 
@@ -71,6 +74,10 @@ def check_verify(run, count, verdict="yes", seed=42, first=0, most_requests=8, m
     run.by_hand("verdict", verdict)
     run.holds(min(happened.values()) >= 0, f"less than nothing happened: {happened}")
     run.holds((verdict == "yes") == (all(happened.values()) and all(kinds)), f"{verdict}: {happened}, {kinds}")
+    never = [word for word, name in zip(WORDS, HAPPENED, strict=True) if happened[name] == 0]
+    never += [f"pages of {kind}" for kind, schedules_of in zip(PAGES_OF, kinds, strict=True) if schedules_of == 0]
+    if never:
+        run.says(f"it never happened: {', '.join(never)}")
     taken = reading(2) - reading(0)  # the decoder's own watch lies between
     run.counted_clock("seconds", taken)
     run.says(f"kvlab-tiny ({cpu(run, 1)}): {count} schedules of up to {most_requests} requests, each of them also alone",
