@@ -10,8 +10,8 @@ from plots.style import BLUE, FAINT, GREEN, GREY, INK, ORANGE, PURPLE, SKY, VERM
 
 from .tree import Class, Floor
 
-WIDTH, MARGIN = 880, 10
-LABEL, GUTTER = 176, 34  # the column of names, and of links that pass a floor
+WIDTH, MARGIN = 910, 10
+LABEL, GUTTER = 176, 64  # the column of names, and of links that pass a floor
 SIZE, CELL, GAP, PAD = 11, 22, 5, 10  # of the text in cells; pixels
 BETWEEN = 22  # from floor to floor: an arrow
 COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
@@ -191,6 +191,8 @@ def links(bands: list[Band]) -> list[str]:
             lane = next((i for i, taken in enumerate(lanes) if taken <= to), len(lanes))
             lanes[lane:lane + 1] = [number]
             x, end = right + 12 + 10 * lane, target.y + 18 + 12 * lane
+            if x >= WIDTH - MARGIN:
+                raise ValueError(f"{len(lanes)} links pass floors side by side, and GUTTER has no room for so many")
             begin = band.y + band.height - 18 - 12 * lane
             parts.append(arrow([(right, begin), (x, begin), (x, end), (right, end)], dashed))
     return parts
