@@ -111,13 +111,15 @@ def check_schemes(folder: Path) -> list[str]:
 
 
 def check_by_hand() -> list[str]:
-    """What a picture shows of an example for paper stands in its chapter, in what the program prints of it (snippets.py compares that)."""
+    """What a picture shows of an example for paper stands in its chapter, or on a page of it, in what the program prints of it
+    (snippets.py compares that)."""
     wrong = []
     for name in plot.PICTURES:
         picture = importlib.import_module(f"plots.{name}")
         if not hasattr(picture, "BY_HAND"):
             continue
-        chapter = (ROOT / picture.CHAPTER / "README.md").read_text(encoding="utf-8")
+        folder = ROOT / picture.CHAPTER
+        chapter = "".join(page.read_text(encoding="utf-8") for page in [folder / "README.md", *sorted(folder.glob("pages/*.md"))])
         printed = "\n".join(re.findall(r"^<!-- output: \w+ by-hand .*?-->\n```\n(.*?)^```", chapter, re.M | re.S))
         wrong += [f"{name}: {figure} does not stand in what the chapter's example prints" for figure in picture.BY_HAND if figure not in printed]
     return wrong

@@ -37,8 +37,7 @@ struct ChainEntry {
 
 class ChainIndex final : public PrefixIndex {
 public:
-    ChainIndex(PagePool& pool, PrefixHash hash)
-        : held_(pool), hash_(std::move(hash)), of_page_(usize(pool.pages())) {
+    ChainIndex(PagePool& pool, PrefixHash hash) : held_(pool), hash_(std::move(hash)) {
         check(hash_ != nullptr, "prefix index: no hash");
     }
 
@@ -63,17 +62,9 @@ private:
         return {scope, parent == nullptr ? 0 : parent->number, held_.page_of(tokens, page)};
     }
 
-    // Null: it is not held, or there is no such page.
-    ChainEntry* entry_of(PageId page) const {
-        return page >= 0 && page < std::ssize(of_page_) ? at(of_page_, page) : nullptr;
-    }
-
     ChainEntry* entry(const PrefixKey& key) const;
     std::vector<ChainEntry*> known(const std::string& scope,
                                    std::span<const Token> tokens) const;
-    std::vector<ChainEntry*> told(const std::string& scope,
-                                  std::span<const Token> tokens,
-                                  std::span<const PageId> pages) const;
     ChainEntry* add(const PrefixKey& key, ChainEntry* parent, PageId page);
     void use(ChainEntry& entry);
     bool drop(ChainEntry& entry);
@@ -81,7 +72,6 @@ private:
     HeldPages held_;
     PrefixHash hash_;
     std::unordered_multimap<std::uint64_t, std::unique_ptr<ChainEntry>> entries_;  // by hash
-    std::vector<ChainEntry*> of_page_;  // [pages of the pool] null: not held
     LeastUsed<ChainEntry> ends_;
     std::int64_t numbers_ = 0;  // given so far
     Index now_ = 0;
@@ -113,24 +103,6 @@ std::vector<ChainEntry*> ChainIndex::known(const std::string& scope,
 
 // ANCHOR_END: entry
 
-// The same, of a text in these pages. A text that grows tells of its beginning again with every
-// page, so most of them are held for it already: then the number of a page finds its entry, and
-// no hash is needed. The tokens are compared all the same.
-std::vector<ChainEntry*> ChainIndex::told(const std::string& scope,
-                                          std::span<const Token> tokens,
-                                          std::span<const PageId> pages) const {
-    std::vector<ChainEntry*> chain;
-    ChainEntry* last = nullptr;
-    for (Index page = 0; page < held_.pages_in(tokens); ++page) {
-        const PrefixKey wanted = key(scope, tokens, page, last);
-        ChainEntry* const held = entry_of(at(pages, page));
-        last = held != nullptr && held->is(wanted) ? held : entry(wanted);
-        if (last == nullptr) break;
-        chain.push_back(last);
-    }
-    return chain;
-}
-
 Index ChainIndex::look(const std::string& scope, std::span<const Token> tokens) const {
     return std::ssize(known(scope, tokens));
 }
@@ -158,7 +130,7 @@ void ChainIndex::insert(const std::string& scope,
                         std::span<const Token> tokens,
                         std::span<const PageId> pages) {
     tokens = tokens.first(std::min(tokens.size(), pages.size() * usize(held_.page_slots())));
-    const std::vector<ChainEntry*> chain = told(scope, tokens, pages);
+    const std::vector<ChainEntry*> chain = known(scope, tokens);
     held_.check_new(tokens, pages, std::ssize(chain));
     ++now_;
     for (ChainEntry* found : chain) use(*found);
@@ -180,7 +152,6 @@ ChainEntry* ChainIndex::add(const PrefixKey& key, ChainEntry* parent, PageId pag
                    .used = now_});
     ChainEntry* const entry = entries_.emplace(hash, std::move(made))->second.get();
     held_.hold(page, parent == nullptr ? kNoPage : parent->page);
-    at(of_page_, page) = entry;
     if (parent != nullptr && parent->children++ == 0) ends_.remove(*parent);
     ends_.add(*entry);
     return entry;
@@ -189,7 +160,6 @@ ChainEntry* ChainIndex::add(const PrefixKey& key, ChainEntry* parent, PageId pag
 bool ChainIndex::drop(ChainEntry& entry) {
     if (held_.in_use(entry.page)) return false;
     held_.drop(entry.page);
-    at(of_page_, entry.page) = nullptr;
     ends_.remove(entry);
     if (ChainEntry* const parent = entry.parent; parent != nullptr && --parent->children == 0)
         ends_.add(*parent);
