@@ -220,10 +220,11 @@ def main():
     parser.add_argument("--suite", action="store_true", help="run all cases of the programs, list those that fail")
     parser.add_argument("--named-alone", action="store_true", help="ask the tests that the files name, and no weaker check")
     parser.add_argument("--figures", type=int, default=1, metavar="N",
-                        help="of the mutants that a check of figures has to catch every N-th, since these take longest")
+                        help="of the mutants that a check of figures has to catch every N-th, since these take longest; 0: none, so with the others")
     parser.add_argument("--kernels", type=int, default=1, metavar="N",
                         help="of the mutants of chapter 4's kernels and executor every N-th")
     parser.add_argument("--policies", type=int, default=1, metavar="N", help="of the mutants of chapter 5 every N-th")
+    parser.add_argument("--formats", type=int, default=1, metavar="N", help="of the mutants of chapter 6 every N-th")
     parser.add_argument("--schedules", type=int, default=1, metavar="N", help="of the mutants of chapter 7 every N-th")
     parser.add_argument("--verify", action="store_true", help="run `step03_kvcache verify` and `diverge` as well")
     parser.add_argument("-j", "--jobs", type=int, default=os.cpu_count() or 1, help="so many at a time")
@@ -235,12 +236,18 @@ def main():
         mutants = [Mutant(path) for path in sorted(FOLDER.glob("*.mutant"))]
     except Failure as failure:
         sys.exit(f"mutants: {failure}")
-    if min(options.figures, options.kernels, options.policies, options.schedules) < 1:
-        parser.error("--figures, --kernels, --policies and --schedules: at least 1")
-    for_later = [m for i, m in enumerate(m for m in mutants if m.by_report) if i % options.figures]
-    for folder, every in (("step04_cuda/", options.kernels), ("step05_policies/", options.policies), ("step07_serving/", options.schedules)):
+    of_chapters = {"step04_cuda/": options.kernels, "step05_policies/": options.policies, "step06_quant/": options.formats,
+                   "step07_serving/": options.schedules}
+    if min(options.figures, *of_chapters.values()) < 0:
+        parser.error("--figures, --kernels, --policies, --formats and --schedules: at least 0")
+
+    def all_but_every(every, of):
+        return [m for i, m in enumerate(of) if every == 0 or i % every]
+
+    for_later = all_but_every(options.figures, [m for m in mutants if m.by_report])
+    for folder, every in of_chapters.items():
         of_chapter = [m for m in mutants if m.edits[0][0].startswith(folder) and not m.by_report]
-        for_later += [m for i, m in enumerate(of_chapter) if i % every]
+        for_later += all_but_every(every, of_chapter)
     mutants = [m for m in mutants if m not in for_later]
     if options.only:
         mutants = [m for m in mutants if any(is_meant(only, m.name) for only in options.only)]
