@@ -280,7 +280,7 @@ TEST_CASE("traces: a file that is none is refused with its line") {
         {kHead + "{\"arrival_us\":0,\"prompt\":[[1,4]],\"max_tokens\":1,\"scope\":\"\"}\n",
          "line 2: priority: expected in the object, found no such field"}};
     for (const auto& [text, message] : wrong) {
-        CAPTURE(text);
+        INFO("the file: ", text.c_str());
         CHECK(message_of(text) == message);
     }
     CHECK_THROWS_AS(read_request_trace("/nowhere/at/all.jsonl"), Error);
