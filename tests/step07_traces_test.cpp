@@ -280,7 +280,8 @@ TEST_CASE("traces: a file that is none is refused with its line") {
         {kHead + "{\"arrival_us\":0,\"prompt\":[[1,4]],\"max_tokens\":1,\"scope\":\"\"}\n",
          "line 2: priority: expected in the object, found no such field"}};
     for (const auto& [file, message] : wrong) {
-        const std::string& text = file;  // CAPTURE() is a lambda, and takes no part of a binding
+        const std::string& text =
+            file;  // CAPTURE() is a lambda, and takes no part of a binding
         CAPTURE(text);
         CHECK(message_of(text) == message);
     }

@@ -5,7 +5,7 @@
 #   tools/test.sh --all          what CI runs: compilers, sanitizers, mutants, fuzzers, the course, install ...
 #   tools/test.sh --night        the same bits from still more builds: steps 1 to n alone, unoptimised, portable kernels
 #                                alone, Debian 13, 64-bit ARM; everything under sanitizers; the promises of few files;
-#                                the chapters' own tests in the course's starters, and every known mistake; every mutant,
+#                                the chapters' own tests in the course's starters, every known mistake and attacks on the grader; every mutant,
 #                                and what weaker checks see of it
 #   tools/test.sh --stage NAME   this stage alone; may be repeated. --stages lists them
 #
@@ -397,9 +397,9 @@ stage_aarch64() { # 64-bit ARM, emulated: steps 1 to 3 give the same bits
 }
 
 plain_stages=(release)
-all_stages=(smollm2 format ci experiments site install python headers clang student tsan fuzz mutants course grader tidy)
+all_stages=(smollm2 format ci experiments site install python headers clang student tsan fuzz mutants course tidy)
 # Longer proofs of what the stages above have shown of other builds.
-night_stages=(smollm2 ptx prefixes promises book mistakes student_whole scalar gcc_o0 clang_o0 debian13 aarch64 tsan_stores weaker)
+night_stages=(smollm2 ptx prefixes promises book mistakes grader student_whole scalar gcc_o0 clang_o0 debian13 aarch64 tsan_stores weaker)
 # With a browser the viewers' pages are tried, with matplotlib the pictures, with Open MPI several processes; without, those are
 # skipped.
 all_packages=(ccache clang clang-format-14 clang-tidy libbenchmark-dev util-linux chromium python3-matplotlib libopenmpi-dev openmpi-bin)
