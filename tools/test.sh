@@ -5,8 +5,8 @@
 #   tools/test.sh --all          what CI runs: compilers, sanitizers, mutants, fuzzers, the course, install ...
 #   tools/test.sh --night        the same bits from still more builds: steps 1 to n alone, unoptimised, portable kernels
 #                                alone, Debian 13, 64-bit ARM; everything under sanitizers; the promises of few files;
-#                                the chapters' own tests in the course's starters, every known mistake and attacks on the grader; every mutant,
-#                                and what weaker checks see of it
+#                                the chapters' own tests in the course's starters, every known mistake and attacks on
+#                                the grader; every mutant, and what weaker checks see of it
 #   tools/test.sh --stage NAME   this stage alone; may be repeated. --stages lists them
 #
 # Installs what is missing (Debian 12, Ubuntu 24.04 or later). Logs are in build/logs. The last line
