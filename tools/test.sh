@@ -142,7 +142,7 @@ stage_scalar() { # only the portable kernels; each source compiled by itself, as
 }
 
 # Tests that try so many combinations that a sanitizer takes minutes for each.
-of_many_combinations='^(token: (weights of|every way|checked)|laws: (a budget|threads)|kv random|pairs|shares: equal|equality: cached equals uncached: prompts|tiles: a tile expands|attention: tiles equal)'
+of_many_combinations='^(token: (weights of|every way|checked)|laws: (a budget|threads|random schedules with pages)|kv random|pairs|shares: equal|equality: cached equals uncached: prompts|tiles: a tile expands|attention: tiles equal)'
 
 stage_student() { # address and undefined-behaviour sanitizers: what the libraries do
     targets=("${library_tests[@]}")
