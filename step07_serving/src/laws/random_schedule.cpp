@@ -92,10 +92,9 @@ SchedulerOptions draw_options(Rng& random) {
 }  // namespace
 
 RandomSchedule draw_schedule(const LawOptions& options, Rng& random) {
-    std::vector<std::vector<Token>> beginnings;
-    for (int i = 0; i < 3; ++i)
-        beginnings.push_back(
-            draw_text(options, random, draw_length(random, options.most_prompt)));
+    std::vector<std::vector<Token>> beginnings(3);
+    for (std::vector<Token>& beginning : beginnings)
+        beginning = draw_text(options, random, draw_length(random, options.most_prompt));
     RandomSchedule s{};
     const Index requests = between(random, 1, options.most_requests);
     Index longest = 0, comes = 0;

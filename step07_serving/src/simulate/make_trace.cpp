@@ -88,8 +88,7 @@ public:
 
 private:
     Index shrink(Index tokens) const {
-        return std::max<Index>(1,
-                               static_cast<Index>(static_cast<double>(tokens) * factor_ + 0.5));
+        return std::max<Index>(1, std::llround(static_cast<double>(tokens) * factor_));
     }
 
     const TraceKind& kind_;
@@ -143,7 +142,7 @@ Index LengthLaw::draw(Rng& rng) const {
     const float z = rng.normal();
     const float doublings = z * (z > 0 ? above : below) * kLog2E;
     const double drawn = static_cast<double>(median) * static_cast<double>(exp2(doublings));
-    return std::clamp<Index>(static_cast<Index>(drawn + 0.5), 1, most);
+    return std::clamp<Index>(std::llround(drawn), 1, most);
 }
 
 // ANCHOR: exponential
@@ -173,8 +172,8 @@ ArrivalLaw::ArrivalLaw(double per_second, double cv) {
     const double share = (1 + std::sqrt((cv * cv - 1) / (cv * cv + 1))) / 2,
                  mean = 1e6 / per_second;
     short_share_ = static_cast<std::uint64_t>(share * 0x1p32);
-    short_mean_ = static_cast<std::uint64_t>(mean / (2 * share) + 0.5);
-    long_mean_ = static_cast<std::uint64_t>(mean / (2 * (1 - share)) + 0.5);
+    short_mean_ = static_cast<std::uint64_t>(std::llround(mean / (2 * share)));
+    long_mean_ = static_cast<std::uint64_t>(std::llround(mean / (2 * (1 - share))));
 }
 
 std::int64_t ArrivalLaw::draw(Rng& rng) const {
