@@ -279,11 +279,9 @@ TEST_CASE("traces: a file that is none is refused with its line") {
          "line 2: 'prompts': unknown field"},
         {kHead + "{\"arrival_us\":0,\"prompt\":[[1,4]],\"max_tokens\":1,\"scope\":\"\"}\n",
          "line 2: priority: expected in the object, found no such field"}};
-    for (const auto& [file, message] : wrong) {
-        const std::string& text =
-            file;  // CAPTURE() is a lambda, and takes no part of a binding
-        CAPTURE(text);
-        CHECK(message_of(text) == message);
+    for (const auto& entry : wrong) {
+        CAPTURE(entry.first);
+        CHECK(message_of(entry.first) == entry.second);
     }
     CHECK_THROWS_AS(read_request_trace("/nowhere/at/all.jsonl"), Error);
 }
