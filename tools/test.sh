@@ -116,7 +116,7 @@ same_bits='golden|equal|same bits|same order|^simt'
 
 # Tests of texts, of scripts, of the grader, of the figures that programs report and of the borders of their
 # options: another compiler changes nothing about them. Stage ci runs them.
-of_the_text='^apps_(reports|options)_|^course_grader_|_self_test$|^tools_(architecture|claims|comments|compare_peers|configure|course|device_words|experiments|fetch_smollm2|fit_exp2|gpu|plot|policy_programs|prose|ptx|schemes|setup|shapes|site|sizes|snippets|((policy|schedule)_)?viewer(_browser)?)$'
+of_the_text='^apps_(reports|options)_|^course_grader_|_self_test$|^tools_(architecture|claims|comments|compare_peers|configure|course|device_words|experiments|fetch_smollm2|fit_(exp2|log1p)|gpu|plot|policy_programs|prose|ptx|schemes|setup|shapes|site|sizes|snippets|((policy|schedule)_)?viewer(_browser)?)$'
 
 # of_programs TARGET...: for ctest's -L, the tests of these programs.
 of_programs() {
