@@ -428,6 +428,7 @@ run_stage() {
     fi
     printf '%-10s %4d passed %4d failed %4d skipped %5d s\n' "$stage" "$p" "$f" "$s" $((SECONDS - begin))
     grep -E '^(FAILED|skipped): ' "$logs/$stage.log" | sort | uniq -c | sed 's/^/    /' | head -n 20 || true
+    grep '^said: ' "$logs/$stage.log" | sed 's/^said:/    |/' | tail -n 40 || true
     if [ "$code" -ne 0 ]; then tail -n 25 "$logs/$stage.log" | sed 's/^/    | /'; fi
     passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
 }

@@ -2,12 +2,15 @@
 """count_junit.py REPORT.xml EXIT_CODE COUNTS: counts what `ctest --output-junit REPORT.xml` ran.
 
 Appends "passed failed skipped" to the file COUNTS, and prints one line for each test that failed
-or was skipped. A skip is a test that ended with its SKIP_RETURN_CODE; any other test that did not
-run (its program is missing, say) has failed. A report that is missing, empty or at odds with
-ctest's EXIT_CODE is a failure of its own.
+or was skipped, with the last lines that a failed one has written ("said: ..."). A skip is a test
+that ended with its SKIP_RETURN_CODE; any other test that did not run (its program is missing, say)
+has failed. A report that is missing, empty or at odds with ctest's EXIT_CODE is a failure of its
+own.
 """
 import sys
 import xml.etree.ElementTree as ElementTree
+
+LINES_SHOWN = 12
 
 
 def main():
@@ -29,6 +32,8 @@ def main():
         else:
             failed += 1
             print(f"FAILED: {name}")
+            for line in (case.findtext("system-out") or "").splitlines()[-LINES_SHOWN:]:
+                print(f"said: {line}")
     if exit_code != 0 and failed == 0:
         failed = 1
         print(f"FAILED: ctest ended with exit code {exit_code}, but its report shows no failure")
