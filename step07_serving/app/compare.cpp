@@ -16,7 +16,7 @@ namespace {
 struct CompareFlags {
     OpenOptions opened = cli::open_options();
     std::string trace;  // empty: chats
-    Index requests = 32, pages = 0, draft_tokens = 4;
+    Index requests = 32, pages = 0, draft_tokens = 4, rounds = 1;
     std::uint64_t seed = 42;
     double speed = 0;
     SchedulerOptions options{.max_running = 8, .token_budget = 64};
@@ -102,8 +102,24 @@ void write_report(const CompareFlags& flags,
     json["token_budget"] = flags.options.token_budget;
     json["draft_tokens"] = flags.draft_tokens;
     json["pages"] = pages_of(flags, trace);
+    json["rounds"] = flags.rounds;
     for (const ComparedWay& way : ways) json["ways"].push_back(to_json(way));
     write_json(flags.json, json);
+}
+
+// All ways take turns, so that what slows the machine down for a while slows all of them.
+std::vector<ComparedWay> serve_in_turns(const CompareFlags& flags,
+                                        OpenedModel& opened,
+                                        const RequestTrace& trace,
+                                        const std::vector<Alone>& alone) {
+    const auto ways = serving_ways();
+    std::vector<std::vector<ComparedWay>> rounds(ways.size());  // [way][round]
+    for (Index round = 0; round < flags.rounds; ++round)
+        for (std::size_t w = 0; w < ways.size(); ++w)
+            rounds[w].push_back(serve(ways[w], flags, opened, trace, alone));
+    std::vector<ComparedWay> compared;
+    for (const auto& of_way : rounds) compared.push_back(median_round(of_way));
+    return compared;
 }
 
 int run_compare(const CompareFlags& flags) {
@@ -115,15 +131,17 @@ int run_compare(const CompareFlags& flags) {
                 model.c_str(), opened.engine->name().c_str(), trace.requests.size(),
                 trace.name.c_str(), flags.options.max_running, flags.options.token_budget);
     std::fflush(stdout);
-    std::vector<ComparedWay> ways;
+    const std::vector<ComparedWay> ways = serve_in_turns(flags, opened, trace, alone);
     Difference logits;
     Index tokens_differ = 0;
-    for (const Way& way : serving_ways()) {
-        ways.push_back(serve(way, flags, opened, trace, alone));
-        logits.merge(ways.back().logits);
-        tokens_differ += ways.back().tokens_differ;
+    for (const ComparedWay& way : ways) {
+        logits.merge(way.logits);
+        tokens_differ += way.tokens_differ;
     }
     print_ways(ways);
+    if (flags.rounds > 1)
+        std::printf("\n  of %td rounds in turns, each way's of the median speed\n",
+                    flags.rounds);
     const bool same = logits.differ == 0 && tokens_differ == 0;
     std::printf("\n  against each request alone: %td floats of logits, %td differ\n\n",
                 logits.count, logits.differ);
@@ -151,6 +169,7 @@ void add_compare_flags(CLI::App& app, CompareFlags& flags) {
     cli::add_count(app, "--running", flags.options.max_running, 1, "texts in a step at most");
     cli::add_count(app, "--budget", flags.options.token_budget, 1, "tokens in a step");
     cli::add_count(app, "--pages", flags.pages, 0, "of 64 tokens; 0: enough for everybody");
+    cli::add_count(app, "--rounds", flags.rounds, {1, 1000}, "of all ways, in turns");
     cli::add_count(app, "--draft-tokens", flags.draft_tokens, {1, 64}, "guesses in a step");
     app.add_option("--drafter", flags.drafter, "who guesses: lookup or model")
         ->check(CLI::IsMember({"lookup", "model"}))

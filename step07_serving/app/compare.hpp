@@ -19,7 +19,12 @@ struct ComparedWay {
     Index pages_most_used = 0;
     Difference logits = {};  // against every request alone
     Index tokens_differ = 0;
+    std::vector<double> rates = {};  // [rounds] of tokens per second
 };
+
+// The round of the median speed (of two, the slower), with what all of them compared, and
+// their speeds. The rounds of one way, in the order in which they ran.
+ComparedWay median_round(const std::vector<ComparedWay>& rounds);
 
 void print_ways(const std::vector<ComparedWay>& ways);
 Json to_json(const ComparedWay& compared);

@@ -6,6 +6,7 @@ from reports.checked import case, number
 from reports.serving_model import Scheduler
 from reports.serving_traces import CountingClock, CpuSteps, WallSteps, chats, longest, of_text, replay, summary, to_text
 from reports.step03_work import cpu
+from reports.times import quartiles
 
 # (name, what, batching, prefixes, chunked, guesses)
 WAYS = [("one-by-one", "each request alone, to its end", "one-by-one", False, False, False),
@@ -71,52 +72,72 @@ def milliseconds(values, digits):
     return " ".join(f"{values[p] * 1e3:.{digits}f}" for p in ("p50", "p95", "p99"))
 
 
-def claim_same(run, path, tokens):
+def claim_same(run, path, tokens, rounds=1):
     run.closed_form(path + "written", tokens)
-    run.closed_form(path + "floats", tokens * 256)
+    run.closed_form(path + "floats", rounds * tokens * 256)
     run.by_hand(path + "floats_differ", 0)
     run.by_hand(path + "tokens_differ", 0)
 
 
-def says_way(run, way, s, c):
+def says_way(run, way, s, c, rates):
+    spread = quartiles(rates)
     run.says(f"{way[0]} {s['tokens_per_second']:.0f} {milliseconds(s['first_token'], 2)} {milliseconds(s['per_token'], 2)} {c['steps']} "
-             f"{c['fed']} {c['padded']} {c['cached']} {c['drafted']} {c['accepted']}")
+             f"{c['fed']} {c['padded']} {c['cached']} {c['drafted']} {c['accepted']}"
+             + (f" {spread['low']:.0f}-{spread['high']:.0f}" if len(rates) > 1 else ""))
 
 
-def check_compare(run, name, trace, answers, running=8, budget=64, pages=0, drafts=4, speed=0, seed=42):
+def serve_all(clock, ways, rounds, trace, answers, *options):
+    """[way][round]: all ways take turns, and the clock goes on."""
+    served = [[] for _ in ways]
+    for _ in range(rounds):
+        for w, way in enumerate(ways):
+            WallSteps(clock)  # the decoder's own, which nobody reads any more
+            served[w].append(Expected(way, trace, answers, CpuSteps(clock), *options))
+    return served
+
+
+def check_compare(run, name, trace, answers, running=8, budget=64, pages=0, drafts=4, speed=0, seed=42, rounds=1):
     run.head(seed=seed, experiment="step07_serving compare")
     pages = pages or 2 * pages_of(trace, running)
     for field, value in {"model": "kvlab-tiny", "trace": name, "requests": len(trace), "speed": speed, "max_running": running,
-                         "token_budget": budget, "draft_tokens": drafts, "pages": pages}.items():
+                         "token_budget": budget, "draft_tokens": drafts, "pages": pages, "rounds": rounds}.items():
         run.given(field, value)
     run.says(f"kvlab-tiny, {cpu(run, 1)}: {len(trace)} requests of '{name}', up to {running} at once, {budget} tokens in a step")
-    run.words("way /s P50 ms P95 P99 P50 ms P95 P99 steps computed padded cached guessed right")
-    clock, rates, tokens = CountingClock(), [], sum(r.most for r in trace)
+    run.words("way /s P50 ms P95 P99 P50 ms P95 P99 steps computed padded cached guessed right" + (" quartiles" if rounds > 1 else ""))
+    shown, tokens = [], sum(r.most for r in trace)
+    known = [way for way in WAYS if answers or not way[-1]]
+    all_served = serve_all(CountingClock(), known, rounds, trace, answers, pages, running, budget, drafts, speed)
     for i, way in enumerate(WAYS):
         path = f"ways[{i}]."
         run.given(path + "way", way[0])
         run.given(path + "what", way[1])
-        if way[-1] and not answers:
+        claim_same(run, path, tokens, rounds)
+        if i == len(all_served):
             claim_unknown_guesses(run, path, {**s, **c, "pages": pages}, trace, drafts)
-            claim_same(run, path, tokens)
             s, c = run.json["ways"][i], run.json["ways"][i]
-            says_way(run, way, s, c)
-            rates.append(number(s["tokens_per_second"]))
+            run.same_report(path + "rates[0]", s["tokens_per_second"])
+            says_way(run, way, s, c, [s["tokens_per_second"]])
+            shown.append(number(s["tokens_per_second"]))
             continue
-        WallSteps(clock)  # the decoder's own, which nobody reads any more
-        one = Expected(way, trace, answers, CpuSteps(clock), pages, running, budget, drafts, speed)
-        s, c = summary(one.served), one.counts
+        summaries = [summary(one.served) for one in all_served[i]]
+        rates = [s["tokens_per_second"] for s in summaries]
+        middle = sorted(range(rounds), key=rates.__getitem__)[(rounds - 1) // 2]
+        one, s = all_served[i][middle], summaries[middle]
+        c = one.counts
+        for r, rate in enumerate(rates):
+            run.counted_clock(f"{path}rates[{r}]", rate, 1e-12)
         for field in ("tokens_per_second", "seconds", "first_token", "per_token"):
             run.counted_clock(path + field, s[field], 1e-12)
         for field, value in {**c, "mean_batch": one.mean_batch, "pages_most_used": one.pool.most_used}.items():
             run.second_route(path + field, value)
-        claim_same(run, path, tokens)
-        says_way(run, way, s, c)
-        rates.append(number(s["tokens_per_second"]))
+        says_way(run, way, s, c, rates)
+        shown.append(number(s["tokens_per_second"]))
     run.holds(len(run.json["ways"]) == len(WAYS), f"{len(run.json['ways'])} ways")
-    floats = len(WAYS) * tokens * 256
+    if rounds > 1:
+        run.says(f"of {rounds} rounds in turns, each way's of the median speed")
+    floats = rounds * len(WAYS) * tokens * 256
     run.says(f"against each request alone: {floats} floats of logits, 0 differ",
-             f"RESULT requests={len(trace)} floats={floats} differ=0 one_by_one={rates[0]} continuous={rates[2]} all={rates[-1]}")
+             f"RESULT requests={len(trace)} floats={floats} differ=0 one_by_one={shown[0]} continuous={shown[2]} all={shown[-1]}")
 
 
 FILES = {"texts.jsonl": lambda: to_text("texts", texts_trace())}
@@ -131,6 +152,13 @@ def compare_texts(run):
     check_compare(run, "texts", texts_trace(), answers(run), 3, 20, drafts=3)
     last = run.json["ways"][-1]
     run.holds(0 < last["accepted"] < last["drafted"] and last["cached"] > 0, f"nothing happened: {last}")
+
+
+@case("step07_serving", "compare -m tiny --trace SCRATCH/texts.jsonl --running 3 --budget 20 --rounds 4", files=FILES)
+def compare_in_rounds(run):
+    check_compare(run, "texts", texts_trace(), answers(run), 3, 20, rounds=4)
+    rates = [w["rates"] for w in run.json["ways"]]
+    run.holds(any(r != sorted(r) for r in rates) or all(len(set(r)) > 1 for r in rates), f"the clock told no rounds apart: {rates}")
 
 
 @case("step07_serving", "compare -m tiny --trace SCRATCH/texts.jsonl --running 4 --budget 50 --pages 4 --speed 2 -s 7", files=FILES)
