@@ -94,7 +94,7 @@ stage_smollm2() { # fetches the real model, so that its tests run in what follow
 
 stage_ci() { # g++ -O3, warnings are errors; the benchmarks run, too, but their speed is not judged
     build_ci -DKVLAB_BENCH=ON
-    run_ctest ci -E '^tools_ptx$'
+    run_ctest ci -E '^tools_ptx'
     local bench
     for bench in build/ci/bin/*_bench; do
         check "$bench" --benchmark_min_time=0.001
@@ -103,7 +103,7 @@ stage_ci() { # g++ -O3, warnings are errors; the benchmarks run, too, but their 
 
 stage_ptx() { # what nvcc makes of every kernel, for several architectures: no operation that the contract forbids
     build_ci
-    run_ctest ci -R '^tools_ptx$'
+    run_ctest ci -R '^tools_ptx'
 }
 
 stage_clang() { # clang++ -O3, warnings are errors: the same golden checksums

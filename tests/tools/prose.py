@@ -32,6 +32,7 @@ Standard library only. Exit code 0: nothing to mend. 1: something is.
 from __future__ import annotations
 
 import argparse
+import functools
 import re
 import sys
 from pathlib import Path
@@ -208,10 +209,15 @@ class Book:
             if term not in entries and home.place.startswith(HELD):
                 self.say(home, line, "glossary", f"book/glossary.md has no '{term}'")
 
-    def check_shorts(self, text: Text) -> None:
+    @functools.cache
+    def known_words(self) -> set[str]:
+        """In capitals: terms, and words that some text writes in small letters."""
         known = prose_words.KNOWN | {word.upper() for term in self.defined for word in re.findall(r"[\w]+", term)}
         known |= {word.removesuffix("S") for word in known} | {word + "S" for word in known}
-        known |= {word.upper() for other in self.texts.values() for block in other.blocks if block.kind in PROSE for word in re.findall(r"(?<![\w./])[a-z]{2,}(?![\w./])", block.prose())}
+        return known | {word.upper() for other in self.texts.values() for block in other.blocks if block.kind in PROSE for word in re.findall(r"(?<![\w./])[a-z]{2,}(?![\w./])", block.prose())}
+
+    def check_shorts(self, text: Text) -> None:
+        known = self.known_words()
         seen = set()
         for block in text.blocks:
             if block.kind not in PROSE or text.place == GLOSSARY or block.section.startswith(READING):

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 
 SPACE = " \u00a0\u2009\u202f"
@@ -14,7 +15,7 @@ NAMED = re.compile(r"\b(?:[Tt]asks?|[Ff]igures?|[Cc]ases?|[Qq]uestions?|[Ss]ecti
                    r"clang|llama-cpp-python|IEEE|doctest|[Ii]ssues?|RFC|ISO)\s+#?\d+(?:\.\d+)*(?:(?:\s*,\s*|\s+and\s+|\s+or\s+|\s+to\s+|\s*[–-]\s*)\d+(?:\.\d+)*)*|\b(?:19|20)\d\d[a-z]?\b(?!\s\d{3}\b)")
 CALCULATION = re.compile(rf"(?:\d|\()[\d{SPACE},.()+\-−×·*/÷]*[\d)]\s*(=|≈)\s*([-−]?{DIGITS})(?![\w^]|\.\d|\s*[\^×·*/+÷(]|\s*[-−]\s*\d)")
 
-
+SHOWN = re.compile(rf"{GROUPED}|(?<![\d.])\d+(?:\.\d+)?(?:e[+-]?\d+)?")
 TRIANGLE = re.compile(rf"1 \+ 2 \+ (?:3 \+ )?(?:\.\.\.|…) \+ ({DIGITS}) = ({DIGITS})")
 
 
@@ -24,6 +25,12 @@ def value(text: str) -> float:
 
 def decimals(text: str) -> int:
     return len(text.partition("e")[0].partition(".")[2])
+
+
+@functools.cache  # the same numbers stand in many files
+def sizes(text: str) -> tuple[float, ...]:
+    """What a number of a source can be quoted as: itself, and each of its parts."""
+    return abs(value(text)), *(float(part) for part in re.findall(r"\d+(?:\.\d+)?", text))
 
 
 def significant(text: str) -> int:
@@ -55,9 +62,8 @@ class Sources:
 
     def add(self, text: str, results: bool = False) -> None:
         goal = self.results if results else self.shown
-        for found in re.finditer(rf"{GROUPED}|(?<![\d.])\d+(?:\.\d+)?(?:e[+-]?\d+)?", text):
-            goal.add(abs(value(found[0])))
-            goal.update(float(part) for part in re.findall(r"\d+(?:\.\d+)?", found[0]))
+        for found in set(SHOWN.findall(text)):
+            goal.update(sizes(found))
 
     def know(self, text: str) -> bool:
         number = abs(value(text))
