@@ -6,7 +6,8 @@ get_property(apps GLOBAL PROPERTY KVLAB_APPS)
 if(apps)
     install(TARGETS ${apps} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 endif()
-foreach(dir step01_tensor weights step02_attention step03_kvcache api step04_cuda step05_policies step06_quant step07_serving)
+foreach(dir step01_tensor weights step02_attention step03_kvcache api step04_cuda step05_policies step06_quant step07_serving
+        step08_architectures)
     install(DIRECTORY ${PROJECT_SOURCE_DIR}/${dir}/include/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
             OPTIONAL FILES_MATCHING PATTERN "*.hpp" PATTERN "*.h")
 endforeach()

@@ -1,8 +1,8 @@
 # Refuses at configure time what cannot give the bits of chapter 1: targets, compiler flags, and paths that the build's
 # own tools cannot take. <kvlab/tensor/compiler.hpp> asks the compiler the same, as far as it says.
 
-if(NOT KVLAB_LAST_STEP MATCHES "^[1-7]$")
-    message(FATAL_ERROR "kvlab: KVLAB_LAST_STEP: expected 1 to 7, found '${KVLAB_LAST_STEP}'")
+if(NOT KVLAB_LAST_STEP MATCHES "^[1-8]$")
+    message(FATAL_ERROR "kvlab: KVLAB_LAST_STEP: expected 1 to 8, found '${KVLAB_LAST_STEP}'")
 endif()
 if(NOT CMAKE_SIZEOF_VOID_P EQUAL 8)
     message(FATAL_ERROR "kvlab: expected a 64-bit target, found pointers of ${CMAKE_SIZEOF_VOID_P} bytes")

@@ -101,6 +101,24 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
     list(APPEND KVLAB_FLAGS_avx512 -Wno-maybe-uninitialized -Wno-uninitialized)
 endif()
 
+# kvlab_list_files(FOLDER <folder> PREFIX <prefix> TYPE <type> INCLUDE <header> HEADER <name> ARRAY <name>)
+#   writes a header that lists a function <prefix><file>() for each source in the folder, each giving a
+#   std::span<const TYPE>: so a file that is put there is found, and listed nowhere else.
+function(kvlab_list_files)
+    cmake_parse_arguments(ARG "" "FOLDER;PREFIX;TYPE;INCLUDE;HEADER;ARRAY" "" ${ARGN})
+    kvlab_glob_folder(here "${CMAKE_CURRENT_SOURCE_DIR}")
+    file(GLOB found CONFIGURE_DEPENDS RELATIVE "${CMAKE_CURRENT_SOURCE_DIR}" "${here}/${ARG_FOLDER}/*.cpp")
+    set(KVLAB_LIST_DECLARATIONS "")
+    set(KVLAB_LIST_NAMES "")
+    foreach(source IN LISTS found)
+        get_filename_component(name ${source} NAME_WE)
+        string(APPEND KVLAB_LIST_DECLARATIONS "std::span<const ${ARG_TYPE}> ${ARG_PREFIX}${name}();\n")
+        string(APPEND KVLAB_LIST_NAMES "    ${ARG_PREFIX}${name},\n")
+    endforeach()
+    set(source ${CMAKE_CURRENT_FUNCTION_LIST_DIR}/file_list.hpp.in)
+    configure_file(${source} ${CMAKE_CURRENT_BINARY_DIR}/src/${ARG_HEADER} @ONLY)
+endfunction()
+
 # kvlab_step(<number> <name> [SOURCES ...] [LINKS ...])
 #   the step's library kvlab::<name>, unless KVLAB_PROGRAMS is off its executable step<number>_<name> from all of
 #   app/, and with KVLAB_BENCH its benchmark step<number>_<name>_bench from bench.cpp.

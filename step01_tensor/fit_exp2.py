@@ -17,27 +17,24 @@ as they are, because every golden value of the book depends on them, and an eigh
 buys nothing. This script fails if step 3 stops finding that c1 and c2, if it ever finds a set that is better
 by more than a fifth of a bit, or if the committed ones miss the bound that the contract states.
 
-"Measured" means: the f32 Horner chain itself, run by a small C++ helper that this script compiles
-(std::fma, no contraction; IEEE 754 defines each step to the bit), against 2^f by a Taylor polynomial in
-double (error below 2^-51). Only the Python standard library and a C++ compiler ($CXX or c++) are needed.
+Measured as fit.py says, against 2^f by a Taylor polynomial in double (error below 2^-51).
 
     fit_exp2.py            all three steps, then the committed coefficients over every float
     fit_exp2.py --quick    the last test on every 61st float only (what ctest runs)
 """
 import argparse
-import math
-import os
-import subprocess
 import sys
 import tempfile
-from decimal import Decimal, getcontext
+from decimal import Decimal
 
-getcontext().prec = 40
+from fit import Meter, remez, show, to_f32
+
 LN2 = Decimal(2).ln()
 HALF = Decimal("0.5")
 DEGREE = 6
 COMMITTED = ["0x1p+0", "0x1.62e432p-1", "0x1.ebfbe6p-3", "0x1.c6ae64p-5", "0x1.3b2756p-7", "0x1.5f7276p-10",
              "0x1.470b4ap-13"]
+SAMPLE = 2.0**-3, 17  # where the search measures: every 17th float with |f| >= 1/8
 BOUND = -23.76  # the contract: relative error <= 2^-23.76
 
 HELPER = r"""
@@ -85,87 +82,12 @@ int main() {
 """
 
 
-class Meter:
-    """The compiled helper: log2 of the largest relative error of a set of f32 coefficients."""
-
-    def __init__(self, folder):
-        source, program = os.path.join(folder, "meter.cpp"), os.path.join(folder, "meter")
-        with open(source, "w") as file:
-            file.write(HELPER)
-        compiler = os.environ.get("CXX", "c++").split()
-        flags = ["-std=c++20", "-O3", "-ffp-contract=off"]
-        for native in (["-march=native"], []):  # hardware fma if there is one; the bits are the same
-            if subprocess.run(compiler + flags + native + [source, "-o", program], stderr=subprocess.DEVNULL).returncode == 0:
-                break
-        else:
-            sys.exit("fit_exp2.py: no C++ compiler found (set CXX)")
-        self.process = subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-    def error(self, coefficients, first=2.0**-3, step=17):
-        words = [repr(first), str(step)] + [repr(float(c)) for c in coefficients]
-        self.process.stdin.write(" ".join(words) + "\n")
-        self.process.stdin.flush()
-        log2, where = self.process.stdout.readline().split()
-        return float(log2), where
-
-    def close(self):
-        self.process.stdin.close()
-        self.process.wait()
-
-
-def solve(rows, right):
-    """Gauss elimination with pivots."""
-    a = [row + [value] for row, value in zip(rows, right)]
-    for i in range(len(a)):
-        pivot = max(range(i, len(a)), key=lambda r: abs(a[r][i]))
-        a[i], a[pivot] = a[pivot], a[i]
-        for r in range(len(a)):
-            if r != i:
-                factor = a[r][i] / a[i][i]
-                a[r] = [x - factor * y for x, y in zip(a[r], a[i])]
-    return [row[-1] / row[i] for i, row in enumerate(a)]
-
-
-def power(x, k):
-    return x**k if k else Decimal(1)
-
-
 GRID = [Decimal(i) / 1000 - HALF for i in range(1001)]
 TRUTH = [(x * LN2).exp() for x in GRID]
 
 
 def minimax(fixed):
-    """Coefficients {k: c} with the least maximal relative error, those in `fixed` held. Returns also log2 of it."""
-    free = [k for k in range(DEGREE + 1) if k not in fixed]
-    count, odd = len(free) + 1, free[0] % 2 == 1
-    value = lambda c, x: sum((v * power(x, k) for k, v in c.items()), Decimal(0))
-    # All free terms share the factor x^free[0]: where it changes sign, so does the alternation.
-    side = lambda x: -1 if odd and x < 0 else 1
-    nodes = [HALF * Decimal(repr(-math.cos(math.pi * (2 * i + 1) / (2 * count)))) for i in range(count)]
-    for _ in range(40):
-        rows = [[power(x, k) for k in free] + [(-1) ** i * side(x) * (x * LN2).exp()] for i, x in enumerate(nodes)]
-        answer = solve(rows, [(x * LN2).exp() - value(fixed, x) for x in nodes])
-        best = {**fixed, **dict(zip(free, answer))}
-        errors = [value(best, x) / g - 1 for x, g in zip(GRID, TRUTH)]
-        peaks = []  # the largest error of each run of one sign
-        for x, e in zip(GRID, errors):
-            sign = (e > 0) == (side(x) > 0)
-            if e != 0 and (not peaks or peaks[-1][2] != sign):
-                peaks.append((x, e, sign))
-            elif e != 0 and abs(e) > abs(peaks[-1][1]):
-                peaks[-1] = (x, e, sign)
-        while len(peaks) > count:
-            peaks.pop(0 if abs(peaks[0][1]) < abs(peaks[-1][1]) else -1)
-        if len(peaks) < count or [p[0] for p in peaks] == nodes:
-            break
-        nodes = [p[0] for p in peaks]
-    return best, math.log2(max(abs(e) for e in errors))
-
-
-def to_f32(x, steps=0):
-    """x rounded to 24 bits (ties to even), then moved by whole steps."""
-    unit = Decimal(2) ** (math.frexp(float(x))[1] - 24)
-    return (Decimal((x / unit).to_integral_value(rounding="ROUND_HALF_EVEN")) + steps) * unit
+    return remez(fixed, DEGREE, GRID, TRUTH)
 
 
 def refit(c1, meter):
@@ -174,7 +96,7 @@ def refit(c1, meter):
     fixed[2] = to_f32(minimax(fixed)[0][2])
     rest, _ = minimax(fixed)
     best = [fixed[k] if k in fixed else to_f32(rest[k]) for k in range(DEGREE + 1)]
-    error = meter.error(best)[0]
+    error = meter.error(best, *SAMPLE)[0]
     for distance in (256, 64, 16, 4, 1):
         improved = True
         while improved:
@@ -182,20 +104,10 @@ def refit(c1, meter):
             for k in range(3, DEGREE + 1):
                 for step in (-distance, distance):
                     trial = best[:k] + [to_f32(best[k], step)] + best[k + 1:]
-                    measured = meter.error(trial)[0]
+                    measured = meter.error(trial, *SAMPLE)[0]
                     if measured < error:
                         best, error, improved = trial, measured, True
     return best, error
-
-
-def show(label, coefficients, error):
-    print(f"{label:<34} 2^{error:.2f}")
-    print("    " + " ".join(hexf(c) for c in coefficients))
-
-
-def hexf(c):
-    mantissa, exponent = float(c).hex().split("p")
-    return mantissa.rstrip("0").rstrip(".") + "p" + exponent
 
 
 def main():
@@ -203,11 +115,11 @@ def main():
     parser.add_argument("--quick", action="store_true", help="test every 61st float instead of all")
     quick = parser.parse_args().quick
     with tempfile.TemporaryDirectory() as folder:
-        meter = Meter(folder)
+        meter = Meter(folder, HELPER)
         exact, error = minimax({0: Decimal(1)})
         show("1. minimax, in exact arithmetic", [exact[k] for k in range(7)], error)
         rounded = [to_f32(exact[k]) for k in range(7)]
-        show("2. rounded to f32, in f32", rounded, meter.error(rounded)[0])
+        show("2. rounded to f32, in f32", rounded, meter.error(rounded, *SAMPLE)[0])
         print("3. refitted, in f32 (on every 17th float with |f| >= 1/8)")
         tries = []
         for step in (-1, 0, 1):
@@ -216,7 +128,7 @@ def main():
             show(f"   c1 {step:+d} step", best, error)
         found_error, step, found = min(tries)
         committed = [Decimal(float.fromhex(c)) for c in COMMITTED]
-        sample = meter.error(committed)[0]
+        sample = meter.error(committed, *SAMPLE)[0]
         show("committed, same floats", committed, sample)
         full, where = meter.error(committed, first=0.0, step=61 if quick else 1)
         floats = "every 61st float" if quick else "every float"

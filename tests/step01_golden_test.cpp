@@ -2,10 +2,12 @@
 // contract down: a compiler, a flag or an edit that changes one bit of it changes one of these.
 #include <doctest/doctest.h>
 
+#include <cmath>
 #include <utility>
 #include <vector>
 
 #include <kvlab/tensor/checksum.hpp>
+#include <kvlab/tensor/gates.hpp>
 #include <kvlab/tensor/numerics.hpp>
 #include <kvlab/tensor/random.hpp>
 #include <kvlab/tensor/sampling.hpp>
@@ -77,6 +79,37 @@ TEST_CASE("golden: random numbers and tokens") {
     CHECK(tokens(1.0f, 0, 1.0f) == std::vector<Index>{1, 32, 38, 31, 31, 31, 38, 1});
     CHECK(tokens(1.0f, 5, 1.0f) == std::vector<Index>{31, 38, 39, 1, 1, 38, 39, 31});
     CHECK(tokens(0.8f, 0, 0.9f) == std::vector<Index>{31, 33, 10, 39, 39, 30, 2, 31});
+}
+
+TEST_CASE("golden: exponential and sigmoid and softplus") {
+    check_bits(exponential(1.0f), 0x1.5bf0a8p+1f);
+    check_bits(exponential(-1.0f), 0x1.78b564p-2f);
+    check_bits(exponential(-20.5f), 0x1.57a3aap-30f);
+    check_bits(sigmoid(1.0f), 0x1.764d5p-1f);
+    check_bits(sigmoid(-1.0f), 0x1.136562p-2f);
+    check_bits(sigmoid(5.0f), 0x1.fc92c2p-1f);
+    check_bits(softplus(0.0f), 0x1.62e43p-1f);
+    check_bits(softplus(1.0f), 0x1.5031ecp+0f);
+    check_bits(softplus(-1.0f), 0x1.40c7acp-2f);
+    check_bits(softplus(20.5f), 20.5f);  // e^-20.5 is less than half of its last place
+    check_bits(softplus(-20.5f), 0x1.57a3aap-30f);
+}
+
+TEST_CASE("golden: two recurrences over 130 numbers") {
+    const auto a = test::normals(130, 1), b = test::normals(130, 2);
+    std::vector<float> states, mixed;
+    float state = 0.0f;
+    for (std::size_t t = 0; t < 130; ++t) {
+        state = std::fma(exponential(-softplus(b[t])), state, a[t]);
+        states.push_back(state);
+        float y = 0.0f;
+        for (std::size_t tap = 0; tap < 4; ++tap)
+            y = std::fma(b[tap], t + tap < 3 ? 0.0f : a[t + tap - 3], y);
+        mixed.push_back(y);
+    }
+    check_bits(state, 0x1.3b56b8p+0f);
+    CHECK(hex64(checksum(states)) == "f166b2f3ad1cc459");
+    CHECK(hex64(checksum(mixed)) == "9255f74330bc0101");
 }
 
 TEST_SUITE_END();

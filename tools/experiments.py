@@ -34,7 +34,7 @@ except ModuleNotFoundError:
 ROOT = Path(__file__).resolve().parents[1]
 TABLE = ROOT / "tools" / "experiments.toml"
 SMOLLM2_F32 = ROOT / "weights/downloads/SmolLM2-135M-Instruct-F32.gguf"
-KEYS = {"full", "quick", "both", "pictures", "quick_pictures"}
+KEYS = {"full", "quick", "both", "pictures", "quick_pictures", "script", "needs"}
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,19 @@ class Experiment:
     program: str
     arguments: list[str]
     pictures: dict[str, bool]  # by name; whether the picture needs this experiment
+    script: str = ""  # of this project, in place of the chapter's program
+    needs: str = ""  # a pattern of files, one of which has to be there
+
+    @property
+    def shown(self) -> str:
+        """The command as a reader types it."""
+        return shlex.join([*(["python3", self.script] if self.script else [self.program]), *self.arguments])
 
     @property
     def report(self) -> str:
         """What the program's report calls it."""
+        if self.script:
+            return Path(self.script).stem
         subcommand = self.arguments[:1]
         return " ".join([self.program, *subcommand]) if subcommand and not subcommand[0].startswith("-") else self.program
 
@@ -73,7 +82,8 @@ def experiments(quick: bool) -> list[Experiment]:
             if command is None:
                 continue
             pictures = row.get("quick_pictures", row.get("pictures", [])) if quick else row.get("pictures", [])
-            found[name] = Experiment(name, program, shlex.split(command.format(**words)), {p.rstrip("?"): not p.endswith("?") for p in pictures})
+            found[name] = Experiment(name, program, shlex.split(command.format(**words)), {p.rstrip("?"): not p.endswith("?") for p in pictures},
+                                     row.get("script", ""), row.get("needs", ""))
     return list(found.values())
 
 
@@ -114,11 +124,14 @@ class Runner:
         """With its text and its JSON."""
         if "_smollm2" in row.name and not SMOLLM2_F32.exists():
             return self.leave_out(f"{row.name} (no SmolLM2: see weights/README.md)")
-        if not (self.bin / row.program).exists():  # a build with KVLAB_LAST_STEP may end before this chapter
+        if row.needs and not any(ROOT.glob(row.needs)):
+            return self.leave_out(f"{row.name} (no {row.needs})")
+        if not row.script and not (self.bin / row.program).exists():  # a build with KVLAB_LAST_STEP may end before this chapter
             return self.leave_out(f"{row.name} (no {row.program} in {self.bin})")
         report, printed, errors, made = (self.out / f"{row.name}.{ending}" for ending in ("json", "out", "err", "made"))
         making = self.making(row)
-        if not self.again and report.exists() and made.exists() and made.read_text(encoding="utf-8") == making:
+        program = [sys.executable, ROOT / row.script] if row.script else [self.bin / row.program]
+        if not self.again and not row.script and report.exists() and made.exists() and made.read_text(encoding="utf-8") == making:
             print(f"there already: {row.name}", flush=True)
             self.passed += 1
             return None
@@ -126,13 +139,14 @@ class Runner:
         begin = time.monotonic()
         made.unlink(missing_ok=True)
         with printed.open("wb") as out, errors.open("wb") as err:
-            code = subprocess.run([self.bin / row.program, *row.arguments, "--json", report], stdout=out, stderr=err, env={**os.environ, "NO_COLOR": "1"}).returncode
+            code = subprocess.run([*program, *row.arguments, "--json", report], stdout=out, stderr=err, env={**os.environ, "NO_COLOR": "1"}).returncode
         if code != 0:
             return self.fail(f"{row.name} (exit code {code}): {last_line(errors)}")
         # What the chapter shows: the command, what it printed, and where.
         machine = json.loads(report.read_text(encoding="utf-8"))
-        command = f"$ {shlex.join([row.program, *row.arguments])}"
-        text = f"{command}\n{printed.read_text(encoding='utf-8', errors='surrogateescape')}({machine['processor']}, {machine['compiler']})\n"
+        text = f"$ {row.shown}\n{printed.read_text(encoding='utf-8', errors='surrogateescape')}"
+        if "processor" in machine:  # a script that collects what others have measured has none
+            text += f"({machine['processor']}, {machine['compiler']})\n"
         (self.out / f"{row.name}.txt").write_text(text, encoding="utf-8", errors="surrogateescape")
         printed.unlink()
         made.write_text(making, encoding="utf-8")
@@ -141,7 +155,8 @@ class Runner:
 
     def making(self, row: Experiment) -> str:
         """What a report depends on: its command, and the program that ran it. What is there of both need not be run again."""
-        return f"{shlex.join(row.arguments)}\n{hashlib.sha256((self.bin / row.program).read_bytes()).hexdigest()}\n"
+        of = ROOT / row.script if row.script else self.bin / row.program
+        return f"{shlex.join(row.arguments)}\n{hashlib.sha256(of.read_bytes()).hexdigest()}\n"
 
     def draw(self, picture: str, reports: dict[str, bool]) -> None:
         """From the JSON of these, if they are there. Without any: a scheme."""
@@ -153,8 +168,11 @@ class Runner:
         log = self.out / f"{picture}.plot.log"
         with log.open("wb") as file:
             command = [self.python, ROOT / "tools" / "plot.py", picture, *(["--json", *files] if files else []), "-o", self.out / f"{picture}.svg"]
-            if subprocess.run(command, stdout=file, stderr=subprocess.STDOUT).returncode != 0:
-                return self.fail(f"picture {picture}: {last_line(log)}")
+            code = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT).returncode
+        if code == 3:
+            return self.leave_out(f"picture {picture} ({last_line(log).removeprefix(f'plot: {picture}: ')})")
+        if code != 0:
+            return self.fail(f"picture {picture}: {last_line(log)}")
         self.passed += 1
 
     def show_viewer(self) -> None:
@@ -225,7 +243,7 @@ def main() -> int:
     wanted = [row for row in every if options.only in row.name]
     if options.list:
         for row in wanted:
-            print(f"{row.name}: {shlex.join([row.program, *row.arguments])}")
+            print(f"{row.name}: {row.shown}")
         return 0
     options.out.mkdir(parents=True, exist_ok=True)
     runner = Runner(options)

@@ -7,7 +7,8 @@
     python3 tools/plot.py peers                        # the last race: build/peers.json
 
 Each picture is a file in tools/plots/. Needs matplotlib (Debian: apt-get install python3-matplotlib); a scheme does not.
-Exit codes: 0 drawn, 1 no matplotlib or OUT cannot be written, 2 wrong usage: another experiment's report too.
+Exit codes: 0 drawn, 1 no matplotlib or OUT cannot be written, 2 wrong usage: another experiment's report too, 3 the report is right,
+but what the picture shows has not been trained or measured yet.
 """
 from __future__ import annotations
 
@@ -81,7 +82,7 @@ def draw(name: str, picture, reports: dict[str, list[dict]], out: Path) -> None:
     except KeyError as key:
         raise Refused(f"{name}: the report has no {key}; was it written by another version?") from None
     except style.Unfit as problem:
-        raise Refused(f"{name}: {problem}") from None
+        raise Refused(f"{name}: {problem}", 3 if isinstance(problem, style.NotYet) else 2) from None
     try:
         style.save(figure, out)
     except OSError as problem:

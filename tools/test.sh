@@ -44,7 +44,7 @@ skip() {
 # What `build` makes; empty: everything. A stage that runs some test programs builds only those.
 targets=()
 # Programs that hold everything with numbers in it; the rest reads files and text.
-numeric_tests=(step01_tests step02_tests step03_tests step04_tests step05_tests step06_tests step07_tests)
+numeric_tests=(step01_tests step02_tests step03_tests step04_tests step05_tests step06_tests step07_tests step08_tests)
 library_tests=(weights_tests "${numeric_tests[@]}" api_tests)
 
 # A folder that was set up when the book was shorter would go on building that.
@@ -116,7 +116,7 @@ same_bits='golden|equal|same bits|same order|^simt'
 
 # Tests of texts, of scripts, of the grader, of the figures that programs report and of the borders of their
 # options: another compiler changes nothing about them. Stage ci runs them.
-of_the_text='^apps_(reports|options)_|^course_grader_|_self_test$|^tools_(architecture|claims|comments|compare_peers|configure|course|device_words|experiments|fetch_smollm2|fit_exp2|gpu|plot|policy_programs|prose|ptx|schemes|setup|shapes|site|sizes|snippets|((policy|schedule)_)?viewer(_browser)?)$'
+of_the_text='^apps_(reports|options)_|^course_grader_|_self_test$|^tools_(architecture|claims|comments|compare_peers|configure|course|device_words|experiments|fetch_smollm2|fit_(exp2|log1p)|gpu|plot|policy_programs|prose|ptx|schemes|setup|shapes|site|sizes|snippets|((policy|schedule)_)?viewer(_browser)?)$'
 
 # of_programs TARGET...: for ctest's -L, the tests of these programs.
 of_programs() {
@@ -142,7 +142,7 @@ stage_scalar() { # only the portable kernels; each source compiled by itself, as
 }
 
 # Tests that try so many combinations that a sanitizer takes minutes for each.
-of_many_combinations='^(token: (weights of|every way|checked)|laws: (a budget|threads|random schedules with pages)|kv random|pairs|shares: equal|equality: cached equals uncached: prompts|tiles: a tile expands|attention: tiles equal)'
+of_many_combinations='^(mixers: threads and SIMD|token: (weights of|every way|checked)|laws: (a budget|threads|random schedules with pages)|kv random|pairs|shares: equal|equality: cached equals uncached: prompts|tiles: a tile expands|attention: tiles equal)'
 
 stage_student() { # address and undefined-behaviour sanitizers: what the libraries do
     targets=("${library_tests[@]}")
@@ -163,8 +163,8 @@ stage_tsan() { # thread sanitizer: the pool and all that runs on it; later steps
     thread_sanitizer step01_tests step02_tests step03_tests api_tests
 }
 
-stage_tsan_stores() { # ... of steps 5, 6 and 7; the executor of chapter 4 is one thread with fibers
-    thread_sanitizer step05_tests step06_tests step07_tests
+stage_tsan_stores() { # ... of steps 5 to 8; the executor of chapter 4 is one thread with fibers
+    thread_sanitizer step05_tests step06_tests step07_tests step08_tests
 }
 
 # thread_sanitizer TARGET...: builds these test programs and runs them.
@@ -189,7 +189,7 @@ stage_prefixes() { # steps 1, 1 to 2 ... build and test without what comes later
 
 stage_mutants() { # each wrong cache and schedule is caught by the test that its file names; so are a few made by rule
     # Those of kernels and policies take long to build: stage weaker tries them, with all that are left out here.
-    graded tests/tools/mutants.py --named-alone --figures 12 --kernels 0 --policies 0 --formats 4 --schedules 4
+    graded tests/tools/mutants.py --named-alone --figures 12 --caches 2 --kernels 0 --policies 0 --formats 4 --schedules 4 --memories 6
     graded tests/tools/mutate.py --check 6
 }
 

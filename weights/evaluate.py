@@ -21,7 +21,7 @@ accuracy        recall_cases.jsonl has one case per line: {"kind", "distance", "
   recall1       as recall, but 1-byte keys.    needle, copy, induction: as in training, once per case.
 sink mass       over the first 16 windows of bits per byte: the attention weight on position 0 (the BOS), mean over
                 heads and over the query positions 64 ... 511; one figure per layer. Even attention would give
-                the mean of 1 / (position + 1) over these positions: 0.0046.
+                the mean of 1 / (position + 1) over these positions: 0.0046. Of llama decoders only.
 """
 from __future__ import annotations
 
@@ -33,10 +33,12 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-from export import read_gguf
+from export import Model, read_gguf
+from llama import Llama
 from reference_logits import forward
-from train import ANSWER, BOS, HERE, LOWER, NOISE, VALUES, Builder, Llama, copy, induction, load_text, needle, recall_case
+from tasks import ANSWER, BOS, LOWER, NOISE, VALUES, Builder, copy, induction, load_text, needle, recall_case
 
+HERE = Path(__file__).resolve().parent
 WINDOW, SINK_WINDOWS, SINK_FROM = 512, 16, 64
 RECALL_DISTANCES = (16, 32, 64, 96, 128, 192, 240, 272, 320, 400, 480)
 FIRST_DISTANCES = (48, 128, 300, 480)
@@ -103,7 +105,7 @@ def windows(text: bytes) -> torch.Tensor:
 
 
 @torch.no_grad()
-def bits_per_byte(model: Llama, text: bytes) -> float:
+def bits_per_byte(model: Model, text: bytes) -> float:
     total, data = 0.0, windows(text)
     for part in data.split(16):
         ce = F.cross_entropy(model(part[:, :-1]).flatten(0, 1).double(), part[:, 1:].flatten(), reduction="sum")
@@ -112,7 +114,7 @@ def bits_per_byte(model: Llama, text: bytes) -> float:
 
 
 @torch.no_grad()
-def accuracy(model: Llama) -> dict[str, dict[str, float]]:
+def accuracy(model: Model) -> dict[str, dict[str, float]]:
     """kind -> distance -> share of right answers."""
     right: dict[tuple[str, int], list[bool]] = {}
     cases = [json.loads(line) for line in CASES.open()]
@@ -150,7 +152,9 @@ def main() -> None:
     if args.model:
         model, text = read_gguf(args.model), HELDOUT.read_bytes()
         scores = {"model": args.model.name, "bits_per_byte": round(bits_per_byte(model, text), 5),
-                  "accuracy": accuracy(model), "sink_mass": sink_mass(model, text), "torch": torch.__version__}
+                  "accuracy": accuracy(model), "torch": torch.__version__}
+        if isinstance(model, Llama):
+            scores["sink_mass"] = sink_mass(model, text)
         recall = scores["accuracy"]["recall"].values()
         scores["recall_mean"] = round(sum(recall) / len(recall), 4)
         scores["judges_by_recall"] = scores["recall_mean"] >= 0.95 and min(recall) >= 0.9

@@ -24,8 +24,10 @@ import numpy as np
 import torch
 
 from export import read_gguf
-from train import BOS, HERE, Llama, load_text
+from llama import Llama
+from tasks import BOS, load_text
 
+HERE = Path(__file__).resolve().parent
 OUT = HERE.parent / "tests" / "data" / "reference"
 
 

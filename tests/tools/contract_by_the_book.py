@@ -145,6 +145,46 @@ def layer_norm(x, w, b, eps):
     return [fma(mul(c, r), g, h) for c, g, h in zip(centred, w, b)]
 
 
+LOG1P = [float.fromhex(c) for c in ("1", "-0x1.ffff14p-2", "0x1.5535dap-2", "-0x1.fd1322p-3", "0x1.884456p-3",
+                                    "-0x1.19ad92p-3", "0x1.446c0ep-4", "-0x1.ec9942p-6", "0x1.5f96fep-8")]
+
+
+def exponential(x):
+    return exp2(mul(x, LOG2E))
+
+
+def sigmoid(x):
+    return div(1.0, add(1.0, exp2(mul(x, -LOG2E))))
+
+
+def softplus(x):
+    u = exponential(-abs(x))
+    p = LOG1P[8]
+    for c in reversed(LOG1P[:8]):
+        p = fma(p, u, c)
+    return add(max(x, 0.0), mul(u, p))
+
+
+def faded(inputs, decays):
+    """All states of s = fma(decay, s, input)."""
+    state, states = 0.0, []
+    for u, decay in zip(inputs, decays):
+        state = fma(decay, state, u)
+        states.append(state)
+    return states
+
+
+def convolved(x, taps):
+    """The oldest tap first; what lies before the beginning is 0."""
+    padded, out = [0.0] * (len(taps) - 1) + x, []
+    for t in range(len(x)):
+        acc = 0.0
+        for tap, value in zip(taps, padded[t:]):
+            acc = fma(tap, value, acc)
+        out.append(acc)
+    return out
+
+
 # --- rule 5 ------------------------------------------------------------------------------------------------------
 
 PI = Decimal("3.141592653589793238462643383279502884197169399375")
@@ -279,6 +319,13 @@ def goldens():
     for t, k, p in ((0.0, 0, 1.0), (1.0, 0, 1.0), (1.0, 5, 1.0), (single(0.8), 0, single(0.9))):
         rows.append((f"tokens, temperature {t:.6g}, top-k {k}, top-p {p:.6g}",
                      " ".join(map(str, tokens(logits, t, k, p, 3, 8)))))
+    for function, inputs in ((exponential, (1.0, -1.0, -20.5)), (sigmoid, (1.0, -1.0, 5.0)),
+                             (softplus, (0.0, 1.0, -1.0, 20.5, -20.5))):
+        rows += [(f"{function.__name__}({x:g})", hexf(function(x))) for x in inputs]
+    states = faded(a, [exponential(-softplus(x)) for x in b])
+    rows.append(("s = fma(decay, s, a), last of 130", hexf(states[-1])))
+    rows.append(("checksum of all 130 of them", checksum(states)))
+    rows.append(("checksum of a convolved with b[0..3]", checksum(convolved(a, b[:4]))))
     return rows
 
 
@@ -298,7 +345,7 @@ def compare(program):
 
 
 def self_test():
-    """The values notice a wrong rule: other blocks, one coefficient off by one ulp, a total that starts at 0."""
+    """The values notice a wrong rule: other blocks, one coefficient of a polynomial off by one ulp."""
     global BLOCK
     right = dict(goldens_without_table())
     BLOCK = 32
@@ -307,8 +354,11 @@ def self_test():
     COEFFICIENTS[1] = float.fromhex("0x1.62e43p-1")
     polynomial = dict(goldens_without_table())
     COEFFICIENTS[1] = float.fromhex("0x1.62e432p-1")
-    noticed = [sum(right[k] != other[k] for k in right) for other in (blocks, polynomial)]
-    print("values that notice blocks of 32:", noticed[0], " another c1:", noticed[1])
+    LOG1P[1] = float.fromhex("-0x1.ffff12p-2")
+    logarithm = dict(goldens_without_table())
+    LOG1P[1] = float.fromhex("-0x1.ffff14p-2")
+    noticed = [sum(right[k] != other[k] for k in right) for other in (blocks, polynomial, logarithm)]
+    print("values that notice blocks of 32:", noticed[0], " another c1:", noticed[1], " of log(1 + u):", noticed[2])
     checks = [f32(Fraction(1) + Fraction(1, 2**24)) == 1.0, f32(Fraction(1, 2**150)) == 0.0,
               f32(Fraction(3, 2**150)) == 2.0**-148, f32(Fraction(2) ** 128 - 2**103) == INF, sqrt(2.0) == single(2**0.5),
               tokens([5e35, 1e36, 9e35, 0.0], 1e-5, 0, 1, 1, 6) == [1] * 6,

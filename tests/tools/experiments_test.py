@@ -10,7 +10,6 @@ from __future__ import annotations
 import importlib
 import json
 import os
-import shlex
 import shutil
 import subprocess
 import sys
@@ -33,8 +32,15 @@ for path; do :; done
 echo '{"experiment": "step07_serving '"$1"'", "processor": "a processor", "compiler": "a compiler", "model": "m", "heights": [1, 2]}' >"$path"
 """
 ROWS = """
+collected = { both = "--deep", script = "tools/collects.py", needs = "build-of-nobody/*.json" }
+collected_here = { both = "--deep", script = "tools/collects.py", needs = "tools/*.py", pictures = ["collected"] }
 added = { full = "adds {small}", quick = "adds -n 1", pictures = ["added", "bare"] }
 failing = { both = "fails" }
+"""
+# A script of the project in place of a program: it says how it was called, and has no machine.
+COLLECTS = """import sys
+print("collected", *sys.argv[1:-2])
+open(sys.argv[-1], "w").write('{"experiment": "collects", "heights": [1, 2]}')
 """
 # As small as a picture can be.
 PICTURE = '''"""Added: bars."""
@@ -83,7 +89,7 @@ def check_table() -> None:
 
 def check_arguments(programs: Path) -> None:
     """Nothing is computed: an option that does not exist stands behind them, and is all that is complained about."""
-    rows = {(row.program, *row.arguments) for quick in (False, True) for row in experiments.experiments(quick)}
+    rows = {(row.program, *row.arguments) for quick in (False, True) for row in experiments.experiments(quick) if not row.script}
     for program, *arguments in sorted(rows):
         if not (programs / program).exists():
             continue
@@ -107,9 +113,10 @@ def check_one_more(folder: Path) -> None:
     for part in ROOT.iterdir():  # a scheme may read the code or the mutants that it shows
         if part.name not in ("tools", "build") and not (folder / part.name).exists():
             (folder / part.name).symlink_to(part)
-    with (tools / "experiments.toml").open("a") as table:
-        table.write(ROWS)
-    for name, text in (("added", PICTURE), ("bare", PICTURE.replace("Added", "Bare")), ("added_scheme", SCHEME)):
+    table, section = tools / "experiments.toml", "[step07_serving]\n"
+    table.write_text(table.read_text().replace(section, section + ROWS))
+    (tools / "collects.py").write_text(COLLECTS)
+    for name, text in (("added", PICTURE), ("bare", PICTURE.replace("Added", "Bare")), ("collected", PICTURE.replace("step07_serving adds", "collects")), ("added_scheme", SCHEME)):
         (tools / "plots" / f"{name}.py").write_text(text)
     programs.mkdir()
     (programs / "step07_serving").write_text(FAKE)
@@ -128,16 +135,21 @@ def check_one_more(folder: Path) -> None:
     expect("its report", json.loads((out / "added.json").read_text())["heights"], [1, 2])
     expect("a scheme", (out / "added_scheme.svg").read_text().startswith("<svg"), True)
     check_going_on(tools, places, out, programs)
+    check_script(tools, places, out)
     (out / "added.json").unlink()
     expect("one that fails", run(tools, *places, "--only", "failing"),
            (1, ["running: failing", "FAILED: failing (exit code 3): it cannot", f"in {out}", "0 passed, 1 failed, 0 left out"]))
     expect("a program that is not there", run(tools, *places, "--only", "report_r1"),
            (0, [f"left out: report_r1 (no step03_kvcache in {programs})", f"in {out}", "0 passed, 0 failed, 1 left out"]))
+    (tools / "plots" / "added.py").write_text(PICTURE.replace("    axes = figure", "    from . import style\n    raise style.NotYet('not measured')\n    axes = figure"))
+    if not left:
+        expect("a picture of what is not there yet", run(tools, *places, "--only", "added"),
+               (0, ["running: added", "left out: picture added (not measured)", f"in {out}", "3 passed, 0 failed, 1 left out"]))
     (tools / "plots" / "added.py").write_text(PICTURE.replace("figure.subplots()", "None"))
     if not left:
         code, lines = run(tools, *places, "--only", "added")
         expect("a picture that fails", (code, [line.partition(":")[0] for line in lines], lines[-1]),
-               (1, ["running", "FAILED", f"in {out}", "3 passed, 1 failed, 0 left out"], "3 passed, 1 failed, 0 left out"))
+               (1, ["there already", "FAILED", f"in {out}", "3 passed, 1 failed, 0 left out"], "3 passed, 1 failed, 0 left out"))
 
 
 def check_going_on(tools: Path, places: list[str], out: Path, programs: Path) -> None:
@@ -160,6 +172,18 @@ def check_going_on(tools: Path, places: list[str], out: Path, programs: Path) ->
     expect("leaves nothing that seems made", first_line(), "running: added")
 
 
+def check_script(tools: Path, places: list[str], out: Path) -> None:
+    """A row that runs a script, each time anew, and one whose files are not there."""
+    lines = run(tools, *places, "--only", "collected")[1]
+    expect("a row that needs files", lines[:2], ["left out: collected (no build-of-nobody/*.json)", "running: collected_here"])
+    expect("what a script prints", (out / "collected_here.txt").read_text(), "$ python3 tools/collects.py --deep\ncollected --deep\n")
+    expect("a script runs each time", run(tools, *places, "--only", "collected_here")[1][0], "running: collected_here")
+    expect("listed", run(tools, "--list", "--only", "collected_here"), (0, ["collected_here: python3 tools/collects.py --deep"]))
+    if importlib.util.find_spec("matplotlib"):
+        expect("its picture", (out / "collected.svg").exists(), True)
+    (out / "collected_here.json").unlink()
+
+
 def check_samples() -> None:
     """What is published of a report for the chapters' claims."""
     report = {"windows": 2, "rows": [{"policy": "ä", "window_kl": [0.123456789, 2.0]}, {"policy": "b", "window_kl": [1e-9, 3]}]}
@@ -175,7 +199,7 @@ def check_shell() -> None:
         done = subprocess.run(["bash", ROOT / "tools/experiments.sh", *arguments], capture_output=True, text=True, timeout=300)
         return done.returncode, done.stdout + done.stderr
     for quick in ([], ["--quick"]):
-        listed = "".join(f"{row.name}: {shlex.join([row.program, *row.arguments])}\n" for row in experiments.experiments(bool(quick)))
+        listed = "".join(f"{row.name}: {row.shown}\n" for row in experiments.experiments(bool(quick)))
         expect("experiments.sh --list", shell("--list", *quick), (0, listed))
     expect("experiments.sh --frobnicate", shell("--frobnicate"), (2, "experiments.sh: unknown option --frobnicate\n"))
     code, text = shell("--help")

@@ -44,6 +44,7 @@ REPORTS = {
     "step05_policies": ["generate", "-m", "tiny", "-n", "2", "-p", "In"],
     "step06_quant": ["bytes", "--lengths", "1", "--codes", "q8_0"],
     "step07_serving": ["trace", "--requests", "3", "--context", "64"],
+    "step08_architectures": ["bytes", "--lengths", "64"],
 }
 
 

@@ -41,11 +41,11 @@ WEIGHT_FIELDS = {kind: f"{kind.capitalize()} weights" for kind in WEIGHTS}
 LAUNCHES = {"Raw": "raw", "Shuffled": "shuffled", "Report": "checked"}  # field: way of kernel_oracles.cpp
 FIELDS = ("Bug", "Short", "Stands for", "Caught by", "Kind", *WEIGHT_FIELDS.values(), "Verify", "Tracer", *LAUNCHES,
           "Policy", "Text")
-KINDS = ("cache", "kernel", "policy", "format", "schedule", "report")  # of mutants
+KINDS = ("cache", "kernel", "policy", "format", "schedule", "memory", "report")  # of mutants
 REPORT_TEST = "report_test"
 JUDGES = {"cache": "mutant_oracles", "kernel": "mutant_kernel_oracles", "policy": "mutant_policy_oracles"}
 JUDGED_BY = {"step04_tests": "kernel", "step05_tests": "policy", "step06_tests": "format", "step07_tests": "schedule",
-             "weights_tests": "format"}  # all others: of the cache
+             "step08_tests": "memory", "weights_tests": "format"}  # all others: of the cache
 
 
 class Failure(Exception):

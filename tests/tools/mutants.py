@@ -16,7 +16,8 @@ A mutant of step05_policies alone is one of a policy that forgets. A policy has 
 to; what is asked is whether the greedy text that it writes (tests/mutants/policy_oracles.cpp) changes at all.
 
 A mutant of step06_quant and weights alone is one of a number format. Nothing weaker than its test case is asked:
-a wrong format writes a text, too. Nor of a mutant of step07_serving, which is one of a schedule, nor of a mutant whose file says `Kind: report`: what is measured, printed,
+a wrong format writes a text, too. Nor of a mutant of step07_serving, which is one of a schedule, of one of
+step08_architectures, which is one of another memory, nor of a mutant whose file says `Kind: report`: what is measured, printed,
 written to a file or refused.
 
 What a mutant's file looks like: mutant_file.py.
@@ -121,7 +122,7 @@ def compare_weaker_checks(tree, mutant, options):
     return wrong
 
 
-ALONE = ("format", "schedule", "report")  # kinds that nothing weaker than the named test is asked about
+ALONE = ("format", "schedule", "memory", "report")  # kinds that nothing weaker than the named test is asked about
 SEES = {"notices": "sees", "misses": "-"}
 COLUMNS = [(kind, oracle) for kind in WEIGHTS for oracle in ORACLES]
 
@@ -221,11 +222,13 @@ def main():
     parser.add_argument("--named-alone", action="store_true", help="ask the tests that the files name, and no weaker check")
     parser.add_argument("--figures", type=int, default=1, metavar="N",
                         help="of the mutants that a check of figures has to catch every N-th, since these take longest; 0: none, so with the others")
+    parser.add_argument("--caches", type=int, default=1, metavar="N", help="of the mutants of chapters 1 to 3, which chapter 3 shows, every N-th")
     parser.add_argument("--kernels", type=int, default=1, metavar="N",
                         help="of the mutants of chapter 4's kernels and executor every N-th")
     parser.add_argument("--policies", type=int, default=1, metavar="N", help="of the mutants of chapter 5 every N-th")
     parser.add_argument("--formats", type=int, default=1, metavar="N", help="of the mutants of chapter 6 every N-th")
     parser.add_argument("--schedules", type=int, default=1, metavar="N", help="of the mutants of chapter 7 every N-th")
+    parser.add_argument("--memories", type=int, default=1, metavar="N", help="of the mutants of chapter 8 every N-th")
     parser.add_argument("--verify", action="store_true", help="run `step03_kvcache verify` and `diverge` as well")
     parser.add_argument("-j", "--jobs", type=int, default=os.cpu_count() or 1, help="so many at a time")
     parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build" / "mutants", help="folder to work in")
@@ -236,17 +239,18 @@ def main():
         mutants = [Mutant(path) for path in sorted(FOLDER.glob("*.mutant"))]
     except Failure as failure:
         sys.exit(f"mutants: {failure}")
-    of_chapters = {"step04_cuda/": options.kernels, "step05_policies/": options.policies, "step06_quant/": options.formats,
-                   "step07_serving/": options.schedules}
+    of_chapters = {("step01_tensor/", "step02_attention/", "step03_kvcache/"): options.caches,
+                   "step04_cuda/": options.kernels, "step05_policies/": options.policies, "step06_quant/": options.formats,
+                   "step07_serving/": options.schedules, "step08_architectures/": options.memories}
     if min(options.figures, *of_chapters.values()) < 0:
-        parser.error("--figures, --kernels, --policies, --formats and --schedules: at least 0")
+        parser.error("--figures, --caches, --kernels, --policies, --formats, --schedules and --memories: at least 0")
 
     def all_but_every(every, of):
         return [m for i, m in enumerate(of) if every == 0 or i % every]
 
     for_later = all_but_every(options.figures, [m for m in mutants if m.by_report])
-    for folder, every in of_chapters.items():
-        of_chapter = [m for m in mutants if m.edits[0][0].startswith(folder) and not m.by_report]
+    for folders, every in of_chapters.items():
+        of_chapter = [m for m in mutants if m.edits[0][0].startswith(folders) and not m.by_report]
         for_later += all_but_every(every, of_chapter)
     mutants = [m for m in mutants if m not in for_later]
     if options.only:

@@ -43,6 +43,7 @@ OWNERS = {  # folder: its test programs, its program (target, file)
     "step05_policies": (["step05_tests"], "step05_policies"),
     "step06_quant": (["step06_tests"], "step06_quant"),
     "step07_serving": (["step07_tests"], "step07_serving"),
+    "step08_architectures": (["step08_tests", "step08_allocation_tests"], "step08_architectures"),
 }
 GREEN = (0, 77)  # 77: a case was skipped, for want of a GPU
 SECONDS = 240  # of one test program; whoever needs longer hangs

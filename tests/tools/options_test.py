@@ -27,7 +27,7 @@ UNKNOWN = "--no-such-option"
 OPTION = re.compile(r"""
     ^\ \ (?P<name>-\S+|[a-z]+(?=\ TEXT))
     (?:\ (?P<type>INT|UINT|FLOAT|TEXT)
-       (?::(?P<range>(?:INT|FLOAT)\ in\ [\[({][^\n=]*?[\])](?::\{[^}]*\})?|FILE|\{[^}]*\}))?
+       (?::(?P<range>(?:INT|FLOAT)\ in\ [\[({][^\n=]*?[\])](?::\{[^}]*\})?|FILE|DIR|\{[^}]*\}))?
        (?P<default>=(?:\[[^\]]*\]|\S+))?
        (?P<many>\ \.\.\.|\ x\ \d+)?)?
     (?P<required>\ REQUIRED)?
@@ -69,6 +69,8 @@ class Option:
         allowed = self["range"]
         if allowed == "FILE":
             return str(TABLE)
+        if allowed == "DIR":
+            return str(TABLE.parent)
         if allowed and allowed.endswith("}"):
             return allowed.partition("{")[2][:-1].split(",")[0]
         if allowed:
@@ -78,7 +80,7 @@ class Option:
     def borders(self):
         """(values that it takes, values that it does not)."""
         allowed = self["range"]
-        if allowed is None or allowed == "FILE":
+        if allowed in (None, "FILE", "DIR"):
             return [], []
         if allowed.endswith("}"):
             return allowed.partition("{")[2][:-1].split(","), ["no-such-choice", "", "33"]
@@ -147,7 +149,7 @@ def check_command(command, options):
             try_it(f"{option.name} {value}", [option], [v for n in needs for v in n.with_value()] + option.with_value(value), None)
         for value in refused:
             try_it(f"{option.name} '{value}'", [option], option.with_value(value), rf"^{option.name}\b")
-        if option["range"] == "FILE" and reads(option):
+        if option["range"] in ("FILE", "DIR") and reads(option):
             try_it(f"{option.name} of no file", [option], option.with_value("/no/such/file"), r"/no/such/file")
         for name in (option["excludes"] or "").split()[1:]:
             other = next(o for o in options if o.name == name)

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import copy
 
+import plot_mixers
 from fake_schedule import fake_schedule
 
 HEAD = {"schema": 1, "compiler": "GNU 12.2.0", "processor": "A made-up processor at 1.00 GHz", "seed": 42}
@@ -246,7 +247,7 @@ REPORTS = {
     "step06_quant lowrank": [quant_lowrank()], "step04_cuda estimate": [estimate()],
     "step07_serving record": [fake_schedule(more_steps=12)], "step07_serving hits": [hits()], "step07_serving waste": [waste()],
     "step07_serving acceptance": [acceptance("kvlab-tiny", 2, 0.0), acceptance("SmolLM2 135M 8k", 30, 0.8)],
-    "step07_serving simulate": [simulated("azure-code"), simulated("azure-conversation")]}
+    "step07_serving simulate": [simulated("azure-code"), simulated("azure-conversation")], **plot_mixers.REPORTS}
 for experiment, reports in REPORTS.items():
     for report in reports:
         report.update(HEAD, experiment=experiment)

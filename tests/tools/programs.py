@@ -7,6 +7,7 @@ PROGRAMS = {  # program: the folder of its sources
     "step03_kvcache": "step03_kvcache", "step04_cuda": "step04_cuda", "step05_policies": "step05_policies",
     "step06_quant": "step06_quant", "step07_serving": "step07_serving",
     "step07_parallel": "step07_serving/parallel",  # only where there is MPI
+    "step08_architectures": "step08_architectures",
 }
 
 # Those whose reports are checked.

@@ -57,6 +57,7 @@ HELD = (
     "step05_policies/",
     "step06_quant/",
     "step07_serving/",
+    "step08_architectures/",
 )
 FRONT = ("README.md", "book/")  # read before the chapters, or beside them
 GLOSSARY = "book/glossary.md"

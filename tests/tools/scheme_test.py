@@ -26,6 +26,7 @@ import scheme_step04  # noqa: E402
 import scheme_step05  # noqa: E402
 import scheme_step06  # noqa: E402
 import scheme_step07  # noqa: E402
+import scheme_step08  # noqa: E402
 from plots import attention_2_staged, banks, linear_1_naive, linear_2_coalesced, linear_3_split, multiprocessors, scheme  # noqa: E402
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -119,7 +120,8 @@ def check_by_hand() -> list[str]:
         if not hasattr(picture, "BY_HAND"):
             continue
         folder = ROOT / picture.CHAPTER
-        chapter = "".join(page.read_text(encoding="utf-8") for page in [folder / "README.md", *sorted(folder.glob("pages/*.md"))])
+        pages = [*folder.glob("README.md"), *sorted(folder.glob("pages/*.md"))]
+        chapter = "".join(page.read_text(encoding="utf-8") for page in pages)
         printed = "\n".join(re.findall(r"^<!-- output: \w+ by-hand .*?-->\n```\n(.*?)^```", chapter, re.M | re.S))
         wrong += [f"{name}: {figure} does not stand in what the chapter's example prints" for figure in picture.BY_HAND if figure not in printed]
     return wrong
@@ -184,7 +186,7 @@ def self_check() -> list[str]:
 
 def main() -> int:
     with tempfile.TemporaryDirectory() as temporary:
-        wrong = self_check() + check_schemes(Path(temporary)) + check_by_hand() + check_refusals(Path(temporary)) + check_truth() + scheme_step01.check(ROOT) + scheme_step04.check(ROOT) + scheme_step05.check(ROOT) + scheme_step06.check(ROOT) + scheme_step07.check(ROOT)
+        wrong = self_check() + check_schemes(Path(temporary)) + check_by_hand() + check_refusals(Path(temporary)) + check_truth() + scheme_step01.check(ROOT) + scheme_step04.check(ROOT) + scheme_step05.check(ROOT) + scheme_step06.check(ROOT) + scheme_step07.check(ROOT) + scheme_step08.check(ROOT)
     print("\n".join(wrong) if wrong else "all schemes are drawn, whole and true")
     return 1 if wrong else 0
 

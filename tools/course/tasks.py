@@ -9,7 +9,7 @@ from course.markers import regions_of
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 STEPS = {1: "step01_tensor", 2: "step02_attention", 3: "step03_kvcache", 4: "step04_cuda", 5: "step05_policies", 6: "step06_quant",
-         7: "step07_serving"}
+         7: "step07_serving", 8: "step08_architectures"}
 FIELDS = {"id": str, "title": str, "idea": str, "needs": str, "minutes": int, "points": int, "hints": list}
 MOST_LINES = 30
 

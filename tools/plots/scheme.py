@@ -4,6 +4,7 @@ Their counts are worked out from addresses, as the executor works them out: noth
 """
 from __future__ import annotations
 
+import textwrap
 from xml.sax.saxutils import escape
 
 from .dark import with_dark
@@ -43,6 +44,11 @@ class Scheme:
         weight = ' font-weight="bold"' if bold else ""
         for i, line in enumerate(words.split("\n")):
             self.parts.append(f'<text x="{x:g}" y="{y + i * LINE:g}" font-size="{size}" fill="{color}" text-anchor="{anchor}"{weight}{more}>{escape(line)}</text>')
+
+    def note(self, y: float, words: str) -> None:
+        """What stands below a picture, in lines as long as the page is wide."""
+        for i, line in enumerate(textwrap.wrap(words, 116)):
+            self.text(16, y + i * 18, line, size=11)
 
     def boxes(self, corners: list[tuple[float, float]], width: float, height: float, fill: str = "none", stroke: str = "none") -> None:
         """Many of one size, one path: their upper left corners."""

@@ -36,12 +36,22 @@ CODES = defaultdict(lambda: (INK, "-."), {
     "turbo2-mse": (GREEN, ":"),
     "kivi4": (VERMILION, "-"), "kivi2": (VERMILION, "--")})
 
+# Chapter 8: a model has the colour of its family in every picture.
+FAMILIES = {"heads": BLUE, "latent": SKY, "across layers": GREY, "patterns": ORANGE, "chosen tokens": PURPLE, "linear": VERMILION, "states": GREEN, "hybrids": INK}
+MIXERS = {**dict.fromkeys(("mha", "gqa", "mqa", "gqa4"), "heads"), "mla": "latent", **dict.fromkeys(("cla", "yoco"), "across layers"),
+          **dict.fromkeys(("local", "strided", "dilated", "bigbird", "alternating"), "patterns"), **dict.fromkeys(("lsh", "indexed"), "chosen tokens"),
+          **dict.fromkeys(("linear", "delta"), "linear"), **dict.fromkeys(("s4d", "mamba", "rwkv"), "states"), **dict.fromkeys(("jamba", "samba"), "hybrids")}
+
 WIDTH = 800 / 96  # inches: an SVG that browsers show 800 pixels wide, and a PNG of as many at 96 dpi
 MB = 1 << 20
 
 
 class Unfit(Exception):
     """A report that is of the right kind, but cannot be drawn: one line that says why."""
+
+
+class NotYet(Unfit):
+    """What is to be drawn is not there yet, and nothing is wrong: tools/experiments.py names the picture as left out."""
 
 
 def new_figure():
@@ -68,9 +78,14 @@ def save(figure, out: Path) -> None:
     if out.suffix == ".svg":
         text = io.StringIO()
         figure.savefig(text, format="svg", dpi=96, metadata={"Date": None})  # without a date, the same report gives the same file
-        out.write_text(with_dark(numbered_clips(text.getvalue())), encoding="utf-8")
+        out.write_text(with_dark(numbered_clips(short_numbers(text.getvalue()))), encoding="utf-8")
     else:
         figure.savefig(out, dpi=96)
+
+
+def short_numbers(svg: str) -> str:
+    """The SVG with four decimals in its tags: matplotlib's sixth depends on where the layout's unknowns happened to lie in memory."""
+    return re.sub(r"<[^>]+>", lambda tag: re.sub(r"\d+\.\d{5,}", lambda number: f"{float(number[0]):.4f}", tag[0]), svg)
 
 
 def numbered_clips(svg: str) -> str:
@@ -82,8 +97,8 @@ def numbered_clips(svg: str) -> str:
 
 
 def corner(figure, text: str) -> None:
-    """A small line at the bottom right; the axes keep clear of it."""
-    room = 20 / 96 / figure.get_figheight()
+    """A small line at the bottom right, or some; the axes keep clear of them."""
+    room = (20 + 12 * text.count("\n")) / 96 / figure.get_figheight()
     figure.get_layout_engine().set(rect=(0, room, 1, 1 - room))
     figure.text(0.995, 4 / 96 / figure.get_figheight(), text, ha="right", va="bottom", fontsize=7, color=GREY)
 
@@ -185,6 +200,13 @@ def at_ticks(axis, places) -> None:
 def null_locator():
     from matplotlib.ticker import NullLocator
     return NullLocator()
+
+
+def family_color(model: str) -> str:
+    """Of a model of chapter 8."""
+    if model not in MIXERS:
+        raise Unfit(f"{model}: a model of no family; style.py names them")
+    return FAMILIES[MIXERS[model]]
 
 
 def number(value: float) -> str:

@@ -82,13 +82,6 @@ View<const float> Decoder::run_layers(std::span<const SequenceStep> batch) {
 
 // ANCHOR_END: forward
 
-View<const float> Decoder::forward(KvStore& store,
-                                   std::span<const Token> tokens,
-                                   LogitsOf logits) {
-    const SequenceStep step{&store, tokens, logits};
-    return forward({&step, 1});
-}
-
 // Runs the uncommitted step once more, watching, to say where the first NaN or
 // infinity came up.
 void Decoder::report_non_finite(std::span<const SequenceStep> batch) {
@@ -210,19 +203,30 @@ void Decoder::attend(Index layer, std::span<const SequenceStep> batch) {
         for_sequences(batch, [&](const SequenceStep& step, Index first, Index end) {
             one(step, first, end, engine_.pool());
         });
-    if (observer_ != nullptr) observer_->attended(layer, {pairs, read, written});
+    attended(layer, {pairs, read, written});
 }
 
 // ANCHOR_END: store
 
 // ANCHOR: attention
 void Decoder::attention(Index layer, std::span<const SequenceStep> batch) {
+    const View<float>&x = x_rows_, &normed = normed_rows_, &branch = branch_rows_;
+    norm(at(model_->layers, layer).attention_norm, x, normed);
+    observe(Op::attention_norm, layer, normed);
+    mix(layer, batch, normed, branch);
+    observe(Op::attention_out, layer, branch);
+    engine_.add(branch, x);
+    observe(Op::attention_add, layer, x);
+}
+
+void Decoder::mix(Index layer,
+                  std::span<const SequenceStep> batch,
+                  const View<const float>& x,
+                  const View<float>& out) {
     const Config& c = config();
     const LayerWeights& w = at(model_->layers, layer);
-    const View<float>&x = x_rows_, &normed = normed_rows_, &qkv = qkv_rows_;
-    norm(w.attention_norm, x, normed);
-    observe(Op::attention_norm, layer, normed);
-    engine_.linear(*w.qkv.weight, w.qkv.bias ? w.qkv.bias->data() : nullptr, normed, qkv);
+    const View<float>& qkv = qkv_rows_;
+    engine_.linear(*w.qkv.weight, w.qkv.bias ? w.qkv.bias->data() : nullptr, x, qkv);
     append(layer, batch);
     attend(layer, batch);
     if (observer_ != nullptr) {
@@ -233,13 +237,8 @@ void Decoder::attention(Index layer, std::span<const SequenceStep> batch) {
         observe(Op::key, layer, columns(c.heads, c.kv_heads));
         observe(Op::value, layer, columns(c.heads + c.kv_heads, c.kv_heads));
     }
-
-    const View<float>&flat = mixed_rows_, &branch = branch_rows_;
-    observe(Op::attention, layer, flat);
-    engine_.linear(*w.out.weight, w.out.bias ? w.out.bias->data() : nullptr, flat, branch);
-    observe(Op::attention_out, layer, branch);
-    engine_.add(branch, x);
-    observe(Op::attention_add, layer, x);
+    observe(Op::attention, layer, mixed_rows_);
+    engine_.linear(*w.out.weight, w.out.bias ? w.out.bias->data() : nullptr, mixed_rows_, out);
 }
 
 // ANCHOR_END: attention

@@ -31,6 +31,9 @@ struct SequenceStep {
 class Decoder {
 public:
     Decoder(std::shared_ptr<const Model> model, Engine& engine);
+    virtual ~Decoder() = default;
+    Decoder(const Decoder&) = delete;
+    Decoder& operator=(const Decoder&) = delete;
 
     const Model& model() const { return *model_; }
 
@@ -59,13 +62,31 @@ public:
     // The same for one sequence.
     View<const float> forward(KvStore& store,
                               std::span<const Token> tokens,
-                              LogitsOf logits = LogitsOf::last);
+                              LogitsOf logits = LogitsOf::last) {
+        const SequenceStep step{&store, tokens, logits};
+        return forward({&step, 1});
+    }
 
     // nullptr detaches. The observer must outlive its use. Returns the one before it.
     Observer* set_observer(Observer* observer) { return std::exchange(observer_, observer); }
 
     // Floats of all activations, as allocated.
     Index activation_bytes() const;
+
+protected:
+    // What a layer does between the tokens of a text: x [R, C], the normed rows of all
+    // sequences, one after the other, to out [R, C], what is added to the residual stream.
+    // Here it is attention over each sequence's store.
+    virtual void mix(Index layer,
+                     std::span<const SequenceStep> batch,
+                     const View<const float>& x,
+                     const View<float>& out);
+
+    // For the observer, if there is one.
+    void observe(Op op, Index layer, const View<const float>& rows);
+    void attended(Index layer, const AttentionWork& work) {
+        if (observer_ != nullptr) observer_->attended(layer, work);
+    }
 
 private:
     void start(std::span<const SequenceStep> batch);
@@ -80,7 +101,6 @@ private:
     void norm(const Norm& weights, const View<const float>& x, const View<float>& y);
     void look_at_rows();
     void reserve(Index R, Index n);
-    void observe(Op op, Index layer, const View<const float>& rows);
 
     SoleUse use_;
     std::shared_ptr<const Model> model_;

@@ -57,4 +57,11 @@ struct Model {
 // (architecture.hpp). Every tensor of the source is read.
 std::shared_ptr<const Model> load_model(const WeightSource& source, Engine& engine);
 
+// A llama model without what its layers do between tokens: LayerWeights::qkv and ::out are
+// empty. For decoders that mix tokens another way (Decoder::mix). `config` must be one that
+// has been checked; which tensors the source may hold besides is for the caller to say.
+std::shared_ptr<const Model> load_frame(const WeightSource& source,
+                                        const Config& config,
+                                        Engine& engine);
+
 }  // namespace kvlab

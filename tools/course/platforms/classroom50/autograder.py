@@ -7,7 +7,7 @@ can fetch; so the project lies on a machine of the course, in PROJECT, where roo
 /etc/sudoers.d lets the runner's user call the grader, with these words and no others:
 
     Defaults!/opt/kvlab/tools/grade.py env_keep += "CLASSROOM ASSIGNMENT SUBMISSION_TAG COMMIT_URL RELEASE_URL REVIEW_URL OWNER USERNAME"
-    runner ALL=(root) NOPASSWD: /opt/kvlab/tools/grade.py . --step [1-7] --format classroom50 -o -
+    runner ALL=(root) NOPASSWD: /opt/kvlab/tools/grade.py . --step [1-8] --format classroom50 -o -
 
 An exit code other than 0 tells Classroom 50 that the grader failed, and no score is recorded.
 """
